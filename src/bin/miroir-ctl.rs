@@ -1,0 +1,3 @@
+//! `miroir-ctl`: the operator's command line.
+
+fn main() {}

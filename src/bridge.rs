@@ -1,0 +1,118 @@
+//! The only place where the data plane and the control plane meet.
+//!
+//! * Downwards (control to data): the routing snapshot and the journal heads, each behind an `ArcSwap`; every core says
+//!   on the [`AckBoard`] which epoch it works with.
+//! * Upwards (data to control): [`Command`]s on one bounded queue. A full queue is an answer (`Overloaded`), never a
+//!   wait. Each command carries a reply channel whose receiver is a future that any executor can await.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+
+use crate::logic::entry::Operation;
+use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Timestamp};
+use crate::logic::payload::Payload;
+use crate::logic::snapshot::RoutingSnapshot;
+use crate::meili::error::{ApiError, ErrorBody};
+use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
+
+pub mod acks;
+pub mod reply;
+
+use acks::AckBoard;
+use reply::{Reply, ReplyFuture, reply_channel};
+
+/// Commands that may wait for the control plane; past this the client gets 503.
+const COMMANDS_MAX: usize = 1024;
+
+/// An index as of the last committed entry, which may be ahead of what readers see. Absent: does not exist.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IndexHead {
+    /// The nodes' name.
+    pub node_uid: NodeIndexUid,
+    /// Given or inferred by an entry up to now.
+    pub primary_key: Option<Arc<str>>,
+}
+
+/// All indexes as of the last committed entry.
+pub type JournalHeads = HashMap<IndexUid, IndexHead>;
+
+/// A write, checked and cut by shard on a core.
+#[derive(Debug)]
+pub struct NewWrite {
+    /// The client's name of the index; none for task operations.
+    pub index: Option<IndexUid>,
+    /// What to do.
+    pub operation: Operation,
+    /// What the core believed of the index when it prepared this; the journal writer refuses with
+    /// [`WriteRefusal::HeadMoved`] if that is no longer so.
+    pub assumed_head: Option<IndexHead>,
+    /// Documents or ids.
+    pub payload: Option<Payload>,
+    /// See [`crate::logic::entry::Entry::rejection`].
+    pub rejection: Option<ErrorBody>,
+    /// `customMetadata` of the request.
+    pub custom_metadata: Option<String>,
+}
+
+/// A committed write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// The client's `taskUid`.
+    pub entry: EntryId,
+    /// The task's `enqueuedAt`.
+    pub enqueued_at: Timestamp,
+}
+
+/// Why a write was not committed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WriteRefusal {
+    /// The index changed since the core looked: prepare again with the new head.
+    HeadMoved(Option<IndexHead>),
+    /// To be shown to the client.
+    Error(ApiError),
+}
+
+/// What the data plane asks of the control plane.
+#[derive(Debug)]
+pub enum Command {
+    /// Commit a write.
+    Write(Box<NewWrite>, Reply<Result<Accepted, WriteRefusal>>),
+    /// One page of tasks.
+    Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
+    /// One task.
+    Task(EntryId, Reply<Result<TaskView, ApiError>>),
+}
+
+/// Both planes hold one of these.
+#[derive(Debug)]
+pub struct Bridge {
+    /// What readers go by. Only the publisher stores here.
+    pub snapshot: ArcSwap<RoutingSnapshot>,
+    /// What writers go by. Only the journal writer stores here.
+    pub heads: ArcSwap<JournalHeads>,
+    /// Which epoch each core works with.
+    pub acks: AckBoard,
+    commands: Sender<Command>,
+}
+
+impl Bridge {
+    /// A bridge for so many cores, and the control plane's end of the queue.
+    pub fn new(cores: usize) -> (Arc<Self>, Receiver<Command>) {
+        let (commands, receiver) = bounded(COMMANDS_MAX);
+        let bridge =
+            Self { snapshot: ArcSwap::default(), heads: ArcSwap::default(), acks: AckBoard::new(cores), commands };
+        (Arc::new(bridge), receiver)
+    }
+
+    /// Hands a command over; none when the queue is full or the control plane is gone.
+    pub fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Option<ReplyFuture<T>> {
+        let (reply, future) = reply_channel();
+        match self.commands.try_send(command(reply)) {
+            Ok(()) => Some(future),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => None,
+        }
+    }
+}

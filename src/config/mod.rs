@@ -1,0 +1,1 @@
+//! Configuration in two steps: raw (as written), then resolved (checked, with defaults).

@@ -1,0 +1,1 @@
+//! Plain threads with blocking calls: one file per duty. Never imports the data plane.

@@ -1,0 +1,1 @@
+//! The operator command line, one file per subcommand: a client of the admin API.

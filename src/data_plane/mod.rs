@@ -1,0 +1,1 @@
+//! One executor per core: accept, authenticate, plan, scatter, merge, answer. Never imports the control plane.

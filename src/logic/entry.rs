@@ -1,0 +1,206 @@
+//! Journal entries and the steps that they consist of.
+//!
+//! An entry is what a client asked for and what its task shows; a step is what a node does for it, and the unit of the
+//! feeder protocol. Most entries have one step; adding documents to an index that does not exist has three (create,
+//! settings, put). Steps are derived from the entry alone, hence the same at every replay.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{EntryId, IndexUid, NodeIndexUid, Position, ShardId, Timestamp};
+use crate::meili::error::ErrorBody;
+
+/// How a put treats a document that exists.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum PutMode {
+    /// The new document takes its place (`POST /documents`).
+    Replace,
+    /// The new document's fields are written over it (`PUT /documents`).
+    Update,
+}
+
+/// What a client asked for. Payloads (documents, ids) are kept beside the entry, see [`super::payload`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Operation {
+    /// Add documents; the payload holds them by shard.
+    PutDocuments {
+        /// Replace or update.
+        mode: PutMode,
+        /// Documents in the request, duplicates counted.
+        received: u64,
+        /// The primary key that all steps of this entry use.
+        primary_key: String,
+        /// The index does not exist at this position and is created first.
+        creates_index: bool,
+        /// The index exists without a primary key and gets one first.
+        sets_primary_key: bool,
+    },
+    /// Delete documents by id; the payload holds the ids by shard.
+    DeleteDocuments {
+        /// Ids in the request, duplicates counted.
+        provided: u64,
+    },
+    /// Delete the documents that match. Resolved to ids at its position before any node gets anything.
+    DeleteByFilter {
+        /// As the client sent it: a string or nested arrays.
+        filter: serde_json::Value,
+    },
+    /// Delete all documents.
+    ClearDocuments,
+    /// Create an index.
+    CreateIndex {
+        /// As the client sent it.
+        primary_key: Option<String>,
+    },
+    /// Change the primary key of an index without documents.
+    UpdateIndex {
+        /// As the client sent it.
+        primary_key: Option<String>,
+    },
+    /// Delete an index with all it holds.
+    DeleteIndex,
+    /// Change settings.
+    UpdateSettings {
+        /// The user's settings to change; `null` resets one. Single routes are written as the whole route would be.
+        patch: serde_json::Value,
+        /// The task shows the patch as a deletion (`DELETE` routes).
+        is_deletion: bool,
+        /// The index does not exist at this position and is created first.
+        creates_index: bool,
+    },
+    /// Cancel entries that no feeder has sent.
+    CancelTasks {
+        /// The query string, as the task shows it.
+        original_filter: String,
+        /// The entries that matched when the request was accepted.
+        matched: Vec<EntryId>,
+    },
+    /// Delete ended entries from the task list.
+    DeleteTasks {
+        /// The query string, as the task shows it.
+        original_filter: String,
+        /// The entries that matched when the request was accepted.
+        matched: Vec<EntryId>,
+    },
+}
+
+/// One accepted operation.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number, the client's `taskUid`.
+    pub id: EntryId,
+    /// When it was accepted.
+    pub enqueued_at: Timestamp,
+    /// The index by the client's name; none for task operations.
+    pub index: Option<IndexUid>,
+    /// The index by the nodes' name; none when no node is concerned.
+    pub target: Option<NodeIndexUid>,
+    /// What to do.
+    pub operation: Operation,
+    /// Shards that the payload touches, ascending. Index-wide steps touch all shards whatever this says.
+    pub shards: Vec<ShardId>,
+    /// Set when the checks at acceptance found that it cannot succeed: it touches no node and its task fails with this.
+    pub rejection: Option<ErrorBody>,
+    /// `customMetadata` of the request.
+    pub custom_metadata: Option<String>,
+}
+
+/// What a node does in one step.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum StepKind {
+    /// Create the index under its node name, with its primary key if that is known.
+    Create,
+    /// Send the settings derived from the user's settings as of this step.
+    Settings,
+    /// Set the primary key.
+    PrimaryKey,
+    /// Put the documents of the node's shards.
+    Put(PutMode),
+    /// Delete the ids of the node's shards.
+    Delete,
+    /// Delete all documents.
+    Clear,
+    /// Delete the index.
+    Drop,
+}
+
+impl StepKind {
+    /// Puts and deletes by id: may be sent one after the other without waiting, and repeated in order.
+    pub fn is_document(self) -> bool {
+        match self {
+            Self::Put(_) | Self::Delete => true,
+            Self::Create | Self::Settings | Self::PrimaryKey | Self::Clear | Self::Drop => false,
+        }
+    }
+
+    /// Index-wide steps: nothing of the index is pending on the node when one is sent, and nothing follows before it
+    /// has ended.
+    pub fn is_barrier(self) -> bool {
+        !self.is_document()
+    }
+}
+
+/// One step of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// Its place in the journal.
+    pub position: Position,
+    /// What a node does.
+    pub kind: StepKind,
+}
+
+/// What an entry that depends on the documents turned into at its position. Written once, before any node gets the
+/// entry.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum Resolution {
+    /// The ids to delete are the entry's payload now.
+    Ids {
+        /// How many.
+        count: u64,
+        /// The shards that they lie in, ascending.
+        shards: Vec<ShardId>,
+    },
+    /// Documents in the index before the step, for the task's details.
+    Count(u64),
+    /// It cannot be done; touches nothing, the task fails.
+    Failed(ErrorBody),
+}
+
+impl Entry {
+    /// The steps in order; none for a rejected entry and for task operations.
+    pub fn steps(&self) -> Vec<Step> {
+        let kinds: Vec<StepKind> = match (&self.rejection, &self.operation) {
+            (Some(_), _) => vec![],
+            (None, Operation::PutDocuments { mode, creates_index: true, .. }) => {
+                vec![StepKind::Create, StepKind::Settings, StepKind::Put(*mode)]
+            }
+            (None, Operation::PutDocuments { mode, sets_primary_key: true, .. }) => {
+                vec![StepKind::PrimaryKey, StepKind::Put(*mode)]
+            }
+            (None, Operation::PutDocuments { mode, .. }) => vec![StepKind::Put(*mode)],
+            (None, Operation::DeleteDocuments { .. } | Operation::DeleteByFilter { .. }) => vec![StepKind::Delete],
+            (None, Operation::ClearDocuments) => vec![StepKind::Clear],
+            (None, Operation::CreateIndex { .. }) => vec![StepKind::Create, StepKind::Settings],
+            (None, Operation::UpdateIndex { .. }) => vec![StepKind::PrimaryKey],
+            (None, Operation::DeleteIndex) => vec![StepKind::Drop],
+            (None, Operation::UpdateSettings { creates_index: true, .. }) => vec![StepKind::Create, StepKind::Settings],
+            (None, Operation::UpdateSettings { .. }) => vec![StepKind::Settings],
+            (None, Operation::CancelTasks { .. } | Operation::DeleteTasks { .. }) => vec![],
+        };
+        kinds.into_iter().zip(0..).map(|(kind, step)| Step { position: Position::of(self.id, step), kind }).collect()
+    }
+
+    /// Whether nodes get it only after it was resolved at its position.
+    pub fn needs_resolution(&self) -> bool {
+        self.rejection.is_none()
+            && match self.operation {
+                Operation::DeleteByFilter { .. } | Operation::ClearDocuments | Operation::DeleteIndex => true,
+                Operation::PutDocuments { .. }
+                | Operation::DeleteDocuments { .. }
+                | Operation::CreateIndex { .. }
+                | Operation::UpdateIndex { .. }
+                | Operation::UpdateSettings { .. }
+                | Operation::CancelTasks { .. }
+                | Operation::DeleteTasks { .. } => false,
+            }
+    }
+}

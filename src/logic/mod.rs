@@ -1,0 +1,7 @@
+//! The pure rules of Miroir: no sockets, files, threads, clock or randomness. Time and seeds are arguments, so that
+//! every rule can be tested by table, by property and by simulation.
+
+pub mod entry;
+pub mod ids;
+pub mod payload;
+pub mod snapshot;

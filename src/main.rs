@@ -1,0 +1,3 @@
+//! `miroir`: the server and its development tools.
+
+fn main() {}

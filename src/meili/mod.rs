@@ -1,0 +1,4 @@
+//! What the Meilisearch API is: error codes, requests and answers, settings, tasks.
+
+pub mod error;
+pub mod tasks;

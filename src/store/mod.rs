@@ -1,0 +1,234 @@
+//! Durable state: one trait, one set of records, one contract suite for all implementations.
+//!
+//! Every method that changes something returns only after the change is durable. Each call is one transaction. What is
+//! stored when is the feeder protocol's business (`docs/FEEDER-PROTOCOL.md`); the store only keeps its word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::logic::entry::{Entry, Resolution};
+use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use crate::logic::payload::Payload;
+use crate::meili::error::ErrorBody;
+use crate::meili::tasks::{TaskQuery, TaskStatus};
+
+/// The settings vote of the fleet, written once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Decision {
+    /// Every required replica took them.
+    Commit,
+    /// Some required replica rejected them: all go back to the settings before.
+    Abort,
+}
+
+/// How an entry ended, written once.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Succeeded, failed or canceled.
+    pub status: TaskStatus,
+    /// Why it failed.
+    pub error: Option<ErrorBody>,
+    /// Numbers for the task's details, by what they count.
+    pub counts: OutcomeCounts,
+    /// The entry that canceled it.
+    pub canceled_by: Option<EntryId>,
+    /// When the first node began.
+    pub started_at: Option<Timestamp>,
+    /// When it was reported.
+    pub finished_at: Timestamp,
+}
+
+/// What an entry did, each document counted once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct OutcomeCounts {
+    /// Documents put.
+    pub indexed: Option<u64>,
+    /// Documents deleted.
+    pub deleted: Option<u64>,
+    /// Tasks canceled or deleted.
+    pub tasks: Option<u64>,
+}
+
+/// An index from its creation on. Kept after its deletion as long as entries refer to it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct IndexRecord {
+    /// The client's name.
+    pub uid: IndexUid,
+    /// The nodes' name.
+    pub node_uid: NodeIndexUid,
+    /// The entry that created it.
+    pub created_by: EntryId,
+    /// The entry that deletes it.
+    pub dropped_by: Option<EntryId>,
+    /// Known once given or inferred.
+    pub primary_key: Option<String>,
+    /// The user's settings as of the last committed change.
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// Readers see it: its creation was reported and its deletion was not.
+    pub is_visible: bool,
+}
+
+/// A verdict: this chunk was rejected when it was alone.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The step.
+    pub position: Position,
+    /// The chunk.
+    pub shard: ShardId,
+    /// What the node said, with index names mapped back.
+    pub error: ErrorBody,
+}
+
+/// All protocol state that a restart needs.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ProtocolState {
+    /// Watermarks: every step up to and including it that touches the node is resolved there.
+    pub applied: BTreeMap<(NodeId, NodeIndexUid), Position>,
+    /// First task number that is not accounted for.
+    pub next_task: BTreeMap<NodeId, NodeTask>,
+    /// Not in sync.
+    pub out_of_sync: BTreeSet<(NodeId, NodeIndexUid)>,
+    /// Chunks rejected alone, of entries that are not reported yet.
+    pub verdicts: Vec<Verdict>,
+    /// Settings decisions of entries that some node has not passed yet, and the last committed ones.
+    pub decisions: BTreeMap<Position, Decision>,
+}
+
+/// A change of protocol state; one transaction.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct ProtocolDelta {
+    /// New watermarks.
+    pub applied: Vec<(NodeId, NodeIndexUid, Position)>,
+    /// New task numbers.
+    pub next_task: Vec<(NodeId, NodeTask)>,
+    /// Leaving the in-sync set.
+    pub went_out: Vec<(NodeId, NodeIndexUid)>,
+    /// Back in the in-sync set.
+    pub came_back: Vec<(NodeId, NodeIndexUid)>,
+    /// New verdicts.
+    pub verdicts: Vec<Verdict>,
+    /// New decisions.
+    pub decisions: Vec<(Position, Decision)>,
+    /// Entries that ended. A second outcome for one entry is an error of the caller.
+    pub outcomes: Vec<(EntryId, Outcome)>,
+    /// Entries some node has begun with.
+    pub started: Vec<(EntryId, Timestamp)>,
+    /// Index records to write over those with the same node name.
+    pub indexes: Vec<IndexRecord>,
+    /// Index records (with their watermarks) that nothing refers to any more.
+    pub forgotten_indexes: Vec<NodeIndexUid>,
+}
+
+impl ProtocolDelta {
+    /// Nothing to store.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An entry with what is known about its end.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TaskRecord {
+    /// The entry.
+    pub entry: Entry,
+    /// Some node has begun.
+    pub started_at: Option<Timestamp>,
+    /// See [`Resolution`].
+    pub resolution: Option<Resolution>,
+    /// None until it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// Tasks that match a query.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TaskRecordPage {
+    /// One page.
+    pub records: Vec<TaskRecord>,
+    /// All that match.
+    pub total: u64,
+    /// First of the next page.
+    pub next: Option<EntryId>,
+}
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk or the database failed; nothing was changed.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// What was read is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The caller broke a rule, a second outcome for example; nothing was changed.
+    #[error("refused by the store: {0}")]
+    Refused(String),
+}
+
+/// See the module. Implementations are shared by all control-plane threads.
+pub trait Store: Send + Sync {
+    /// Appends entries in order, with the payloads and index records that belong to them; one durable commit for all.
+    /// The ids must follow the last one without a gap.
+    fn append(&self, entries: &[(Entry, Option<Payload>)], indexes: &[IndexRecord]) -> Result<(), StoreError>;
+
+    /// The id that the next entry gets. Never goes back, even when tasks are deleted.
+    fn next_entry(&self) -> Result<EntryId, StoreError>;
+
+    /// Entries from this id on, in order, at most so many; with resolution and outcome.
+    fn entries_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Entries without an outcome from this id on, in order, at most so many.
+    fn unreported_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// One entry.
+    fn entry(&self, id: EntryId) -> Result<Option<TaskRecord>, StoreError>;
+
+    /// The payload of an entry; none when it has none.
+    fn payload(&self, id: EntryId) -> Result<Option<Payload>, StoreError>;
+
+    /// The entries that match, one page.
+    fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError>;
+
+    /// Removes ended entries from the task list, and from the journal once no node needs them. Returns how many.
+    fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError>;
+
+    /// Stores what an entry turned into, with its payload; once. Also narrows the entry's shards.
+    fn resolve(&self, id: EntryId, resolution: &Resolution, payload: Option<&Payload>) -> Result<(), StoreError>;
+
+    /// All protocol state, for the start.
+    fn protocol_state(&self) -> Result<ProtocolState, StoreError>;
+
+    /// All index records that are kept.
+    fn indexes(&self) -> Result<Vec<IndexRecord>, StoreError>;
+
+    /// One transaction of protocol state.
+    fn commit(&self, delta: &ProtocolDelta) -> Result<(), StoreError>;
+
+    /// Bytes of payload of entries after this position: the backlog of a node.
+    fn backlog_bytes(&self, after: Position) -> Result<u64, StoreError>;
+
+    /// The stored placement and cluster constants; none at the first start.
+    fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError>;
+
+    /// Writes them.
+    fn save_cluster(&self, cluster: &ClusterRecord) -> Result<(), StoreError>;
+}
+
+/// What is fixed or stored about the cluster.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ClusterRecord {
+    /// Set once.
+    pub shard_count: u16,
+    /// Replicas per shard.
+    pub replication_factor: u16,
+    /// By shard: the nodes that hold it. The table is the truth.
+    pub placement: Vec<Vec<NodeId>>,
+    /// Grows with each change of the table.
+    pub version: u64,
+    /// Random, made at the first start; nodes that hold data of another cluster are refused.
+    pub cluster_id: String,
+}
