@@ -44,19 +44,16 @@ macro_rules! codes {
             pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
 
             /// The text of the `code` field.
-            #[expect(clippy::too_many_lines, reason = "one line a code")]
             pub fn name(self) -> &'static str {
                 match self { $(Code::$variant => $name,)* }
             }
 
             /// The HTTP status.
-            #[expect(clippy::match_same_arms, clippy::too_many_lines, reason = "one line a code")]
             pub fn status(self) -> u16 {
                 match self { $(Code::$variant => $status,)* }
             }
 
             /// The kind of error.
-            #[expect(clippy::match_same_arms, clippy::too_many_lines, reason = "one line a code")]
             pub fn error_type(self) -> ErrorType {
                 match self { $(Code::$variant => ErrorType::$kind,)* }
             }
