@@ -130,6 +130,7 @@ impl Position {
     ///
     /// # Panics
     /// If there is none.
+    #[must_use]
     pub fn before(self) -> Self {
         Self(self.0.checked_sub(1).expect("nothing lies before position 0"))
     }
