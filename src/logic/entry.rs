@@ -27,8 +27,9 @@ pub enum Operation {
         mode: PutMode,
         /// Documents in the request, duplicates counted.
         received: u64,
-        /// The primary key that all steps of this entry use.
-        primary_key: String,
+        /// The primary key that all steps of this entry use; none when there is no document to find it in, or when the
+        /// entry is rejected because it could not be inferred.
+        primary_key: Option<String>,
         /// The index does not exist at this position and is created first.
         creates_index: bool,
         /// The index exists without a primary key and gets one first.
@@ -98,7 +99,8 @@ pub struct Entry {
     pub operation: Operation,
     /// Shards that the payload touches, ascending. Index-wide steps touch all shards whatever this says.
     pub shards: Vec<ShardId>,
-    /// Set when the checks at acceptance found that it cannot succeed: it touches no node and its task fails with this.
+    /// Set when the checks at acceptance found that it cannot succeed: its task fails with this, and it touches no node
+    /// unless it creates an index first.
     pub rejection: Option<ErrorBody>,
     /// `customMetadata` of the request.
     pub custom_metadata: Option<String>,
@@ -166,9 +168,11 @@ pub enum Resolution {
 }
 
 impl Entry {
-    /// The steps in order; none for a rejected entry and for task operations.
+    /// The steps in order; none for task operations and for rejected entries that create no index.
     pub fn steps(&self) -> Vec<Step> {
         let kinds: Vec<StepKind> = match (&self.rejection, &self.operation) {
+            // One server creates the index even if the documents that came with it are refused.
+            (Some(_), Operation::PutDocuments { creates_index: true, .. }) => vec![StepKind::Create, StepKind::Settings],
             (Some(_), _) => vec![],
             (None, Operation::PutDocuments { mode, creates_index: true, .. }) => {
                 vec![StepKind::Create, StepKind::Settings, StepKind::Put(*mode)]
