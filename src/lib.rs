@@ -9,6 +9,7 @@
 //! | [`config`] | configuration: raw, then resolved |
 //! | [`telemetry`] | the clock, logging |
 //! | [`store`] | durable state: the `Store` trait and its SQLite implementation |
+//! | [`http_types`] | a request and an answer as handlers see them |
 //! | [`bridge`] | the only place where the two planes meet |
 //! | [`data_plane`] | one executor per core: clients' requests, searches, document reads |
 //! | [`control_plane`] | plain threads: journal writer, feeders, prober, publisher, admin API |
@@ -23,6 +24,7 @@ pub mod control_plane;
 pub mod ctl;
 pub mod data_plane;
 pub mod devnode;
+pub mod http_types;
 pub mod logic;
 pub mod meili;
 pub mod store;

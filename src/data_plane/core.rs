@@ -1,0 +1,157 @@
+//! What a handler gets: one `Core` per executor, shared by its connections, never sent to another thread.
+//!
+//! Invariant: a request takes the snapshot once and uses that one to its end, so that it sees one state of the fleet.
+//! No `RefCell` borrow is held across an `.await`.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::ops::Deref;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+
+use super::upstream::{LocalFuture, Upstream};
+use crate::bridge::Bridge;
+use crate::logic::ids::Monotonic;
+use crate::logic::snapshot::RoutingSnapshot;
+
+/// What to do when a shard has no replica that answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PartialPolicy {
+    /// Answer with what there is, marked as degraded.
+    #[default]
+    Partial,
+    /// Answer 503.
+    Error,
+}
+
+/// The part of the configuration that handlers need.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CoreSettings {
+    /// None: no key is asked for.
+    pub master_key: Option<String>,
+    /// Shards of the cluster.
+    pub shard_count: u16,
+    /// Time for one search or document read, from its first byte to its answer, in milliseconds.
+    pub read_deadline_ms: u64,
+    /// Time to wait for the commit of a write, in milliseconds.
+    pub write_deadline_ms: u64,
+    /// See there.
+    pub partial: PartialPolicy,
+}
+
+impl Default for CoreSettings {
+    fn default() -> Self {
+        Self {
+            master_key: None,
+            shard_count: 64,
+            read_deadline_ms: 10_000,
+            write_deadline_ms: 30_000,
+            partial: PartialPolicy::Partial,
+        }
+    }
+}
+
+/// What the executor offers, behind a trait so that handlers run without one in tests.
+pub trait Timers {
+    /// The monotonic clock.
+    fn now(&self) -> Monotonic;
+
+    /// Ends at this time, or at once when it has passed.
+    fn sleep_until(&self, deadline: Monotonic) -> LocalFuture<'static, ()>;
+
+    /// Runs a future beside the others of this executor, to its end even when nobody waits. A panic in it is contained.
+    fn spawn_local(&self, future: LocalFuture<'static, ()>);
+
+    /// Lets other tasks of this executor run: called in long parses and merges.
+    fn yield_now(&self) -> LocalFuture<'static, ()>;
+}
+
+/// Where the snapshot cache looks.
+struct SnapshotSource(Arc<Bridge>);
+
+impl Deref for SnapshotSource {
+    type Target = ArcSwap<RoutingSnapshot>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.snapshot
+    }
+}
+
+/// See the module.
+pub struct Core {
+    /// Its number on the bridge's acknowledgement board.
+    pub number: usize,
+    /// To the control plane.
+    pub bridge: Arc<Bridge>,
+    /// Resolved configuration.
+    pub settings: Arc<CoreSettings>,
+    /// To the nodes.
+    pub upstream: Rc<dyn Upstream>,
+    /// Time and tasks.
+    pub timers: Rc<dyn Timers>,
+    snapshot: RefCell<Cache<SnapshotSource, Arc<RoutingSnapshot>>>,
+}
+
+impl Core {
+    /// A core with its number on the board.
+    pub fn new(
+        number: usize,
+        bridge: Arc<Bridge>,
+        settings: Arc<CoreSettings>,
+        upstream: Rc<dyn Upstream>,
+        timers: Rc<dyn Timers>,
+    ) -> Self {
+        let snapshot = RefCell::new(Cache::new(SnapshotSource(bridge.clone())));
+        Self { number, bridge, settings, upstream, timers, snapshot }
+    }
+
+    /// The newest snapshot. Take it once per request.
+    pub fn snapshot(&self) -> Arc<RoutingSnapshot> {
+        self.snapshot.borrow_mut().load().clone()
+    }
+
+    /// The monotonic clock.
+    pub fn now(&self) -> Monotonic {
+        self.timers.now()
+    }
+
+    /// When a read that begins now must be answered.
+    pub fn read_deadline(&self) -> Monotonic {
+        self.now().plus_ms(self.settings.read_deadline_ms)
+    }
+
+    /// When a write that begins now must be answered.
+    pub fn write_deadline(&self) -> Monotonic {
+        self.now().plus_ms(self.settings.write_deadline_ms)
+    }
+
+    /// Ends at this time.
+    pub async fn sleep_until(&self, deadline: Monotonic) {
+        self.timers.sleep_until(deadline).await;
+    }
+
+    /// Runs a future beside the others of this executor, to its end.
+    pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) {
+        self.timers.spawn_local(Box::pin(future));
+    }
+
+    /// The future's value, or none when the deadline comes first; the future is dropped then.
+    pub async fn before<T>(&self, deadline: Monotonic, future: impl Future<Output = T>) -> Option<T> {
+        let mut future = pin!(future);
+        // Made at the first wait only: most futures that get here are ready at once.
+        let mut sleep = None;
+        poll_fn(move |context| {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(value));
+            }
+            let sleep = sleep.get_or_insert_with(|| self.timers.sleep_until(deadline));
+            sleep.as_mut().poll(context).map(|()| None)
+        })
+        .await
+    }
+}
