@@ -1,0 +1,249 @@
+//! The one table of configuration keys. Defaults, the reference page, the example file and the names of the environment
+//! variables come from here; `config::tests` checks that every key is read and that every default is valid.
+
+/// What a key's value is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `IP:PORT`.
+    Address,
+    /// A text that is never shown.
+    Secret,
+    /// A path.
+    Path,
+    /// A whole number in a range, both ends included.
+    Integer {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
+    /// A number with a unit of time, never zero.
+    Duration,
+    /// A number with a unit of size.
+    Size,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `auto` or a list of core numbers.
+    Cores,
+    /// A list of nodes.
+    Nodes,
+}
+
+/// One key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    /// As in the file, levels joined by dots.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// As it would be written; none: not set.
+    pub default: Option<&'static str>,
+    /// For `examples/dev-config.yaml`, as YAML; none: the example leaves it out.
+    pub example: Option<&'static str>,
+    /// For people: what it does, and when to change it.
+    pub description: &'static str,
+}
+
+impl Key {
+    /// The variable that sets it: `MIROIR_` and the name in capitals, dots as underscores.
+    pub fn variable(&self) -> String {
+        format!("{}{}", super::environment::PREFIX, self.name.to_ascii_uppercase().replace('.', "_"))
+    }
+}
+
+/// The key with this name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, description: &'static str) -> Key {
+    Key { name, kind, default: Some(default), example: None, description }
+}
+
+const fn unset(name: &'static str, kind: Kind, description: &'static str) -> Key {
+    Key { name, kind, default: None, example: None, description }
+}
+
+const fn shown(key: Key, example: &'static str) -> Key {
+    Key { example: Some(example), ..key }
+}
+
+/// All keys, in the order of the reference page.
+pub const KEYS: &[Key] = &[
+    shown(
+        key(
+            "listen",
+            Kind::Address,
+            "127.0.0.1:7700",
+            "Where clients speak the Meilisearch API. A public address needs `master_key`.",
+        ),
+        "127.0.0.1:7700",
+    ),
+    shown(
+        unset(
+            "master_key",
+            Kind::Secret,
+            "The key that clients send as `Authorization: Bearer KEY`. Without it every client may do everything. At least 16 bytes outside of development.",
+        ),
+        "dev-key",
+    ),
+    shown(
+        key(
+            "data_dir",
+            Kind::Path,
+            "./miroir-data",
+            "The journal and all durable state. One running Miroir per directory; it is created when missing.",
+        ),
+        "./miroir-data",
+    ),
+    shown(
+        unset(
+            "nodes",
+            Kind::Nodes,
+            "The Meilisearch servers of the fleet: `id` (a name that never changes: letters, digits, `-` and `_`), `url` (`http://HOST:PORT`), and optionally `zone` (replicas of a shard are spread over zones first) and `weight` (its share of shards relative to the others; 1 when left out). Only Miroir may write to them.",
+        ),
+        "\n  - id: node-0\n    url: http://127.0.0.1:7710\n    zone: rack-a\n  - id: node-1\n    url: http://127.0.0.1:7711\n    zone: rack-b\n  - id: node-2\n    url: http://127.0.0.1:7712\n    zone: rack-b\n    weight: 1",
+    ),
+    shown(
+        unset(
+            "node_master_key",
+            Kind::Secret,
+            "The master key of the nodes, the same for all. No client ever sees it.",
+        ),
+        "dev-node-key-0123",
+    ),
+    shown(
+        key(
+            "shards",
+            Kind::Integer { min: 1, max: 4096 },
+            "64",
+            "Into how many slices every index is cut. Fixed once the cluster has started for the first time.",
+        ),
+        "64",
+    ),
+    shown(
+        key(
+            "replication_factor",
+            Kind::Integer { min: 1, max: 5 },
+            "2",
+            "How many nodes hold each shard. There must be at least so many nodes.",
+        ),
+        "2",
+    ),
+    key(
+        "cores",
+        Kind::Cores,
+        "auto",
+        "On which cores clients are served, one executor each: `auto` (what the process may use) or a list of core numbers, `[0, 1]`; in the environment `0,1`.",
+    ),
+    key(
+        "in_sync_timeout",
+        Kind::Duration,
+        "10s",
+        "How long a node may lag behind its peers before it is no longer read and no longer waited for, as long as other replicas cover its shards.",
+    ),
+    key(
+        "backlog.max_bytes",
+        Kind::Size,
+        "10GB",
+        "How many bytes of unapplied writes are kept for the nodes. Past it new writes get 503 with `Retry-After`.",
+    ),
+    key(
+        "feeder.quarantine",
+        Kind::Duration,
+        "30s",
+        "How long a write to a node whose answer was lost is waited for before it is sent again.",
+    ),
+    key("probe.interval", Kind::Duration, "1s", "How often the health of each node is looked at."),
+    key("probe.timeout", Kind::Duration, "2s", "How long a node may take to answer that."),
+    key(
+        "search.deadline",
+        Kind::Duration,
+        "10s",
+        "How long a search or a document read may take, retries on other replicas included.",
+    ),
+    key(
+        "search.partial",
+        Kind::Choice(&["partial", "error"]),
+        "partial",
+        "What a search answers when a shard has no replica that can be read: `partial` (what there is, marked as degraded) or `error` (503). One request can choose with `X-Miroir-Partial: allow` or `deny`.",
+    ),
+    key(
+        "write.deadline",
+        Kind::Duration,
+        "30s",
+        "How long a write may wait to be committed to the journal before it is answered with 503.",
+    ),
+    key(
+        "upstream.max_connections",
+        Kind::Integer { min: 1, max: 4096 },
+        "64",
+        "Connections that each core keeps to each node at most.",
+    ),
+    key(
+        "upstream.connect_timeout",
+        Kind::Duration,
+        "1s",
+        "How long connecting to a node may take before another replica is asked.",
+    ),
+    key("upstream.idle_timeout", Kind::Duration, "30s", "After how long an unused connection to a node is closed."),
+    key("http.max_body", Kind::Size, "100MiB", "The largest request body; larger ones get 413 `payload_too_large`."),
+    key(
+        "http.max_headers",
+        Kind::Integer { min: 8, max: 1024 },
+        "100",
+        "How many headers a request may have; more get 431.",
+    ),
+    key(
+        "http.max_header_bytes",
+        Kind::Size,
+        "64KiB",
+        "How long the head of a request may be; longer ones get 431. At least 8KiB.",
+    ),
+    key("http.header_timeout", Kind::Duration, "10s", "How long a client may take to send the head of a request."),
+    key("http.body_timeout", Kind::Duration, "60s", "How long a client may take to send the body of a request."),
+    key("http.idle_timeout", Kind::Duration, "75s", "After how long an idle connection of a client is closed."),
+    key(
+        "http.max_connections",
+        Kind::Integer { min: 1, max: 1_000_000 },
+        "10000",
+        "How many connections of clients are open at most, all cores together; more wait to be accepted.",
+    ),
+    key(
+        "http.max_in_flight",
+        Kind::Integer { min: 1, max: 1_000_000 },
+        "2000",
+        "How many requests are worked on at once, all cores together; more get 503.",
+    ),
+    key(
+        "shutdown_timeout",
+        Kind::Duration,
+        "30s",
+        "How long requests that have begun may take to end after SIGTERM or Ctrl-C.",
+    ),
+    shown(
+        key(
+            "admin.listen",
+            Kind::Address,
+            "127.0.0.1:7701",
+            "Where operators (`miroir-ctl`) speak to Miroir. A public address needs `admin.key`.",
+        ),
+        "127.0.0.1:7701",
+    ),
+    shown(
+        unset("admin.key", Kind::Secret, "The key that operators send as `Authorization: Bearer KEY`."),
+        "dev-admin-key",
+    ),
+    key(
+        "log.format",
+        Kind::Choice(&["text", "json"]),
+        "text",
+        "How log lines look, on standard error: `text` for people, `json` for programs.",
+    ),
+    key(
+        "log.level",
+        Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+        "info",
+        "From which level on lines are written.",
+    ),
+];
