@@ -172,7 +172,9 @@ impl Entry {
     pub fn steps(&self) -> Vec<Step> {
         let kinds: Vec<StepKind> = match (&self.rejection, &self.operation) {
             // One server creates the index even if the documents that came with it are refused.
-            (Some(_), Operation::PutDocuments { creates_index: true, .. }) => vec![StepKind::Create, StepKind::Settings],
+            (Some(_), Operation::PutDocuments { creates_index: true, .. }) => {
+                vec![StepKind::Create, StepKind::Settings]
+            }
             (Some(_), _) => vec![],
             (None, Operation::PutDocuments { mode, creates_index: true, .. }) => {
                 vec![StepKind::Create, StepKind::Settings, StepKind::Put(*mode)]

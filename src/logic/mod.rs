@@ -1,7 +1,12 @@
 //! The pure rules of Miroir: no sockets, files, threads, clock or randomness. Time and seeds are arguments, so that
 //! every rule can be tested by table, by property and by simulation.
 
+pub mod covering;
+pub mod document_id;
 pub mod entry;
 pub mod ids;
+pub mod marker;
 pub mod payload;
+pub mod replica_choice;
+pub mod shard_hash;
 pub mod snapshot;
