@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{EntryId, IndexUid, NodeIndexUid, Position, ShardId, Timestamp};
 use crate::meili::error::ErrorBody;
+use crate::meili::tasks::TaskKind;
 
 /// How a put treats a document that exists.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -82,6 +83,24 @@ pub enum Operation {
         /// The entries that matched when the request was accepted.
         matched: Vec<EntryId>,
     },
+}
+
+impl Operation {
+    /// The `type` of its task.
+    pub fn task_kind(&self) -> TaskKind {
+        match self {
+            Self::PutDocuments { .. } => TaskKind::DocumentAdditionOrUpdate,
+            Self::DeleteDocuments { .. } | Self::DeleteByFilter { .. } | Self::ClearDocuments => {
+                TaskKind::DocumentDeletion
+            }
+            Self::CreateIndex { .. } => TaskKind::IndexCreation,
+            Self::UpdateIndex { .. } => TaskKind::IndexUpdate,
+            Self::DeleteIndex => TaskKind::IndexDeletion,
+            Self::UpdateSettings { .. } => TaskKind::SettingsUpdate,
+            Self::CancelTasks { .. } => TaskKind::TaskCancelation,
+            Self::DeleteTasks { .. } => TaskKind::TaskDeletion,
+        }
+    }
 }
 
 /// One accepted operation.

@@ -13,6 +13,10 @@ use crate::logic::payload::Payload;
 use crate::meili::error::ErrorBody;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
 
+#[cfg(test)]
+pub mod contract;
+pub mod sqlite;
+
 /// The settings vote of the fleet, written once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Decision {
@@ -142,6 +146,8 @@ pub struct TaskRecord {
     pub resolution: Option<Resolution>,
     /// None until it ended.
     pub outcome: Option<Outcome>,
+    /// Deleted from the task list; kept only because some node may still need the entry.
+    pub is_deleted: bool,
 }
 
 /// Tasks that match a query.
@@ -190,11 +196,16 @@ pub trait Store: Send + Sync {
     /// The payload of an entry; none when it has none.
     fn payload(&self, id: EntryId) -> Result<Option<Payload>, StoreError>;
 
-    /// The entries that match, one page.
+    /// The entries that match and are not deleted, one page, newest first unless reversed.
     fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError>;
 
-    /// Removes ended entries from the task list, and from the journal once no node needs them. Returns how many.
+    /// Removes ended entries from the task list (others are left alone); the journal keeps them until [`Self::trim`].
+    /// Returns how many.
     fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError>;
+
+    /// No node needs entries below this id any more: removes the payloads of those that ended, and those that were
+    /// deleted from the task list altogether. Returns how many entries went.
+    fn trim(&self, below: EntryId) -> Result<u64, StoreError>;
 
     /// Stores what an entry turned into, with its payload; once. Also narrows the entry's shards.
     fn resolve(&self, id: EntryId, resolution: &Resolution, payload: Option<&Payload>) -> Result<(), StoreError>;

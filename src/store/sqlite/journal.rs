@@ -1,0 +1,283 @@
+//! Entries, their payloads and their place in the task list.
+
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
+
+use super::codes::{kind_name, status_code};
+use super::payload_files::{PayloadFolder, StoredPayload, decode};
+use super::{SqliteStore, decode_json, encode_json, protocol, task_query};
+use crate::logic::entry::{Entry, Resolution};
+use crate::logic::ids::{EntryId, Timestamp};
+use crate::logic::payload::Payload;
+use crate::meili::tasks::{TaskQuery, TaskStatus};
+use crate::store::{IndexRecord, StoreError, TaskRecord, TaskRecordPage};
+
+/// What a [`TaskRecord`] is read from.
+const COLUMNS: &str = "body, started_at, resolution, outcome, is_deleted";
+
+impl SqliteStore {
+    /// Files first and synced, then one transaction.
+    pub(super) fn append_all(
+        &self,
+        entries: &[(Entry, Option<Payload>)],
+        indexes: &[IndexRecord],
+    ) -> Result<(), StoreError> {
+        let due = self.read(next_entry)?;
+        if let Some((first, _)) = entries.first()
+            && first.id != due
+        {
+            // Before any file is written: it could be another entry's.
+            return Err(StoreError::Refused(format!("entry {} appended where {due} is due", first.id)));
+        }
+        let mut stored = Vec::with_capacity(entries.len());
+        for (entry, payload) in entries {
+            stored.push(payload.as_ref().map(|payload| self.write_file(entry.id, payload)).transpose()?);
+        }
+        if stored.iter().flatten().any(|stored| !stored.is_inline()) {
+            self.payloads.sync().map_err(|error| file_failed(&error))?;
+        }
+        self.write(|transaction| {
+            let mut next = next_entry(transaction)?;
+            for ((entry, payload), stored) in entries.iter().zip(&stored) {
+                if entry.id != next {
+                    return Err(StoreError::Refused(format!("entry {} appended where {next} is due", entry.id)));
+                }
+                insert_entry(transaction, entry, payload.as_ref())?;
+                if let (Some(payload), Some(stored)) = (payload, stored) {
+                    insert_payload(transaction, entry.id, payload, stored)?;
+                }
+                next = EntryId(next.0 + 1);
+            }
+            transaction
+                .prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'next_entry'")?
+                .execute([next.0.to_string()])?;
+            protocol::save_indexes(transaction, indexes)
+        })
+    }
+
+    /// Writes the resolution, and the payload that it brings, once.
+    pub(super) fn resolve_once(
+        &self,
+        id: EntryId,
+        resolution: &Resolution,
+        payload: Option<&Payload>,
+    ) -> Result<(), StoreError> {
+        let record = self.read(|transaction| Ok(select(transaction, "id = ?1", id, 1)?.pop()))?;
+        let refused = |what: &str| StoreError::Refused(format!("entry {id} {what}"));
+        let mut record = record.ok_or_else(|| refused("does not exist"))?;
+        if record.resolution.is_some() {
+            return Err(refused("is resolved already"));
+        }
+        if self.read(|transaction| has_payload(transaction, id))? {
+            return Err(refused("has a payload already"));
+        }
+        match resolution {
+            Resolution::Ids { shards, .. } => record.entry.shards.clone_from(shards),
+            Resolution::Count(_) => {}
+            Resolution::Failed(_) => record.entry.shards.clear(),
+        }
+        let stored = payload.map(|payload| self.write_file(id, payload)).transpose()?;
+        if stored.as_ref().is_some_and(|stored| !stored.is_inline()) {
+            self.payloads.sync().map_err(|error| file_failed(&error))?;
+        }
+        self.write(|transaction| {
+            let changed = transaction
+                .prepare_cached(
+                    "UPDATE entries SET resolution = ?2, body = ?3, payload_bytes = ?4 WHERE id = ?1 AND resolution IS NULL",
+                )?
+                .execute(params![
+                    id.0 as i64,
+                    encode_json(resolution)?,
+                    encode_json(&record.entry)?,
+                    payload.map_or(0, |payload| payload.bytes.len() as i64)
+                ])?;
+            if changed == 0 {
+                return Err(refused("is resolved already"));
+            }
+            if let (Some(payload), Some(stored)) = (payload, &stored) {
+                insert_payload(transaction, id, payload, stored)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn write_file(&self, id: EntryId, payload: &Payload) -> Result<StoredPayload, StoreError> {
+        let stored = StoredPayload::of(payload);
+        if !stored.is_inline() {
+            self.payloads.write(id, payload, &stored).map_err(|error| file_failed(&error))?;
+        }
+        Ok(stored)
+    }
+}
+
+fn file_failed(error: &std::io::Error) -> StoreError {
+    StoreError::Failed(format!("a payload file could not be written: {error}; check the space and rights of data_dir"))
+}
+
+fn insert_entry(transaction: &Transaction<'_>, entry: &Entry, payload: Option<&Payload>) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO entries (id, index_uid, kind, status, enqueued_at, payload_bytes, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            entry.id.0 as i64,
+            entry.index.as_ref().map(crate::logic::ids::IndexUid::as_str),
+            kind_name(entry.operation.task_kind()),
+            status_code(TaskStatus::Enqueued),
+            entry.enqueued_at.0,
+            payload.map_or(0, |payload| payload.bytes.len() as i64),
+            encode_json(entry)?,
+        ])?;
+    Ok(())
+}
+
+fn insert_payload(
+    transaction: &Transaction<'_>,
+    id: EntryId,
+    payload: &Payload,
+    stored: &StoredPayload,
+) -> Result<(), StoreError> {
+    let inline = stored.is_inline();
+    transaction
+        .prepare_cached(
+            "INSERT INTO payloads (entry, byte_count, checksum, sections, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            id.0 as i64,
+            stored.byte_count as i64,
+            stored.checksum.cast_signed(),
+            inline.then_some(&stored.sections),
+            inline.then_some(&payload.bytes[..]),
+        ])?;
+    Ok(())
+}
+
+fn has_payload(transaction: &Transaction<'_>, id: EntryId) -> Result<bool, StoreError> {
+    let found: Option<i64> = transaction
+        .prepare_cached("SELECT 1 FROM payloads WHERE entry = ?1")?
+        .query_row([id.0 as i64], |row| row.get(0))
+        .optional()?;
+    Ok(found.is_some())
+}
+
+pub(super) fn next_entry(transaction: &Transaction<'_>) -> Result<EntryId, StoreError> {
+    let text: String = transaction
+        .prepare_cached("SELECT value FROM meta WHERE key = 'next_entry'")?
+        .query_row([], |row| row.get(0))?;
+    decode_json::<u64>("next entry", &text).map(EntryId)
+}
+
+/// Entries that meet `condition` (`?1` is `first`), oldest first.
+pub(super) fn select(
+    transaction: &Transaction<'_>,
+    condition: &str,
+    first: EntryId,
+    limit: usize,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let mut statement =
+        transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE {condition} ORDER BY id LIMIT ?2"))?;
+    let mut rows = statement.query(params![first.0 as i64, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(record(row)?);
+    }
+    Ok(records)
+}
+
+fn record(row: &Row<'_>) -> Result<TaskRecord, StoreError> {
+    let body: String = row.get(0)?;
+    let resolution: Option<String> = row.get(2)?;
+    let outcome: Option<String> = row.get(3)?;
+    Ok(TaskRecord {
+        entry: decode_json("journal entry", &body)?,
+        started_at: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+        resolution: resolution.map(|text| decode_json("resolution", &text)).transpose()?,
+        outcome: outcome.map(|text| decode_json("outcome", &text)).transpose()?,
+        is_deleted: row.get(4)?,
+    })
+}
+
+pub(super) fn payload(
+    transaction: &Transaction<'_>,
+    folder: &PayloadFolder,
+    id: EntryId,
+) -> Result<Option<Payload>, StoreError> {
+    type Columns = (i64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
+    let columns: Option<Columns> = transaction
+        .prepare_cached("SELECT byte_count, checksum, sections, bytes FROM payloads WHERE entry = ?1")?
+        .query_row([id.0 as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((byte_count, checksum, sections, bytes)) = columns else { return Ok(None) };
+    let bytes = match (&sections, bytes) {
+        (Some(_), bytes) => bytes.unwrap_or_default(),
+        (None, _) => {
+            folder.read(id).map_err(|error| StoreError::Damaged(format!("payload file of entry {id}: {error}")))?
+        }
+    };
+    decode(id, Bytes::from(bytes), sections.as_deref(), byte_count as usize, checksum.cast_unsigned()).map(Some)
+}
+
+pub(super) fn tasks(transaction: &Transaction<'_>, query: &TaskQuery) -> Result<TaskRecordPage, StoreError> {
+    let selection = task_query::selection(query);
+    let total: i64 = transaction
+        .prepare_cached(&format!("SELECT count(*) FROM entries WHERE {}", selection.condition))?
+        .query_row(params_from_iter(selection.arguments.iter()), |row| row.get(0))?;
+    let page = selection.page(query);
+    let order = if query.reverse { "ASC" } else { "DESC" };
+    let limit = query.limit.saturating_add(1).min(i64::MAX as u64);
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM entries WHERE {} ORDER BY id {order} LIMIT {limit}",
+        page.condition
+    ))?;
+    let mut rows = statement.query(params_from_iter(page.arguments.iter()))?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(record(row)?);
+    }
+    let next = (records.len() as u64 > query.limit).then(|| records.pop()).flatten().map(|record| record.entry.id);
+    Ok(TaskRecordPage { records, total: total as u64, next })
+}
+
+pub(super) fn delete_tasks(transaction: &Transaction<'_>, ids: &[EntryId]) -> Result<u64, StoreError> {
+    let mut statement = transaction
+        .prepare_cached("UPDATE entries SET is_deleted = 1 WHERE id = ?1 AND outcome IS NOT NULL AND is_deleted = 0")?;
+    let mut deleted = 0;
+    for id in ids {
+        deleted += statement.execute([id.0 as i64])? as u64;
+    }
+    Ok(deleted)
+}
+
+/// Returns the number of rows that went and the entries whose files may go after the commit.
+pub(super) fn trim(transaction: &Transaction<'_>, below: EntryId) -> Result<(u64, Vec<EntryId>), StoreError> {
+    let below = below.0 as i64;
+    let mut files = Vec::new();
+    {
+        let mut statement = transaction.prepare_cached(
+            "DELETE FROM payloads WHERE entry IN (SELECT id FROM entries WHERE payload_bytes > 0 AND id < ?1
+             AND outcome IS NOT NULL) RETURNING entry, sections IS NULL",
+        )?;
+        let mut rows = statement.query([below])?;
+        while let Some(row) = rows.next()? {
+            if row.get(1)? {
+                files.push(EntryId(row.get::<_, i64>(0)? as u64));
+            }
+        }
+    }
+    transaction
+        .prepare_cached(
+            "UPDATE entries SET payload_bytes = 0 WHERE payload_bytes > 0 AND id < ?1 AND outcome IS NOT NULL",
+        )?
+        .execute([below])?;
+    let removed =
+        transaction.prepare_cached("DELETE FROM entries WHERE is_deleted = 1 AND id < ?1")?.execute([below])?;
+    Ok((removed as u64, files))
+}
+
+/// Entries whose payload is in a file.
+pub(super) fn entries_with_files(connection: &Connection) -> rusqlite::Result<Vec<EntryId>> {
+    let mut statement = connection.prepare("SELECT entry FROM payloads WHERE sections IS NULL")?;
+    let rows = statement.query_map([], |row| row.get::<_, i64>(0))?;
+    rows.map(|row| row.map(|id| EntryId(id as u64))).collect()
+}

@@ -1,0 +1,294 @@
+//! The store on SQLite: one database file and a folder of large payloads under the data folder.
+//!
+//! Invariants: one process per data folder (a lock file); every change is one transaction and on disk when the call
+//! returns (write-ahead log, `synchronous = FULL`); readers never wait for the writer, since each has a connection of
+//! its own; outcomes, resolutions and decisions are written once, checked inside the transaction that writes them.
+
+mod codes;
+mod journal;
+mod payload_files;
+mod protocol;
+mod schema;
+mod task_query;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+use super::{ClusterRecord, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage};
+use crate::logic::entry::{Entry, Resolution};
+use crate::logic::ids::{EntryId, Position};
+use crate::logic::payload::Payload;
+use crate::meili::tasks::TaskQuery;
+use payload_files::PayloadFolder;
+
+/// Idle reader connections that are kept.
+const READERS_MAX: usize = 4;
+
+/// Why a data folder cannot be used. Each message names the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No right to write, no space, not a folder …
+    #[error(
+        "data_dir {path} cannot be used: {source}; it must be a folder that this user may create files in: fix its owner \
+         and rights, or set data_dir to another folder"
+    )]
+    NotUsable {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process holds the lock.
+    #[error(
+        "data_dir {path} is in use by another miroir process: stop that one, or give this one a data_dir of its own"
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Written by a newer program.
+    #[error(
+        "{path} was written by a newer miroir (schema {found}, this one knows up to {known}): start the newer version, \
+         or restore a backup made before the upgrade"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A database of something else.
+    #[error("{path} is a database, but not miroir's: set data_dir to another folder")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not readable as what it should be.
+    #[error(
+        "{path} is damaged ({detail}): stop miroir, check the disk, and restore data_dir from a backup; the nodes' \
+         documents are not affected"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// The rest.
+    #[error("{path} cannot be opened: {detail}")]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+}
+
+impl OpenError {
+    fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged { path, detail: error.to_string() }
+            }
+            Some(
+                rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied,
+            ) => Self::NotUsable { path, source: io::Error::other(error.to_string()) },
+            Some(_) | None => Self::Failed { path, detail: error.to_string() },
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+    payloads: PayloadFolder,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the data folder, or makes a new one.
+    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        let not_usable = |source| OpenError::NotUsable { path: data_dir.to_owned(), source };
+        fs::create_dir_all(data_dir).map_err(not_usable)?;
+        let lock = lock(data_dir)?;
+        let payloads = PayloadFolder::open(data_dir).map_err(not_usable)?;
+        let path = data_dir.join("miroir.db");
+        let mut writer = Connection::open(&path).map_err(|error| OpenError::from_sqlite(&path, &error))?;
+        schema::prepare(&mut writer, &path)?;
+        let files = journal::entries_with_files(&writer).map_err(|error| OpenError::from_sqlite(&path, &error))?;
+        let orphans = payloads.remove_orphans(&payloads.paths(&files)).map_err(not_usable)?;
+        if orphans > 0 {
+            tracing::info!(orphans, "removed payload files of writes that were never committed");
+        }
+        Ok(Self { path, writer: Mutex::new(writer), readers: Mutex::new(Vec::new()), payloads, _lock: lock })
+    }
+
+    /// One transaction; nothing is changed when `change` fails.
+    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut writer = self.writer.lock();
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = change(&transaction)?;
+        transaction.commit()?;
+        Ok(value)
+    }
+
+    /// One consistent view, beside the writer.
+    fn read<T>(&self, query: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let idle = self.readers.lock().pop();
+        let mut reader = match idle {
+            Some(reader) => reader,
+            None => self.open_reader()?,
+        };
+        let value = {
+            let transaction = reader.transaction()?;
+            query(&transaction)?
+        };
+        let mut readers = self.readers.lock();
+        if readers.len() < READERS_MAX {
+            readers.push(reader);
+        }
+        Ok(value)
+    }
+
+    fn open_reader(&self) -> rusqlite::Result<Connection> {
+        let connection = Connection::open(&self.path)?;
+        schema::configure(&connection)?;
+        connection.pragma_update(None, "query_only", "ON")?;
+        Ok(connection)
+    }
+}
+
+fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let path = data_dir.join("lock");
+    let not_usable = |source| OpenError::NotUsable { path: data_dir.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(not_usable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: data_dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(not_usable(source)),
+    }
+}
+
+const RESTORE: &str = "stop miroir, check the disk, and restore data_dir from a backup";
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged(format!("{error}; {RESTORE}"))
+            }
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Failed(format!("{error}; make space on the disk of data_dir")),
+            Some(_) | None => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// A stored JSON text that must be readable, since this program wrote it.
+fn decode_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged(format!("{what}: {error}; {RESTORE}")))
+}
+
+fn encode_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Failed(error.to_string()))
+}
+
+impl Store for SqliteStore {
+    fn append(&self, entries: &[(Entry, Option<Payload>)], indexes: &[IndexRecord]) -> Result<(), StoreError> {
+        self.append_all(entries, indexes)
+    }
+
+    fn next_entry(&self) -> Result<EntryId, StoreError> {
+        self.read(journal::next_entry)
+    }
+
+    fn entries_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        self.read(|transaction| journal::select(transaction, "id >= ?1", first, limit))
+    }
+
+    fn unreported_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        self.read(|transaction| journal::select(transaction, "outcome IS NULL AND id >= ?1", first, limit))
+    }
+
+    fn entry(&self, id: EntryId) -> Result<Option<TaskRecord>, StoreError> {
+        self.read(|transaction| Ok(journal::select(transaction, "id = ?1", id, 1)?.pop()))
+    }
+
+    fn payload(&self, id: EntryId) -> Result<Option<Payload>, StoreError> {
+        self.read(|transaction| journal::payload(transaction, &self.payloads, id))
+    }
+
+    fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError> {
+        self.read(|transaction| journal::tasks(transaction, query))
+    }
+
+    fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError> {
+        self.write(|transaction| journal::delete_tasks(transaction, ids))
+    }
+
+    fn trim(&self, below: EntryId) -> Result<u64, StoreError> {
+        let (removed, files) = self.write(|transaction| journal::trim(transaction, below))?;
+        self.payloads.remove(&files);
+        Ok(removed)
+    }
+
+    fn resolve(&self, id: EntryId, resolution: &Resolution, payload: Option<&Payload>) -> Result<(), StoreError> {
+        self.resolve_once(id, resolution, payload)
+    }
+
+    fn protocol_state(&self) -> Result<ProtocolState, StoreError> {
+        self.read(protocol::state)
+    }
+
+    fn indexes(&self) -> Result<Vec<IndexRecord>, StoreError> {
+        self.read(protocol::indexes)
+    }
+
+    fn commit(&self, delta: &ProtocolDelta) -> Result<(), StoreError> {
+        if delta.is_empty() {
+            return Ok(());
+        }
+        self.write(|transaction| protocol::apply(transaction, delta))
+    }
+
+    fn backlog_bytes(&self, after: Position) -> Result<u64, StoreError> {
+        self.read(|transaction| {
+            let first = after.entry().map_or(0, |entry| entry.0 as i64 + 1);
+            let sum: i64 = transaction
+                .prepare_cached(
+                    "SELECT coalesce(sum(payload_bytes), 0) FROM entries WHERE payload_bytes > 0 AND id >= ?1",
+                )?
+                .query_row([first], |row| row.get(0))?;
+            Ok(sum as u64)
+        })
+    }
+
+    fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {
+        self.read(|transaction| {
+            let text: Option<String> = transaction
+                .query_row("SELECT value FROM meta WHERE key = 'cluster'", [], |row| row.get(0))
+                .optional()?;
+            text.map(|text| decode_json("cluster record", &text)).transpose()
+        })
+    }
+
+    fn save_cluster(&self, cluster: &ClusterRecord) -> Result<(), StoreError> {
+        let text = encode_json(cluster)?;
+        self.write(|transaction| {
+            transaction.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('cluster', ?1)", params![text])?;
+            Ok(())
+        })
+    }
+}

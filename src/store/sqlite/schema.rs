@@ -1,0 +1,139 @@
+//! The tables, and what the file must be before it is used: ours, not newer than this program, not damaged.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// Marks the file as Miroir's (`PRAGMA application_id`, "MIRR").
+const APPLICATION_ID: i64 = 0x4d49_5252;
+
+/// The version of the tables below (`PRAGMA user_version`). A change adds a step to [`migrate`].
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- One row per journal entry. `body` is the entry; the columns beside it are what queries select by.
+CREATE TABLE entries (
+    id INTEGER PRIMARY KEY,
+    index_uid TEXT,
+    kind TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    enqueued_at INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    canceled_by INTEGER,
+    is_deleted INTEGER NOT NULL DEFAULT 0,
+    payload_bytes INTEGER NOT NULL DEFAULT 0,
+    body TEXT NOT NULL,
+    resolution TEXT,
+    outcome TEXT
+);
+CREATE INDEX entries_index_uid ON entries (index_uid);
+CREATE INDEX entries_kind ON entries (kind);
+CREATE INDEX entries_status ON entries (status);
+CREATE INDEX entries_enqueued_at ON entries (enqueued_at);
+CREATE INDEX entries_started_at ON entries (started_at) WHERE started_at IS NOT NULL;
+CREATE INDEX entries_finished_at ON entries (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX entries_canceled_by ON entries (canceled_by) WHERE canceled_by IS NOT NULL;
+CREATE INDEX entries_unreported ON entries (id) WHERE outcome IS NULL;
+CREATE INDEX entries_deleted ON entries (id) WHERE is_deleted = 1;
+CREATE INDEX entries_payload ON entries (id, payload_bytes) WHERE payload_bytes > 0;
+
+-- `sections` and `bytes` are NULL when both are in a file of their own.
+CREATE TABLE payloads (
+    entry INTEGER PRIMARY KEY,
+    byte_count INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    sections BLOB,
+    bytes BLOB
+);
+
+CREATE TABLE watermarks (
+    node TEXT NOT NULL,
+    node_uid TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (node, node_uid)
+) WITHOUT ROWID;
+
+CREATE TABLE next_tasks (
+    node TEXT PRIMARY KEY,
+    task INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE out_of_sync (
+    node TEXT NOT NULL,
+    node_uid TEXT NOT NULL,
+    PRIMARY KEY (node, node_uid)
+) WITHOUT ROWID;
+
+CREATE TABLE verdicts (
+    position INTEGER NOT NULL,
+    shard INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    PRIMARY KEY (position, shard)
+) WITHOUT ROWID;
+
+CREATE TABLE decisions (
+    position INTEGER PRIMARY KEY,
+    decision TEXT NOT NULL
+);
+
+CREATE TABLE indexes (
+    node_uid TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+";
+
+/// Settings of every connection.
+pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Makes the file ready: creates the tables in a new one, refuses what is not ours, newer or damaged.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let failed = |error: rusqlite::Error| OpenError::from_sqlite(path, &error);
+    let application: i64 = pragma(connection, "application_id").map_err(failed)?;
+    let version: i64 = pragma(connection, "user_version").map_err(failed)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0)).map_err(failed)?;
+    let is_new = application == 0 && version == 0 && tables == 0;
+    if !is_new && application != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    if version > SCHEMA_VERSION {
+        return Err(OpenError::Newer { path: path.to_owned(), found: version, known: SCHEMA_VERSION });
+    }
+    configure(connection).map_err(failed)?;
+    if is_new {
+        return create(connection).map_err(failed);
+    }
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    if verdict != "ok" {
+        return Err(OpenError::Damaged { path: path.to_owned(), detail: verdict });
+    }
+    Ok(())
+}
+
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.execute("INSERT INTO meta (key, value) VALUES ('next_entry', '0')", [])?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}

@@ -1,0 +1,82 @@
+//! The task list as SQL: every filter of the API is a condition on an indexed column.
+
+use rusqlite::types::Value;
+
+use super::codes::{kind_name, status_code};
+use crate::meili::tasks::{TaskQuery, TaskStatus, TimeRange};
+
+/// A condition with its arguments in order.
+pub(super) struct Selection {
+    /// After `WHERE`.
+    pub condition: String,
+    /// For its question marks.
+    pub arguments: Vec<Value>,
+}
+
+/// What matches, whatever page is asked for.
+pub(super) fn selection(query: &TaskQuery) -> Selection {
+    let mut selection = Selection { condition: "is_deleted = 0".to_owned(), arguments: Vec::new() };
+    if let Some(uids) = &query.uids {
+        selection.numbers("id", uids);
+    }
+    if let Some(uids) = &query.batch_uids {
+        // One batch a task; a task that waits or never ran has none.
+        selection.numbers("id", uids);
+        selection.condition.push_str(" AND started_at IS NOT NULL");
+    }
+    if let Some(uids) = &query.canceled_by {
+        selection.numbers("canceled_by", uids);
+    }
+    if let Some(types) = &query.types {
+        selection.texts("kind", types.iter().map(|&kind| kind_name(kind)).collect());
+    }
+    if let Some(statuses) = &query.statuses {
+        let codes: Vec<u64> = statuses.iter().map(|&status: &TaskStatus| status_code(status) as u64).collect();
+        selection.numbers("status", &codes);
+    }
+    if let Some(uids) = &query.index_uids {
+        selection.texts("index_uid", uids.clone());
+    }
+    selection.range("enqueued_at", query.enqueued);
+    selection.range("started_at", query.started);
+    selection.range("finished_at", query.finished);
+    selection
+}
+
+impl Selection {
+    /// From this task on, in the direction of the query.
+    pub(super) fn page(mut self, query: &TaskQuery) -> Self {
+        if let Some(from) = query.from {
+            self.condition.push_str(if query.reverse { " AND id >= ?" } else { " AND id <= ?" });
+            self.arguments.push(Value::Integer(i64::try_from(from).unwrap_or(i64::MAX)));
+        }
+        self
+    }
+
+    fn numbers(&mut self, column: &str, numbers: &[u64]) {
+        let list = numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        self.list(column, format!("[{list}]"));
+    }
+
+    fn texts(&mut self, column: &str, texts: Vec<String>) {
+        let list = serde_json::Value::from(texts);
+        self.list(column, list.to_string());
+    }
+
+    /// One argument for a list of any length: the number of question marks is bounded.
+    fn list(&mut self, column: &str, json: String) {
+        self.condition.push_str(" AND ");
+        self.condition.push_str(column);
+        self.condition.push_str(" IN (SELECT value FROM json_each(?))");
+        self.arguments.push(Value::Text(json));
+    }
+
+    fn range(&mut self, column: &str, range: TimeRange) {
+        for (bound, comparison) in [(range.after, " > "), (range.before, " < ")] {
+            if let Some(bound) = bound {
+                self.condition.extend([" AND ", column, comparison, "?"]);
+                self.arguments.push(Value::Integer(bound));
+            }
+        }
+    }
+}

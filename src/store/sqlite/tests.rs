@@ -1,0 +1,124 @@
+//! The contract, and what only a file can get wrong.
+
+use std::fs;
+
+use super::{OpenError, SqliteStore};
+use crate::logic::ids::EntryId;
+use crate::store::contract::{Harness, sample_entry, sample_payload, sample_put};
+use crate::store::{Store, StoreError};
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn database(&self) -> std::path::PathBuf {
+        self.0.path().join("miroir.db")
+    }
+
+    fn open_error(&self) -> OpenError {
+        SqliteStore::open(self.0.path()).expect_err("it is unusable")
+    }
+}
+
+impl Harness for Folder {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(SqliteStore::open(self.0.path()).unwrap())
+    }
+}
+
+crate::contract_tests!(Folder::new());
+
+fn with_large_payload() -> Folder {
+    let folder = Folder::new();
+    folder.open().append(&[(sample_entry(0, "a", sample_put()), Some(sample_payload(70_000)))], &[]).unwrap();
+    folder
+}
+
+#[test]
+fn a_second_process_is_refused_until_the_first_is_gone() {
+    let folder = Folder::new();
+    let first = folder.open();
+    let error = folder.open_error();
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    drop(first);
+    folder.open();
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_the_remedy() {
+    let folder = with_large_payload();
+    rusqlite::Connection::open(folder.database()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let text = folder.open_error().to_string();
+    assert!(text.contains("newer miroir (schema 99") && text.contains("start the newer version"), "{text}");
+}
+
+#[test]
+fn another_programs_database_is_refused() {
+    let folder = Folder::new();
+    rusqlite::Connection::open(folder.database()).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+    let error = folder.open_error();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_database_is_refused_with_the_remedy() {
+    let folder = Folder::new();
+    {
+        let store = folder.open();
+        let entries: Vec<_> =
+            (0..200).map(|id| (sample_entry(id, "a", sample_put()), Some(sample_payload(2_000)))).collect();
+        store.append(&entries, &[]).unwrap();
+    }
+    // Everything but the header page.
+    let mut bytes = fs::read(folder.database()).unwrap();
+    bytes[8192..].fill(0x5a);
+    fs::write(folder.database(), &bytes).unwrap();
+    let error = folder.open_error();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(error.to_string().contains("restore data_dir from a backup"), "{error}");
+    fs::write(folder.database(), "not a database at all, but long enough to be looked at").unwrap();
+    let error = folder.open_error();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_named_with_the_remedy() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("file");
+    fs::write(&file, "").unwrap();
+    // Rights would not stop a test that runs as root; a file in the way stops everybody.
+    for path in [file.clone(), file.join("below")] {
+        let error = SqliteStore::open(&path).expect_err("it is no folder");
+        let text = error.to_string();
+        assert!(matches!(error, OpenError::NotUsable { .. }), "{text}");
+        assert!(text.contains("fix its owner and rights"), "{text}");
+    }
+}
+
+#[test]
+fn a_changed_or_missing_payload_file_is_reported_as_damage() {
+    let folder = with_large_payload();
+    let path = fs::read_dir(folder.0.path().join("payloads")).unwrap().next().unwrap().unwrap().path();
+    let store = folder.open();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[1_000] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(store.payload(EntryId(0)), Err(StoreError::Damaged(_))));
+    fs::write(&path, &bytes[..500]).unwrap();
+    assert!(matches!(store.payload(EntryId(0)), Err(StoreError::Damaged(_))));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(store.payload(EntryId(0)), Err(StoreError::Damaged(_))));
+}
+
+#[test]
+fn payload_files_that_no_entry_refers_to_are_removed_at_the_start() {
+    let folder = with_large_payload();
+    let payloads = folder.0.path().join("payloads");
+    fs::write(payloads.join("00000000000000000001.payload"), "left over").unwrap();
+    let store = folder.open();
+    assert_eq!(fs::read_dir(&payloads).unwrap().count(), 1);
+    assert_eq!(store.payload(EntryId(0)).unwrap(), Some(sample_payload(70_000)));
+}
