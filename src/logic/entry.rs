@@ -182,6 +182,19 @@ pub enum Resolution {
     },
     /// Documents in the index before the step, for the task's details.
     Count(u64),
+    /// The user's settings before and after the step: what every node gets now, at a replay, and on the way back when
+    /// a node rejects them.
+    Settings {
+        /// As of the last committed change before this one.
+        before: serde_json::Map<String, serde_json::Value>,
+        /// With this change.
+        after: serde_json::Map<String, serde_json::Value>,
+    },
+    /// The primary key before the step, for the way back.
+    PrimaryKey {
+        /// None when there was none.
+        before: Option<String>,
+    },
     /// It cannot be done; touches nothing, the task fails.
     Failed(ErrorBody),
 }

@@ -233,6 +233,7 @@ pub fn protocol_state_survives_a_restart(harness: &dyn Harness) {
         applied: vec![(n1.clone(), a.clone(), Position(7))],
         next_task: vec![(n2.clone(), NodeTask(2))],
         came_back: vec![(n2.clone(), b.clone())],
+        needs_rebuild: vec![(n1.clone(), a.clone())],
         ..ProtocolDelta::default()
     };
     store.commit(&second).unwrap();
@@ -243,7 +244,8 @@ pub fn protocol_state_survives_a_restart(harness: &dyn Harness) {
         [((n1.clone(), a.clone()), Position(7)), ((n2.clone(), b), Position(4))]
     );
     assert_eq!(state.next_task.into_iter().collect::<Vec<_>>(), [(n1.clone(), NodeTask(3)), (n2, NodeTask(2))]);
-    assert_eq!(state.out_of_sync.into_iter().collect::<Vec<_>>(), [(n1, a)]);
+    assert_eq!(state.out_of_sync.into_iter().collect::<Vec<_>>(), [(n1.clone(), a.clone())]);
+    assert_eq!(state.needs_rebuild.into_iter().collect::<Vec<_>>(), [(n1, a)]);
 }
 
 pub fn verdicts_go_when_the_entry_is_reported(harness: &dyn Harness) {

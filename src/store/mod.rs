@@ -97,6 +97,8 @@ pub struct ProtocolState {
     pub next_task: BTreeMap<NodeId, NodeTask>,
     /// Not in sync.
     pub out_of_sync: BTreeSet<(NodeId, NodeIndexUid)>,
+    /// Differ from their peers in a way that no replay repairs: out of sync until they are rebuilt.
+    pub needs_rebuild: BTreeSet<(NodeId, NodeIndexUid)>,
     /// Chunks rejected alone, of entries that are not reported yet.
     pub verdicts: Vec<Verdict>,
     /// Settings decisions of entries that some node has not passed yet, and the last committed ones.
@@ -114,6 +116,8 @@ pub struct ProtocolDelta {
     pub went_out: Vec<(NodeId, NodeIndexUid)>,
     /// Back in the in-sync set.
     pub came_back: Vec<(NodeId, NodeIndexUid)>,
+    /// To be rebuilt from their peers.
+    pub needs_rebuild: Vec<(NodeId, NodeIndexUid)>,
     /// New verdicts.
     pub verdicts: Vec<Verdict>,
     /// New decisions.
@@ -186,6 +190,11 @@ pub trait Store: Send + Sync {
 
     /// Entries from this id on, in order, at most so many; with resolution and outcome.
     fn entries_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
+
+    /// Entries of one client index from this id on, in order, at most so many. May span several node indexes of that
+    /// name.
+    fn index_entries_from(&self, index: &IndexUid, first: EntryId, limit: usize)
+    -> Result<Vec<TaskRecord>, StoreError>;
 
     /// Entries without an outcome from this id on, in order, at most so many.
     fn unreported_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;

@@ -7,7 +7,7 @@ use super::codes::{kind_name, status_code};
 use super::payload_files::{PayloadFolder, StoredPayload, decode};
 use super::{SqliteStore, decode_json, encode_json, protocol, task_query};
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::ids::{EntryId, Timestamp};
+use crate::logic::ids::{EntryId, IndexUid, Timestamp};
 use crate::logic::payload::Payload;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
 use crate::store::{IndexRecord, StoreError, TaskRecord, TaskRecordPage};
@@ -68,12 +68,12 @@ impl SqliteStore {
         if record.resolution.is_some() {
             return Err(refused("is resolved already"));
         }
-        if self.read(|transaction| has_payload(transaction, id))? {
+        if payload.is_some() && self.read(|transaction| has_payload(transaction, id))? {
             return Err(refused("has a payload already"));
         }
         match resolution {
             Resolution::Ids { shards, .. } => record.entry.shards.clone_from(shards),
-            Resolution::Count(_) => {}
+            Resolution::Count(_) | Resolution::Settings { .. } | Resolution::PrimaryKey { .. } => {}
             Resolution::Failed(_) => record.entry.shards.clear(),
         }
         let stored = payload.map(|payload| self.write_file(id, payload)).transpose()?;
@@ -122,7 +122,7 @@ fn insert_entry(transaction: &Transaction<'_>, entry: &Entry, payload: Option<&P
         )?
         .execute(params![
             entry.id.0 as i64,
-            entry.index.as_ref().map(crate::logic::ids::IndexUid::as_str),
+            entry.index.as_ref().map(IndexUid::as_str),
             kind_name(entry.operation.task_kind()),
             status_code(TaskStatus::Enqueued),
             entry.enqueued_at.0,
@@ -178,6 +178,24 @@ pub(super) fn select(
     let mut statement =
         transaction.prepare_cached(&format!("SELECT {COLUMNS} FROM entries WHERE {condition} ORDER BY id LIMIT ?2"))?;
     let mut rows = statement.query(params![first.0 as i64, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        records.push(record(row)?);
+    }
+    Ok(records)
+}
+
+pub(super) fn select_of_index(
+    transaction: &Transaction<'_>,
+    index: &IndexUid,
+    first: EntryId,
+    limit: usize,
+) -> Result<Vec<TaskRecord>, StoreError> {
+    let mut statement = transaction.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM entries WHERE index_uid = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query(params![index.as_str(), first.0 as i64, limit])?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
         records.push(record(row)?);

@@ -22,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::{ClusterRecord, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage};
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::ids::{EntryId, Position};
+use crate::logic::ids::{EntryId, IndexUid, Position};
 use crate::logic::payload::Payload;
 use crate::meili::tasks::TaskQuery;
 use payload_files::PayloadFolder;
@@ -216,6 +216,15 @@ impl Store for SqliteStore {
 
     fn entries_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
         self.read(|transaction| journal::select(transaction, "id >= ?1", first, limit))
+    }
+
+    fn index_entries_from(
+        &self,
+        index: &IndexUid,
+        first: EntryId,
+        limit: usize,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
+        self.read(|transaction| journal::select_of_index(transaction, index, first, limit))
     }
 
     fn unreported_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {

@@ -20,11 +20,12 @@ pub(super) fn state(transaction: &Transaction<'_>) -> Result<ProtocolState, Stor
     while let Some(row) = rows.next()? {
         state.next_task.insert(NodeId::new(row.get::<_, String>(0)?), NodeTask(row.get::<_, i64>(1)? as u64));
     }
-    let mut statement = transaction.prepare("SELECT node, node_uid FROM out_of_sync")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let key = (NodeId::new(row.get::<_, String>(0)?), NodeIndexUid::new(row.get::<_, String>(1)?));
-        state.out_of_sync.insert(key);
+    for (table, set) in [("out_of_sync", &mut state.out_of_sync), ("needs_rebuild", &mut state.needs_rebuild)] {
+        let mut statement = transaction.prepare(&format!("SELECT node, node_uid FROM {table}"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            set.insert((NodeId::new(row.get::<_, String>(0)?), NodeIndexUid::new(row.get::<_, String>(1)?)));
+        }
     }
     let mut statement = transaction.prepare("SELECT position, shard, error FROM verdicts ORDER BY position, shard")?;
     let mut rows = statement.query([])?;
@@ -86,7 +87,7 @@ pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Res
     }
     save_indexes(transaction, &delta.indexes)?;
     for node_uid in &delta.forgotten_indexes {
-        for table in ["indexes", "watermarks", "out_of_sync"] {
+        for table in ["indexes", "watermarks", "out_of_sync", "needs_rebuild"] {
             transaction
                 .prepare_cached(&format!("DELETE FROM {table} WHERE node_uid = ?1"))?
                 .execute([node_uid.as_str()])?;
@@ -109,6 +110,11 @@ fn save_nodes(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Result<()
     for (node, node_uid) in &delta.went_out {
         transaction
             .prepare_cached("INSERT OR IGNORE INTO out_of_sync (node, node_uid) VALUES (?1, ?2)")?
+            .execute(params![node.as_str(), node_uid.as_str()])?;
+    }
+    for (node, node_uid) in &delta.needs_rebuild {
+        transaction
+            .prepare_cached("INSERT OR IGNORE INTO needs_rebuild (node, node_uid) VALUES (?1, ?2)")?
             .execute(params![node.as_str(), node_uid.as_str()])?;
     }
     for (node, node_uid) in &delta.came_back {

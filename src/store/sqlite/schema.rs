@@ -72,6 +72,12 @@ CREATE TABLE out_of_sync (
     PRIMARY KEY (node, node_uid)
 ) WITHOUT ROWID;
 
+CREATE TABLE needs_rebuild (
+    node TEXT NOT NULL,
+    node_uid TEXT NOT NULL,
+    PRIMARY KEY (node, node_uid)
+) WITHOUT ROWID;
+
 CREATE TABLE verdicts (
     position INTEGER NOT NULL,
     shard INTEGER NOT NULL,
