@@ -14,6 +14,7 @@
 //! | [`data_plane`] | one executor per core: clients' requests, searches, document reads |
 //! | [`control_plane`] | plain threads: journal writer, feeders, prober, publisher, admin API |
 //! | [`devnode`] | the embedded development node; uses `meili` and `telemetry` only |
+//! | [`program`] | what each subcommand of `miroir` does: puts the parts together |
 //! | [`ctl`] | the operator's command line, a client of the admin API |
 //!
 //! `logic` may use the types of `meili`; the two planes never import each other. `tests/tidy` checks all of this.
@@ -27,5 +28,6 @@ pub mod devnode;
 pub mod http_types;
 pub mod logic;
 pub mod meili;
+pub mod program;
 pub mod store;
 pub mod telemetry;

@@ -1,3 +1,12 @@
-//! `miroir`: the server and its development tools.
+//! `miroir`: the server and its development tools. What it does is in [`miroir::program`].
 
-fn main() {}
+use std::process::ExitCode;
+
+use miroir::program::{Miroir, arguments, finish};
+
+fn main() -> ExitCode {
+    match arguments::<Miroir>("miroir") {
+        Ok(miroir) => finish("miroir", miroir.run()),
+        Err(exit) => exit,
+    }
+}

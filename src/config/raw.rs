@@ -53,14 +53,13 @@ impl Raw {
     /// Reads the variables. One that is not in the table is a problem: it is most likely misspelt.
     pub fn read_environment(&mut self, environment: &Environment) {
         for (name, text) in &environment.0 {
-            match KEYS.iter().find(|key| key.variable() == *name) {
-                Some(key) => self.set(key.name, text.clone(), &format!("the variable {name}")),
-                None => {
-                    let known = KEYS.iter().map(|key| key.variable()).collect::<Vec<_>>();
-                    let hint = nearest(name, known.iter().map(String::as_str));
-                    self.problem(name, format!("unknown variable{hint}; docs/CONFIGURATION.md lists them all"));
-                }
+            if let Some(key) = KEYS.iter().find(|key| key.variable() == *name) {
+                self.set(key.name, text.clone(), &format!("the variable {name}"));
+                continue;
             }
+            let known: Vec<String> = KEYS.iter().map(super::keys::Key::variable).collect();
+            let hint = nearest(name, known.iter().map(String::as_str));
+            self.problem(name, format!("unknown variable{hint}; docs/CONFIGURATION.md lists them all"));
         }
     }
 

@@ -157,7 +157,7 @@ fn durations_and_sizes_have_units() {
     assert_eq!(duration("10s"), Some(Duration::from_secs(10)));
     assert_eq!(duration("1.5s"), Some(Duration::from_millis(1500)));
     assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
-    assert_eq!(duration("2 h"), Some(Duration::from_secs(7200)));
+    assert_eq!(duration("2 h"), Some(Duration::from_hours(2)));
     for wrong in ["", "10", "0s", "-1s", "1y", "s", "1.2.3s", "400d"] {
         assert_eq!(duration(wrong), None, "{wrong}");
     }

@@ -91,7 +91,7 @@ pub fn duration(value: &Value) -> Parsed<Duration> {
         "d" => number * 86400.0,
         _ => return Err(wrong()),
     };
-    if seconds < 0.001 || seconds > YEAR_S { Err(wrong()) } else { Ok(Duration::from_secs_f64(seconds)) }
+    if (0.001..=YEAR_S).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(wrong()) }
 }
 
 /// A number of bytes, with or without a unit: KB, MB, GB, TB count by 1000, KiB, MiB, GiB, TiB by 1024.

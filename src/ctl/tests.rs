@@ -1,0 +1,54 @@
+//! Tables from recorded answers, and failures that say what to check.
+
+use serde_json::json;
+
+use super::*;
+
+fn ctl(admin: &str, command: Command) -> Ctl {
+    Ctl { admin: admin.to_owned(), admin_key: None, json: false, version: false, command: Some(command) }
+}
+
+#[test]
+fn nodes_are_a_table() {
+    let answer = json!({"results": [
+        {"id": "node-0", "url": "http://h:1", "zone": null, "weight": 1.0, "reachable": true, "shards": 43, "outOfSync": []},
+        {"id": "b", "url": "http://h:22", "zone": "r", "weight": 2.0, "reachable": false, "shards": 7, "outOfSync": ["films", "x"]},
+    ]});
+    let expected = "\
+NODE    URL          ZONE  WEIGHT  REACHABLE  SHARDS  OUT OF SYNC
+node-0  http://h:1   -     1.0     yes        43      -
+b       http://h:22  r     2.0     no         7       films,x
+";
+    assert_eq!(Command::Nodes(nodes::Nodes {}).render(&answer), expected);
+}
+
+#[test]
+fn shards_end_with_the_load_of_each_node() {
+    let answer = json!({"results": [{"shard": 0, "nodes": ["a", "b"]}, {"shard": 1, "nodes": ["b", "c"]}]});
+    let expected = "SHARD  NODES\n0      a,b\n1      b,c\n\nshards per node: a 1, b 2, c 1\n";
+    assert_eq!(Command::Shards(shards::Shards {}).render(&answer), expected);
+}
+
+#[test]
+fn status_is_one_line_per_field() {
+    let answer = json!({"version": "1.0", "replicationFactor": 2, "nodes": {"total": 3, "reachable": 2}});
+    let expected = "version             1.0\nreplication factor  2\nnodes               3 total, 2 reachable\n";
+    assert_eq!(Command::Status(status::Status {}).render(&answer), expected);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_with_what_to_check() {
+    // Port 1 of the loopback address is never listened on.
+    let failure =
+        ctl("127.0.0.1:1", Command::Status(status::Status {})).run(&mut Vec::new()).expect_err("nobody listens");
+    assert!(matches!(failure, Failure::Unreachable(_)));
+    assert!(failure.to_string().contains("http://127.0.0.1:1 does not answer"), "{failure}");
+}
+
+#[test]
+fn the_command_line_is_the_one_in_the_documentation() {
+    let words = ["--admin", "http://h:1", "--admin-key", "k", "--json", "tasks"];
+    let read = Ctl::from_args(&["miroir-ctl"], &words).expect("all of these exist");
+    assert_eq!(read.admin_key.as_deref(), Some("k"));
+    assert_eq!(read.command, Some(Command::Tasks(tasks::Tasks { limit: 20 })));
+}
