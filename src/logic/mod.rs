@@ -2,11 +2,14 @@
 //! every rule can be tested by table, by property and by simulation.
 
 pub mod covering;
+pub mod document_check;
 pub mod document_id;
 pub mod entry;
 pub mod ids;
 pub mod marker;
 pub mod payload;
+pub mod primary_key;
 pub mod replica_choice;
 pub mod shard_hash;
 pub mod snapshot;
+pub mod split;

@@ -1,4 +1,5 @@
 //! What the Meilisearch API is: error codes, requests and answers, settings, tasks.
 
 pub mod error;
+pub mod formats;
 pub mod tasks;

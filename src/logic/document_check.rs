@@ -1,0 +1,318 @@
+//! What makes a document bad, checked before the entry is journalled, so that one bad document fails the whole entry
+//! here as it does on one server, with the same words.
+//!
+//! Checked: the id (see [`super::primary_key`]), `_geo` when it can be filtered or sorted by, the shape of `_vectors`.
+//! Not checked: `_geojson`, dimensions of vectors, depth and size of numbers; there the nodes decide.
+
+use serde_json::{Map, Value};
+
+use crate::meili::error::{ApiError, Code};
+
+/// Why a document, and with it its entry, is refused. Texts are JSON where a message quotes a value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(missing_docs, reason = "the variants say what they mean; their texts are in `message`")]
+pub enum DocumentError {
+    NoPrimaryKeyCandidate,
+    SeveralPrimaryKeyCandidates { count: usize, first: String, second: String },
+    PrimaryKeyCannotChange { current: String },
+    InvalidId { value: String },
+    MissingId { primary_key: String, document: String },
+    TooManyIds { primary_key: String, document: String },
+    Geo { message: String },
+    Vectors { message: String },
+}
+
+/// A value as Meilisearch quotes it: parsed and written again.
+fn quoted(json: &str) -> String {
+    serde_json::from_str::<Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string())
+}
+
+impl DocumentError {
+    /// The value is no id.
+    pub fn invalid_id(value: &str) -> Self {
+        Self::InvalidId { value: quoted(value) }
+    }
+
+    /// The document has no id.
+    pub fn missing_id(primary_key: &str, document: &str) -> Self {
+        Self::MissingId { primary_key: primary_key.to_owned(), document: quoted(document) }
+    }
+
+    /// The document has several.
+    pub fn too_many_ids(primary_key: &str, document: &str) -> Self {
+        Self::TooManyIds { primary_key: primary_key.to_owned(), document: quoted(document) }
+    }
+
+    /// As the task shows it; `index` is the client's name of the index.
+    pub fn api_error(&self, index: &str) -> ApiError {
+        let message = match self {
+            // A server finds these while it indexes, and says where.
+            Self::Geo { .. } | Self::Vectors { .. } => format!("Index `{index}`: {}", self.message()),
+            Self::NoPrimaryKeyCandidate
+            | Self::SeveralPrimaryKeyCandidates { .. }
+            | Self::PrimaryKeyCannotChange { .. }
+            | Self::InvalidId { .. }
+            | Self::MissingId { .. }
+            | Self::TooManyIds { .. } => self.message(),
+        };
+        ApiError::new(self.code(), message)
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            Self::NoPrimaryKeyCandidate => Code::IndexPrimaryKeyNoCandidateFound,
+            Self::SeveralPrimaryKeyCandidates { .. } => Code::IndexPrimaryKeyMultipleCandidatesFound,
+            Self::PrimaryKeyCannotChange { .. } => Code::IndexPrimaryKeyAlreadyExists,
+            Self::InvalidId { .. } | Self::TooManyIds { .. } => Code::InvalidDocumentId,
+            Self::MissingId { .. } => Code::MissingDocumentId,
+            Self::Geo { .. } => Code::InvalidDocumentGeoField,
+            Self::Vectors { .. } => Code::InvalidVectorsType,
+        }
+    }
+
+    fn message(&self) -> String {
+        const SPECIFY: &str = "Please specify the primary key manually using the `primaryKey` query parameter.";
+        match self {
+            Self::NoPrimaryKeyCandidate => format!(
+                "The primary key inference failed as the engine did not find any field ending with `id` in its name. {SPECIFY}"
+            ),
+            Self::SeveralPrimaryKeyCandidates { count, first, second } => format!(
+                "The primary key inference failed as the engine found {count} fields ending with `id` in their names: \
+                 '{first}' and '{second}'. {SPECIFY}"
+            ),
+            Self::PrimaryKeyCannotChange { current } => format!("Index already has a primary key: `{current}`."),
+            Self::InvalidId { value } => format!(
+                "Document identifier `{value}` is invalid. A document identifier can be of type integer or string, only \
+                 composed of alphanumeric characters (a-z A-Z 0-9), hyphens (-) and underscores (_), and can not be more \
+                 than 511 bytes."
+            ),
+            Self::MissingId { primary_key, document } => {
+                format!("Document doesn't have a `{primary_key}` attribute: `{document}`.")
+            }
+            Self::TooManyIds { primary_key, document } => {
+                format!("Document have too many matching `{primary_key}` attribute: `{document}`.")
+            }
+            Self::Geo { message } | Self::Vectors { message } => message.clone(),
+        }
+    }
+}
+
+/// Whether `_geo` is checked under these user's settings: it is when it can be sorted by or is named, plainly or as `*`'s
+/// sibling, among the filterable attributes. Patterns and rule objects do not switch the check on.
+pub fn geo_is_checked(settings: &Map<String, Value>) -> bool {
+    let names = |key: &str| {
+        let list = settings.get(key).and_then(Value::as_array);
+        list.is_some_and(|list| list.iter().any(|item| item.as_str() == Some("_geo")))
+    };
+    names("filterableAttributes") || names("sortableAttributes")
+}
+
+/// Checks the value of `_geo`.
+///
+/// # Errors
+/// As a node with `_geo` filterable.
+pub fn check_geo(id: &str, json: &str) -> Result<(), DocumentError> {
+    let document = format!("in the document with the id: `{}`", Value::from(id));
+    let geo = |message: String| Err(DocumentError::Geo { message });
+    let mut fields = match serde_json::from_str(json) {
+        Ok(Value::Null) => return Ok(()),
+        Ok(Value::Object(fields)) => fields,
+        Ok(value) => {
+            return geo(format!(
+                "The `_geo` field {document} is not an object. Was expecting an object with the `_geo.lat` and `_geo.lng` \
+                 fields but instead got `{value}`."
+            ));
+        }
+        // Numbers beyond any float: the node says what it thinks of them.
+        Err(_) => return Ok(()),
+    };
+    let (lat, lng) = match (fields.shift_remove("lat"), fields.shift_remove("lng")) {
+        (Some(lat), Some(lng)) => (lat, lng),
+        (Some(_), None) => {
+            return geo(format!("Could not find longitude {document}. Was expecting a `_geo.lng` field."));
+        }
+        (None, Some(_)) => {
+            return geo(format!("Could not find latitude {document}. Was expecting a `_geo.lat` field."));
+        }
+        (None, None) => {
+            return geo(format!(
+                "Could not find latitude nor longitude {document}. Was expecting `_geo.lat` and `_geo.lng` fields."
+            ));
+        }
+    };
+    if !fields.is_empty() {
+        let value = Value::Object(fields);
+        return geo(format!("The `_geo` field {document} contains the following unexpected fields: `{value}`."));
+    }
+    match (is_finite_number(&lat), is_finite_number(&lng)) {
+        (true, true) => Ok(()),
+        (true, false) => {
+            geo(format!("Could not parse longitude {document}. Was expecting a finite number but instead got `{lng}`."))
+        }
+        (false, true) => {
+            geo(format!("Could not parse latitude {document}. Was expecting a finite number but instead got `{lat}`."))
+        }
+        (false, false) => geo(format!(
+            "Could not parse latitude nor longitude {document}. Was expecting finite numbers but instead got `{lat}` and \
+             `{lng}`."
+        )),
+    }
+}
+
+fn is_finite_number(value: &Value) -> bool {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse::<f64>().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    number.is_some_and(f64::is_finite)
+}
+
+/// Checks the shape of the value of `_vectors`: an object with, for each embedder, an array, `null`, or an object with
+/// `regenerate` and perhaps `embeddings`.
+///
+/// # Errors
+/// As a node, whatever embedders it has.
+pub fn check_vectors(id: &str, json: &str) -> Result<(), DocumentError> {
+    let vectors = |message: String| Err(DocumentError::Vectors { message });
+    let embedders = match serde_json::from_str(json) {
+        Ok(Value::Object(embedders)) => embedders,
+        Ok(value) => {
+            return vectors(format!(
+                "The `_vectors` field in the document with id: `{id}` is not an object. Was expecting an object with a key \
+                 for each embedder with manually provided vectors, but instead got `{value}`"
+            ));
+        }
+        Err(_) => return Ok(()),
+    };
+    for (name, value) in &embedders {
+        if let Err(reason) = check_embedder_vectors(name, value) {
+            return vectors(format!("Bad embedder configuration in the document with id: `{id}`. {reason}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_embedder_vectors(name: &str, value: &Value) -> Result<(), String> {
+    let (kind, shown) = match value {
+        Value::Null | Value::Array(_) => return Ok(()),
+        Value::Object(fields) => return check_explicit_vectors(name, fields),
+        Value::Bool(value) => ("boolean", value.to_string()),
+        Value::Number(value) if value.is_f64() => ("number", value.to_string()),
+        Value::Number(value) => ("integer", value.to_string()),
+        Value::String(value) => ("string", value.clone()),
+    };
+    Err(format!(
+        "Expected `._vectors.{name}` to be an array of floats, an array of arrays of floats, or an object with at least the \
+         field `regenerate`, but got the {kind} `{shown}`"
+    ))
+}
+
+fn check_explicit_vectors(name: &str, fields: &Map<String, Value>) -> Result<(), String> {
+    for (key, value) in fields {
+        match key.as_str() {
+            "regenerate" if value.is_boolean() => {}
+            "regenerate" => {
+                return Err(format!(
+                    "Could not parse `._vectors.{name}.regenerate`: expected a boolean, got `{value}`"
+                ));
+            }
+            "embeddings" => {}
+            _ => {
+                return Err(format!(
+                    "Unexpected field `._vectors.{name}.{key}`\n  - note: the allowed fields are `regenerate` and `embeddings`"
+                ));
+            }
+        }
+    }
+    if fields.contains_key("regenerate") {
+        Ok(())
+    } else {
+        Err(format!(
+            "Missing field `._vectors.{name}.regenerate`\n  - note: `._vectors.{name}` must be an array of floats, an array \
+             of arrays of floats, or an object with field `regenerate`"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geo_points_are_checked_as_a_node_checks_them() {
+        for (json, expected) in [
+            ("null", None),
+            (r#"{"lat":1,"lng":"2.5"}"#, None),
+            (
+                "5",
+                Some(
+                    "The `_geo` field in the document with the id: `\"1\"` is not an object. Was expecting an object with the `_geo.lat` and `_geo.lng` fields but instead got `5`.",
+                ),
+            ),
+            (
+                "{}",
+                Some(
+                    "Could not find latitude nor longitude in the document with the id: `\"1\"`. Was expecting `_geo.lat` and `_geo.lng` fields.",
+                ),
+            ),
+            (
+                r#"{"lat":1}"#,
+                Some(
+                    "Could not find longitude in the document with the id: `\"1\"`. Was expecting a `_geo.lng` field.",
+                ),
+            ),
+            (
+                r#"{"lat":1,"lng":2,"a":3}"#,
+                Some(
+                    "The `_geo` field in the document with the id: `\"1\"` contains the following unexpected fields: `{\"a\":3}`.",
+                ),
+            ),
+            (
+                r#"{"lat":"NaN","lng":2}"#,
+                Some(
+                    "Could not parse latitude in the document with the id: `\"1\"`. Was expecting a finite number but instead got `\"NaN\"`.",
+                ),
+            ),
+            (
+                r#"{"lat":"x","lng":"y"}"#,
+                Some(
+                    "Could not parse latitude nor longitude in the document with the id: `\"1\"`. Was expecting finite numbers but instead got `\"x\"` and `\"y\"`.",
+                ),
+            ),
+        ] {
+            let message = check_geo("1", json).err().map(|error| error.message());
+            assert_eq!(message.as_deref(), expected, "{json}");
+        }
+    }
+
+    #[test]
+    fn vectors_must_have_their_shape() {
+        for (json, is_good) in [
+            ("{}", true),
+            (r#"{"a":[1,2],"b":null,"c":{"regenerate":true}}"#, true),
+            (r#"{"a":{"regenerate":false,"embeddings":[[1]]}}"#, true),
+            ("5", false),
+            ("null", false),
+            (r#"{"a":"x"}"#, false),
+            (r#"{"a":{"embeddings":[1]}}"#, false),
+            (r#"{"a":{"regenerate":1}}"#, false),
+            (r#"{"a":{"regenerate":true,"more":1}}"#, false),
+        ] {
+            assert_eq!(check_vectors("1", json).is_ok(), is_good, "{json}");
+        }
+    }
+
+    #[test]
+    fn geo_is_checked_when_it_is_named() {
+        for (settings, expected) in [
+            (r#"{"filterableAttributes":["a","_geo"]}"#, true),
+            (r#"{"sortableAttributes":["_geo"]}"#, true),
+            (r#"{"filterableAttributes":["*",{"attributePatterns":["_geo"]}]}"#, false),
+            ("{}", false),
+        ] {
+            let settings: Map<String, Value> = serde_json::from_str(settings).expect("valid JSON");
+            assert_eq!(geo_is_checked(&settings), expected);
+        }
+    }
+}

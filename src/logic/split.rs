@@ -1,0 +1,361 @@
+//! Cutting a request's documents or ids by shard, by slicing bytes.
+//!
+//! Documents go in one by one ([`DocumentSplitter::push`]); what comes out is a [`Payload`] whose lines are the client's
+//! own bytes behind the marker, line breaks between tokens turned into spaces. Work is done in steps, so that a large body
+//! does not hold up other requests: the caller gives way between pushes, and [`Assembly::step`] copies piece by piece.
+//!
+//! Rules that are easy to miss:
+//! * All lines of an id are kept, in order: a node applies them as one server does, and they are in one shard, hence in
+//!   one chunk, so the verdict is the same everywhere. The id's hash is listed once.
+//! * Of duplicate keys the last one counts. Nodes do that themselves, except for the keys that can hold the id: such a
+//!   document is written anew. (In NDJSON one server refuses it as having several ids, and so do we.)
+//! * `_miroir` as a top-level key refuses the request. Every other bad document makes the *entry* fail: splitting goes
+//!   on, since what follows must still be well-formed, but nothing is kept.
+//! * A bad `_geo` or `_vectors` does not matter if a later line of the same id hides it.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use bytes::Bytes;
+
+use super::document_check::{DocumentError, check_geo, check_vectors};
+use super::entry::PutMode;
+use super::ids::ShardId;
+use super::marker;
+use super::payload::{Payload, Section};
+use super::primary_key;
+use super::shard_hash::{id_hash, shard_of_hash};
+use crate::meili::formats::Field;
+
+/// A top-level key of a document is Miroir's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("The field `_miroir` is reserved and cannot be part of a document.")]
+pub struct ReservedField;
+
+/// By what rules to split.
+#[derive(Clone, Debug)]
+pub struct SplitRules {
+    /// Shards of the cluster.
+    pub shard_count: u16,
+    /// For what hides what.
+    pub mode: PutMode,
+    /// Of the index or of the request; none: infer it from the first document.
+    pub primary_key: Option<String>,
+    /// See [`super::document_check::geo_is_checked`].
+    pub checks_geo: bool,
+    /// Keys that occur twice are merged before the id is looked for (JSON), or not (NDJSON, CSV).
+    pub merges_duplicate_keys: bool,
+}
+
+/// XXH3 values need no further hashing.
+#[derive(Default)]
+struct HashIsKey(u64);
+
+impl Hasher for HashIsKey {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _bytes: &[u8]) {
+        unreachable!("only u64 keys are hashed");
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+type ByHash = BuildHasherDefault<HashIsKey>;
+
+/// One document: where its bytes lie and where they go.
+struct Piece<'a> {
+    shard: ShardId,
+    hash: u64,
+    is_first_of_id: bool,
+    /// From the `{` to the `}`.
+    document: PieceText<'a>,
+}
+
+enum PieceText<'a> {
+    Sliced(&'a str),
+    Rewritten(Box<str>),
+}
+
+impl PieceText<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Sliced(text) => text,
+            Self::Rewritten(text) => text,
+        }
+    }
+}
+
+/// A bad field that a later line of the same id may hide.
+struct Suspect {
+    order: u64,
+    error: DocumentError,
+}
+
+/// See the module.
+pub struct DocumentSplitter<'a> {
+    rules: SplitRules,
+    received: u64,
+    pieces: Vec<Piece<'a>>,
+    seen: HashSet<u64, ByHash>,
+    bad_geo: HashMap<u64, Suspect, ByHash>,
+    bad_vectors: HashMap<u64, Suspect, ByHash>,
+    rejection: Option<DocumentError>,
+}
+
+impl<'a> DocumentSplitter<'a> {
+    /// Nothing split yet.
+    pub fn new(rules: SplitRules) -> Self {
+        Self {
+            rules,
+            received: 0,
+            pieces: Vec::new(),
+            seen: HashSet::default(),
+            bad_geo: HashMap::default(),
+            bad_vectors: HashMap::default(),
+            rejection: None,
+        }
+    }
+
+    /// Takes the next document with its top-level fields; `fields` may be changed.
+    ///
+    /// # Errors
+    /// The request is to be refused.
+    pub fn push(&mut self, document: &'a str, fields: &mut Vec<Field<'a>>) -> Result<(), ReservedField> {
+        if fields.iter().any(|field| marker::is_reserved(&field.key)) {
+            return Err(ReservedField);
+        }
+        self.received += 1;
+        if self.rejection.is_none()
+            && let Err(error) = self.take(document, fields)
+        {
+            self.rejection = Some(error);
+            self.pieces = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, document: &'a str, fields: &mut Vec<Field<'a>>) -> Result<(), DocumentError> {
+        if self.rules.primary_key.is_none() {
+            self.rules.primary_key = Some(primary_key::infer(fields)?);
+        }
+        let primary_key = self.rules.primary_key.as_deref().unwrap_or_default();
+        let text = if self.rules.merges_duplicate_keys && has_duplicate_id_keys(primary_key, fields) {
+            merge_duplicate_keys(fields);
+            PieceText::Rewritten(rewritten(fields).into())
+        } else {
+            PieceText::Sliced(document)
+        };
+        let id = primary_key::document_id(primary_key, fields, document)?;
+        let hash = id_hash(&id);
+        self.check_fields(&id, hash, fields);
+        self.pieces.push(Piece {
+            shard: shard_of_hash(hash, self.rules.shard_count),
+            hash,
+            is_first_of_id: self.seen.insert(hash),
+            document: text,
+        });
+        Ok(())
+    }
+
+    fn check_fields(&mut self, id: &str, hash: u64, fields: &[Field<'_>]) {
+        let order = self.received;
+        let last = |name: &str| fields.iter().rev().find(|field| field.key == name).map(|field| field.value);
+        let hides_all = self.rules.mode == PutMode::Replace;
+        if self.rules.checks_geo {
+            note(&mut self.bad_geo, (hash, order), hides_all, last("_geo").map(|json| check_geo(id, json)));
+        }
+        note(&mut self.bad_vectors, (hash, order), hides_all, last("_vectors").map(|json| check_vectors(id, json)));
+    }
+
+    /// No document follows.
+    pub fn finish(mut self) -> SplitDocuments<'a> {
+        if self.rejection.is_none() {
+            let suspects = self.bad_geo.into_values().chain(self.bad_vectors.into_values());
+            self.rejection = suspects.min_by_key(|suspect| suspect.order).map(|suspect| suspect.error);
+        }
+        if self.rejection.is_some() {
+            self.pieces = Vec::new();
+        }
+        SplitDocuments {
+            received: self.received,
+            primary_key: self.rules.primary_key,
+            rejection: self.rejection,
+            assembly: Assembly::new(self.pieces, self.rules.shard_count),
+        }
+    }
+}
+
+fn note(
+    suspects: &mut HashMap<u64, Suspect, ByHash>,
+    (hash, order): (u64, u64),
+    hides_all: bool,
+    checked: Option<Result<(), DocumentError>>,
+) {
+    match checked {
+        Some(Err(error)) => {
+            suspects.insert(hash, Suspect { order, error });
+        }
+        Some(Ok(())) => {
+            suspects.remove(&hash);
+        }
+        None if hides_all => {
+            suspects.remove(&hash);
+        }
+        None => {}
+    }
+}
+
+fn has_duplicate_id_keys(primary_key: &str, fields: &[Field<'_>]) -> bool {
+    let concerned = || fields.iter().filter(|field| primary_key::concerns(primary_key, &field.key));
+    concerned().enumerate().any(|(place, field)| concerned().take(place).any(|earlier| earlier.key == field.key))
+}
+
+/// The last value of a key takes the place of the first.
+fn merge_duplicate_keys(fields: &mut Vec<Field<'_>>) {
+    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut merged: Vec<Field<'_>> = Vec::with_capacity(fields.len());
+    for field in fields.drain(..) {
+        if let Some(&place) = places.get(field.key.as_ref()) {
+            merged[place].value = field.value;
+        } else {
+            places.insert(field.key.to_string(), merged.len());
+            merged.push(field);
+        }
+    }
+    *fields = merged;
+}
+
+fn rewritten(fields: &[Field<'_>]) -> String {
+    let mut text = String::from("{");
+    for (place, field) in fields.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::to_string(&field.key).expect("a string can be serialized"));
+        text.push(':');
+        text.push_str(field.value);
+    }
+    text.push('}');
+    text
+}
+
+/// What came out of a request's documents.
+pub struct SplitDocuments<'a> {
+    /// Documents in the request, duplicates counted.
+    pub received: u64,
+    /// Given or inferred; none when it was neither.
+    pub primary_key: Option<String>,
+    /// The entry fails with this; there is no payload then.
+    pub rejection: Option<DocumentError>,
+    /// The payload to be.
+    pub assembly: Assembly<'a>,
+}
+
+/// Copies the documents of each shard together.
+pub struct Assembly<'a> {
+    pieces: Vec<Piece<'a>>,
+    next: usize,
+    shard_count: u16,
+    member: String,
+    sections: Vec<Section>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(mut pieces: Vec<Piece<'a>>, shard_count: u16) -> Self {
+        // Stable: within a shard the order of the request is kept.
+        pieces.sort_by_key(|piece| piece.shard);
+        let member_length = marker::first_member(ShardId(0), shard_count).len();
+        let total = pieces.iter().map(|piece| piece.document.as_str().len() + member_length + 1).sum();
+        Self {
+            pieces,
+            next: 0,
+            shard_count,
+            member: String::new(),
+            sections: Vec::new(),
+            bytes: Vec::with_capacity(total),
+        }
+    }
+
+    /// Copies about so many bytes; true when all is copied.
+    pub fn step(&mut self, bytes: usize) -> bool {
+        let stop = self.bytes.len() + bytes;
+        while self.bytes.len() < stop {
+            let Some(piece) = self.pieces.get(self.next) else { return true };
+            self.next += 1;
+            if self.sections.last().is_none_or(|section| section.shard != piece.shard) {
+                let start = self.bytes.len() as u64;
+                self.sections.push(Section { shard: piece.shard, start, length: 0, id_hashes: Vec::new() });
+                self.member = marker::first_member(piece.shard, self.shard_count);
+            }
+            let line_start = self.bytes.len();
+            append_line(&mut self.bytes, &self.member, piece.document.as_str());
+            let section = self.sections.last_mut().expect("one was pushed above");
+            section.length += (self.bytes.len() - line_start) as u64;
+            if piece.is_first_of_id {
+                section.id_hashes.push(piece.hash);
+            }
+        }
+        false
+    }
+
+    /// The payload.
+    ///
+    /// # Panics
+    /// If [`Self::step`] has not said that all is copied.
+    pub fn into_payload(self) -> Payload {
+        assert!(self.next == self.pieces.len(), "the payload is not complete");
+        Payload { sections: self.sections, bytes: Bytes::from(self.bytes) }
+    }
+}
+
+/// Writes the document with the marker as its first member, on a line of its own.
+fn append_line(bytes: &mut Vec<u8>, member: &str, document: &str) {
+    bytes.push(b'{');
+    bytes.extend_from_slice(member.as_bytes());
+    let rest_start = bytes.len();
+    bytes.extend_from_slice(&document.as_bytes()[1..]);
+    // A raw line break lies between tokens only: within a string it would be written as an escape.
+    let mut from = rest_start;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', &bytes[from..]) {
+        bytes[from + at] = b' ';
+        from += at + 1;
+    }
+    bytes.push(b'\n');
+}
+
+/// Cuts ids by shard: canonical ids in, a deletion's payload out. Duplicates are dropped.
+pub fn split_ids<'a>(ids: impl IntoIterator<Item = &'a str>, shard_count: u16) -> Payload {
+    let mut seen: HashSet<u64, ByHash> = HashSet::default();
+    let mut pieces: Vec<(ShardId, u64, &str)> = Vec::new();
+    for id in ids {
+        let hash = id_hash(id);
+        if seen.insert(hash) {
+            pieces.push((shard_of_hash(hash, shard_count), hash, id));
+        }
+    }
+    pieces.sort_by_key(|(shard, _, _)| *shard);
+    let mut sections: Vec<Section> = Vec::new();
+    let mut bytes = Vec::new();
+    for (shard, hash, id) in pieces {
+        let start = bytes.len();
+        if sections.last().is_none_or(|section| section.shard != shard) {
+            sections.push(Section { shard, start: start as u64, length: 0, id_hashes: Vec::new() });
+        } else {
+            bytes.push(b',');
+        }
+        serde_json::to_writer(&mut bytes, id).expect("writing to memory does not fail");
+        let section = sections.last_mut().expect("one was pushed above");
+        section.length += (bytes.len() - start) as u64;
+        section.id_hashes.push(hash);
+    }
+    Payload { sections, bytes: Bytes::from(bytes) }
+}
+
+#[cfg(test)]
+mod tests;
