@@ -1,1 +1,3 @@
 //! Plain threads with blocking calls: one file per duty. Never imports the data plane.
+
+pub mod node_client;
