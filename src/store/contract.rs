@@ -6,7 +6,9 @@
 
 use bytes::Bytes;
 
-use super::{Decision, IndexRecord, Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError, Verdict};
+use super::{
+    Decision, HeadChange, HeadRecord, IndexRecord, Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError, Verdict,
+};
 use crate::logic::entry::{Entry, Operation, PutMode, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::logic::payload::{Payload, Section};
@@ -37,6 +39,7 @@ macro_rules! contract_tests {
             tasks_are_filtered_and_paged,
             deleted_tasks_leave_the_list_but_not_the_journal,
             trimming_keeps_what_is_unreported_and_never_reuses_numbers,
+            heads_change_with_the_append_only,
             index_records_are_replaced_and_forgotten,
             the_cluster_record_is_kept,
             backlog_counts_payload_after_a_position,
@@ -372,6 +375,25 @@ pub fn trimming_keeps_what_is_unreported_and_never_reuses_numbers(harness: &dyn 
     assert_eq!(store.backlog_bytes(Position(0)).unwrap(), 0);
 }
 
+pub fn heads_change_with_the_append_only(harness: &dyn Harness) {
+    let store = harness.open();
+    let change = |uid: &str, key: Option<&str>| HeadChange {
+        uid: IndexUid::new(uid),
+        head: Some(HeadRecord {
+            node_uid: NodeIndexUid::new(format!("{uid}-0")),
+            primary_key: key.map(str::to_owned),
+            last_entry: EntryId(0),
+        }),
+    };
+    let entry = |id| [(sample_entry(id, "a", sample_put()), None)];
+    store.append(&entry(0), &[change("a", None), change("b", None)]).unwrap();
+    assert!(is_refused(&store.append(&entry(7), &[change("c", None)])));
+    store.append(&entry(1), &[change("a", Some("id")), HeadChange { uid: IndexUid::new("b"), head: None }]).unwrap();
+    drop(store);
+    let heads = harness.open().heads().unwrap();
+    assert_eq!(heads.into_iter().collect::<Vec<_>>(), [(IndexUid::new("a"), change("a", Some("id")).head.unwrap())]);
+}
+
 pub fn index_records_are_replaced_and_forgotten(harness: &dyn Harness) {
     let store = harness.open();
     let record = |node_uid: &str, is_visible| IndexRecord {
@@ -385,9 +407,6 @@ pub fn index_records_are_replaced_and_forgotten(harness: &dyn Harness) {
         updated_at: Timestamp(2),
         is_visible,
     };
-    store
-        .append(&[(sample_entry(0, "a", Operation::CreateIndex { primary_key: None }), None)], &[record("a-0", false)])
-        .unwrap();
     let delta = ProtocolDelta {
         indexes: vec![record("a-0", true), record("a-1", false)],
         applied: vec![(NodeId::new("n"), NodeIndexUid::new("a-0"), Position(4))],
@@ -428,6 +447,8 @@ pub fn backlog_counts_payload_after_a_position(harness: &dyn Harness) {
     append_puts(&*store, 3);
     assert_eq!(store.backlog_bytes(Position(0)).unwrap(), 60);
     assert_eq!(store.backlog_bytes(Position::of(EntryId(0), 0)).unwrap(), 40);
+    store.resolve(EntryId(1), &Resolution::Count(1), None).unwrap();
+    assert_eq!(store.backlog_bytes(Position(0)).unwrap(), 60, "a resolution takes no payload away");
     assert_eq!(store.backlog_bytes(Position::of(EntryId(2), 3)).unwrap(), 0);
 }
 

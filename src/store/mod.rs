@@ -54,7 +54,29 @@ pub struct OutcomeCounts {
     pub tasks: Option<u64>,
 }
 
-/// An index from its creation on. Kept after its deletion as long as entries refer to it.
+/// An index as of the last entry in the journal, which may be ahead of what readers see: what new writes are checked
+/// against. Belongs to the journal writer; the coordinator's is [`IndexRecord`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HeadRecord {
+    /// The nodes' name.
+    pub node_uid: NodeIndexUid,
+    /// Given or inferred by an entry up to now.
+    pub primary_key: Option<String>,
+    /// The last entry that is about this index.
+    pub last_entry: EntryId,
+}
+
+/// What an append makes of an index's head; none when the last entry deletes the index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeadChange {
+    /// The client's name.
+    pub uid: IndexUid,
+    /// What it is from now on.
+    pub head: Option<HeadRecord>,
+}
+
+/// An index as of the applied entries, from its creation on. Belongs to the coordinator, which makes it of the entry that
+/// creates the index, and keeps it after the deletion as long as entries refer to it.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct IndexRecord {
     /// The client's name.
@@ -181,9 +203,12 @@ pub enum StoreError {
 
 /// See the module. Implementations are shared by all control-plane threads.
 pub trait Store: Send + Sync {
-    /// Appends entries in order, with the payloads and index records that belong to them; one durable commit for all.
-    /// The ids must follow the last one without a gap.
-    fn append(&self, entries: &[(Entry, Option<Payload>)], indexes: &[IndexRecord]) -> Result<(), StoreError>;
+    /// Appends entries in order, with their payloads and what they make of the heads; one durable commit for all. The
+    /// ids must follow the last one without a gap.
+    fn append(&self, entries: &[(Entry, Option<Payload>)], heads: &[HeadChange]) -> Result<(), StoreError>;
+
+    /// All indexes as of the last entry.
+    fn heads(&self) -> Result<BTreeMap<IndexUid, HeadRecord>, StoreError>;
 
     /// The id that the next entry gets. Never goes back, even when tasks are deleted.
     fn next_entry(&self) -> Result<EntryId, StoreError>;

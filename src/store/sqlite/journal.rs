@@ -1,16 +1,18 @@
 //! Entries, their payloads and their place in the task list.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
 use super::codes::{kind_name, status_code};
 use super::payload_files::{PayloadFolder, StoredPayload, decode};
-use super::{SqliteStore, decode_json, encode_json, protocol, task_query};
+use super::{SqliteStore, decode_json, encode_json, task_query};
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, Timestamp};
 use crate::logic::payload::Payload;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
-use crate::store::{IndexRecord, StoreError, TaskRecord, TaskRecordPage};
+use crate::store::{HeadChange, HeadRecord, StoreError, TaskRecord, TaskRecordPage};
 
 /// What a [`TaskRecord`] is read from.
 const COLUMNS: &str = "body, started_at, resolution, outcome, is_deleted";
@@ -20,7 +22,7 @@ impl SqliteStore {
     pub(super) fn append_all(
         &self,
         entries: &[(Entry, Option<Payload>)],
-        indexes: &[IndexRecord],
+        heads: &[HeadChange],
     ) -> Result<(), StoreError> {
         let due = self.read(next_entry)?;
         if let Some((first, _)) = entries.first()
@@ -51,7 +53,7 @@ impl SqliteStore {
             transaction
                 .prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'next_entry'")?
                 .execute([next.0.to_string()])?;
-            protocol::save_indexes(transaction, indexes)
+            save_heads(transaction, heads)
         })
     }
 
@@ -83,7 +85,7 @@ impl SqliteStore {
         self.write(|transaction| {
             let changed = transaction
                 .prepare_cached(
-                    "UPDATE entries SET resolution = ?2, body = ?3, payload_bytes = ?4 WHERE id = ?1 AND resolution IS NULL",
+                    "UPDATE entries SET resolution = ?2, body = ?3, payload_bytes = payload_bytes + ?4 WHERE id = ?1 AND resolution IS NULL",
                 )?
                 .execute(params![
                     id.0 as i64,
@@ -151,6 +153,30 @@ fn insert_payload(
             inline.then_some(&payload.bytes[..]),
         ])?;
     Ok(())
+}
+
+fn save_heads(transaction: &Transaction<'_>, heads: &[HeadChange]) -> Result<(), StoreError> {
+    for change in heads {
+        match &change.head {
+            Some(head) => transaction
+                .prepare_cached("INSERT OR REPLACE INTO heads (uid, body) VALUES (?1, ?2)")?
+                .execute(params![change.uid.as_str(), encode_json(head)?])?,
+            None => {
+                transaction.prepare_cached("DELETE FROM heads WHERE uid = ?1")?.execute(params![change.uid.as_str()])?
+            }
+        };
+    }
+    Ok(())
+}
+
+pub(super) fn heads(transaction: &Transaction<'_>) -> Result<BTreeMap<IndexUid, HeadRecord>, StoreError> {
+    let mut statement = transaction.prepare("SELECT uid, body FROM heads")?;
+    let mut rows = statement.query([])?;
+    let mut heads = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        heads.insert(IndexUid::new(row.get::<_, String>(0)?), decode_json("head", &row.get::<_, String>(1)?)?);
+    }
+    Ok(heads)
 }
 
 fn has_payload(transaction: &Transaction<'_>, id: EntryId) -> Result<bool, StoreError> {

@@ -13,6 +13,7 @@ mod task_query;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::{ClusterRecord, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage};
+use super::{
+    ClusterRecord, HeadChange, HeadRecord, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord,
+    TaskRecordPage,
+};
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, Position};
 use crate::logic::payload::Payload;
@@ -206,8 +210,12 @@ fn encode_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
 }
 
 impl Store for SqliteStore {
-    fn append(&self, entries: &[(Entry, Option<Payload>)], indexes: &[IndexRecord]) -> Result<(), StoreError> {
-        self.append_all(entries, indexes)
+    fn append(&self, entries: &[(Entry, Option<Payload>)], heads: &[HeadChange]) -> Result<(), StoreError> {
+        self.append_all(entries, heads)
+    }
+
+    fn heads(&self) -> Result<BTreeMap<IndexUid, HeadRecord>, StoreError> {
+        self.read(journal::heads)
     }
 
     fn next_entry(&self) -> Result<EntryId, StoreError> {

@@ -90,6 +90,11 @@ CREATE TABLE decisions (
     decision TEXT NOT NULL
 );
 
+CREATE TABLE heads (
+    uid TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE indexes (
     node_uid TEXT PRIMARY KEY,
     body TEXT NOT NULL
