@@ -1,0 +1,38 @@
+# One command per need; `make help` lists them. CI (.ci/run) calls the same targets.
+
+# Tests run by cargo nextest where it is installed. The flags are the same everywhere, so nothing is built twice.
+NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
+ifeq ($(NEXTEST),yes)
+TEST := cargo nextest run
+else
+TEST := cargo test
+endif
+
+.PHONY: help run sample test check fmt bench parity docs-config
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: ## build, and start three embedded nodes with Miroir in front of them (Ctrl-C stops all)
+	cargo run --bin miroir -- dev
+
+sample: ## the same, with a few sample documents loaded
+	cargo run --bin miroir -- dev --sample
+
+test: ## all tests
+	$(TEST)
+
+check: ## what CI asks for: format, lints, tests
+	.ci/run
+
+fmt: ## format the sources
+	cargo fmt --all
+
+bench: ## micro benches, and the comparison with a node alone and with nginx
+	cargo bench
+
+parity: ## parity tests only; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs them on real nodes
+	$(TEST) --test parity
+
+docs-config: ## write docs/CONFIGURATION.md and examples/dev-config.yaml from the table of keys
+	cargo test --lib -- --ignored write_generated_files
