@@ -3,13 +3,30 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`core`] | what a handler gets: snapshot, bridge, nodes, time |
-//! | [`upstream`] | the interface towards nodes |
+//! | [`upstream`], [`pool`] | the interface towards nodes, and connections to them |
+//! | [`adoption`] | acknowledging snapshots |
 //! | [`gather`] | several sub-requests at once on one executor |
 //! | [`handlers`] | one file per operation |
+//! | [`rt`] | the runtime: executors, tasks, timers |
+//! | [`cores`] | which processors the executors run on |
+//! | [`http_server`] | an address with its executors: start, drain, stop |
+//! | [`listener`], [`mailbox`] | accepting, and handing connections to executors |
+//! | [`connection`], [`lifetime`] | one client's connection, its limits and deadlines |
+//! | [`socket`] | a glommio stream as hyper wants it |
 
+pub mod adoption;
+pub mod connection;
 pub mod core;
+pub mod cores;
 #[cfg(test)]
 pub mod fake;
 pub mod gather;
 pub mod handlers;
+pub mod http_server;
+pub mod lifetime;
+pub mod listener;
+pub mod mailbox;
+pub mod pool;
+pub mod rt;
+pub mod socket;
 pub mod upstream;

@@ -1,0 +1,308 @@
+//! One client's connection: hyper's HTTP/1 server, around it our limits, deadlines and the containment of panics.
+//!
+//! Framing, keep-alive and smuggling rules are hyper's. A body is read whole, bounded, before the handler runs.
+//!
+//! Cancel safety: when the client goes away, the handler's future is dropped where it waits.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+
+use super::lifetime::{HttpLimits, Lifetime, Lifetimes, Phase};
+use super::rt;
+use super::socket::Socket;
+use super::upstream::LocalFuture;
+use crate::http_types::{Request, Response};
+use crate::meili::error::{ApiError, Code};
+
+/// Reads of unwanted bytes before others get their turn.
+const DISCARDS_PER_TURN: usize = 8;
+
+/// Answers requests; one per executor.
+pub trait Handler {
+    /// Answers one request.
+    fn handle(&self, request: Request) -> LocalFuture<'_, Response>;
+}
+
+/// What all connections of one core share.
+pub struct Listening {
+    /// Bounds.
+    pub limits: Rc<HttpLimits>,
+    /// Who answers.
+    pub handler: Rc<dyn Handler>,
+    /// All connections.
+    pub lifetimes: Lifetimes,
+    requests: Cell<usize>,
+    body_bytes: Cell<u64>,
+}
+
+impl Listening {
+    /// No connections yet.
+    pub fn new(limits: Rc<HttpLimits>, handler: Rc<dyn Handler>) -> Rc<Self> {
+        let lifetimes = Lifetimes::default();
+        Rc::new(Self { limits, handler, lifetimes, requests: Cell::new(0), body_bytes: Cell::new(0) })
+    }
+}
+
+/// The client's connection broke while a request was read: there is nobody to answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was not read to its end: {0}")]
+struct Unreadable(#[from] hyper::Error);
+
+/// A request that is worked on: counts, and gives back what it took.
+struct Admission {
+    listening: Rc<Listening>,
+    body_bytes: u64,
+}
+
+impl Admission {
+    fn enter(listening: &Rc<Listening>) -> Option<Self> {
+        let count = listening.requests.get();
+        if count >= listening.limits.requests_max_per_core {
+            return None;
+        }
+        listening.requests.set(count + 1);
+        Some(Self { listening: listening.clone(), body_bytes: 0 })
+    }
+
+    /// Takes room for so many more bytes of body; false when the core has none left.
+    fn take(&mut self, bytes: u64) -> bool {
+        let taken = self.listening.body_bytes.get() + bytes;
+        let has_room = taken <= self.listening.limits.bodies_max_bytes_per_core;
+        if has_room {
+            self.listening.body_bytes.set(taken);
+            self.body_bytes += bytes;
+        }
+        has_room
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let listening = &self.listening;
+        listening.requests.set(listening.requests.get() - 1);
+        listening.body_bytes.set(listening.body_bytes.get() - self.body_bytes);
+    }
+}
+
+/// What came of reading a body.
+enum ReadBody {
+    Whole(Bytes),
+    /// Answer this and close: the rest of the body was not read.
+    Refused(Response),
+}
+
+struct RequestService {
+    listening: Rc<Listening>,
+    lifetime: Rc<Lifetime>,
+    /// Set when an answer was given before the body was read.
+    must_linger: Rc<Cell<bool>>,
+}
+
+impl Service<http::Request<Incoming>> for RequestService {
+    type Response = http::Response<Full<Bytes>>;
+    type Error = Unreadable;
+    type Future = LocalFuture<'static, Result<Self::Response, Unreadable>>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        let listening = self.listening.clone();
+        let lifetime = self.lifetime.clone();
+        let must_linger = self.must_linger.clone();
+        Box::pin(async move {
+            lifetime.enter(Phase::Body, 0);
+            let response = match Admission::enter(&listening) {
+                Some(admission) => answer(&listening, &lifetime, admission, request).await?,
+                None if request.body().is_end_stream() => Ok(overloaded("too many requests are in progress")),
+                None => Err(overloaded("too many requests are in progress")),
+            };
+            let response = response.unwrap_or_else(|refusal| {
+                must_linger.set(true);
+                refusal.with_header(CONNECTION, HeaderValue::from_static("close"))
+            });
+            lifetime.enter(Phase::Answer, response.body.len() as u64);
+            Ok(into_hyper(response))
+        })
+    }
+}
+
+/// The handler's answer, or as an error the answer to a request that was not read to its end.
+async fn answer(
+    listening: &Rc<Listening>,
+    lifetime: &Lifetime,
+    mut admission: Admission,
+    request: http::Request<Incoming>,
+) -> Result<Result<Response, Response>, Unreadable> {
+    let (head, body) = request.into_parts();
+    let body = match read_body(body, &mut admission).await? {
+        ReadBody::Whole(body) => body,
+        ReadBody::Refused(refusal) => return Ok(Err(refusal)),
+    };
+    lifetime.enter(Phase::Handler, 0);
+    let path = head.uri.path().to_owned();
+    let request = Request {
+        method: head.method,
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body,
+        path,
+    };
+    let response = rt::contain(listening.handler.handle(request)).await.unwrap_or_else(|panic| {
+        tracing::error!(panic, "a handler panicked");
+        Response::error(&ApiError::new(Code::Internal, "An internal error has occurred."))
+    });
+    Ok(Ok(response))
+}
+
+async fn read_body(mut body: Incoming, admission: &mut Admission) -> Result<ReadBody, Unreadable> {
+    let limit = admission.listening.limits.body_max_bytes;
+    let announced = body.size_hint().exact();
+    if announced.is_some_and(|length| length > limit) {
+        return Ok(ReadBody::Refused(too_large(limit)));
+    }
+    if !admission.take(announced.unwrap_or(0)) {
+        return Ok(ReadBody::Refused(overloaded("too many request bodies are held in memory")));
+    }
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if announced == Some(data.len() as u64) {
+            return Ok(ReadBody::Whole(data));
+        }
+        if whole.len() as u64 + data.len() as u64 > limit {
+            return Ok(ReadBody::Refused(too_large(limit)));
+        }
+        if announced.is_none() && !admission.take(data.len() as u64) {
+            return Ok(ReadBody::Refused(overloaded("too many request bodies are held in memory")));
+        }
+        if whole.is_empty() {
+            whole.reserve(announced.unwrap_or(0) as usize);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(ReadBody::Whole(whole.freeze()))
+}
+
+fn too_large(limit: u64) -> Response {
+    let message = format!(
+        "The provided payload reached the size limit. The maximum accepted payload size is {}.",
+        readable_size(limit)
+    );
+    Response::error(&ApiError::new(Code::PayloadTooLarge, message))
+}
+
+/// As Meilisearch writes it: binary units for whole KiB, decimal ones otherwise.
+fn readable_size(bytes: u64) -> String {
+    let (base, units) = if bytes.is_multiple_of(1024) {
+        (1024.0, ["B", "KiB", "MiB", "GiB"])
+    } else {
+        (1000.0, ["B", "KB", "MB", "GB"])
+    };
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= base && unit + 1 < units.len() {
+        size /= base;
+        unit += 1;
+    }
+    let number = format!("{size:.2}");
+    format!("{} {}", number.trim_end_matches('0').trim_end_matches('.'), units[unit])
+}
+
+/// 503 with a hint when to come back.
+pub fn overloaded(reason: &str) -> Response {
+    let message = format!("Miroir is overloaded: {reason}. Try again later.");
+    let response = Response::error(&ApiError::new(Code::MiroirOverloaded, message));
+    response.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
+}
+
+fn into_hyper(response: Response) -> http::Response<Full<Bytes>> {
+    let mut converted = http::Response::new(Full::new(response.body));
+    *converted.status_mut() =
+        http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    converted.headers_mut().extend(response.headers.into_iter().map(|(name, value)| (Some(name), value)));
+    converted
+}
+
+/// Serves a connection to its end: closed by either side, over a deadline, or drained.
+pub async fn serve(stream: TcpStream, listening: Rc<Listening>) {
+    let lifetime = Lifetime::new(listening.limits.clone());
+    listening.lifetimes.watch(&lifetime);
+    let must_linger = Rc::new(Cell::new(false));
+    let service =
+        RequestService { listening: listening.clone(), lifetime: lifetime.clone(), must_linger: must_linger.clone() };
+    let socket = Socket::accepted(stream, lifetime.clone());
+    let mut connection = http1::Builder::new()
+        .max_headers(listening.limits.headers_max)
+        .max_header_size(listening.limits.head_max_bytes)
+        .max_buf_size(listening.limits.head_max_bytes.max(8192))
+        .serve_connection(socket, service);
+    let mut is_told = false;
+    let end = poll_fn(|context: &mut Context<'_>| {
+        if lifetime.is_over(context.waker()) {
+            return Poll::Ready(None);
+        }
+        if listening.lifetimes.is_draining() && !is_told {
+            is_told = true;
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(context).map(Some)
+    })
+    .await;
+    let Some(result) = end else {
+        tracing::debug!(phase = ?lifetime.phase(), "a client's connection took too long");
+        return;
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a client's connection broke");
+    }
+    let mut socket = connection.into_parts().io;
+    linger(&mut socket, &lifetime, must_linger.get()).await;
+}
+
+/// Closes the writing side, and after an early answer throws away for a moment what the client still sends: a close with
+/// unread bytes would be a reset, which may destroy the answer before it is read.
+async fn linger(socket: &mut Socket<Lifetime>, lifetime: &Lifetime, has_unread_body: bool) {
+    // The client may be gone already.
+    let _ = poll_fn(|context| hyper::rt::Write::poll_shutdown(std::pin::Pin::new(socket), context)).await;
+    if !has_unread_body {
+        return;
+    }
+    lifetime.enter(Phase::Lingering, 0);
+    poll_fn(|context| {
+        if lifetime.is_over(context.waker()) {
+            return Poll::Ready(());
+        }
+        for _ in 0..DISCARDS_PER_TURN {
+            match socket.poll_discard(context) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        // A fast sender must not keep the executor from its other tasks.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable_size;
+
+    #[test]
+    fn sizes_are_written_as_meilisearch_does() {
+        let table = [(3, "3 B"), (104_857_600, "100 MiB"), (1_000_000, "1 MB"), (1536, "1.54 KB")];
+        for (bytes, text) in table {
+            assert_eq!(readable_size(bytes), text);
+        }
+    }
+}
