@@ -8,6 +8,7 @@ pub mod entry;
 pub mod ids;
 pub mod marker;
 pub mod payload;
+pub mod placement;
 pub mod primary_key;
 pub mod replica_choice;
 pub mod shard_hash;
