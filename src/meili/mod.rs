@@ -1,5 +1,6 @@
 //! What the Meilisearch API is: error codes, requests and answers, settings, tasks.
 
 pub mod error;
+pub mod filter;
 pub mod formats;
 pub mod tasks;

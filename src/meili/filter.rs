@@ -1,0 +1,273 @@
+//! Meilisearch's filter language: text or nested arrays in, a tree out.
+//!
+//! The same texts are accepted and refused as by Meilisearch 1.50, with errors in the same words and with the same
+//! positions (`1:5`, counted in characters from 1). The tree says what was asked; whether an attribute is filterable, and
+//! what a comparison means for a value, is the business of who evaluates it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+mod error;
+mod parser;
+
+pub use error::{FilterError, FilterErrorKind};
+
+/// A word or quoted text of a filter, with where it stands.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// What it says, without quotes and escapes.
+    pub text: String,
+    /// Place of its first character in `source`, in characters, from 1.
+    pub column: usize,
+    /// Its length as written, in characters, without quotes.
+    pub width: usize,
+    /// The whole expression.
+    pub source: Arc<str>,
+}
+
+impl Token {
+    /// The text as a finite number, as numeric comparisons need it.
+    pub fn number(&self) -> Option<f64> {
+        self.text.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// A message about this token as Meilisearch writes it: the message, then a line with place and expression.
+    pub fn explain(&self, message: impl fmt::Display) -> String {
+        format!("{message}\n{}:{} {}", self.column, self.column + self.width, self.source)
+    }
+}
+
+/// Tokens are equal when they say the same.
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// How an attribute's values are compared with a value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+}
+
+impl Comparison {
+    /// As written in a filter.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+        }
+    }
+}
+
+/// What a `_vectors` filter asks for.
+#[derive(Clone, PartialEq, Debug)]
+pub enum VectorCondition {
+    /// Some vector.
+    Any,
+    /// `.fragments.NAME`
+    Fragment(Token),
+    /// `.documentTemplate`
+    DocumentTemplate,
+    /// `.userProvided`
+    UserProvided,
+    /// `.regenerate`
+    Regenerate,
+}
+
+/// Latitude and longitude, or whatever number the text says.
+pub type GeoPoint = [Token; 2];
+
+/// A condition on documents.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Filter {
+    /// `NOT …`
+    Not(Box<Filter>),
+    /// All of them; at least two.
+    And(Vec<Filter>),
+    /// One of them; at least two.
+    Or(Vec<Filter>),
+    /// `attribute = value` and the like.
+    Compare {
+        /// Left.
+        attribute: Token,
+        /// Between.
+        comparison: Comparison,
+        /// Right.
+        value: Token,
+    },
+    /// `attribute from TO to`, both included.
+    Between {
+        /// Whose values.
+        attribute: Token,
+        /// Lower bound.
+        from: Token,
+        /// Upper bound.
+        to: Token,
+    },
+    /// `attribute IN [values]`
+    In {
+        /// Whose values.
+        attribute: Token,
+        /// May be empty: then nothing matches.
+        values: Vec<Token>,
+    },
+    /// `attribute EXISTS`
+    Exists(Token),
+    /// `attribute IS NULL`
+    IsNull(Token),
+    /// `attribute IS EMPTY`
+    IsEmpty(Token),
+    /// `attribute CONTAINS value`
+    Contains {
+        /// Whose values.
+        attribute: Token,
+        /// The operator, for messages.
+        keyword: Token,
+        /// The part.
+        value: Token,
+    },
+    /// `attribute STARTS WITH value`
+    StartsWith {
+        /// Whose values.
+        attribute: Token,
+        /// The prefix.
+        value: Token,
+    },
+    /// `_geoRadius(lat, lng, metres, resolution)`
+    GeoRadius {
+        /// The centre.
+        point: GeoPoint,
+        /// Metres.
+        radius: Token,
+        /// For shapes.
+        resolution: Option<Token>,
+    },
+    /// `_geoBoundingBox([lat, lng], [lat, lng])`
+    GeoBoundingBox {
+        /// First pair.
+        top_right: GeoPoint,
+        /// Second pair.
+        bottom_left: GeoPoint,
+    },
+    /// `_geoPolygon([lat, lng], …)`
+    GeoPolygon(Vec<GeoPoint>),
+    /// `_vectors.EMBEDDER EXISTS`
+    VectorExists {
+        /// The word `_vectors`, for messages.
+        keyword: Token,
+        /// None: any.
+        embedder: Option<Token>,
+        /// Which vectors.
+        condition: VectorCondition,
+    },
+    /// `_foreign(attribute, filter)`
+    Foreign {
+        /// The foreign key.
+        attribute: Token,
+        /// On the foreign document.
+        filter: Box<Filter>,
+    },
+}
+
+impl Filter {
+    /// Reads a filter as a request carries it: a text, or an array (and) of texts and arrays (or) of texts. None when it
+    /// asks for nothing (empty texts and arrays).
+    pub fn parse(filter: &Value) -> Result<Option<Self>, FilterError> {
+        match filter {
+            Value::String(text) => Self::parse_text(text),
+            Value::Array(items) => {
+                let mut all = Vec::with_capacity(items.len());
+                for item in items {
+                    all.extend(Self::parse_item(item)?);
+                }
+                Ok(Self::join(all, Self::And))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+                Err(FilterError::wrong_type(&["String", "Array"], filter))
+            }
+        }
+    }
+
+    /// Reads one expression.
+    pub fn parse_text(text: &str) -> Result<Option<Self>, FilterError> {
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        parser::Parser::new(text).parse().map(Some)
+    }
+
+    fn parse_item(item: &Value) -> Result<Option<Self>, FilterError> {
+        match item {
+            Value::String(text) => Self::parse_text(text),
+            Value::Array(items) => {
+                let mut any = Vec::with_capacity(items.len());
+                for item in items {
+                    let Value::String(text) = item else { return Err(FilterError::wrong_type(&["String"], item)) };
+                    any.extend(Self::parse_text(text)?);
+                }
+                Ok(Self::join(any, Self::Or))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
+                Err(FilterError::wrong_type(&["String", "[String]"], item))
+            }
+        }
+    }
+
+    fn join(mut filters: Vec<Self>, join: impl FnOnce(Vec<Self>) -> Self) -> Option<Self> {
+        if filters.len() > 1 { Some(join(filters)) } else { filters.pop() }
+    }
+
+    /// Every attribute that it names, in the order of the text, repeats included. Geo and vector conditions name `_geo`
+    /// and `_vectors`.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let mut names = Vec::new();
+        self.collect_attributes(&mut names);
+        names.into_iter()
+    }
+
+    fn collect_attributes<'a>(&'a self, names: &mut Vec<&'a str>) {
+        match self {
+            Self::Not(filter) => filter.collect_attributes(names),
+            Self::And(filters) | Self::Or(filters) => {
+                for filter in filters {
+                    filter.collect_attributes(names);
+                }
+            }
+            Self::Compare { attribute, .. }
+            | Self::Between { attribute, .. }
+            | Self::In { attribute, .. }
+            | Self::Exists(attribute)
+            | Self::IsNull(attribute)
+            | Self::IsEmpty(attribute)
+            | Self::Contains { attribute, .. }
+            | Self::StartsWith { attribute, .. } => names.push(&attribute.text),
+            Self::GeoRadius { .. } | Self::GeoBoundingBox { .. } | Self::GeoPolygon(_) => names.push("_geo"),
+            Self::VectorExists { .. } => names.push("_vectors"),
+            Self::Foreign { attribute, filter } => {
+                names.push(&attribute.text);
+                filter.collect_attributes(names);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
