@@ -136,7 +136,7 @@ mod tests {
             (r#"{"movie_ID":1,"idle":2}"#, Ok("movie_ID")),
             (r#"{"\u0069d":1,"id":2}"#, Ok("id")),
             (r#"{"name":1}"#, Err("index_primary_key_no_candidate_found")),
-            (r#"{}"#, Err("index_primary_key_no_candidate_found")),
+            (r"{}", Err("index_primary_key_no_candidate_found")),
             (r#"{"id":1,"aid":2,"Bid":3}"#, Err("index_primary_key_multiple_candidates_found")),
         ] {
             let inferred = with_fields(document, infer).map_err(|error| error.api_error("i").code.name());

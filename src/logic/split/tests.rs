@@ -19,7 +19,9 @@ impl<'a> Case<'a> {
     }
 }
 
-fn split(case: &Case<'_>) -> Result<(u64, Option<String>, Result<Payload, DocumentError>), ReservedField> {
+type Outcome = (u64, Option<String>, Result<Payload, DocumentError>);
+
+fn split(case: &Case<'_>) -> Result<Outcome, ReservedField> {
     let mut splitter = DocumentSplitter::new(SplitRules {
         shard_count: 64,
         mode: case.mode,

@@ -37,7 +37,7 @@ impl Place {
     /// The place behind these bytes.
     pub(super) fn of(before: &[u8]) -> Self {
         let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+        let line = 1 + memchr::memchr_iter(b'\n', before).count();
         Self { line, column: before.len() - line_start }
     }
 

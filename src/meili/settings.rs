@@ -1,0 +1,220 @@
+//! Settings as the user sees them and as the nodes get them: both directions in one module.
+//!
+//! The *user's settings* are a JSON object with what was set and nothing else; an absent key has its default. A *patch* is
+//! what a request changes: `null` resets. The *node settings* are derived from the user's settings alone and name every
+//! key, so that a node ends in the same state whatever it had before; they are the same bytes at every replay.
+//!
+//! Invariants: the rule for `_miroir` is the first of the nodes' `filterableAttributes` (the first rule that matches wins);
+//! the nodes display everything; no user's setting names `_miroir` or turns a marker's characters into words.
+
+use serde_json::{Map, Value, json};
+
+use super::bad_value::{parse_json, unknown_field, wrong_type};
+use super::error::{ApiError, Code};
+use crate::logic::marker;
+
+mod shape;
+mod table;
+
+pub use table::{SETTINGS, Setting, Verb};
+
+/// A JSON object.
+pub type Object = Map<String, Value>;
+
+/// The setting with this part of a path, `stop-words` for example.
+pub fn by_route(route: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.route == route)
+}
+
+fn by_key(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The body of `PATCH /settings` as a patch: checked, sets in order, rules with all their fields.
+///
+/// # Errors
+/// As Meilisearch, and `miroir_reserved_field`, `miroir_not_supported`.
+pub fn parse_patch(body: &[u8]) -> Result<Object, ApiError> {
+    let Value::Object(fields) = object_or_error(parse_json(body)?)? else { return Ok(Object::new()) };
+    let mut patch = Object::new();
+    for (key, value) in fields {
+        let Some(setting) = by_key(&key) else {
+            let keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
+            return Err(unknown_field(Code::BadRequest, "", &key, &keys));
+        };
+        patch.insert(key, setting.check(value, &format!(".{}", setting.key))?);
+    }
+    refuse_unsupported(&patch)?;
+    Ok(patch)
+}
+
+fn object_or_error(value: Value) -> Result<Value, ApiError> {
+    if value.is_object() { Ok(value) } else { Err(wrong_type(Code::BadRequest, "", "an object", &value)) }
+}
+
+/// The body of a single route (`PUT /settings/stop-words`) as a patch.
+///
+/// # Errors
+/// As [`parse_patch`].
+pub fn parse_single(setting: &Setting, body: &[u8]) -> Result<Object, ApiError> {
+    let value = setting.check(parse_json(body)?, "")?;
+    let patch = Object::from_iter([(setting.key.to_owned(), value)]);
+    refuse_unsupported(&patch)?;
+    Ok(patch)
+}
+
+/// The patch of a `DELETE` route: one setting, or all.
+pub fn reset_patch(setting: Option<&Setting>) -> Object {
+    let resets = |setting: &Setting| (setting.key.to_owned(), Value::Null);
+    setting.map_or_else(|| SETTINGS.iter().map(resets).collect(), |setting| Object::from_iter([resets(setting)]))
+}
+
+/// The patch as the details of its task show it.
+pub fn task_details(patch: &Object) -> Object {
+    let mut details = Object::new();
+    // In the order of the table, as one server shows it.
+    for setting in SETTINGS {
+        if let Some(value) = patch.get(setting.key) {
+            let is_wildcard = value.is_null() && matches!(setting.key, "displayedAttributes" | "searchableAttributes");
+            details.insert(setting.key.to_owned(), if is_wildcard { json!(["*"]) } else { value.clone() });
+        }
+    }
+    details
+}
+
+fn refuse_unsupported(patch: &Object) -> Result<(), ApiError> {
+    let is_set = |key: &str| patch.get(key).is_some_and(|value| !value.is_null());
+    let not_enabled = |key: &str, feature: &str, discussion: u32| {
+        let message = format!(
+            "setting `{key}` in the index settings requires enabling the `{feature}` experimental feature. See \
+             https://github.com/orgs/meilisearch/discussions/{discussion}"
+        );
+        ApiError::new(Code::FeatureNotEnabled, message)
+    };
+    let not_supported =
+        |what: &str| ApiError::new(Code::MiroirNotSupported, format!("Miroir does not support {what} yet."));
+    if is_set("chat") {
+        return Err(not_enabled("chat", "chat completions", 835));
+    }
+    if is_set("foreignKeys") {
+        return Err(not_enabled("foreignKeys", "foreign_keys", 873));
+    }
+    if is_set("distinctAttribute") {
+        return Err(not_supported("the setting `distinctAttribute`"));
+    }
+    let embedders = patch.get("embedders").and_then(Value::as_object);
+    if embedders.is_some_and(|embedders| embedders.values().any(|embedder| !embedder.is_null())) {
+        return Err(not_supported("embedders"));
+    }
+    Ok(())
+}
+
+/// Objects whose fields are patched one by one.
+const PATCHED_BY_FIELD: [&str; 4] = ["typoTolerance", "minWordSizeForTypos", "faceting", "pagination"];
+
+/// The user's settings after a patch.
+#[must_use]
+pub fn merge(user: &Object, patch: &Object) -> Object {
+    let mut merged = user.clone();
+    for (key, value) in patch {
+        let is_wildcard = matches!(key.as_str(), "displayedAttributes" | "searchableAttributes")
+            && value.as_array().is_some_and(|names| names.iter().any(|name| name == "*"));
+        let value = if is_wildcard { &Value::Null } else { value };
+        merge_field(&mut merged, key, value);
+    }
+    merged
+}
+
+fn merge_field(fields: &mut Object, key: &str, value: &Value) {
+    match value {
+        Value::Null => {
+            fields.shift_remove(key);
+        }
+        Value::Object(changes) if PATCHED_BY_FIELD.contains(&key) => {
+            let mut inner = fields.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+            for (key, value) in changes {
+                merge_field(&mut inner, key, value);
+            }
+            // An object without fields is as good as none.
+            merge_field_plain(fields, key, if inner.is_empty() { Value::Null } else { Value::Object(inner) });
+        }
+        Value::Object(embedders) if key == "embedders" => debug_assert!(embedders.values().all(Value::is_null)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            merge_field_plain(fields, key, value.clone());
+        }
+    }
+}
+
+fn merge_field_plain(fields: &mut Object, key: &str, value: Value) {
+    if value.is_null() {
+        fields.shift_remove(key);
+    } else {
+        fields.insert(key.to_owned(), value);
+    }
+}
+
+/// What can only be wrong in the whole: checked on the user's settings after a patch. The task fails with this.
+///
+/// # Errors
+/// `invalid_settings_typo_tolerance`.
+pub fn check_merged(user: &Object) -> Result<(), ApiError> {
+    let shown = display(user);
+    let sizes = &shown["typoTolerance"]["minWordSizeForTypos"];
+    shape::check_word_sizes(sizes).map_err(|reason| ApiError::new(Code::InvalidSettingsTypoTolerance, reason))
+}
+
+/// All settings as `GET /settings` shows them.
+pub fn display(user: &Object) -> Object {
+    SETTINGS
+        .iter()
+        .filter(|setting| setting.is_listed)
+        .map(|setting| (setting.key.to_owned(), setting.display(user)))
+        .collect()
+}
+
+/// The whole `PATCH /settings` body for the nodes.
+pub fn node_settings(user: &Object) -> Object {
+    let mut node: Object = SETTINGS
+        .iter()
+        .map(|setting| (setting.key.to_owned(), user.get(setting.key).cloned().unwrap_or(Value::Null)))
+        .collect();
+    node["displayedAttributes"] = json!(["*"]);
+    node["distinctAttribute"] = Value::Null;
+    let mut filterable = vec![marker_rule()];
+    filterable.extend(user.get("filterableAttributes").and_then(Value::as_array).into_iter().flatten().cloned());
+    node["filterableAttributes"] = Value::Array(filterable);
+    for key in ["typoTolerance", "pagination"] {
+        node[key] = with_every_field(key, &node[key]);
+    }
+    node["faceting"] = node_faceting(&display(user)["faceting"]);
+    node
+}
+
+fn marker_rule() -> Value {
+    json!({
+        "attributePatterns": [marker::FIELD],
+        "features": {"facetSearch": false, "filter": {"equality": true, "comparison": false}},
+    })
+}
+
+/// Where values are ordered by count, the most frequent of all nodes together can be told only from (nearly) all of them.
+pub const FACET_VALUES_BY_COUNT: u64 = 10_000;
+
+/// Nodes always order by value: their lists are merged and ordered as the user wants them afterwards.
+fn node_faceting(shown: &Value) -> Value {
+    let by_count =
+        shown["sortFacetValuesBy"].as_object().is_some_and(|orders| orders.values().any(|order| order == "count"));
+    let wanted = shown["maxValuesPerFacet"].as_u64().unwrap_or_default();
+    let max = if by_count { wanted.max(FACET_VALUES_BY_COUNT) } else { wanted };
+    json!({"maxValuesPerFacet": max, "sortFacetValuesBy": null})
+}
+
+/// The fields that were not set as `null`, so that a node forgets them.
+fn with_every_field(key: &str, value: &Value) -> Value {
+    let Some(names) = shape::field_names(key) else { return value.clone() };
+    let fields = names.iter().map(|name| ((*name).to_owned(), with_every_field(name, &value[*name])));
+    Value::Object(fields.collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+use super::*;
+
+fn object(value: Value) -> Object {
+    let Value::Object(object) = value else { panic!("no object: {value}") };
+    object
+}
+
+fn patched(user: Value, patch: &str) -> Object {
+    merge(&object(user), &parse_patch(patch.as_bytes()).expect("a valid patch"))
+}
+
+#[test]
+fn bad_values_are_refused_in_meilisearchs_words() {
+    for (patch, code, message) in [
+        ("[]", Code::BadRequest, "Invalid value type: expected an object, but found an array: `[]`"),
+        (
+            r#"{"displayedAttributes":[1]}"#,
+            Code::InvalidSettingsDisplayedAttributes,
+            "Invalid value type at `.displayedAttributes[0]`: expected a string, but found a positive integer: `1`",
+        ),
+        (
+            r#"{"filterableAttributes":[{"features":{}}]}"#,
+            Code::InvalidSettingsFilterableAttributes,
+            "Missing field `attributePatterns` inside `.filterableAttributes[0]`",
+        ),
+        (
+            r#"{"filterableAttributes":[{"attributePatterns":["a"],"features":{"filter":5}}]}"#,
+            Code::InvalidSettingsFilterableAttributes,
+            "Invalid value type at `.filterableAttributes[0].features.filter`: expected an object, but found a positive integer: `5`",
+        ),
+        (
+            r#"{"rankingRules":["foo"]}"#,
+            Code::InvalidSettingsRankingRules,
+            "Invalid value at `.rankingRules[0]`: `foo` ranking rule is invalid. Valid ranking rules are words, typo, sort, proximity, attribute, exactness and custom ranking rules.",
+        ),
+        (
+            r#"{"rankingRules":["_geoPoint(1,2):asc"]}"#,
+            Code::InvalidSettingsRankingRules,
+            "Invalid value at `.rankingRules[0]`: `_geoPoint` is a reserved keyword and thus can't be used as a ranking rule. `_geoPoint` can only be used for sorting at search time",
+        ),
+        (
+            r#"{"typoTolerance":{"minWordSizeForTypos":{"oneTypo":300}}}"#,
+            Code::InvalidSettingsTypoTolerance,
+            "Invalid value at `.typoTolerance.minWordSizeForTypos.oneTypo`: value: `300` is too large to be deserialized, maximum value authorized is `255`",
+        ),
+        (
+            r#"{"pagination":{"maxTotalHits":0}}"#,
+            Code::InvalidSettingsPagination,
+            "Invalid value at `.pagination.maxTotalHits`: a non-zero integer value lower than `18446744073709551615` was expected, but found a zero",
+        ),
+        (
+            r#"{"prefixSearch":"foo"}"#,
+            Code::InvalidSettingsPrefixSearch,
+            "Unknown value `foo` at `.prefixSearch`: expected one of `indexingTime`, `disabled`",
+        ),
+        (
+            r#"{"localizedAttributes":[{"locales":["jpn"]}]}"#,
+            Code::InvalidSettingsLocalizedAttributes,
+            "Missing field `attributePatterns` inside `.localizedAttributes[0]`",
+        ),
+        (
+            r#"{"synonyms":{"a":"b"}}"#,
+            Code::InvalidSettingsSynonyms,
+            "Invalid value type at `.synonyms.a`: expected an array, but found a string: `\"b\"`",
+        ),
+        (
+            r#"{"stopWords":[null]}"#,
+            Code::InvalidSettingsStopWords,
+            "Invalid value type at `.stopWords[0]`: expected a string, but found null",
+        ),
+    ] {
+        let error = parse_patch(patch.as_bytes()).expect_err(patch);
+        assert_eq!((error.code, error.message.as_str()), (code, message), "{patch}");
+    }
+    let error = parse_single(by_route("typo-tolerance").expect("known"), br#"{"x":1}"#).expect_err("unknown field");
+    assert!(error.message.starts_with("Unknown field `x`: expected one of `enabled`"), "{}", error.message);
+}
+
+#[test]
+fn the_marker_cannot_be_named_in_any_setting() {
+    for patch in [
+        r#"{"displayedAttributes":["_miroir"]}"#,
+        r#"{"searchableAttributes":["\u005fmiroir"]}"#,
+        r#"{"filterableAttributes":["_miroir"]}"#,
+        r#"{"filterableAttributes":[{"attributePatterns":["a","_miroir"]}]}"#,
+        r#"{"sortableAttributes":["_miroir"]}"#,
+        r#"{"rankingRules":["_miroir:asc"]}"#,
+        r#"{"distinctAttribute":"_miroir"}"#,
+        r#"{"typoTolerance":{"disableOnAttributes":["_miroir"]}}"#,
+        r#"{"faceting":{"sortFacetValuesBy":{"_miroir":"count"}}}"#,
+        r#"{"localizedAttributes":[{"attributePatterns":["_miroir"],"locales":["jpn"]}]}"#,
+        "{\"dictionary\":[\"a\u{2E00}\"]}",
+        "{\"nonSeparatorTokens\":[\"\u{2E18}\"]}",
+    ] {
+        assert_eq!(parse_patch(patch.as_bytes()).expect_err(patch).code, Code::MiroirReservedField, "{patch}");
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused() {
+    for (patch, code) in [
+        (r#"{"distinctAttribute":"a"}"#, Code::MiroirNotSupported),
+        (r#"{"embedders":{"a":{"source":"userProvided","dimensions":3}}}"#, Code::MiroirNotSupported),
+        (r#"{"chat":{"description":"d"}}"#, Code::FeatureNotEnabled),
+        (r#"{"foreignKeys":[{"foreignIndexUid":"a","fieldName":"b"}]}"#, Code::FeatureNotEnabled),
+    ] {
+        assert_eq!(parse_patch(patch.as_bytes()).expect_err(patch).code, code, "{patch}");
+    }
+    let resets = r#"{"distinctAttribute":null,"embedders":{"a":null},"chat":null,"foreignKeys":null}"#;
+    assert!(parse_patch(resets.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_patch_changes_only_what_it_names() {
+    let user = json!({"typoTolerance": {"enabled": false, "minWordSizeForTypos": {"oneTypo": 4}}, "stopWords": ["a"]});
+    let merged = patched(
+        user,
+        r#"{"typoTolerance":{"minWordSizeForTypos":{"twoTypos":8},"enabled":null},"synonyms":{"b":["c"],"a":[]}}"#,
+    );
+    let expected = json!({
+        "typoTolerance": {"minWordSizeForTypos": {"oneTypo": 4, "twoTypos": 8}},
+        "stopWords": ["a"],
+        "synonyms": {"a": [], "b": ["c"]},
+    });
+    assert_eq!(Value::Object(merged), expected);
+    let user = json!({"faceting": {"sortFacetValuesBy": {"a": "count"}}, "displayedAttributes": ["a"]});
+    let merged = patched(user, r#"{"faceting":{"sortFacetValuesBy":{"b":"count"}},"displayedAttributes":["*","x"]}"#);
+    assert_eq!(Value::Object(merged), json!({"faceting": {"sortFacetValuesBy": {"b": "count"}}}));
+    assert!(patched(json!({"pagination": {"maxTotalHits": 5}}), r#"{"pagination":{"maxTotalHits":null}}"#).is_empty());
+}
+
+#[test]
+fn defaults_show_where_nothing_is_set() {
+    let shown = Value::Object(display(&object(json!({"faceting": {"sortFacetValuesBy": {"b": "count"}}}))));
+    assert_eq!(shown["faceting"], json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": {"*": "alpha", "b": "count"}}));
+    assert_eq!(shown["displayedAttributes"], json!(["*"]));
+    assert_eq!(shown["localizedAttributes"], Value::Null);
+    assert_eq!(shown.as_object().map(Map::len), Some(20));
+    assert_eq!(shown.get("chat"), None);
+}
+
+#[test]
+fn nodes_get_every_key_with_the_marker_first() {
+    let user = object(json!({
+        "filterableAttributes": ["*"], "displayedAttributes": ["a"], "typoTolerance": {"enabled": false},
+        "pagination": {"maxTotalHits": 7},
+    }));
+    let node = Value::Object(node_settings(&user));
+    assert_eq!(node.as_object().map(Map::len), Some(SETTINGS.len()));
+    assert_eq!(node["filterableAttributes"][0]["attributePatterns"], json!(["_miroir"]));
+    assert_eq!(node["filterableAttributes"][1], json!("*"));
+    assert_eq!(node["displayedAttributes"], json!(["*"]));
+    assert_eq!(node["stopWords"], Value::Null);
+    let typo = json!({
+        "enabled": false, "minWordSizeForTypos": {"oneTypo": null, "twoTypos": null}, "disableOnWords": null,
+        "disableOnAttributes": null, "disableOnNumbers": null,
+    });
+    assert_eq!(node["typoTolerance"], typo);
+    assert_eq!(node["pagination"], json!({"maxTotalHits": 7}));
+    assert_eq!(node["faceting"], json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": null}));
+    let by_count = node_settings(&object(json!({"faceting": {"sortFacetValuesBy": {"a": "count"}}})));
+    assert_eq!(by_count["faceting"]["maxValuesPerFacet"], json!(FACET_VALUES_BY_COUNT));
+}
+
+#[test]
+fn node_settings_do_not_depend_on_how_the_user_got_there() {
+    let first =
+        patched(json!({}), r#"{"typoTolerance":{"enabled":false,"disableOnNumbers":true},"stopWords":["b","a"]}"#);
+    let again = patched(
+        Value::Object(patched(json!({}), r#"{"stopWords":["x"],"typoTolerance":{"disableOnNumbers":true}}"#)),
+        r#"{"stopWords":["a","b","a"],"typoTolerance":{"enabled":false}}"#,
+    );
+    let text = |user| serde_json::to_string(&node_settings(user)).expect("JSON");
+    assert_eq!(text(&first), text(&again));
+}
+
+#[test]
+fn word_sizes_are_checked_in_the_whole() {
+    let error = check_merged(&patched(json!({}), r#"{"typoTolerance":{"minWordSizeForTypos":{"oneTypo":10}}}"#));
+    assert_eq!(error.map_err(|error| error.code), Err(Code::InvalidSettingsTypoTolerance));
+    let direct =
+        parse_patch(br#"{"typoTolerance":{"minWordSizeForTypos":{"oneTypo":10,"twoTypos":3}}}"#).expect_err("bad");
+    assert!(
+        direct.message.starts_with("Invalid value at `.typoTolerance.minWordSizeForTypos`: `minWordSize"),
+        "{}",
+        direct.message
+    );
+}
+
+#[test]
+fn details_show_the_patch_in_the_order_of_the_table() {
+    let details = task_details(&reset_patch(None));
+    assert_eq!(details.keys().next().map(String::as_str), Some("displayedAttributes"));
+    assert_eq!(details["displayedAttributes"], json!(["*"]));
+    assert_eq!(details["stopWords"], Value::Null);
+    assert_eq!(details.len(), SETTINGS.len());
+    assert_eq!(task_details(&reset_patch(by_route("stop-words"))).len(), 1);
+}
