@@ -62,8 +62,8 @@ pub struct HeadRecord {
     pub node_uid: NodeIndexUid,
     /// Given or inferred by an entry up to now.
     pub primary_key: Option<String>,
-    /// The last entry that is about this index.
-    pub last_entry: EntryId,
+    /// Some entry put documents and none deleted them all since: the primary key cannot change any more.
+    pub may_hold_documents: bool,
 }
 
 /// What an append makes of an index's head; none when the last entry deletes the index.
@@ -255,6 +255,9 @@ pub trait Store: Send + Sync {
 
     /// Bytes of payload of entries after this position: the backlog of a node.
     fn backlog_bytes(&self, after: Position) -> Result<u64, StoreError>;
+
+    /// Bytes of payload of entries without an outcome.
+    fn unreported_bytes(&self) -> Result<u64, StoreError>;
 
     /// The stored placement and cluster constants; none at the first start.
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError>;

@@ -292,6 +292,15 @@ impl Store for SqliteStore {
         })
     }
 
+    fn unreported_bytes(&self) -> Result<u64, StoreError> {
+        self.read(|transaction| {
+            let sum: i64 = transaction
+                .prepare_cached("SELECT coalesce(sum(payload_bytes), 0) FROM entries WHERE outcome IS NULL")?
+                .query_row([], |row| row.get(0))?;
+            Ok(sum as u64)
+        })
+    }
+
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {
         self.read(|transaction| {
             let text: Option<String> = transaction

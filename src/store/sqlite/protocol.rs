@@ -151,7 +151,7 @@ fn save_outcome(transaction: &Transaction<'_>, entry: EntryId, outcome: &Outcome
     }
     let changed = transaction
         .prepare_cached(
-            "UPDATE entries SET outcome = ?2, status = ?3, started_at = coalesce(?4, started_at), finished_at = ?5,
+            "UPDATE entries SET outcome = ?2, status = ?3, started_at = coalesce(?4, started_at, ?5), finished_at = ?5,
              canceled_by = ?6 WHERE id = ?1 AND outcome IS NULL",
         )?
         .execute(params![

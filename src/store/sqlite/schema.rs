@@ -41,7 +41,7 @@ CREATE INDEX entries_enqueued_at ON entries (enqueued_at);
 CREATE INDEX entries_started_at ON entries (started_at) WHERE started_at IS NOT NULL;
 CREATE INDEX entries_finished_at ON entries (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX entries_canceled_by ON entries (canceled_by) WHERE canceled_by IS NOT NULL;
-CREATE INDEX entries_unreported ON entries (id) WHERE outcome IS NULL;
+CREATE INDEX entries_unreported ON entries (id, payload_bytes) WHERE outcome IS NULL;
 CREATE INDEX entries_deleted ON entries (id) WHERE is_deleted = 1;
 CREATE INDEX entries_payload ON entries (id, payload_bytes) WHERE payload_bytes > 0;
 

@@ -20,9 +20,12 @@ pub(super) fn selection(query: &TaskQuery) -> Selection {
         selection.numbers("id", uids);
     }
     if let Some(uids) = &query.batch_uids {
-        // One batch a task; a task that waits or never ran has none.
-        selection.numbers("id", uids);
-        selection.condition.push_str(" AND started_at IS NOT NULL");
+        // One batch a task, once it began; canceled tasks belong to the batch of the task that canceled them.
+        selection.condition.push_str(" AND started_at IS NOT NULL AND (");
+        selection.list("canceled_by IS NULL AND id", number_list(uids));
+        selection.condition.push_str(" OR ");
+        selection.list("canceled_by", number_list(uids));
+        selection.condition.push(')');
     }
     if let Some(uids) = &query.canceled_by {
         selection.numbers("canceled_by", uids);
@@ -54,18 +57,17 @@ impl Selection {
     }
 
     fn numbers(&mut self, column: &str, numbers: &[u64]) {
-        let list = numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-        self.list(column, format!("[{list}]"));
+        self.condition.push_str(" AND ");
+        self.list(column, number_list(numbers));
     }
 
     fn texts(&mut self, column: &str, texts: Vec<String>) {
-        let list = serde_json::Value::from(texts);
-        self.list(column, list.to_string());
+        self.condition.push_str(" AND ");
+        self.list(column, serde_json::Value::from(texts).to_string());
     }
 
     /// One argument for a list of any length: the number of question marks is bounded.
     fn list(&mut self, column: &str, json: String) {
-        self.condition.push_str(" AND ");
         self.condition.push_str(column);
         self.condition.push_str(" IN (SELECT value FROM json_each(?))");
         self.arguments.push(Value::Text(json));
@@ -79,4 +81,9 @@ impl Selection {
             }
         }
     }
+}
+
+fn number_list(numbers: &[u64]) -> String {
+    let list = numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    format!("[{list}]")
 }

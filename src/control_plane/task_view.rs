@@ -1,0 +1,220 @@
+//! Tasks as one server would show them, made of journal entries. Pure.
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::logic::entry::Operation;
+use crate::logic::ids::Timestamp;
+use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
+use crate::store::{OutcomeCounts, TaskRecord, TaskRecordPage};
+
+/// One page as it is answered.
+pub fn task_page(query: &TaskQuery, page: &TaskRecordPage) -> TaskPage {
+    let results: Vec<TaskView> = page.records.iter().map(task_view).collect();
+    let from = results.first().map(|task| task.uid);
+    TaskPage { results, total: page.total, limit: query.limit, from, next: page.next.map(|entry| entry.0) }
+}
+
+/// One task.
+pub fn task_view(record: &TaskRecord) -> TaskView {
+    let TaskRecord { entry, outcome, .. } = record;
+    let ended = outcome.as_ref();
+    let finished_at = ended.map(|outcome| outcome.finished_at);
+    // What ends without having begun (a rejection, a cancelation) begins when it ends, as one server shows it.
+    let started_at = ended.and_then(|outcome| outcome.started_at).or(record.started_at).or(finished_at);
+    let status = match (ended, started_at) {
+        (Some(outcome), _) => outcome.status,
+        (None, Some(_)) => TaskStatus::Processing,
+        (None, None) => TaskStatus::Enqueued,
+    };
+    let canceled_by = ended.and_then(|outcome| outcome.canceled_by).map(|entry| entry.0);
+    TaskView {
+        uid: entry.id.0,
+        batch_uid: started_at.map(|_| canceled_by.unwrap_or(entry.id.0)),
+        index_uid: entry.index.as_ref().map(ToString::to_string),
+        status,
+        kind: entry.operation.task_kind(),
+        canceled_by,
+        details: Some(details(&entry.operation, status, ended.map(|outcome| outcome.counts))),
+        error: ended.and_then(|outcome| outcome.error.clone()),
+        duration: started_at.zip(finished_at).map(|(start, end)| duration(start, end)),
+        enqueued_at: rfc3339(entry.enqueued_at),
+        started_at: started_at.map(rfc3339),
+        finished_at: finished_at.map(rfc3339),
+        custom_metadata: entry.custom_metadata.clone(),
+    }
+}
+
+/// RFC 3339 in UTC.
+pub fn rfc3339(at: Timestamp) -> String {
+    let time =
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+/// ISO 8601, in seconds with nine digits after the point.
+fn duration(start: Timestamp, end: Timestamp) -> String {
+    let microseconds = end.0.saturating_sub(start.0).max(0);
+    format!("PT{}.{:09}S", microseconds / 1_000_000, microseconds % 1_000_000 * 1_000)
+}
+
+fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCounts>) -> Map<String, Value> {
+    // Nothing was done by what failed or was canceled; what has not ended does not know yet.
+    let done = |count: fn(OutcomeCounts) -> Option<u64>| match status {
+        TaskStatus::Enqueued | TaskStatus::Processing => Value::Null,
+        TaskStatus::Failed | TaskStatus::Canceled => json!(counts.and_then(count).unwrap_or(0)),
+        TaskStatus::Succeeded => json!(counts.and_then(count)),
+    };
+    let details = match operation {
+        Operation::PutDocuments { received, .. } => {
+            json!({ "receivedDocuments": received, "indexedDocuments": done(|counts| counts.indexed) })
+        }
+        Operation::DeleteDocuments { provided } => json!({
+            "providedIds": provided,
+            "deletedDocuments": done(|counts| counts.deleted),
+            "originalFilter": null,
+        }),
+        Operation::DeleteByFilter { filter } => json!({
+            "providedIds": 0,
+            "deletedDocuments": done(|counts| counts.deleted),
+            "originalFilter": filter.to_string(),
+        }),
+        Operation::ClearDocuments | Operation::DeleteIndex => {
+            json!({ "deletedDocuments": done(|counts| counts.deleted) })
+        }
+        Operation::CreateIndex { primary_key } | Operation::UpdateIndex { primary_key } => {
+            json!({ "primaryKey": primary_key })
+        }
+        Operation::UpdateSettings { patch, .. } => settings_details(patch),
+        Operation::CancelTasks { original_filter, matched } => json!({
+            "matchedTasks": matched.len(),
+            "canceledTasks": done(|counts| counts.tasks),
+            "originalFilter": original_filter,
+        }),
+        Operation::DeleteTasks { original_filter, matched } => json!({
+            "matchedTasks": matched.len(),
+            "deletedTasks": done(|counts| counts.tasks),
+            "originalFilter": original_filter,
+        }),
+    };
+    match details {
+        Value::Object(details) => details,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+/// The patch; the two lists whose default is "all" show it when they are reset.
+fn settings_details(patch: &Value) -> Value {
+    let mut details = patch.clone();
+    if let Value::Object(details) = &mut details {
+        for key in ["displayedAttributes", "searchableAttributes"] {
+            if let Some(value) = details.get_mut(key)
+                && value.is_null()
+            {
+                *value = json!(["*"]);
+            }
+        }
+    }
+    details
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logic::entry::Entry;
+    use crate::logic::ids::{EntryId, IndexUid};
+    use crate::meili::error::{ApiError, Code};
+    use crate::store::Outcome;
+
+    fn record(operation: Operation) -> TaskRecord {
+        let entry = Entry {
+            id: EntryId(3),
+            enqueued_at: Timestamp(1_795_359_744_912_447),
+            index: Some(IndexUid::new("a")),
+            target: None,
+            operation,
+            shards: vec![],
+            rejection: None,
+            custom_metadata: None,
+        };
+        TaskRecord { entry, started_at: None, resolution: None, outcome: None, is_deleted: false }
+    }
+
+    fn outcome(status: TaskStatus) -> Outcome {
+        Outcome {
+            status,
+            error: None,
+            counts: OutcomeCounts { deleted: Some(4), ..OutcomeCounts::default() },
+            canceled_by: None,
+            started_at: Some(Timestamp(1_000_000)),
+            finished_at: Timestamp(4_346_546),
+        }
+    }
+
+    fn shown(record: &TaskRecord) -> Value {
+        serde_json::to_value(task_view(record)).unwrap()
+    }
+
+    #[test]
+    fn a_waiting_task_knows_nothing_of_its_end() {
+        let mut record = record(Operation::DeleteByFilter { filter: "x = 2".into() });
+        assert_eq!(
+            shown(&record),
+            json!({
+                "uid": 3, "batchUid": null, "indexUid": "a", "status": "enqueued", "type": "documentDeletion",
+                "canceledBy": null, "error": null, "duration": null, "enqueuedAt": "2026-11-22T15:02:24.912447Z",
+                "startedAt": null, "finishedAt": null,
+                "details": { "providedIds": 0, "deletedDocuments": null, "originalFilter": "\"x = 2\"" },
+            })
+        );
+        record.started_at = Some(Timestamp(0));
+        assert_eq!((&shown(&record)["status"], &shown(&record)["batchUid"]), (&json!("processing"), &json!(3)));
+    }
+
+    #[test]
+    fn an_ended_task_shows_what_it_did_and_how_long_it_took() {
+        let mut record = record(Operation::DeleteDocuments { provided: 5 });
+        record.outcome = Some(outcome(TaskStatus::Succeeded));
+        let view = shown(&record);
+        assert_eq!(view["details"], json!({ "providedIds": 5, "deletedDocuments": 4, "originalFilter": null }));
+        assert_eq!(view["duration"], "PT3.346546000S");
+        assert_eq!((&view["startedAt"], &view["batchUid"]), (&json!("1970-01-01T00:00:01Z"), &json!(3)));
+    }
+
+    #[test]
+    fn a_canceled_task_belongs_to_the_batch_of_its_canceler_and_did_nothing() {
+        let mut record = record(Operation::ClearDocuments);
+        record.outcome = Some(Outcome {
+            canceled_by: Some(EntryId(9)),
+            counts: OutcomeCounts::default(),
+            started_at: None,
+            ..outcome(TaskStatus::Canceled)
+        });
+        let view = shown(&record);
+        assert_eq!((&view["batchUid"], &view["canceledBy"]), (&json!(9), &json!(9)));
+        assert_eq!(view["startedAt"], view["finishedAt"]);
+        assert_eq!(view["details"], json!({ "deletedDocuments": 0 }));
+    }
+
+    #[test]
+    fn a_failed_task_shows_its_error() {
+        let mut record = record(Operation::DeleteIndex);
+        let error = ApiError::new(Code::IndexNotFound, "Index `a` not found.").body();
+        record.outcome =
+            Some(Outcome { error: Some(error), counts: OutcomeCounts::default(), ..outcome(TaskStatus::Failed) });
+        let view = shown(&record);
+        assert_eq!(view["error"]["code"], "index_not_found");
+        assert_eq!(view["details"], json!({ "deletedDocuments": 0 }));
+    }
+
+    #[test]
+    fn reset_settings_show_their_default() {
+        let patch = json!({ "displayedAttributes": null, "stopWords": null, "rankingRules": ["words"] });
+        let operation = Operation::UpdateSettings { patch, is_deletion: true, creates_index: false };
+        assert_eq!(
+            shown(&record(operation))["details"],
+            json!({ "displayedAttributes": ["*"], "stopWords": null, "rankingRules": ["words"] })
+        );
+    }
+}
