@@ -1,0 +1,3 @@
+//! Documents in and out.
+
+use super::*;
