@@ -91,8 +91,7 @@ impl QueueFile {
     pub fn apply(&mut self, change: &QueueChange<'_>) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         {
-            let mut update =
-                transaction.prepare_cached("UPDATE tasks SET task = ?2, payload = NULL WHERE uid = ?1")?;
+            let mut update = transaction.prepare_cached("UPDATE tasks SET task = ?2, payload = NULL WHERE uid = ?1")?;
             for task in &change.tasks {
                 update.execute(params![task.uid as i64, encode(task)])?;
             }
@@ -147,7 +146,8 @@ pub enum DocumentsChange {
 impl IndexFile {
     /// Opens or creates the file in `folder`.
     pub fn open(folder: &Path) -> rusqlite::Result<Self> {
-        let schema = "CREATE TABLE IF NOT EXISTS indexes (row INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,
+        let schema =
+            "CREATE TABLE IF NOT EXISTS indexes (row INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,
                  primary_key TEXT, settings TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
              CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, index_row INTEGER NOT NULL,
                  id TEXT NOT NULL, document TEXT NOT NULL, UNIQUE (index_row, id));";

@@ -118,7 +118,8 @@ impl Listener {
             connections: Mutex::new(BTreeSet::new()),
             jobs: Mutex::new(Some(jobs)),
         });
-        let workers = (0..WORKERS).map(|_| spawn_worker(queue.clone(), Arc::clone(&handler))).collect::<Result<_, _>>()?;
+        let workers =
+            (0..WORKERS).map(|_| spawn_worker(queue.clone(), Arc::clone(&handler))).collect::<Result<_, _>>()?;
         let accept_loop = Connections { shared: Arc::clone(&shared) }.start(reserved.address)?;
         Ok(Self { address: reserved.address, shared, accept_loop: Some(accept_loop), workers })
     }

@@ -89,8 +89,11 @@ pub enum LoadError {
 fn restore(file: &IndexFile, row: &IndexRow) -> Result<Index, LoadError> {
     let engine_error = |error| LoadError::Engine { uid: row.uid.clone(), error };
     // A fresh index has stored no settings yet.
-    let settings =
-        if row.settings.is_empty() { Settings::default() } else { Settings::from_json(&row.settings).map_err(engine_error)? };
+    let settings = if row.settings.is_empty() {
+        Settings::default()
+    } else {
+        Settings::from_json(&row.settings).map_err(engine_error)?
+    };
     let documents = file.documents(row.row)?;
     if documents.is_empty() {
         let mut index = Index::new(row.primary_key.clone());

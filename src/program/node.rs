@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use argh::FromArgs;
 
 use super::Failure;
+use crate::config::{LogFormat, LogLevel, LogSettings};
+use crate::devnode::{self, ServerOptions};
+use crate::telemetry::log;
 
 /// run one embedded node, for development and tests only
 #[derive(FromArgs, PartialEq, Debug)]
@@ -31,7 +34,10 @@ impl Node {
         if self.exit_with_parent {
             end_with_parent()?;
         }
-        Err(Failure::Operation("node is not there yet".to_owned()))
+        // A second set-up in one process is no reason not to run.
+        let _already = log::init(LogSettings { format: LogFormat::Text, level: LogLevel::Info });
+        let options = ServerOptions::new(self.listen.to_string(), self.data_dir, Some(self.master_key));
+        devnode::run(options).map_err(|error| Failure::Operation(error.to_string()))
     }
 }
 

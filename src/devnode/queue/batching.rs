@@ -56,8 +56,12 @@ pub struct Batch {
 pub fn choose<'a>(mut tasks: impl Iterator<Item = &'a Content>, index: IndexState<'_>) -> Option<Batch> {
     let first = tasks.next()?;
     let (kind, open) = start(first, index.primary_key);
-    let mut batch =
-        Batch { kind, length: 1, creates_index: first.creates_index(), primary_key: named_key(first).map(str::to_owned) };
+    let mut batch = Batch {
+        kind,
+        length: 1,
+        creates_index: first.creates_index(),
+        primary_key: named_key(first).map(str::to_owned),
+    };
     if !open {
         return Some(batch);
     }

@@ -381,8 +381,7 @@ fn track_existence(
             let ids: Vec<String> =
                 documents.iter().map(|document| document_id(document, key)).collect::<Result<_, _>>().ok()?;
             let distinct = ids.iter().collect::<BTreeSet<_>>().len() as u64;
-            let exists =
-                |id: &String| existence.get(id).copied().unwrap_or_else(|| engine.get(id).is_some());
+            let exists = |id: &String| existence.get(id).copied().unwrap_or_else(|| engine.get(id).is_some());
             if skips {
                 let keep: Vec<bool> = ids.iter().map(exists).collect();
                 let mut keep = keep.into_iter();

@@ -26,10 +26,9 @@ pub fn json(request: Request) -> Result<Value, ApiError> {
         return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));
     }
     serde_json::from_slice(&body).map_err(|error| match error.classify() {
-        Category::Syntax | Category::Eof => ApiError::new(
-            Code::MalformedPayload,
-            format!("The json payload provided is malformed. `{error}`."),
-        ),
+        Category::Syntax | Category::Eof => {
+            ApiError::new(Code::MalformedPayload, format!("The json payload provided is malformed. `{error}`."))
+        }
         Category::Data | Category::Io => ApiError::new(Code::BadRequest, format!("Json deserialize error: {error}")),
     })
 }

@@ -132,7 +132,9 @@ pub fn delete_by_filter(node: &Node, uid: &str, request: Request) -> Result<Resp
 /// Lets pass what can be parsed; whether the attributes are filterable is found out by the batch.
 fn check_syntax(filter: &Value) -> Result<(), ApiError> {
     match Index::new(None).ids_matching(filter) {
-        Err(error) if error.message.contains("is not filterable") || error.message.contains("not allowed for") => Ok(()),
+        Err(error) if error.message.contains("is not filterable") || error.message.contains("not allowed for") => {
+            Ok(())
+        }
         checked => checked.map(|_| ()),
     }
 }
@@ -213,12 +215,7 @@ pub fn fetch(node: &Node, uid: &str, request: Request) -> Result<Response, ApiEr
     let body = body::object(request)?;
     body::known_fields(&body, FETCH_FIELDS)?;
     if let Some(other) = body.get("retrieveVectors").filter(|value| !value.is_boolean()) {
-        return Err(body::wrong_type(
-            Code::InvalidDocumentRetrieveVectors,
-            ".retrieveVectors",
-            "a boolean",
-            other,
-        ));
+        return Err(body::wrong_type(Code::InvalidDocumentRetrieveVectors, ".retrieveVectors", "a boolean", other));
     }
     let query = DocumentsQuery {
         filter: body.get("filter").filter(|filter| !filter.is_null()).cloned(),
@@ -255,7 +252,6 @@ fn ids(value: Option<&Value>) -> Result<Option<Vec<String>>, ApiError> {
 fn answer(node: &Node, uid: &str, query: &DocumentsQuery) -> Result<Response, ApiError> {
     let index = node.indexes.get(check_uid(uid)?)?;
     let page = index.read().engine.documents(query)?;
-    let answer =
-        json!({ "results": page.results, "offset": query.offset, "limit": query.limit, "total": page.total });
+    let answer = json!({ "results": page.results, "offset": query.offset, "limit": query.limit, "total": page.total });
     Ok(Response::json(200, &answer))
 }

@@ -77,8 +77,12 @@ fn from_parameters(query: &str) -> Result<Map<String, Value>, ApiError> {
                 };
                 Value::from(params.number(name, code)?)
             }
-            "retrieveVectors" | "showMatchesPosition" | "showRankingScore" | "showRankingScoreDetails"
-            | "showPerformanceDetails" | "useNetwork" => {
+            "retrieveVectors"
+            | "showMatchesPosition"
+            | "showRankingScore"
+            | "showRankingScoreDetails"
+            | "showPerformanceDetails"
+            | "useNetwork" => {
                 let code = match *name {
                     "retrieveVectors" => Code::InvalidSearchRetrieveVectors,
                     "showMatchesPosition" => Code::InvalidSearchShowMatchesPosition,
@@ -89,8 +93,12 @@ fn from_parameters(query: &str) -> Result<Map<String, Value>, ApiError> {
                 };
                 Value::from(params.boolean(name, code)?)
             }
-            "attributesToRetrieve" | "attributesToCrop" | "attributesToHighlight" | "facets"
-            | "attributesToSearchOn" | "locales" => Value::from(text.split(',').collect::<Vec<_>>()),
+            "attributesToRetrieve"
+            | "attributesToCrop"
+            | "attributesToHighlight"
+            | "facets"
+            | "attributesToSearchOn"
+            | "locales" => Value::from(text.split(',').collect::<Vec<_>>()),
             "sort" => Value::from(super::documents::split_sort(text)),
             "filter" => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
             "rankingScoreThreshold" => {

@@ -37,7 +37,10 @@ fn named<T: DeserializeOwned>(text: &str, what: &str, all: &str, available: &str
 
 fn filters(params: &Params) -> Result<TaskQuery, ApiError> {
     let range = |after: &str, after_code, before: &str, before_code| -> Result<TimeRange, ApiError> {
-        Ok(TimeRange { after: moment(params, after, after_code, true)?, before: moment(params, before, before_code, false)? })
+        Ok(TimeRange {
+            after: moment(params, after, after_code, true)?,
+            before: moment(params, before, before_code, false)?,
+        })
     };
     Ok(TaskQuery {
         limit: params.number("limit", Code::InvalidTaskLimit)?.unwrap_or(20),
