@@ -1,0 +1,15 @@
+//! Parity: the same scenarios against one node and against Miroir over three; what clients see must be the same.
+//!
+//! Nodes are embedded ones, or real ones with `MIROIR_TEST_MEILISEARCH=/path/to/meilisearch`. `MIROIR_TEST_SEED` changes the
+//! generated documents and queries. Every difference fails the test unless a rule in [`rules`] explains it, and each rule
+//! is bounded.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod compare;
+mod corpus;
+mod queries;
+mod rules;
+mod scenario;
+mod search;

@@ -1,0 +1,187 @@
+//! A fleet of real processes: nodes (embedded or real ones) and Miroir in front of them, all ending with the test.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::process::miroir;
+use super::{Client, Port, Process};
+
+/// The key of clients.
+pub const MASTER_KEY: &str = "test-master-key-0123";
+
+/// The key of nodes.
+pub const NODE_KEY: &str = "test-node-key-012345";
+
+/// The key of operators.
+pub const ADMIN_KEY: &str = "test-admin-key-01234";
+
+/// How long a server may take to come up. Generous: the machine may be busy with other tests.
+pub const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// What kind of fleet.
+#[derive(Clone, Debug)]
+pub struct FleetOptions {
+    /// How many nodes.
+    pub nodes: usize,
+    /// R.
+    pub replication_factor: usize,
+    /// S.
+    pub shards: usize,
+    /// A real Meilisearch instead of embedded nodes.
+    pub meilisearch: Option<PathBuf>,
+    /// More lines for the configuration.
+    pub configuration: String,
+}
+
+impl FleetOptions {
+    /// Three nodes, R = 2, 16 shards, embedded nodes.
+    pub fn new() -> Self {
+        let configuration = String::new();
+        Self { nodes: 3, replication_factor: 2, shards: 16, meilisearch: None, configuration }
+    }
+}
+
+/// One node and, while it runs, its process.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name.
+    pub id: String,
+    /// Where it listens, now and after every restart.
+    pub port: Port,
+    /// None: killed.
+    pub process: Option<Process>,
+    folder: PathBuf,
+    meilisearch: Option<PathBuf>,
+}
+
+impl Node {
+    /// A node that does not run yet, with its data below `folder`.
+    pub fn new(id: &str, folder: &Path, meilisearch: Option<PathBuf>) -> Self {
+        Self { id: id.to_owned(), port: Port::reserve(), process: None, folder: folder.to_owned(), meilisearch }
+    }
+
+    /// Starts it, without waiting until it answers.
+    pub fn start(&mut self) {
+        let data = self.folder.join(&self.id);
+        let listen = self.port.address().to_string();
+        let command = match &self.meilisearch {
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.current_dir(&self.folder).args([
+                    "--no-analytics",
+                    "--http-addr",
+                    &listen,
+                    "--master-key",
+                    NODE_KEY,
+                ]);
+                command.arg("--db-path").arg(&data).args(["--log-level", "WARN"]);
+                command
+            }
+            None => {
+                let mut command = miroir();
+                command.args(["node", "--listen", &listen, "--master-key", NODE_KEY, "--exit-with-parent"]);
+                command.arg("--data-dir").arg(&data);
+                command
+            }
+        };
+        self.process = Some(Process::start(&self.id, command, &self.folder));
+    }
+
+    /// Speaks to it directly, past Miroir.
+    pub fn client(&self) -> Client {
+        Client::new(&self.port.url(), Some(NODE_KEY))
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        self.process.take().expect("the node runs").kill();
+    }
+}
+
+/// Everything together.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The nodes, in the order of the configuration.
+    pub nodes: Vec<Node>,
+    /// None: killed.
+    pub miroir: Option<Process>,
+    /// Where clients connect.
+    pub port: Port,
+    /// Where operators connect.
+    pub admin_port: Port,
+    /// Everything is below it.
+    pub folder: tempfile::TempDir,
+}
+
+impl Fleet {
+    /// Starts everything and waits until it answers.
+    pub fn start(options: &FleetOptions) -> Self {
+        let mut fleet = Self::prepare(options);
+        fleet.nodes.iter_mut().for_each(Node::start);
+        for node in &fleet.nodes {
+            node.client().wait_until_healthy(START_LIMIT);
+        }
+        fleet.start_miroir();
+        fleet.client().wait_until_healthy(START_LIMIT);
+        fleet
+    }
+
+    /// Writes the configuration, starts nothing.
+    pub fn prepare(options: &FleetOptions) -> Self {
+        let folder = tempfile::tempdir().expect("the temporary folder is writable");
+        let node = |number: usize| Node::new(&format!("node-{number}"), folder.path(), options.meilisearch.clone());
+        let nodes = (0..options.nodes).map(node).collect();
+        let fleet = Self { nodes, miroir: None, port: Port::reserve(), admin_port: Port::reserve(), folder };
+        std::fs::write(fleet.config_path(), fleet.configuration(options)).expect("the temporary folder is writable");
+        fleet
+    }
+
+    /// The file that Miroir is started with.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("miroir.yaml")
+    }
+
+    fn configuration(&self, options: &FleetOptions) -> String {
+        let mut yaml = String::new();
+        let mut line = |key: &str, value: &dyn std::fmt::Display| {
+            writeln!(yaml, "{key}: {value}").expect("writing to a text cannot fail");
+        };
+        line("listen", &self.port.address());
+        line("admin", &format!("{{listen: '{}', key: {ADMIN_KEY}}}", self.admin_port.address()));
+        line("master_key", &MASTER_KEY);
+        line("node_master_key", &NODE_KEY);
+        line("data_dir", &self.folder.path().join("miroir").display());
+        line("shards", &options.shards);
+        line("replication_factor", &options.replication_factor);
+        let nodes: Vec<Value> = self.nodes.iter().map(|node| json!({"id": node.id, "url": node.port.url()})).collect();
+        line("nodes", &Value::from(nodes));
+        yaml.push_str(&options.configuration);
+        yaml
+    }
+
+    /// Starts Miroir, without waiting until it answers.
+    pub fn start_miroir(&mut self) {
+        let mut command = miroir();
+        command.arg("serve").arg("--config").arg(self.config_path());
+        self.miroir = Some(Process::start("miroir", command, self.folder.path()));
+    }
+
+    /// kill -9.
+    pub fn kill_miroir(&mut self) {
+        self.miroir.take().expect("Miroir runs").kill();
+    }
+
+    /// Speaks to Miroir as a client.
+    pub fn client(&self) -> Client {
+        Client::new(&self.port.url(), Some(MASTER_KEY))
+    }
+
+    /// Speaks to Miroir as an operator.
+    pub fn admin(&self) -> Client {
+        Client::new(&self.admin_port.url(), Some(ADMIN_KEY))
+    }
+}
