@@ -14,6 +14,7 @@
 //! | [`data_plane`] | one executor per core: clients' requests, searches, document reads |
 //! | [`control_plane`] | plain threads: journal writer, feeders, prober, publisher, admin API |
 //! | [`devnode`] | the embedded development node; uses `meili` and `telemetry` only |
+//! | [`server`] | a whole Miroir in this process: the only place that imports both planes |
 //! | [`program`] | what each subcommand of `miroir` does: puts the parts together |
 //! | [`ctl`] | the operator's command line, a client of the admin API |
 //!
@@ -29,5 +30,6 @@ pub mod http_types;
 pub mod logic;
 pub mod meili;
 pub mod program;
+pub mod server;
 pub mod store;
 pub mod telemetry;

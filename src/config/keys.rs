@@ -207,7 +207,7 @@ pub const KEYS: &[Key] = &[
         "http.max_connections",
         Kind::Integer { min: 1, max: 1_000_000 },
         "10000",
-        "How many connections of clients are open at most, all cores together; more wait to be accepted.",
+        "How many connections of clients are open at most, all cores together; more get 503 and are closed.",
     ),
     key(
         "http.max_in_flight",

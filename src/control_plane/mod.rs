@@ -1,5 +1,6 @@
 //! Plain threads with blocking calls: one file per duty. Never imports the data plane.
 
+pub mod admin;
 pub mod admission;
 pub mod node_client;
 pub mod task_view;

@@ -16,18 +16,9 @@ use arc_swap::cache::Cache;
 
 use super::upstream::{LocalFuture, Upstream};
 use crate::bridge::Bridge;
+pub use crate::config::PartialPolicy;
 use crate::logic::ids::Monotonic;
 use crate::logic::snapshot::RoutingSnapshot;
-
-/// What to do when a shard has no replica that answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum PartialPolicy {
-    /// Answer with what there is, marked as degraded.
-    #[default]
-    Partial,
-    /// Answer 503.
-    Error,
-}
 
 /// The part of the configuration that handlers need.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,7 +31,7 @@ pub struct CoreSettings {
     pub read_deadline_ms: u64,
     /// Time to wait for the commit of a write, in milliseconds.
     pub write_deadline_ms: u64,
-    /// See there.
+    /// When a shard has no replica that answers, unless the request chooses.
     pub partial: PartialPolicy,
 }
 
@@ -142,16 +133,25 @@ impl Core {
 
     /// The future's value, or none when the deadline comes first; the future is dropped then.
     pub async fn before<T>(&self, deadline: Monotonic, future: impl Future<Output = T>) -> Option<T> {
-        let mut future = pin!(future);
-        // Made at the first wait only: most futures that get here are ready at once.
-        let mut sleep = None;
-        poll_fn(move |context| {
-            if let Poll::Ready(value) = future.as_mut().poll(context) {
-                return Poll::Ready(Some(value));
-            }
-            let sleep = sleep.get_or_insert_with(|| self.timers.sleep_until(deadline));
-            sleep.as_mut().poll(context).map(|()| None)
-        })
-        .await
+        race(future, || self.timers.sleep_until(deadline)).await
     }
+}
+
+/// The future's value, or none when the sleep ends first. The sleep is made at the first wait only: many futures that
+/// get here are ready at once.
+pub async fn race<T>(future: impl Future<Output = T>, sleep: impl FnOnce() -> LocalFuture<'static, ()>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut make_sleep = Some(sleep);
+    let mut sleep = None;
+    poll_fn(move |context| {
+        if let Poll::Ready(value) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(value));
+        }
+        if let Some(make) = make_sleep.take() {
+            sleep = Some(make());
+        }
+        let sleep = sleep.as_mut().expect("made at the first wait");
+        sleep.as_mut().poll(context).map(|()| None)
+    })
+    .await
 }

@@ -6,6 +6,7 @@
 //! | [`upstream`], [`pool`] | the interface towards nodes, and connections to them |
 //! | [`adoption`] | acknowledging snapshots |
 //! | [`gather`] | several sub-requests at once on one executor |
+//! | [`client_api`] | the handlers on one executor |
 //! | [`handlers`] | one file per operation |
 //! | [`rt`] | the runtime: executors, tasks, timers |
 //! | [`cores`] | which processors the executors run on |
@@ -15,6 +16,7 @@
 //! | [`socket`] | a glommio stream as hyper wants it |
 
 pub mod adoption;
+pub mod client_api;
 pub mod connection;
 pub mod core;
 pub mod cores;

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -20,7 +20,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 
 use super::core::Timers;
-use super::rt::ExecutorTimers;
+use super::rt::{self, ExecutorTimers};
 use super::socket::{Meter, Socket};
 use super::upstream::{LocalFuture, NodeLoad, NodeRequest, NodeResponse, Upstream, UpstreamError};
 use crate::logic::ids::{Monotonic, NodeId};
@@ -115,7 +115,7 @@ impl NodeConnection {
 
     async fn exchange(&mut self, request: http::Request<Full<Bytes>>, max: usize) -> Result<NodeResponse, Failure> {
         self.traffic.has_read.set(false);
-        let mut answer = std::pin::pin!(self.sender.send_request(request));
+        let mut answer = pin!(self.sender.send_request(request));
         let driver = &mut self.driver;
         let head = poll_fn(|context| {
             if let Some(alive) = driver
@@ -320,22 +320,8 @@ impl UpstreamPool {
         let connection = NodeConnection::open(address).await;
         let connection = connection.map_err(|reason| UpstreamError::Unreachable { node: node.id.clone(), reason })?;
         let traffic = connection.traffic.clone();
-        let timers = ExecutorTimers;
-        let connect_deadline = timers.now().plus_ms(self.limits.connect_timeout_ms);
-        let mut exchange = std::pin::pin!(self.exchange(&pool, connection, self.to_hyper(node, request)?));
-        let mut connect_timer: Option<LocalFuture<'static, ()>> = None;
-        let result = poll_fn(|context| {
-            if let Poll::Ready(result) = exchange.as_mut().poll(context) {
-                return Poll::Ready(Some(result));
-            }
-            if traffic.has_written.get() {
-                connect_timer = None;
-                return Poll::Pending;
-            }
-            let timer = connect_timer.get_or_insert_with(|| timers.sleep_until(connect_deadline));
-            timer.as_mut().poll(context).map(|()| None)
-        })
-        .await;
+        let exchange = self.exchange(&pool, connection, self.to_hyper(node, request)?);
+        let result = self.when_connected(&traffic, exchange).await;
         match result {
             Some(Ok(response)) => Ok(response),
             Some(Err(Failure::Broken { reason, .. })) if !traffic.has_written.get() => {
@@ -347,6 +333,25 @@ impl UpstreamPool {
                 Err(UpstreamError::Unreachable { node: node.id.clone(), reason })
             }
         }
+    }
+
+    /// The exchange's result, or none when there is no connection in time.
+    async fn when_connected<T>(&self, traffic: &Traffic, exchange: impl Future<Output = T>) -> Option<T> {
+        let mut exchange = pin!(exchange);
+        let mut timer = Some(ExecutorTimers.sleep_until(clock::monotonic().plus_ms(self.limits.connect_timeout_ms)));
+        poll_fn(|context| {
+            if let Poll::Ready(result) = exchange.as_mut().poll(context) {
+                return Poll::Ready(Some(result));
+            }
+            if traffic.has_written.get() {
+                timer = None;
+            }
+            match &mut timer {
+                Some(timer) => timer.as_mut().poll(context).map(|()| None),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 
     async fn exchange(
@@ -380,17 +385,8 @@ impl Upstream for UpstreamPool {
     ) -> LocalFuture<'a, Result<NodeResponse, UpstreamError>> {
         Box::pin(async move {
             let begun = clock::instant();
-            let mut sleep = ExecutorTimers.sleep_until(deadline);
-            let result = {
-                let mut attempt = std::pin::pin!(self.attempt(node, &request));
-                poll_fn(|context| match attempt.as_mut().poll(context) {
-                    Poll::Ready(result) => Poll::Ready(result),
-                    Poll::Pending => {
-                        sleep.as_mut().poll(context).map(|()| Err(UpstreamError::TimedOut { node: node.id.clone() }))
-                    }
-                })
-                .await
-            };
+            let result = rt::before(deadline, self.attempt(node, &request)).await;
+            let result = result.unwrap_or_else(|| Err(UpstreamError::TimedOut { node: node.id.clone() }));
             // Failures count with the time that they cost: a node that times out looks slow.
             self.pool(&node.id).note_latency(begun.elapsed());
             result

@@ -15,7 +15,7 @@ use crossbeam::channel::bounded;
 use glommio::timer::Timer;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, ReactorErrorKind};
 
-use super::core::Timers;
+use super::core::{Timers, race};
 use super::upstream::LocalFuture;
 use crate::logic::ids::Monotonic;
 use crate::telemetry::clock;
@@ -161,6 +161,11 @@ pub fn spawn_detached(future: impl Future<Output = ()> + 'static) {
 /// Ends after this time.
 pub async fn sleep(duration: Duration) {
     Timer::new(duration).await;
+}
+
+/// The future's value, or none when the deadline comes first; the future is dropped then.
+pub async fn before<T>(deadline: Monotonic, future: impl Future<Output = T>) -> Option<T> {
+    race(future, || ExecutorTimers.sleep_until(deadline)).await
 }
 
 /// Time and tasks of the executor of this thread.

@@ -9,6 +9,7 @@
 //! | 1 | it did not work; the message says why |
 //! | 2 | the command line or the configuration is wrong |
 //! | 3 | a server could not be reached |
+//! | 4 | this machine cannot run the server (io_uring); the message names the remedy |
 
 pub mod check_config;
 pub mod dev;
@@ -34,6 +35,9 @@ pub enum Failure {
     /// A server does not answer.
     #[error("{0}")]
     Unreachable(String),
+    /// This machine cannot run it.
+    #[error("{0}")]
+    Machine(String),
     /// Anything else.
     #[error("{0}")]
     Operation(String),
@@ -121,6 +125,7 @@ pub fn finish(name: &str, result: Result<(), Failure>) -> ExitCode {
         Failure::Operation(_) => 1,
         Failure::Usage(_) | Failure::Configuration(_) => 2,
         Failure::Unreachable(_) => 3,
+        Failure::Machine(_) => 4,
     };
     let _ = writeln!(io::stderr(), "{name}: {failure}");
     ExitCode::from(code)

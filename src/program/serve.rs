@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
+use crossbeam::channel::{Receiver, bounded};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::Failure;
 use crate::config::{self, environment::Environment};
+use crate::server::{self, End, StartError};
 
 /// serve clients from a fleet of nodes
 #[derive(FromArgs, PartialEq, Debug)]
@@ -19,7 +23,49 @@ pub struct Serve {
 impl Serve {
     /// Runs until SIGTERM or Ctrl-C.
     pub fn run(self) -> Result<(), Failure> {
-        let _settings = config::load(Some(&self.config), &Environment::of_process(), &[])?;
-        Err(Failure::Operation("serve is not there yet".to_owned()))
+        let settings = config::load(Some(&self.config), &Environment::of_process(), &[])?;
+        for warning in settings.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let asked = asked_to_stop()?;
+        let server = server::start(&settings)?;
+        match server.wait(&asked) {
+            End::Asked => {
+                tracing::info!("stopping: requests in progress are answered first");
+                server.stop();
+                Ok(())
+            }
+            End::Died(death) => Err(Failure::Operation(death.to_string())),
+        }
+    }
+}
+
+/// Hears of the first SIGTERM or Ctrl-C. The second one ends the process at once.
+pub fn asked_to_stop() -> Result<Receiver<()>, Failure> {
+    let failed = |error| Failure::Operation(format!("signals cannot be watched: {error}"));
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    let (asked, receiver) = bounded(1);
+    let watch = move || {
+        for (signal, count) in signals.forever().zip(1..) {
+            if count > 1 {
+                // 128 plus the number of the signal, as a shell reports it.
+                std::process::exit(128 + signal);
+            }
+            // The server may be gone already.
+            let _ = asked.send(());
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(failed)?;
+    Ok(receiver)
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Runtime(error) => Self::Machine(error.to_string()),
+            StartError::Serve(_) | StartError::NodeKey(_) | StartError::AdminWithoutKey(_) => {
+                Self::Operation(error.to_string())
+            }
+        }
     }
 }

@@ -5,7 +5,6 @@ use crate::http_types::{Request, Response};
 use crate::meili::error::{ApiError, Code};
 
 /// Answers a client's request.
-#[expect(clippy::unused_async, reason = "handlers wait for nodes and the journal")]
 pub async fn route(_core: &Core, request: Request) -> Response {
     let message = format!("`{} {}` is not supported.", request.method, request.path);
     Response::error(&ApiError::new(Code::MiroirNotSupported, message))

@@ -1,0 +1,117 @@
+//! Answers from a made-up snapshot.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use http::header::{AUTHORIZATION, HeaderValue};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, ShardId, Timestamp};
+use crate::logic::snapshot::{CoveringSet, IndexView, NodeView};
+
+fn snapshot() -> RoutingSnapshot {
+    let node = |id: &str, reachable| NodeView {
+        id: NodeId::new(id),
+        url: format!("http://{id}:7700"),
+        address: None,
+        zone: None,
+        weight: 1.0,
+        reachable,
+    };
+    let films = IndexView {
+        uid: IndexUid::new("films"),
+        node_uid: NodeIndexUid::new("films-1"),
+        primary_key: None,
+        settings: Arc::default(),
+        created_at: Timestamp(0),
+        updated_at: Timestamp(0),
+        out_of_sync: vec![NodeSlot(1)],
+        covers: Arc::new([CoveringSet { parts: vec![], missing: vec![ShardId(1)] }]),
+    };
+    RoutingSnapshot {
+        epoch: Epoch(7),
+        nodes: vec![node("a", true), node("b", false)],
+        placement: vec![vec![NodeSlot(0), NodeSlot(1)], vec![NodeSlot(1)]],
+        indexes: [(films.uid.clone(), Arc::new(films))].into(),
+    }
+}
+
+/// The status and body of an answer that needs no control plane, or one that answers from `tasks`.
+fn ask(key: Option<&str>, target: &str, authorization: Option<&'static str>) -> (u16, Value) {
+    let (bridge, commands) = Bridge::new(1);
+    bridge.snapshot.store(Arc::new(snapshot()));
+    let api = AdminApi::new(bridge, key.map(Secret::new));
+    let mut request = Request::new(Method::GET, target);
+    if let Some(value) = authorization {
+        request = request.with_header(AUTHORIZATION, HeaderValue::from_static(value));
+    }
+    let mut answer = pin!(api.answer(request));
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..10 {
+        if let Poll::Ready(response) = answer.as_mut().poll(&mut context) {
+            return (response.status, serde_json::from_slice(&response.body).unwrap_or_default());
+        }
+        let Ok(Command::Tasks(query, reply)) = commands.try_recv() else { panic!("it waits for something else") };
+        reply.send(Ok(TaskPage { results: vec![], total: 3, limit: query.limit, from: None, next: None }));
+    }
+    panic!("it asks without end");
+}
+
+#[test]
+fn status_counts_what_matters() {
+    let (status, body) = ask(None, "/_miroir/status", None);
+    let expected = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "epoch": 7,
+        "acknowledgedEpoch": 0,
+        "shards": 2,
+        "unreadableShards": 1,
+        "replicationFactor": 1,
+        "nodes": {"total": 2, "reachable": 1, "outOfSync": 1},
+        "indexes": 1,
+        "tasks": {"unfinished": 3},
+    });
+    assert_eq!((status, body), (200, expected));
+}
+
+#[test]
+fn nodes_and_shards_are_listed() {
+    let (_, body) = ask(None, "/_miroir/nodes", None);
+    let second = json!({
+        "id": "b", "url": "http://b:7700", "address": null, "zone": null, "weight": 1.0, "reachable": false, "shards": 2,
+        "outOfSync": ["films"],
+    });
+    assert_eq!(body["results"][1], second);
+    let (_, body) = ask(None, "/_miroir/shards", None);
+    assert_eq!(body, json!({"results": [{"shard": 0, "nodes": ["a", "b"]}, {"shard": 1, "nodes": ["b"]}]}));
+}
+
+#[test]
+fn tasks_are_asked_of_the_journal() {
+    assert_eq!(ask(None, "/_miroir/tasks?limit=5", None).1["limit"], 5);
+    assert_eq!(ask(None, "/tasks", None).1["limit"], 20);
+    let (status, body) = ask(None, "/_miroir/tasks?limit=-1", None);
+    assert_eq!((status, &body["code"]), (400, &json!("invalid_task_limit")));
+}
+
+#[test]
+fn a_key_is_asked_for_where_one_is_configured() {
+    let table = [
+        (None, 401),
+        (Some("Bearer wrong!"), 403),
+        (Some("Bearer secre"), 403),
+        (Some("secret"), 401),
+        (Some("Bearer secret"), 200),
+    ];
+    for (authorization, status) in table {
+        assert_eq!(ask(Some("secret"), "/_miroir/nodes", authorization).0, status, "{authorization:?}");
+    }
+    assert_eq!(ask(Some("secret"), "/unknown", None).0, 401);
+    assert_eq!(ask(Some("secret"), "/health", None).0, 200);
+}
+
+#[test]
+fn unknown_routes_are_not_found() {
+    assert_eq!(ask(None, "/unknown", None).0, 404);
+}

@@ -1,0 +1,218 @@
+//! A whole Miroir in this process: both planes, their listeners, and how they start and stop.
+//!
+//! The only place that imports both planes. Order of the start: what can be refused without a trace first (io_uring, the
+//! addresses, which are also the lock against a second start), then the store and the control plane, last the clients.
+//! A stop goes the other way round: clients are drained, then the control plane stops, then the admin listener.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Select};
+
+use crate::bridge::Bridge;
+use crate::config::{self, Secret, Settings};
+use crate::control_plane::admin::AdminApi;
+use crate::data_plane::client_api::client_handlers;
+use crate::data_plane::connection::{Handler, overloaded};
+use crate::data_plane::core::{CoreSettings, Timers};
+use crate::data_plane::cores::Cores;
+use crate::data_plane::http_server::{
+    BoundServer, DeadExecutor, HandlerFactory, HttpServer, ServeError, ServerOptions,
+};
+use crate::data_plane::lifetime::HttpLimits;
+use crate::data_plane::pool::{InvalidNodeKey, PoolLimits};
+use crate::data_plane::rt::{self, ExecutorTimers, RuntimeError};
+use crate::data_plane::upstream::LocalFuture;
+use crate::http_types::{Request, Response};
+
+/// How long an answer of the admin API may wait for the control plane.
+const ADMIN_DEADLINE_MS: u64 = 10_000;
+/// How long the admin listener is drained.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// Why Miroir did not start. Each message names cause and remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The machine cannot run it.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// An address cannot be had.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// `node_master_key` cannot be sent.
+    #[error("node_master_key: {0}; use printable ASCII")]
+    NodeKey(#[from] InvalidNodeKey),
+    /// An open door.
+    #[error("admin.listen is the public address {0}, and admin.key is missing; set a key or listen on 127.0.0.1")]
+    AdminWithoutKey(SocketAddr),
+}
+
+/// Where a running server listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Addresses {
+    /// For clients.
+    pub client: SocketAddr,
+    /// For operators.
+    pub admin: SocketAddr,
+}
+
+/// A running Miroir. Dropping it stops it without a drain.
+pub struct RunningServer {
+    addresses: Addresses,
+    client: HttpServer,
+    admin: HttpServer,
+    drain: Duration,
+}
+
+/// Why a running server ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum End {
+    /// It was asked to.
+    Asked,
+    /// It cannot go on: the process must end with an error.
+    Died(DeadExecutor),
+}
+
+struct AdminHandler(AdminApi);
+
+impl Handler for AdminHandler {
+    fn handle(&self, request: Request) -> LocalFuture<'_, Response> {
+        Box::pin(async move {
+            let deadline = ExecutorTimers.now().plus_ms(ADMIN_DEADLINE_MS);
+            let answer = rt::before(deadline, self.0.answer(request)).await;
+            answer.unwrap_or_else(|| overloaded("the control plane does not answer"))
+        })
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+fn core_settings(settings: &Settings) -> CoreSettings {
+    CoreSettings {
+        master_key: settings.master_key.as_ref().map(|key| key.expose().to_owned()),
+        shard_count: settings.shards,
+        read_deadline_ms: milliseconds(settings.search.deadline),
+        write_deadline_ms: milliseconds(settings.write_deadline),
+        partial: settings.search.partial,
+    }
+}
+
+fn http_limits(settings: &Settings, executors: usize) -> HttpLimits {
+    let http = &settings.http;
+    HttpLimits {
+        body_max_bytes: http.max_body,
+        requests_max_per_core: http.max_in_flight.div_ceil(executors),
+        connections_max: http.max_connections,
+        headers_max: http.max_headers,
+        head_max_bytes: http.max_header_bytes,
+        head_timeout_ms: milliseconds(http.header_timeout),
+        idle_timeout_ms: milliseconds(http.idle_timeout),
+        transfer_timeout_ms: milliseconds(http.body_timeout),
+        ..HttpLimits::default()
+    }
+}
+
+fn pool_limits(settings: &Settings) -> PoolLimits {
+    PoolLimits {
+        idle_max: settings.upstream.max_connections,
+        idle_timeout_ms: milliseconds(settings.upstream.idle_timeout),
+        connect_timeout_ms: milliseconds(settings.upstream.connect_timeout),
+        ..PoolLimits::default()
+    }
+}
+
+fn cores(settings: &Settings) -> Cores {
+    match &settings.cores {
+        config::Cores::Auto => Cores::Auto,
+        config::Cores::List(cpus) => Cores::Pinned(cpus.clone()),
+    }
+}
+
+/// Starts a Miroir with this configuration.
+pub fn start(settings: &Settings) -> Result<RunningServer, StartError> {
+    start_on(settings, cores(settings))
+}
+
+/// The same on other cores than the configuration says: tests and `miroir dev` share their machine with others.
+pub fn start_on(settings: &Settings, cores: Cores) -> Result<RunningServer, StartError> {
+    if !settings.admin.listen.ip().is_loopback() && settings.admin.key.is_none() {
+        return Err(StartError::AdminWithoutKey(settings.admin.listen));
+    }
+    rt::preflight()?;
+    let executors = cores.plan().len();
+    let limits = http_limits(settings, executors);
+    let client = ServerOptions { address: settings.listen, cores, name: "core", limits };
+    let client = BoundServer::bind(client)?;
+    let admin = ServerOptions {
+        address: settings.admin.listen,
+        cores: Cores::Unpinned(1),
+        name: "admin",
+        limits: HttpLimits { body_max_bytes: 1024 * 1024, connections_max: 256, ..HttpLimits::default() },
+    };
+    let admin = BoundServer::bind(admin)?;
+
+    let (bridge, _commands) = Bridge::new(client.executor_count());
+    let node_key = settings.node_master_key.as_ref().map(|key| key.expose().to_owned());
+    let core_settings = Arc::new(core_settings(settings));
+    let client_handlers = client_handlers(bridge.clone(), core_settings, pool_limits(settings), node_key)?;
+
+    let addresses = Addresses { client: client.address(), admin: admin.address() };
+    let admin = admin.start(&admin_handlers(bridge, settings.admin.key.clone()))?;
+    let client = client.start(&client_handlers)?;
+    tracing::info!(client = %addresses.client, admin = %addresses.admin, executors, "miroir is up");
+    Ok(RunningServer { addresses, client, admin, drain: settings.shutdown_timeout })
+}
+
+fn admin_handlers(bridge: Arc<Bridge>, key: Option<Secret>) -> HandlerFactory {
+    Arc::new(move |_| Rc::new(AdminHandler(AdminApi::new(bridge.clone(), key.clone()))))
+}
+
+impl RunningServer {
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Waits until something comes through `asked` (or its sender is gone), or until the server cannot go on.
+    pub fn wait<T>(&self, asked: &Receiver<T>) -> End {
+        let deaths = [self.client.deaths(), self.admin.deaths()];
+        let mut select = Select::new();
+        for death in deaths {
+            select.recv(death);
+        }
+        let asked_at = select.recv(asked);
+        let operation = select.select();
+        let index = operation.index();
+        if index == asked_at {
+            // The word itself does not matter.
+            let _ = operation.recv(asked);
+            return End::Asked;
+        }
+        let name = "executor".to_owned();
+        End::Died(operation.recv(deaths[index]).unwrap_or(DeadExecutor { name, panic: "unknown".to_owned() }))
+    }
+
+    /// Answers what has begun, as long as the configuration allows, then stops.
+    pub fn stop(mut self) {
+        let drain = self.drain;
+        self.stop_within(drain);
+    }
+
+    fn stop_within(&mut self, drain: Duration) {
+        self.client.stop(drain);
+        self.admin.stop(ADMIN_DRAIN.min(drain));
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.stop_within(Duration::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests;

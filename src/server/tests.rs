@@ -1,0 +1,59 @@
+//! Starting and stopping a whole Miroir.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crossbeam::channel::bounded;
+
+use super::*;
+use crate::config::environment::Environment;
+use crate::config::load_text;
+
+fn settings(data_dir: &Path) -> Settings {
+    let yaml = format!(
+        "listen: 127.0.0.1:0\nadmin:\n  listen: 127.0.0.1:0\n  key: operator\ndata_dir: {}\nreplication_factor: 1\n\
+         shutdown_timeout: 2s\nnodes:\n  - id: n1\n    url: http://127.0.0.1:1\n",
+        data_dir.display()
+    );
+    load_text(&yaml, &Environment::default(), &[]).unwrap()
+}
+
+fn get(address: SocketAddr, path: &str, key: Option<&str>) -> u16 {
+    let agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(10)));
+    let mut request = agent.build().new_agent().get(format!("http://{address}{path}"));
+    if let Some(key) = key {
+        request = request.header("authorization", format!("Bearer {key}"));
+    }
+    request.call().unwrap().status().as_u16()
+}
+
+#[test]
+fn both_listeners_answer_and_a_second_start_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let server = start_on(&settings, Cores::Unpinned(2)).unwrap();
+    let Addresses { client, admin } = server.addresses();
+    assert_ne!(get(client, "/health", None), 0);
+    assert_eq!(get(admin, "/_miroir/nodes", None), 401);
+    assert_eq!(get(admin, "/_miroir/nodes", Some("operator")), 200);
+    for second in [Settings { listen: client, ..settings.clone() }, {
+        let admin = config::AdminSettings { listen: admin, ..settings.admin.clone() };
+        Settings { admin, ..settings.clone() }
+    }] {
+        let message = start_on(&second, Cores::Unpinned(1)).err().expect("the address is taken").to_string();
+        assert!(message.contains("in use"), "{message}");
+    }
+    let (ask, asked) = bounded(1);
+    ask.send(()).unwrap();
+    assert_eq!(server.wait(&asked), End::Asked);
+    server.stop();
+}
+
+#[test]
+fn a_public_admin_address_needs_a_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = settings(directory.path());
+    let admin = config::AdminSettings { listen: "0.0.0.0:0".parse().unwrap(), key: None };
+    let error = start_on(&Settings { admin, ..settings }, Cores::Unpinned(1)).err().expect("it is an open door");
+    assert!(matches!(error, StartError::AdminWithoutKey(_)));
+}
