@@ -129,8 +129,13 @@ fn rejection_of(uid: &IndexUid, operation: &Operation, head: Option<&HeadRecord>
             | Operation::UpdateSettings { .. },
             Some(_),
         )
-        | (Operation::CreateIndex { .. } | Operation::PutDocuments { .. }, _)
-        | (Operation::CancelTasks { .. } | Operation::DeleteTasks { .. }, _) => None,
+        | (
+            Operation::CreateIndex { .. }
+            | Operation::PutDocuments { .. }
+            | Operation::CancelTasks { .. }
+            | Operation::DeleteTasks { .. },
+            _,
+        ) => None,
     }
 }
 

@@ -2,5 +2,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod journal;
 pub mod node_client;
+pub mod task_desk;
 pub mod task_view;

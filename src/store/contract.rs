@@ -118,7 +118,7 @@ fn report(store: &dyn Store, id: u64, status: TaskStatus) -> Result<(), StoreErr
 fn is_refused<T: std::fmt::Debug>(result: &Result<T, StoreError>) -> bool {
     match result {
         Err(StoreError::Refused(_)) => true,
-        Err(StoreError::Failed(_) | StoreError::Damaged(_)) | Ok(_) => false,
+        Err(StoreError::Failed(_) | StoreError::Full(_) | StoreError::Damaged(_)) | Ok(_) => false,
     }
 }
 

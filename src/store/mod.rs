@@ -193,6 +193,9 @@ pub enum StoreError {
     /// The disk or the database failed; nothing was changed.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// No space left; nothing was changed.
+    #[error("no space left: {0}")]
+    Full(String),
     /// What was read is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),

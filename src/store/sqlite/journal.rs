@@ -113,7 +113,9 @@ impl SqliteStore {
 }
 
 fn file_failed(error: &std::io::Error) -> StoreError {
-    StoreError::Failed(format!("a payload file could not be written: {error}; check the space and rights of data_dir"))
+    let text = format!("a payload file could not be written: {error}; check the space and rights of data_dir");
+    let is_full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+    if is_full { StoreError::Full(text) } else { StoreError::Failed(text) }
 }
 
 fn insert_entry(transaction: &Transaction<'_>, entry: &Entry, payload: Option<&Payload>) -> Result<(), StoreError> {

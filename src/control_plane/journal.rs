@@ -1,0 +1,254 @@
+//! The journal writer: the one thread that gives writes their number and makes them durable.
+//!
+//! It takes as many writes as wait (bounded), commits them with one sync of the disk, and only then answers them. Order
+//! after a commit: heads for the cores, the coordinator, the clients; so whoever has an answer sees its effect. Questions
+//! about tasks are handed to the task desk and never wait behind a commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, Sender, TrySendError, select};
+
+use super::admission::{Admitted, Stamp, admit, shown_head};
+use super::task_desk::DeskJob;
+use crate::bridge::reply::Reply;
+use crate::bridge::{Accepted, Bridge, Command, JournalHeads, NewWrite, WriteRefusal};
+use crate::logic::entry::{Entry, Operation};
+use crate::logic::ids::{EntryId, IndexUid, Timestamp};
+use crate::logic::payload::Payload;
+use crate::meili::error::{ApiError, Code};
+use crate::store::{HeadChange, HeadRecord, Store, StoreError};
+use crate::telemetry::clock;
+
+#[cfg(test)]
+mod tests;
+
+/// Writes in one commit.
+const GROUP_ENTRIES_MAX: usize = 256;
+/// Bytes of payload in one commit; a single write may have more.
+const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What an entry without payload counts in the backlog.
+const ENTRY_BYTES: u64 = 256;
+
+/// What the journal writer and the task desk need of the coordinator. Implementations must not block for long.
+pub trait Coordinator: Send + Sync {
+    /// These entries are durable, in order, without a gap. Task operations (cancelation, deletion) are among them but
+    /// concern no node: the task desk writes their outcomes.
+    fn entries_committed(&self, entries: Vec<Arc<Entry>>);
+
+    /// Takes back those of `entries` that no node has got and that have not ended: their outcomes are durable when
+    /// this returns. Returns how many.
+    fn cancel(&self, entries: &[EntryId], by: EntryId) -> Result<u64, StoreError>;
+}
+
+type WriteReply = Reply<Result<Accepted, WriteRefusal>>;
+
+/// The state of the thread.
+pub struct JournalWriter {
+    store: Arc<dyn Store>,
+    bridge: Arc<Bridge>,
+    coordinator: Arc<dyn Coordinator>,
+    desk: Sender<DeskJob>,
+    heads: HashMap<IndexUid, HeadRecord>,
+    next: EntryId,
+    last_at: Timestamp,
+    backlog: Backlog,
+}
+
+/// Payload bytes of entries that have not ended, estimated from above.
+struct Backlog {
+    bytes: u64,
+    max_bytes: u64,
+}
+
+/// What the thread is made of.
+pub struct JournalParts {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// To the cores.
+    pub bridge: Arc<Bridge>,
+    /// Told of every commit.
+    pub coordinator: Arc<dyn Coordinator>,
+    /// Takes what concerns tasks.
+    pub desk: Sender<DeskJob>,
+    /// `backlog.max_bytes`.
+    pub backlog_bytes_max: u64,
+}
+
+/// Writes on their way into one commit.
+#[derive(Default)]
+struct Group {
+    entries: Vec<(Entry, Option<Payload>)>,
+    changes: Vec<HeadChange>,
+    replies: Vec<WriteReply>,
+    bytes: usize,
+}
+
+impl JournalWriter {
+    /// Reads where the journal ends, and shows the cores the heads.
+    pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
+        let JournalParts { store, bridge, coordinator, desk, backlog_bytes_max } = parts;
+        let heads: HashMap<_, _> = store.heads()?.into_iter().collect();
+        let next = store.next_entry()?;
+        let backlog = Backlog { bytes: store.unreported_bytes()?, max_bytes: backlog_bytes_max };
+        let writer = Self { store, bridge, coordinator, desk, heads, next, last_at: Timestamp(0), backlog };
+        writer.show_heads();
+        Ok(writer)
+    }
+
+    /// Works until `stop` is closed or nobody can send commands any more. Commands that wait then are answered by the
+    /// drop of their replies.
+    pub fn run(mut self, commands: &Receiver<Command>, stop: &Receiver<()>) {
+        loop {
+            select! {
+                recv(stop) -> _ => return,
+                recv(commands) -> command => match command {
+                    Ok(command) => self.take(command, commands),
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    /// Handles a command and those that wait behind it.
+    fn take(&mut self, first: Command, commands: &Receiver<Command>) {
+        let mut group = Group::default();
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Write(write, reply) => self.prepare(*write, reply, &mut group),
+                Command::Tasks(query, reply) => self.hand_over(DeskJob::Tasks(query, reply)),
+                Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
+            }
+            let is_full = group.entries.len() >= GROUP_ENTRIES_MAX || group.bytes >= GROUP_BYTES_MAX;
+            next = if is_full { None } else { commands.try_recv().ok() };
+        }
+        if !group.entries.is_empty() {
+            self.commit(group);
+        }
+    }
+
+    fn hand_over(&self, job: DeskJob) {
+        match self.desk.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
+        }
+    }
+
+    /// Makes an entry of a write; heads change at once, for the writes behind it in the same group.
+    fn prepare(&mut self, write: NewWrite, reply: WriteReply, group: &mut Group) {
+        let is_task_operation = write.index.is_none();
+        if !is_task_operation && !self.has_room(&write) {
+            let message = "Too many writes wait for the nodes. Try again later.";
+            return reply.send(Err(WriteRefusal::Error(ApiError::new(Code::MiroirOverloaded, message))));
+        }
+        let head = write.index.as_ref().and_then(|uid| self.heads.get(uid));
+        let at = clock::timestamp().max(self.last_at);
+        match admit(write, head, Stamp { id: self.next, at }) {
+            Err(refusal) => reply.send(Err(refusal)),
+            Ok(Admitted { entry, payload, change }) => {
+                self.last_at = at;
+                self.next = EntryId(self.next.0 + 1);
+                if let Some(change) = change {
+                    apply(&mut self.heads, &change);
+                    group.changes.push(change);
+                }
+                group.bytes += payload.as_ref().map_or(0, |payload| payload.bytes.len());
+                group.entries.push((entry, payload));
+                group.replies.push(reply);
+            }
+        }
+    }
+
+    /// Counts a write into the backlog, unless that is full.
+    fn has_room(&mut self, write: &NewWrite) -> bool {
+        let bytes = ENTRY_BYTES + write.payload.as_ref().map_or(0, |payload| payload.bytes.len() as u64);
+        if self.backlog.bytes + bytes > self.backlog.max_bytes {
+            // The estimate only grows; what is really left is asked for only when it matters.
+            match self.store.unreported_bytes() {
+                Ok(bytes) => self.backlog.bytes = bytes,
+                Err(error) => tracing::error!(%error, "the backlog cannot be measured"),
+            }
+        }
+        // A single write larger than the limit goes through when nothing else waits.
+        let fits = self.backlog.bytes == 0 || self.backlog.bytes + bytes <= self.backlog.max_bytes;
+        if fits {
+            self.backlog.bytes += bytes;
+        }
+        fits
+    }
+
+    fn commit(&mut self, group: Group) {
+        let Group { entries, changes, replies, .. } = group;
+        if let Err(error) = self.store.append(&entries, &changes) {
+            tracing::error!(%error, entries = entries.len(), "writes could not be stored");
+            self.reload();
+            let refusal = WriteRefusal::Error(ApiError::new(error_code(&error), error.to_string()));
+            for reply in replies {
+                reply.send(Err(refusal.clone()));
+            }
+            return;
+        }
+        if !changes.is_empty() {
+            self.show_heads();
+        }
+        let entries: Vec<Arc<Entry>> = entries.into_iter().map(|(entry, _)| Arc::new(entry)).collect();
+        self.coordinator.entries_committed(entries.clone());
+        for entry in &entries {
+            if is_task_operation(&entry.operation) {
+                // It must not be lost: waits when the desk is busy. The desk never waits for this thread.
+                let _ = self.desk.send(DeskJob::Execute(entry.clone()));
+            }
+        }
+        for (entry, reply) in entries.iter().zip(replies) {
+            reply.send(Ok(Accepted { entry: entry.id, enqueued_at: entry.enqueued_at }));
+        }
+    }
+
+    /// After a failed commit: what is durable counts, not what was prepared.
+    fn reload(&mut self) {
+        match self.store.next_entry().and_then(|next| Ok((next, self.store.heads()?))) {
+            Ok((next, heads)) => {
+                self.next = next;
+                self.heads = heads.into_iter().collect();
+            }
+            // The next commit fails too then, and ends here again.
+            Err(error) => tracing::error!(%error, "the journal's end cannot be read"),
+        }
+    }
+
+    fn show_heads(&self) {
+        let heads: JournalHeads = self.heads.iter().map(|(uid, head)| (uid.clone(), shown_head(head))).collect();
+        self.bridge.heads.store(Arc::new(heads));
+    }
+}
+
+fn apply(heads: &mut HashMap<IndexUid, HeadRecord>, change: &HeadChange) {
+    match &change.head {
+        Some(head) => heads.insert(change.uid.clone(), head.clone()),
+        None => heads.remove(&change.uid),
+    };
+}
+
+/// Concerns tasks, not documents.
+pub(super) fn is_task_operation(operation: &Operation) -> bool {
+    match operation {
+        Operation::CancelTasks { .. } | Operation::DeleteTasks { .. } => true,
+        Operation::PutDocuments { .. }
+        | Operation::DeleteDocuments { .. }
+        | Operation::DeleteByFilter { .. }
+        | Operation::ClearDocuments
+        | Operation::CreateIndex { .. }
+        | Operation::UpdateIndex { .. }
+        | Operation::DeleteIndex
+        | Operation::UpdateSettings { .. } => false,
+    }
+}
+
+/// What a client sees of a store that failed.
+pub(super) fn error_code(error: &StoreError) -> Code {
+    match error {
+        StoreError::Full(_) => Code::NoSpaceLeftOnDevice,
+        StoreError::Failed(_) | StoreError::Damaged(_) | StoreError::Refused(_) => Code::Internal,
+    }
+}

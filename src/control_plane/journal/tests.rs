@@ -1,0 +1,273 @@
+//! The journal writer and the task desk on a real store, with a coordinator that only takes notes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam::channel::{bounded, unbounded};
+use parking_lot::Mutex;
+
+use super::*;
+use crate::bridge::{IndexHead, reply::ReplyFuture};
+use crate::control_plane::task_desk::{JOBS_MAX, TaskDesk};
+use crate::logic::entry::PutMode;
+use crate::logic::ids::ShardId;
+use crate::logic::payload::Section;
+use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Outcome, OutcomeCounts, ProtocolDelta};
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Cancels whatever it is asked to.
+struct Notes {
+    store: Arc<dyn Store>,
+    committed: Mutex<Vec<EntryId>>,
+}
+
+impl Coordinator for Notes {
+    fn entries_committed(&self, entries: Vec<Arc<Entry>>) {
+        self.committed.lock().extend(entries.iter().map(|entry| entry.id));
+    }
+
+    fn cancel(&self, entries: &[EntryId], by: EntryId) -> Result<u64, StoreError> {
+        let outcome = |status| Outcome {
+            status,
+            error: None,
+            counts: OutcomeCounts::default(),
+            canceled_by: Some(by),
+            started_at: None,
+            finished_at: clock::timestamp(),
+        };
+        let outcomes = entries.iter().map(|&id| (id, outcome(TaskStatus::Canceled))).collect();
+        self.store.commit(&ProtocolDelta { outcomes, ..ProtocolDelta::default() })?;
+        Ok(entries.len() as u64)
+    }
+}
+
+/// Both threads, until dropped.
+struct Desk {
+    bridge: Arc<Bridge>,
+    notes: Arc<Notes>,
+    stop: Option<Sender<()>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Desk {
+    fn start(data_dir: &std::path::Path, backlog_bytes_max: u64) -> Self {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(data_dir).unwrap());
+        let (bridge, commands) = Bridge::new(0);
+        let notes = Arc::new(Notes { store: store.clone(), committed: Mutex::default() });
+        let (desk, jobs) = bounded(JOBS_MAX);
+        let (stop, stopped) = unbounded();
+        let task_desk = TaskDesk { store: store.clone(), coordinator: notes.clone() };
+        task_desk.resume().unwrap();
+        let parts = JournalParts { store, bridge: bridge.clone(), coordinator: notes.clone(), desk, backlog_bytes_max };
+        let writer = JournalWriter::open(parts).unwrap();
+        let stopped_too = stopped.clone();
+        let threads = vec![
+            std::thread::spawn(move || writer.run(&commands, &stopped)),
+            std::thread::spawn(move || task_desk.run(&jobs, &stopped_too)),
+        ];
+        Self { bridge, notes, stop: Some(stop), threads }
+    }
+
+    fn send(&self, write: NewWrite) -> ReplyFuture<Result<Accepted, WriteRefusal>> {
+        self.bridge.ask(|reply| Command::Write(Box::new(write), reply)).expect("the queue has room")
+    }
+
+    fn write(&self, write: NewWrite) -> Result<Accepted, WriteRefusal> {
+        self.send(write).wait(TIMEOUT).expect("an answer in time")
+    }
+
+    fn task(&self, id: u64) -> Result<TaskView, ApiError> {
+        let ask = self.bridge.ask(|reply| Command::Task(EntryId(id), reply));
+        ask.expect("the queue has room").wait(TIMEOUT).expect("an answer in time")
+    }
+
+    fn tasks(&self) -> TaskPage {
+        let query = TaskQuery { limit: 20, ..TaskQuery::default() };
+        let ask = self.bridge.ask(|reply| Command::Tasks(Box::new(query), reply));
+        ask.expect("the queue has room").wait(TIMEOUT).expect("an answer in time").unwrap()
+    }
+
+    /// Waits until a task has ended.
+    fn ended(&self, id: u64) -> TaskView {
+        let deadline = clock::instant() + TIMEOUT;
+        loop {
+            let view = self.task(id).unwrap();
+            if view.status.is_terminal() {
+                return view;
+            }
+            assert!(clock::instant() < deadline, "task {id} does not end");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        for thread in self.threads.drain(..) {
+            thread.join().expect("the thread ends");
+        }
+    }
+}
+
+fn write(index: Option<&str>, operation: Operation, assumed_head: Option<IndexHead>) -> NewWrite {
+    NewWrite {
+        index: index.map(IndexUid::new),
+        operation,
+        assumed_head,
+        payload: None,
+        rejection: None,
+        custom_metadata: None,
+    }
+}
+
+fn put(desk: &Desk, index: &str, bytes: usize) -> NewWrite {
+    let operation = Operation::PutDocuments {
+        mode: PutMode::Replace,
+        received: 1,
+        primary_key: Some("id".to_owned()),
+        creates_index: false,
+        sets_primary_key: false,
+    };
+    let head = desk.bridge.heads.load().get(index).cloned();
+    let section = Section { shard: ShardId(0), start: 0, length: bytes as u64, id_hashes: vec![1] };
+    let payload = Payload { sections: vec![section], bytes: Bytes::from(vec![b' '; bytes]) };
+    NewWrite { payload: Some(payload), ..write(Some(index), operation, head) }
+}
+
+#[test]
+fn an_answered_write_is_durable_and_its_head_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let desk = Desk::start(folder.path(), u64::MAX);
+        let accepted = desk.write(put(&desk, "a", 100)).unwrap();
+        assert_eq!(accepted.entry, EntryId(0));
+        let head = desk.bridge.heads.load().get("a").cloned().expect("the index exists for writers");
+        assert_eq!(head.primary_key.as_deref(), Some("id"));
+        assert_eq!(desk.write(put(&desk, "a", 100)).unwrap().entry, EntryId(1));
+        assert_eq!(*desk.notes.committed.lock(), [EntryId(0), EntryId(1)]);
+    }
+    let desk = Desk::start(folder.path(), u64::MAX);
+    assert!(desk.bridge.heads.load().contains_key("a"));
+    assert_eq!(desk.write(put(&desk, "a", 100)).unwrap().entry, EntryId(2));
+    assert_eq!(desk.tasks().results.iter().map(|task| task.uid).collect::<Vec<_>>(), [2, 1, 0]);
+}
+
+#[test]
+fn a_write_prepared_for_an_older_head_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::start(folder.path(), u64::MAX);
+    let first = put(&desk, "a", 10);
+    let second = put(&desk, "a", 10);
+    desk.write(first).unwrap();
+    let refusal = desk.write(second).expect_err("the index exists now");
+    assert_eq!(refusal, WriteRefusal::HeadMoved(desk.bridge.heads.load().get("a").cloned()));
+}
+
+#[test]
+fn many_writers_get_distinct_numbers_in_commit_order() {
+    const WRITERS: u64 = 8;
+    const WRITES: u64 = 25;
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::start(folder.path(), u64::MAX);
+    desk.write(write(Some("a"), Operation::CreateIndex { primary_key: Some("id".to_owned()) }, None)).unwrap();
+    let mut ids: Vec<u64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                scope
+                    .spawn(|| (0..WRITES).map(|_| desk.write(put(&desk, "a", 10)).unwrap().entry.0).collect::<Vec<_>>())
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=WRITERS * WRITES).collect::<Vec<_>>());
+    let committed = desk.notes.committed.lock();
+    assert!(committed.is_sorted());
+    assert_eq!(committed.len() as u64, WRITERS * WRITES + 1);
+}
+
+#[test]
+fn a_full_backlog_refuses_documents_until_they_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::start(folder.path(), 10_000);
+    desk.write(put(&desk, "a", 9_000)).unwrap();
+    let refusal = desk.write(put(&desk, "a", 9_000)).expect_err("no room");
+    let WriteRefusal::Error(error) = refusal else { panic!("{refusal:?}") };
+    assert_eq!((error.code, error.status()), (Code::MiroirOverloaded, 503));
+    let cancel = Operation::CancelTasks { original_filter: "?uids=0".to_owned(), matched: vec![EntryId(0)] };
+    desk.write(write(None, cancel, None)).expect("task operations need no room");
+    desk.notes.cancel(&[EntryId(0)], EntryId(1)).unwrap();
+    desk.write(put(&desk, "a", 9_000)).unwrap();
+}
+
+#[test]
+fn tasks_are_canceled_and_deleted_by_tasks() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::start(folder.path(), u64::MAX);
+    for _ in 0..3 {
+        desk.write(put(&desk, "a", 10)).unwrap();
+    }
+    // The first one creates the index: others rely on it.
+    let matched = vec![EntryId(0), EntryId(1), EntryId(77)];
+    let cancel = Operation::CancelTasks { original_filter: "?x".to_owned(), matched };
+    desk.write(write(None, cancel, None)).unwrap();
+    let canceler = desk.ended(3);
+    let details = serde_json::json!({ "matchedTasks": 3, "canceledTasks": 1, "originalFilter": "?x" });
+    assert_eq!(serde_json::Value::from(canceler.details.unwrap()), details);
+    assert_eq!(desk.task(1).unwrap().canceled_by, Some(3));
+    assert_eq!(desk.task(0).unwrap().status, TaskStatus::Enqueued);
+    let matched = vec![EntryId(0), EntryId(1)];
+    let delete = Operation::DeleteTasks { original_filter: "?y".to_owned(), matched };
+    desk.write(write(None, delete, None)).unwrap();
+    let details = serde_json::json!({ "matchedTasks": 2, "deletedTasks": 1, "originalFilter": "?y" });
+    assert_eq!(serde_json::Value::from(desk.ended(4).details.unwrap()), details);
+    assert_eq!(desk.task(1).expect_err("it is deleted").code, Code::TaskNotFound);
+    assert_eq!(desk.task(99).expect_err("it never was").message, "Task `99` not found.");
+}
+
+#[test]
+fn an_interrupted_task_operation_is_carried_out_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let store = SqliteStore::open(folder.path()).unwrap();
+        let operation = Operation::DeleteTasks { original_filter: "?y".to_owned(), matched: vec![] };
+        let stamp = Stamp { id: EntryId(0), at: Timestamp(1) };
+        let admitted = admit(write(None, operation, None), None, stamp).unwrap();
+        store.append(&[(admitted.entry, None)], &[]).unwrap();
+    }
+    let desk = Desk::start(folder.path(), u64::MAX);
+    assert_eq!(desk.task(0).unwrap().status, TaskStatus::Succeeded);
+}
+
+/// Prints what the journal commits per second; run by hand with `--run-ignored only --no-capture`.
+#[test]
+#[ignore = "a measurement"]
+fn commit_rate() {
+    for writers in [1_u64, 64] {
+        let folder = tempfile::tempdir().unwrap();
+        let desk = Desk::start(folder.path(), u64::MAX);
+        desk.write(write(Some("a"), Operation::CreateIndex { primary_key: Some("id".to_owned()) }, None)).unwrap();
+        desk.write(put(&desk, "a", 10)).unwrap();
+        let begin = clock::instant();
+        let count: u64 = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..writers)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut count = 0;
+                        while begin.elapsed() < Duration::from_secs(3) {
+                            desk.write(put(&desk, "a", 1_000)).unwrap();
+                            count += 1;
+                        }
+                        count
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        println!("{writers} writers: {:.0} entries/s", count as f64 / begin.elapsed().as_secs_f64());
+    }
+}

@@ -1,0 +1,167 @@
+//! The task desk: the thread that answers questions about tasks, and carries out cancelations and deletions of tasks.
+//!
+//! It reads the store beside the journal writer. A cancelation or deletion is an entry like any other, durable before
+//! it is carried out; one that a crash interrupted is carried out at the next start, which does no harm.
+
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, select};
+
+use super::journal::{Coordinator, error_code, is_task_operation};
+use super::task_view::{task_page, task_view};
+use crate::bridge::reply::Reply;
+use crate::logic::entry::{Entry, Operation};
+use crate::logic::ids::{EntryId, Timestamp};
+use crate::meili::error::{ApiError, Code};
+use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
+use crate::store::{Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError};
+use crate::telemetry::clock;
+
+/// Questions that may wait; past this they are refused.
+pub const JOBS_MAX: usize = 256;
+/// Entries read at once while looking for interrupted operations.
+const READ_MAX: usize = 1_000;
+
+/// Work for the desk.
+#[derive(Debug)]
+pub enum DeskJob {
+    /// One page of tasks.
+    Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
+    /// One task.
+    Task(EntryId, Reply<Result<TaskView, ApiError>>),
+    /// Carry out a committed cancelation or deletion of tasks.
+    Execute(Arc<Entry>),
+}
+
+impl DeskJob {
+    /// Answers that there is no time for it.
+    pub fn refuse(self) {
+        let busy = || ApiError::new(Code::MiroirOverloaded, "Too many requests about tasks wait. Try again later.");
+        match self {
+            Self::Tasks(_, reply) => reply.send(Err(busy())),
+            Self::Task(_, reply) => reply.send(Err(busy())),
+            Self::Execute(_) => {}
+        }
+    }
+}
+
+/// The state of the thread.
+pub struct TaskDesk {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// Knows what no node has got.
+    pub coordinator: Arc<dyn Coordinator>,
+}
+
+impl TaskDesk {
+    /// Works until `stop` is closed.
+    pub fn run(self, jobs: &Receiver<DeskJob>, stop: &Receiver<()>) {
+        loop {
+            select! {
+                recv(stop) -> _ => return,
+                recv(jobs) -> job => match job {
+                    Ok(DeskJob::Tasks(query, reply)) => reply.send(self.tasks(&query)),
+                    Ok(DeskJob::Task(entry, reply)) => reply.send(self.task(entry)),
+                    Ok(DeskJob::Execute(entry)) => self.execute(&entry),
+                    Err(_) => return,
+                },
+            }
+        }
+    }
+
+    fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, ApiError> {
+        let page = self.store.tasks(query).map_err(|error| api_error(&error))?;
+        Ok(task_page(query, &page))
+    }
+
+    fn task(&self, id: EntryId) -> Result<TaskView, ApiError> {
+        let record = self.store.entry(id).map_err(|error| api_error(&error))?;
+        match record {
+            Some(record) if !record.is_deleted => Ok(task_view(&record)),
+            Some(_) | None => Err(ApiError::new(Code::TaskNotFound, format!("Task `{id}` not found."))),
+        }
+    }
+
+    /// Carries out what an earlier life accepted and did not finish.
+    pub fn resume(&self) -> Result<(), StoreError> {
+        let mut first = EntryId(0);
+        loop {
+            let records = self.store.unreported_from(first, READ_MAX)?;
+            for record in &records {
+                if is_task_operation(&record.entry.operation) {
+                    self.execute(&record.entry);
+                }
+            }
+            let Some(last) = records.last() else { return Ok(()) };
+            first = EntryId(last.entry.id.0 + 1);
+        }
+    }
+
+    fn execute(&self, entry: &Entry) {
+        let started_at = clock::timestamp();
+        let count = match &entry.operation {
+            Operation::CancelTasks { matched, .. } => self.cancel(matched, entry.id),
+            Operation::DeleteTasks { matched, .. } => self.store.delete_tasks(matched),
+            Operation::PutDocuments { .. }
+            | Operation::DeleteDocuments { .. }
+            | Operation::DeleteByFilter { .. }
+            | Operation::ClearDocuments
+            | Operation::CreateIndex { .. }
+            | Operation::UpdateIndex { .. }
+            | Operation::DeleteIndex
+            | Operation::UpdateSettings { .. } => return,
+        };
+        let stored = count.and_then(|count| self.report(entry.id, count, started_at));
+        if let Err(error) = stored {
+            // It stays unfinished, and is carried out again at the next start.
+            tracing::error!(task = entry.id.0, %error, "a task operation could not be carried out");
+        }
+    }
+
+    /// Only what leaves no trace in later entries can be taken back: an entry behind the creation of an index relies on
+    /// it.
+    fn cancel(&self, matched: &[EntryId], by: EntryId) -> Result<u64, StoreError> {
+        let mut cancelable = Vec::new();
+        for &id in matched {
+            if let Some(record) = self.store.entry(id)?
+                && record.outcome.is_none()
+                && can_be_canceled(&record.entry)
+            {
+                cancelable.push(id);
+            }
+        }
+        if cancelable.is_empty() { Ok(0) } else { self.coordinator.cancel(&cancelable, by) }
+    }
+
+    fn report(&self, id: EntryId, count: u64, started_at: Timestamp) -> Result<(), StoreError> {
+        let outcome = Outcome {
+            status: TaskStatus::Succeeded,
+            error: None,
+            counts: OutcomeCounts { tasks: Some(count), ..OutcomeCounts::default() },
+            canceled_by: None,
+            started_at: Some(started_at),
+            finished_at: clock::timestamp().max(started_at),
+        };
+        self.store.commit(&ProtocolDelta { outcomes: vec![(id, outcome)], ..ProtocolDelta::default() })
+    }
+}
+
+fn api_error(error: &StoreError) -> ApiError {
+    ApiError::new(error_code(error), error.to_string())
+}
+
+/// No later entry was checked against what this one does.
+fn can_be_canceled(entry: &Entry) -> bool {
+    match &entry.operation {
+        Operation::PutDocuments { creates_index, sets_primary_key, .. } => !creates_index && !sets_primary_key,
+        Operation::UpdateSettings { creates_index, .. } => !creates_index,
+        Operation::DeleteDocuments { .. } | Operation::DeleteByFilter { .. } => true,
+        // After a clear the primary key may change.
+        Operation::ClearDocuments
+        | Operation::CreateIndex { .. }
+        | Operation::UpdateIndex { .. }
+        | Operation::DeleteIndex
+        | Operation::CancelTasks { .. }
+        | Operation::DeleteTasks { .. } => false,
+    }
+}
