@@ -40,7 +40,9 @@ fn kind(value: &Value) -> &'static str {
 pub fn wrong_type(code: Code, location: &str, accepted: &str, value: &Value) -> ApiError {
     let found = match value {
         Value::Null => "null".to_owned(),
-        _ => format!("{}: `{value}`", kind(value)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            format!("{}: `{value}`", kind(value))
+        }
     };
     ApiError::new(code, format!("Invalid value type{}: expected {accepted}, but found {found}", at(location)))
 }

@@ -1,8 +1,12 @@
 //! What the Meilisearch API is: error codes, requests and answers, settings, tasks.
 
 pub mod bad_value;
+pub mod dates;
 pub mod error;
 pub mod filter;
 pub mod formats;
+pub mod index;
+pub mod query_string;
 pub mod settings;
+pub mod task_query;
 pub mod tasks;

@@ -1,11 +1,62 @@
-//! From a request to its handler: one file per operation.
+//! From a request to its handler: match the route, check the key, answer.
+//!
+//! [`routes`] is the one table of what clients can call; one file per group of operations. An unknown path is 404 and a
+//! known path with another method 405, both before the key is looked at, as on one server.
+
+use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 
 use super::core::Core;
 use crate::http_types::{Request, Response};
 use crate::meili::error::{ApiError, Code};
 
+pub mod arguments;
+mod auth;
+pub mod documents_read;
+mod documents_write;
+mod indexes;
+pub mod routes;
+pub mod search;
+mod settings;
+pub mod stats;
+mod system;
+mod tasks;
+mod unsupported;
+mod write;
+
+use routes::{Access, Found};
+
 /// Answers a client's request.
-pub async fn route(_core: &Core, request: Request) -> Response {
-    let message = format!("`{} {}` is not supported.", request.method, request.path);
-    Response::error(&ApiError::new(Code::MiroirNotSupported, message))
+pub async fn route(core: &Core, request: Request) -> Response {
+    let (route, arguments) = match routes::find(&request) {
+        Found::Route(route, arguments) => (route, arguments),
+        Found::OtherMethods(allowed) => {
+            let response = Response::empty(405);
+            return match HeaderValue::from_str(&allowed.join(", ")) {
+                Ok(allowed) => response.with_header(ALLOW, allowed),
+                Err(_) => response,
+            };
+        }
+        Found::Nothing => return Response::empty(404),
+    };
+    let checked = match route.access {
+        Access::Open => Ok(()),
+        Access::Key => auth::check(core.settings.master_key.as_deref(), &request.headers),
+    };
+    let result = match checked {
+        Ok(()) => (route.handle)(core, &request, &arguments).await,
+        Err(error) => Err(error),
+    };
+    result.unwrap_or_else(|error| refusal(&error))
 }
+
+/// An error as an answer; where coming back later may help, it says when.
+fn refusal(error: &ApiError) -> Response {
+    let response = Response::error(error);
+    if matches!(error.code, Code::MiroirOverloaded | Code::MiroirShardUnavailable) {
+        return response.with_header(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests;

@@ -272,9 +272,8 @@ fn check_filterable_rule(value: Value, place: Place<'_>) -> Result<Value, ApiErr
     const FILTER: Shape = Shape::Fields(&[("equality", Shape::Boolean), ("comparison", Shape::Boolean)]);
     const FEATURES: Shape = Shape::Fields(&[("facetSearch", Shape::Boolean), ("filter", FILTER)]);
     const RULE: Shape = Shape::Fields(&[("attributePatterns", Shape::List(&Shape::Attribute)), ("features", FEATURES)]);
-    match value {
-        Value::Object(_) => {}
-        other => return Shape::Attribute.check(other, place),
+    if !value.is_object() {
+        return Shape::Attribute.check(value, place);
     }
     let rule = RULE.check(value, place)?;
     if rule["attributePatterns"].is_null() {

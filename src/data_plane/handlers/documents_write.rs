@@ -1,0 +1,305 @@
+//! Writing documents: add or replace, add or update, delete.
+//!
+//! A put is prepared here, against the index as of the last committed entry: format, primary key, every document's check,
+//! the cut by shard. Large bodies are worked on in pieces between which other requests get their turn. When the journal
+//! says that the index has changed meanwhile, the put is prepared again, a bounded number of times.
+
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+
+use super::arguments::{Arguments, require_json};
+use super::write::{Handed, accepted, commit, custom_metadata, hand_over, overloaded};
+use crate::bridge::{IndexHead, NewWrite};
+use crate::data_plane::core::Core;
+use crate::http_types::{Request, Response};
+use crate::logic::document_check::DocumentError;
+use crate::logic::document_id::is_valid_document_id;
+use crate::logic::entry::{Operation, PutMode};
+use crate::logic::ids::IndexUid;
+use crate::logic::marker;
+use crate::logic::payload::Payload;
+use crate::logic::split::{DocumentSplitter, SplitDocuments, SplitRules, split_ids};
+use crate::meili::bad_value::{bad_parameter, missing_field, parse_json, unknown_field, wrong_type};
+use crate::meili::error::{ApiError, Code};
+use crate::meili::filter::{Filter, FilterError};
+use crate::meili::formats::csv::CsvConverter;
+use crate::meili::formats::{DocumentFormat, DocumentReader};
+use crate::meili::index::check_primary_key;
+use crate::meili::query_string::QueryString;
+
+/// Bytes worked on before other requests get their turn: well below a millisecond.
+const BYTES_PER_TURN: usize = 128 * 1024;
+/// Times that a put is prepared, at most.
+const PREPARATIONS_MAX: usize = 8;
+
+/// The query string of a put.
+struct PutQuery {
+    primary_key: Option<String>,
+    csv_delimiter: Option<u8>,
+    custom_metadata: Option<String>,
+}
+
+impl PutQuery {
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        let query = QueryString::parse(query, &["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
+        match query.get("skipCreation").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false") => {}
+            Some("true") => {
+                return Err(ApiError::new(Code::MiroirNotSupported, "Miroir does not support `skipCreation` yet."));
+            }
+            Some(_) => {
+                let value = query.get("skipCreation").unwrap_or_default();
+                let message = format!("skipCreation must be either `true` or `false`. Found: `{value}`");
+                return Err(ApiError::new(Code::InvalidSkipCreation, message));
+            }
+        }
+        let primary_key = query.get("primaryKey");
+        primary_key.map_or(Ok(()), check_primary_key)?;
+        Ok(Self {
+            primary_key: primary_key.map(str::to_owned),
+            csv_delimiter: query.get("csvDelimiter").map(read_delimiter).transpose()?,
+            custom_metadata: query.get("customMetadata").map(str::to_owned),
+        })
+    }
+}
+
+fn read_delimiter(text: &str) -> Result<u8, ApiError> {
+    let code = Code::InvalidDocumentCsvDelimiter;
+    let mut characters = text.chars();
+    match (characters.next(), characters.next()) {
+        (Some(only), None) if only.is_ascii() => Ok(only as u8),
+        (Some(only), None) => {
+            Err(ApiError::new(code, format!("csv delimiter must be an ascii character. Found: `{only}`")))
+        }
+        (None, _) => {
+            let reason = "expected a string of one character, but found an empty string";
+            Err(bad_parameter(code, "csvDelimiter", reason))
+        }
+        (Some(_), Some(_)) => {
+            let reason = format!(
+                "expected a string of one character, but found the following string of {} characters: `{text}`",
+                text.chars().count()
+            );
+            Err(bad_parameter(code, "csvDelimiter", &reason))
+        }
+    }
+}
+
+/// A put as the journal gets it, but for the head.
+#[derive(Clone)]
+struct Prepared {
+    received: u64,
+    primary_key: Option<String>,
+    rejection: Option<ApiError>,
+    payload: Option<Payload>,
+}
+
+pub(super) async fn replace(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    put(core, request, arguments, PutMode::Replace).await
+}
+
+pub(super) async fn update(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    put(core, request, arguments, PutMode::Update).await
+}
+
+async fn put(core: &Core, request: &Request, arguments: &Arguments, mode: PutMode) -> Result<Response, ApiError> {
+    let index = arguments.index()?;
+    let query = PutQuery::parse(&request.query)?;
+    let content_type = request.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let format = DocumentFormat::of_request(content_type, query.csv_delimiter)?;
+    let deadline = core.write_deadline();
+    let mut head = core.bridge.heads.load().get(&index).cloned();
+    let mut last: Option<(Option<String>, Prepared)> = None;
+    for _ in 0..PREPARATIONS_MAX {
+        let known_key = head.as_ref().and_then(|head| head.primary_key.as_deref());
+        let split_key = known_key.map(str::to_owned).or_else(|| query.primary_key.clone());
+        let prepared = match last.take() {
+            // What was cut by the same key is cut right, whatever else has changed.
+            Some((key, prepared)) if key == split_key => prepared,
+            Some(_) | None => prepare(core, request, format, (&index, mode, split_key.clone())).await?,
+        };
+        let write = new_write(&index, &query, mode, head, prepared.clone());
+        match hand_over(core, write, deadline).await? {
+            Handed::Accepted(task) => return Ok(accepted(&task)),
+            Handed::HeadMoved(moved) => head = moved,
+        }
+        last = Some((split_key, prepared));
+    }
+    Err(overloaded("the index changes too often"))
+}
+
+fn new_write(
+    index: &IndexUid,
+    query: &PutQuery,
+    mode: PutMode,
+    head: Option<IndexHead>,
+    prepared: Prepared,
+) -> NewWrite {
+    let Prepared { received, primary_key, mut rejection, mut payload } = prepared;
+    let current = head.as_ref().and_then(|head| head.primary_key.as_deref());
+    if let (Some(current), Some(asked)) = (current, query.primary_key.as_deref())
+        && current != asked
+        && received > 0
+    {
+        let error = DocumentError::PrimaryKeyCannotChange { current: current.to_owned() };
+        rejection = Some(error.api_error(index.as_str()));
+        payload = None;
+    }
+    // A refused entry leaves the index as it is, a key that it would have set included.
+    let primary_key = if rejection.is_some() { None } else { primary_key };
+    let operation =
+        Operation::PutDocuments { mode, received, primary_key, creates_index: head.is_none(), sets_primary_key: false };
+    NewWrite {
+        index: Some(index.clone()),
+        operation,
+        assumed_head: head,
+        payload,
+        rejection: rejection.map(|error| error.body()),
+        custom_metadata: query.custom_metadata.clone(),
+    }
+}
+
+/// Reads, checks and cuts the documents of a request.
+async fn prepare(
+    core: &Core,
+    request: &Request,
+    format: DocumentFormat,
+    (index, mode, primary_key): (&IndexUid, PutMode, Option<String>),
+) -> Result<Prepared, ApiError> {
+    let converted;
+    let (body, format_read): (&[u8], _) = match format {
+        DocumentFormat::Json | DocumentFormat::Ndjson => (&request.body, format),
+        DocumentFormat::Csv { delimiter } => {
+            converted = convert_csv(core, &request.body, delimiter).await?;
+            (&converted, DocumentFormat::Ndjson)
+        }
+    };
+    let mut splitter = DocumentSplitter::new(SplitRules {
+        shard_count: core.settings.shard_count,
+        mode,
+        primary_key,
+        // Which settings are in force at the position that this entry will have is not known here: nodes decide.
+        checks_geo: false,
+        merges_duplicate_keys: format == DocumentFormat::Json,
+    });
+    // A CSV body may hold a header and nothing else.
+    if !(body.is_empty() && format != format_read) {
+        let mut reader = DocumentReader::new(body, format_read)?;
+        let mut fields = Vec::new();
+        let mut turn_end = BYTES_PER_TURN;
+        while let Some(document) = reader.next_document(&mut fields)? {
+            splitter
+                .push(document, &mut fields)
+                .map_err(|error| ApiError::new(Code::MiroirReservedField, error.to_string()))?;
+            if reader.position() >= turn_end {
+                turn_end = reader.position() + BYTES_PER_TURN;
+                core.timers.yield_now().await;
+            }
+        }
+    }
+    let SplitDocuments { received, primary_key, rejection, mut assembly } = splitter.finish();
+    while !assembly.step(4 * BYTES_PER_TURN) {
+        core.timers.yield_now().await;
+    }
+    let rejection = rejection.map(|error| error.api_error(index.as_str()));
+    let payload = rejection.is_none().then(|| assembly.into_payload());
+    Ok(Prepared { received, primary_key, rejection, payload })
+}
+
+async fn convert_csv(core: &Core, body: &[u8], delimiter: u8) -> Result<Vec<u8>, ApiError> {
+    let mut converter = CsvConverter::new(body, delimiter)?;
+    while !converter.step(BYTES_PER_TURN)? {
+        core.timers.yield_now().await;
+    }
+    Ok(converter.into_ndjson())
+}
+
+pub(super) async fn clear(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let index = arguments.index()?;
+    let metadata = custom_metadata(&request.query)?;
+    commit(core, Some(index), Operation::ClearDocuments, metadata).await.map(|task| accepted(&task))
+}
+
+pub(super) async fn delete_one(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let index = arguments.index()?;
+    let metadata = custom_metadata(&request.query)?;
+    delete_ids(core, index, &[arguments.text(1).to_owned()], metadata).await
+}
+
+pub(super) async fn delete_batch(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    require_json(request)?;
+    let values = match parse_json(&request.body)? {
+        Value::Array(values) => values,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            return Err(wrong_type(Code::BadRequest, "", "an array", &other));
+        }
+    };
+    let metadata = custom_metadata(&request.query)?;
+    let index = arguments.index()?;
+    let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let ids: Vec<String> = values.iter().map(as_text).collect();
+    delete_ids(core, index, &ids, metadata).await
+}
+
+async fn delete_ids(
+    core: &Core,
+    index: IndexUid,
+    ids: &[String],
+    custom_metadata: Option<String>,
+) -> Result<Response, ApiError> {
+    // What is no id matches no document, but counts as provided.
+    let valid = ids.iter().map(String::as_str).filter(|id| is_valid_document_id(id));
+    let payload = split_ids(valid, core.settings.shard_count);
+    let write = NewWrite {
+        index: Some(index),
+        operation: Operation::DeleteDocuments { provided: ids.len() as u64 },
+        assumed_head: None,
+        payload: Some(payload),
+        rejection: None,
+        custom_metadata,
+    };
+    match hand_over(core, write, core.write_deadline()).await? {
+        Handed::Accepted(task) => Ok(accepted(&task)),
+        Handed::HeadMoved(_) => Err(overloaded("the index changes too often")),
+    }
+}
+
+pub(super) async fn delete_by_filter(
+    core: &Core,
+    request: &Request,
+    arguments: &Arguments,
+) -> Result<Response, ApiError> {
+    let metadata = custom_metadata(&request.query)?;
+    require_json(request)?;
+    let filter = read_filter_body(&request.body)?;
+    let index = arguments.index()?;
+    commit(core, Some(index), Operation::DeleteByFilter { filter }, metadata).await.map(|task| accepted(&task))
+}
+
+fn read_filter_body(body: &[u8]) -> Result<Value, ApiError> {
+    let mut fields = match parse_json(body)? {
+        Value::Object(fields) => fields,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            return Err(wrong_type(Code::BadRequest, "", "an object", &other));
+        }
+    };
+    if let Some(other) = fields.keys().find(|key| *key != "filter") {
+        return Err(unknown_field(Code::BadRequest, "", other, &["filter"]));
+    }
+    let filter =
+        fields.shift_remove("filter").ok_or_else(|| missing_field(Code::MissingDocumentFilter, "", "filter"))?;
+    let refuse = |message: String| ApiError::new(Code::InvalidDocumentFilter, message);
+    let parsed = Filter::parse(&filter).map_err(|error| match error {
+        FilterError::WrongType { expected, found } => {
+            let expected = expected.join(", ");
+            refuse(format!("Invalid syntax for the filter parameter: `expected {expected}, found: {found}`."))
+        }
+        FilterError::Syntax { .. } => refuse(error.to_string()),
+    })?;
+    let parsed = parsed.ok_or_else(|| refuse("Sending an empty filter is forbidden.".to_owned()))?;
+    if parsed.attributes().any(marker::is_reserved) {
+        let message = "The attribute `_miroir` is reserved and cannot be used in a filter.";
+        return Err(ApiError::new(Code::MiroirReservedField, message));
+    }
+    Ok(filter)
+}

@@ -1,0 +1,1 @@
+//! Requests to a core whose journal is a function.
