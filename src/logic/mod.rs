@@ -5,6 +5,7 @@ pub mod covering;
 pub mod document_check;
 pub mod document_id;
 pub mod entry;
+pub mod feeder;
 pub mod ids;
 pub mod marker;
 pub mod payload;

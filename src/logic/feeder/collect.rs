@@ -1,0 +1,267 @@
+//! What a node's task list says: answers that got lost, strangers, and how our tasks ended.
+
+use std::collections::VecDeque;
+
+use super::feed::{Purpose, Sent, SentEnd, Vote};
+use super::node::{End, InFlight, SeenTask};
+use super::step::{JournalUnavailable, JournalView, is_voted};
+use super::{Alarm, Fleet};
+use crate::logic::entry::StepKind;
+use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::meili::error::ErrorBody;
+
+impl Fleet {
+    /// The node's answer to [`super::Action::Poll`]: those of the asked tasks that exist.
+    pub fn polled(
+        &mut self,
+        node: usize,
+        asked: &[NodeTask],
+        mut seen: Vec<SeenTask>,
+        now: Monotonic,
+        journal: &dyn JournalView,
+    ) {
+        seen.sort_unstable_by_key(|task| task.task);
+        let state = &self.nodes[node];
+        let is_unknown = |task: &&SeenTask| task.task >= state.next_task && !state.known_ahead.contains(&task.task);
+        let unknown: Vec<SeenTask> = seen.iter().filter(is_unknown).cloned().collect();
+        let mut has_news = !unknown.is_empty();
+        if state.unclear.is_some() {
+            // Until that is clear nothing else is concluded.
+            self.adopt(node, &unknown);
+        } else if self.account(node, &unknown, &seen, journal).is_ok() {
+            has_news |= self.collect(node, asked, &seen, now);
+        }
+        self.plan_poll(node, has_news, now);
+    }
+
+    fn plan_poll(&mut self, node: usize, has_news: bool, now: Monotonic) {
+        let is_working = self.nodes[node].active.iter().any(|index| !self.feed(node, index).sent.is_empty());
+        let (first, last) = self.timing.poll_busy_ms;
+        let state = &mut self.nodes[node];
+        let is_waiting = is_working || state.unclear.is_some() || !state.known_ahead.is_empty();
+        let gap = if has_news { first } else { state.poll_gap_ms.saturating_mul(2).clamp(first, last) };
+        state.poll_gap_ms = gap;
+        let idle = if self.rules.poll || !state.active.is_empty() { self.timing.poll_idle_ms } else { 1 << 40 };
+        state.poll_at = now.plus_ms(if is_waiting { gap } else { idle });
+    }
+
+    /// Exactly one unknown task, and it is the one whose answer got lost: that is the answer.
+    fn adopt(&mut self, node: usize, unknown: &[SeenTask]) {
+        let state = &mut self.nodes[node];
+        let [task] = unknown else { return };
+        let what = state.unclear.as_ref().and_then(|unclear| unclear.what.clone());
+        let Some(InFlight::Step { send, ids }) = what else { return };
+        if !task.matches(&send) || !state.known_ahead.is_empty() {
+            return;
+        }
+        state.unclear = None;
+        state.account(task.task);
+        self.pending.next_task.insert(node);
+        self.answered(node, send, ids, task.task);
+    }
+
+    /// Accounts for tasks that nobody was told about, and repairs what they may have done.
+    fn account(
+        &mut self,
+        node: usize,
+        unknown: &[SeenTask],
+        seen: &[SeenTask],
+        journal: &dyn JournalView,
+    ) -> Result<(), JournalUnavailable> {
+        // First all lookups, which may fail, then all changes.
+        let mut repairs = Vec::new();
+        for task in unknown {
+            repairs.push(self.repair_of(node, task, journal)?);
+        }
+        for (task, repair) in unknown.iter().zip(repairs) {
+            self.nodes[node].account(task.task);
+            self.pending.next_task.insert(node);
+            if let (Some(repair), Some(index)) = (repair, &task.index) {
+                self.repair(node, index, repair);
+            }
+            if task.end.is_some() {
+                self.nodes[node].finished.push(task.task);
+            }
+        }
+        if let Some(last) = seen.last().filter(|last| last.task >= self.nodes[node].next_task) {
+            // A number in between does not exist: somebody deleted tasks on the node.
+            self.nodes[node].account(last.task);
+            self.pending.next_task.insert(node);
+        }
+        Ok(())
+    }
+
+    /// Returns whether anything ended.
+    fn collect(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask], now: Monotonic) -> bool {
+        let mut has_news = false;
+        let active: Vec<NodeIndexUid> = self.nodes[node].active.iter().cloned().collect();
+        for uid in active {
+            let feed = self.feed_mut(node, &uid);
+            let mut is_lost = false;
+            for sent in feed.sent.iter_mut().filter(|sent| sent.end.is_none()) {
+                match seen.binary_search_by_key(&sent.task, |task| task.task) {
+                    Ok(found) => sent.end = end_of(&seen[found], seen),
+                    Err(_) => is_lost |= asked.contains(&sent.task),
+                }
+                feed.is_hidden &= sent.end.is_none();
+                has_news |= sent.end.is_some();
+            }
+            if is_lost {
+                self.lost(node);
+                return true;
+            }
+            self.collect_index(node, &uid, now);
+        }
+        has_news
+    }
+
+    fn collect_index(&mut self, node: usize, uid: &NodeIndexUid, now: Monotonic) {
+        let feed = self.feed(node, uid);
+        let has_failed = |sent: &Sent| match sent.end.as_ref().map(|end| &end.end) {
+            Some(End::Rejected(_) | End::Retry(_)) => sent.kind.is_document(),
+            Some(End::Succeeded) | None => false,
+        };
+        if !feed.is_careful() && feed.sent.iter().any(has_failed) {
+            if feed.sent.iter().any(|sent| sent.end.is_none()) {
+                return;
+            }
+            // No verdict: from the first failure on everything is sent again, one at a time.
+            let first = feed.sent.iter().find(|sent| has_failed(sent)).expect("one has failed").position;
+            while self.feed(node, uid).sent.front().is_some_and(|sent| sent.position < first) {
+                self.collect_front(node, uid, now);
+            }
+            self.finish_all(node, uid);
+            self.rewind(node, uid, first);
+            return;
+        }
+        while self.feed(node, uid).sent.front().is_some_and(|sent| sent.end.is_some()) {
+            self.collect_front(node, uid, now);
+        }
+    }
+
+    fn collect_front(&mut self, node: usize, uid: &NodeIndexUid, now: Monotonic) {
+        let Some(sent) = self.feed_mut(node, uid).sent.pop_front() else { return };
+        self.nodes[node].finished.push(sent.task);
+        self.ended(node, uid, sent, now);
+    }
+
+    fn finish_all(&mut self, node: usize, uid: &NodeIndexUid) {
+        let tasks: Vec<NodeTask> = self.feed(node, uid).sent.iter().map(|sent| sent.task).collect();
+        self.nodes[node].finished.extend(tasks);
+    }
+
+    /// A task of ours has ended, and everything before it has succeeded.
+    pub(super) fn ended(&mut self, node: usize, uid: &NodeIndexUid, sent: Sent, now: Monotonic) {
+        let Some(SentEnd { end, was_shared, deleted }) = sent.end.clone() else { return };
+        if let End::Retry(reason) = &end {
+            self.pending.alarms.push(Alarm::Retried {
+                node: self.nodes[node].id.clone(),
+                index: uid.clone(),
+                position: sent.position,
+                reason: reason.clone(),
+            });
+            self.back_off_index(node, uid, now);
+            return;
+        }
+        self.feed_mut(node, uid).failures = 0;
+        if is_voted(sent.kind) {
+            self.voted(node, uid, &sent, end, now);
+        } else if sent.kind.is_barrier() {
+            // A creation or deletion that finds its work done counts as done.
+            self.pass_barrier(node, uid, sent.position, sent.kind);
+        } else {
+            let error = match end {
+                End::Succeeded => None,
+                End::Rejected(error) => Some(error),
+                End::Retry(_) => return,
+            };
+            if let (None, StepKind::Delete, Some(deleted)) = (&error, sent.kind, deleted) {
+                self.count_deleted(node, &sent, deleted);
+            }
+            self.document_ended(node, uid, &sent, error, was_shared);
+        }
+    }
+
+    fn voted(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent, end: End, now: Monotonic) {
+        match (sent.purpose, end) {
+            (Purpose::Revert, End::Succeeded) => self.pass_barrier(node, uid, sent.position, sent.kind),
+            (Purpose::Revert, End::Rejected(error)) => {
+                self.pending.alarms.push(Alarm::Stuck {
+                    node: self.nodes[node].id.clone(),
+                    index: uid.clone(),
+                    position: sent.position,
+                    reason: error.message,
+                });
+                self.back_off_index(node, uid, now);
+            }
+            (Purpose::Do, End::Rejected(error)) => {
+                if self.decision(sent.position) == Some(true) {
+                    self.pending.alarms.push(Alarm::LateRejection {
+                        node: self.nodes[node].id.clone(),
+                        index: uid.clone(),
+                        position: sent.position,
+                        reason: error.message.clone(),
+                    });
+                    self.give_up_if_covered(node, uid);
+                }
+                self.feed_mut(node, uid).vote = Some(Vote::Rejected(error));
+            }
+            (Purpose::Do, End::Succeeded) => self.feed_mut(node, uid).vote = Some(Vote::Took),
+            (Purpose::Do | Purpose::Revert, End::Retry(_)) => {}
+        }
+        self.attention.insert(uid.clone());
+    }
+
+    fn document_ended(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        sent: &Sent,
+        error: Option<ErrorBody>,
+        was_shared: bool,
+    ) {
+        if !self.feed(node, uid).is_careful() {
+            self.advance(node, uid, sent.position);
+            return;
+        }
+        if let Some(error) = error {
+            if was_shared && self.rules.batch {
+                return; // Not alone after all: sent again.
+            }
+            if !sent.is_split && sent.shards.len() > 1 {
+                let shards: VecDeque<ShardId> = sent.shards.iter().copied().collect();
+                self.feed_mut(node, uid).split = Some(shards);
+                return;
+            }
+            if let Some(&shard) = sent.shards.first() {
+                self.judge(sent.position, shard, error);
+            }
+        }
+        let feed = self.feed_mut(node, uid);
+        let left = feed.split.as_mut().map_or(0, |split| {
+            split.pop_front();
+            split.len()
+        });
+        if left == 0 {
+            feed.split = None;
+            feed.pos = sent.position;
+            self.advance(node, uid, sent.position);
+        }
+    }
+
+    /// A chunk was rejected when it was alone.
+    fn judge(&mut self, position: Position, shard: ShardId, error: ErrorBody) {
+        let is_reported = position.entry().is_none_or(|entry| !self.tasks.contains_key(&entry));
+        if is_reported || self.verdicts.contains_key(&(position, shard)) {
+            return;
+        }
+        self.pending.verdicts.push((position, shard, error.clone()));
+        self.verdicts.insert((position, shard), error);
+    }
+}
+
+fn end_of(task: &SeenTask, seen: &[SeenTask]) -> Option<SentEnd> {
+    let is_other = |other: &&SeenTask| other.task != task.task && other.batch == task.batch;
+    let was_shared = task.batch.is_some() && seen.iter().any(|other| is_other(&other));
+    task.end.clone().map(|end| SentEnd { end, was_shared, deleted: task.deleted })
+}

@@ -1,0 +1,184 @@
+//! The state of one (node, index): the watermark, what is under way, and whether readers may use it.
+
+use std::collections::VecDeque;
+
+use super::step::StepInfo;
+use crate::logic::entry::StepKind;
+use crate::logic::ids::{Epoch, Monotonic, NodeTask, Position, ShardId};
+use crate::meili::error::ErrorBody;
+
+/// Numbers the transactions of protocol state: a change belongs to one, and is durable once that one is.
+pub(super) type Version = u64;
+
+/// Something that must be stored, then published, then acknowledged by every core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stage {
+    /// The transaction that stores it.
+    pub stored_in: Version,
+    /// The first snapshot that shows it.
+    pub epoch: Option<Epoch>,
+}
+
+impl Stage {
+    pub(super) fn new(stored_in: Version) -> Self {
+        Self { stored_in, epoch: None }
+    }
+
+    /// No core uses an older snapshot any more.
+    pub(super) fn is_acknowledged(self, acknowledged: Epoch) -> bool {
+        self.epoch.is_some_and(|epoch| epoch <= acknowledged)
+    }
+}
+
+/// Whether readers may use a replica, and whether verdicts need it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sync {
+    /// Read, and needed for verdicts.
+    In,
+    /// Not to be read, but some core may still do so: needed for verdicts.
+    Leaving(Stage),
+    /// Read by nobody.
+    Out,
+    /// Only without the rule `required`: read, but not needed for verdicts until published.
+    Returning(Stage),
+}
+
+/// Why a request is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// The step itself.
+    Do,
+    /// The settings before an aborted step.
+    Revert,
+}
+
+/// What a node said to a step that the fleet votes on.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Vote {
+    Took,
+    Rejected(ErrorBody),
+}
+
+/// A task that a node has for us.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Sent {
+    pub task: NodeTask,
+    pub position: Position,
+    pub kind: StepKind,
+    /// The shards in it; empty for index-wide steps.
+    pub shards: Vec<ShardId>,
+    /// Sent shard by shard.
+    pub is_split: bool,
+    pub purpose: Purpose,
+    /// Hashes of the ids that a put touches, ascending.
+    pub ids: Vec<u64>,
+    pub end: Option<SentEnd>,
+}
+
+/// How a task of ours ended on its node.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct SentEnd {
+    pub end: super::node::End,
+    /// Its batch held other tasks.
+    pub was_shared: bool,
+    pub deleted: Option<u64>,
+}
+
+/// Steps read ahead from the journal for a node that lags behind the window. Only steps that touch the node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ahead {
+    /// Complete for `from < position <= to`.
+    pub from: Position,
+    pub to: Position,
+    pub steps: VecDeque<StepInfo>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Feed {
+    /// Watermark: every step up to here that touches the node is resolved there.
+    pub applied: Position,
+    /// Last step that was sent, or needs no sending.
+    pub pos: Position,
+    pub sent: VecDeque<Sent>,
+    /// One at a time up to this step; position 0 when in flow.
+    pub careful: Position,
+    /// The shards of the step after `pos` that are still to be sent alone.
+    pub split: Option<VecDeque<ShardId>>,
+    pub vote: Option<Vote>,
+    /// After a rewind: back in sync only when `applied` reaches this.
+    pub goal: Position,
+    pub sync: Sync,
+    /// The transaction that stores that it is in sync again.
+    pub came_back_in: Version,
+    /// No replay repairs it: nothing is sent, and it stays out.
+    pub needs_rebuild: bool,
+    /// The transaction that will store the last change.
+    pub changed_in: Version,
+    /// Nothing is sent before `changed_in` is stored.
+    pub must_store: bool,
+    /// The node said that nothing of the index is pending, and nothing was sent since.
+    pub is_idle: bool,
+    /// The next step touches a document that an unfinished put touches.
+    pub is_hidden: bool,
+    /// Nothing is sent before.
+    pub wait_until: Monotonic,
+    pub failures: u32,
+    /// The last index-wide step it passed in this life.
+    pub last_barrier: Option<(Position, StepKind)>,
+    /// Where its peers were, and when.
+    pub lag: Option<(Position, Monotonic)>,
+    pub ahead: Ahead,
+}
+
+impl Feed {
+    pub(super) fn new(applied: Position) -> Self {
+        Self {
+            applied,
+            pos: applied,
+            sent: VecDeque::new(),
+            careful: Position(0),
+            split: None,
+            vote: None,
+            goal: Position(0),
+            sync: Sync::In,
+            came_back_in: 0,
+            needs_rebuild: false,
+            changed_in: 0,
+            must_store: false,
+            is_idle: false,
+            is_hidden: false,
+            wait_until: Monotonic(0),
+            failures: 0,
+            last_barrier: None,
+            lag: None,
+            ahead: Ahead::default(),
+        }
+    }
+
+    pub(super) fn is_careful(&self) -> bool {
+        self.careful > Position(0)
+    }
+
+    /// Verdicts need it.
+    pub(super) fn is_required(&self) -> bool {
+        match self.sync {
+            Sync::In | Sync::Leaving(_) => true,
+            Sync::Out | Sync::Returning(_) => false,
+        }
+    }
+
+    /// A read may rely on it, now and in the snapshots to come.
+    pub(super) fn is_in_sync(&self) -> bool {
+        match self.sync {
+            Sync::In | Sync::Returning(_) => true,
+            Sync::Leaving(_) | Sync::Out => false,
+        }
+    }
+
+    /// The index-wide step that it passed last or that is under way.
+    pub(super) fn barrier_reached(&self) -> Position {
+        let under_way = self.sent.iter().filter(|sent| sent.kind.is_barrier()).map(|sent| sent.position).max();
+        self.applied.max(under_way.unwrap_or_default())
+    }
+}

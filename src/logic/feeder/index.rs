@@ -1,0 +1,164 @@
+//! The state of one index: its steps in the window, and the feeds of all nodes.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::feed::{Feed, Stage};
+use super::step::{Holdings, JournalUnavailable, JournalView, StepInfo};
+use crate::logic::ids::{EntryId, Monotonic, NodeIndexUid, Position};
+
+/// Steps read from the journal at once for a node that lags.
+const AHEAD: usize = 128;
+
+/// Reported steps that stay in the window, so that small lags need no read.
+const RECENT: usize = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct IndexState {
+    /// Its first step.
+    pub created: Position,
+    /// Its last step, once that is in the journal.
+    pub dropped: Option<Position>,
+    /// Every step after `complete_after`.
+    pub steps: VecDeque<StepInfo>,
+    pub complete_after: Position,
+    /// By node.
+    pub feeds: Vec<Feed>,
+    pub unreported: BTreeSet<EntryId>,
+    /// The last step of any reported entry.
+    pub top_reported: Position,
+    /// Readers are told that it is gone, before any node loses it.
+    pub hidden: Option<Stage>,
+    /// `hidden` was acknowledged by every core.
+    pub is_hidden: bool,
+    /// Deleted everywhere and reported.
+    pub dead_since: Option<Monotonic>,
+}
+
+impl IndexState {
+    pub(super) fn new(created: Position, node_count: usize) -> Self {
+        Self {
+            created,
+            dropped: None,
+            steps: VecDeque::new(),
+            complete_after: created.before(),
+            feeds: vec![Feed::new(created.before()); node_count],
+            unreported: BTreeSet::new(),
+            top_reported: Position(0),
+            hidden: None,
+            is_hidden: false,
+            dead_since: None,
+        }
+    }
+
+    /// The first step after a position that touches a node.
+    pub(super) fn step_after(
+        &mut self,
+        node: usize,
+        after: Position,
+        lookup: &Lookup<'_>,
+    ) -> Result<Option<StepInfo>, JournalUnavailable> {
+        let mut at = after;
+        while at < self.complete_after {
+            let feed = &mut self.feeds[node];
+            feed.ahead.keep_from(feed.applied, at);
+            if let Some(step) = feed.ahead.steps.iter().find(|step| step.position > at) {
+                return Ok(Some(step.clone()));
+            }
+            if feed.ahead.to >= self.complete_after {
+                break;
+            }
+            let read = lookup.journal.steps(lookup.index, feed.ahead.to, AHEAD)?;
+            at = feed.ahead.to.max(at);
+            let is_end = read.len() < AHEAD;
+            let last = read.last().map_or(self.complete_after, |step| step.position);
+            feed.ahead.to = if is_end { self.complete_after } else { last.min(self.complete_after) };
+            let to = feed.ahead.to;
+            let touching = read.into_iter().filter(|step| step.position <= to && lookup.holdings.touches(node, step));
+            feed.ahead.steps.extend(touching);
+        }
+        let first = self.steps.partition_point(|step| step.position <= after);
+        Ok(self.steps.range(first..).find(|step| lookup.holdings.touches(node, step)).cloned())
+    }
+
+    /// Whether an index-wide step lies in `after < position <= upto`.
+    pub(super) fn has_barrier(
+        &self,
+        after: Position,
+        upto: Position,
+        lookup: &Lookup<'_>,
+    ) -> Result<bool, JournalUnavailable> {
+        let mut at = after;
+        while at < self.complete_after.min(upto) {
+            let read = lookup.journal.steps(lookup.index, at, AHEAD)?;
+            if read.iter().any(|step| step.kind.is_barrier() && step.position <= upto) {
+                return Ok(true);
+            }
+            match read.last() {
+                Some(last) if read.len() == AHEAD => at = last.position,
+                Some(_) | None => break,
+            }
+        }
+        Ok(self.steps.iter().any(|step| step.kind.is_barrier() && step.position > after && step.position <= upto))
+    }
+
+    /// Forgets steps that are reported; the journal has them.
+    pub(super) fn trim(&mut self) {
+        let first_unreported = self.unreported.first().map(|&entry| Position::of(entry, 0));
+        while self.steps.len() > RECENT {
+            let front = self.steps.front().expect("longer than a constant").position;
+            if first_unreported.is_some_and(|first| front >= first) {
+                return;
+            }
+            self.complete_after = front;
+            self.steps.pop_front();
+        }
+    }
+
+    /// Takes the steps of a canceled entry away.
+    pub(super) fn remove_entry(&mut self, entry: EntryId) {
+        self.steps.retain(|step| step.position.entry() != Some(entry));
+        self.unreported.remove(&entry);
+    }
+
+    /// Puts the steps of an entry that was resolved in the place of those before.
+    pub(super) fn replace_entry(&mut self, entry: EntryId, steps: &[StepInfo]) {
+        let first = self.steps.partition_point(|step| step.position < Position::of(entry, 0));
+        self.steps.retain(|step| step.position.entry() != Some(entry));
+        if Position::of(entry, 0) > self.complete_after {
+            for (offset, step) in steps.iter().enumerate() {
+                self.steps.insert(first + offset, step.clone());
+            }
+        }
+        for feed in &mut self.feeds {
+            feed.ahead = super::feed::Ahead::default();
+        }
+    }
+
+    /// Every shard has a replica that verdicts need: only then does "all required" mean anything.
+    pub(super) fn is_covered(&self, holdings: &Holdings) -> bool {
+        holdings.by_shard().iter().all(|nodes| nodes.iter().any(|&node| self.feeds[node].is_required()))
+    }
+}
+
+/// What a step is looked up with.
+pub(super) struct Lookup<'a> {
+    pub index: &'a NodeIndexUid,
+    pub holdings: &'a Holdings,
+    pub journal: &'a dyn JournalView,
+}
+
+impl super::feed::Ahead {
+    /// Makes this a stretch that begins at or before `at` and not before `applied`.
+    fn keep_from(&mut self, applied: Position, at: Position) {
+        let from = applied.min(at);
+        if from < self.from || from > self.to {
+            *self = Self { from, to: from, steps: VecDeque::new() };
+            return;
+        }
+        while self.steps.front().is_some_and(|step| step.position <= from) {
+            self.steps.pop_front();
+        }
+        self.from = from;
+    }
+}

@@ -1,0 +1,239 @@
+//! The state of one node: its task numbers, the request under way, and what its task list shows.
+
+use std::collections::BTreeSet;
+
+use super::feed::Purpose;
+use crate::logic::entry::StepKind;
+use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::meili::error::ErrorBody;
+
+/// One request to a node. Equal requests do the same.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Send {
+    /// The index by the nodes' name.
+    pub index: NodeIndexUid,
+    /// Which step.
+    pub position: Position,
+    /// What it does.
+    pub kind: StepKind,
+    /// The shards whose chunks make the body; empty for index-wide steps.
+    pub shards: Vec<ShardId>,
+    /// A step sent shard by shard.
+    pub is_split: bool,
+    /// The step, or the way back.
+    pub purpose: Purpose,
+}
+
+impl Send {
+    /// What the task carries as `customMetadata` on routes that take it.
+    pub fn label(&self) -> Label {
+        let shard = if self.is_split { self.shards.first().copied() } else { None };
+        Label { position: self.position, shard }
+    }
+}
+
+/// Tells which send a task on a node comes from: `miroir:ENTRY.STEP` or `miroir:ENTRY.STEP.SHARD`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Label {
+    /// Which step.
+    pub position: Position,
+    /// Set when the step was sent shard by shard.
+    pub shard: Option<ShardId>,
+}
+
+impl Label {
+    /// Reads a task's `customMetadata`; none when it is not ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.strip_prefix("miroir:")?.split('.');
+        let entry: u64 = parts.next()?.parse().ok()?;
+        let step: u64 = parts.next()?.parse().ok().filter(|&step| step < Position::STEPS_PER_ENTRY)?;
+        let shard = parts.next().map(str::parse).transpose().ok()?.map(ShardId);
+        let is_whole = parts.next().is_none();
+        is_whole.then(|| Self { position: Position::of(crate::logic::ids::EntryId(entry), step), shard })
+    }
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let entry = self.position.entry().expect("steps lie within entries");
+        write!(f, "miroir:{entry}.{}", self.position.step())?;
+        self.shard.map_or(Ok(()), |shard| write!(f, ".{shard}"))
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Debug)]
+pub enum SendOutcome {
+    /// The node has it as this task.
+    Registered(NodeTask),
+    /// It may have arrived, or may arrive yet.
+    Unclear,
+    /// No byte of it reached the node.
+    NotSent,
+    /// The node asks to come later, or is not fit (no space, wrong key); it has not taken it.
+    Busy,
+    /// The node finds the request itself wrong (400); it has not taken it.
+    Refused(ErrorBody),
+}
+
+/// The `type` of a task on a node, as far as Miroir sends such.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeenKind {
+    /// Documents put.
+    Put,
+    /// Documents deleted, some or all.
+    Deletion,
+    /// Index created.
+    Create,
+    /// Settings changed.
+    Settings,
+    /// Primary key set.
+    PrimaryKey,
+    /// Index deleted.
+    Drop,
+    /// Finished tasks deleted.
+    Housekeeping,
+    /// Nothing that Miroir sends.
+    Foreign,
+}
+
+impl SeenKind {
+    pub(super) fn of(kind: StepKind) -> Self {
+        match kind {
+            StepKind::Put(_) => Self::Put,
+            StepKind::Delete | StepKind::Clear => Self::Deletion,
+            StepKind::Create => Self::Create,
+            StepKind::Settings => Self::Settings,
+            StepKind::PrimaryKey => Self::PrimaryKey,
+            StepKind::Drop => Self::Drop,
+        }
+    }
+
+    fn has_label(self) -> bool {
+        match self {
+            Self::Put | Self::Deletion => true,
+            Self::Create | Self::Settings | Self::PrimaryKey | Self::Drop | Self::Housekeeping | Self::Foreign => false,
+        }
+    }
+}
+
+/// How a task ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum End {
+    /// Done.
+    Succeeded,
+    /// The user's fault.
+    Rejected(ErrorBody),
+    /// The node's fault (disk, embedder, internal) or somebody canceled it: never a verdict.
+    Retry(String),
+}
+
+/// A task as the node's list shows it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SeenTask {
+    /// Its number.
+    pub task: NodeTask,
+    /// The index by the nodes' name.
+    pub index: Option<NodeIndexUid>,
+    /// Its type.
+    pub kind: SeenKind,
+    /// From `customMetadata`.
+    pub label: Option<Label>,
+    /// None while it waits or runs.
+    pub end: Option<End>,
+    /// The batch it ran in.
+    pub batch: Option<u64>,
+    /// `deletedDocuments`.
+    pub deleted: Option<u64>,
+}
+
+impl SeenTask {
+    /// Whether it may be the task of this request.
+    pub(super) fn matches(&self, send: &Send) -> bool {
+        self.kind == SeenKind::of(send.kind)
+            && self.index.as_ref() == Some(&send.index)
+            && (!self.kind.has_label() || self.label == Some(send.label()))
+    }
+}
+
+/// A request without an answer, or the requests of an earlier life of this process.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Unclear {
+    /// None after a start: whatever it was, it is not adopted.
+    pub what: Option<InFlight>,
+    /// After this it is not expected any more.
+    pub until: Monotonic,
+}
+
+/// The request under way.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum InFlight {
+    Step { send: Send, ids: Vec<u64> },
+    Housekeeping,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct NodeState {
+    pub id: NodeId,
+    /// First number that is not accounted for.
+    pub next_task: NodeTask,
+    /// Answers beyond a gap: the tasks in between are not accounted for yet.
+    pub known_ahead: BTreeSet<NodeTask>,
+    pub in_flight: Option<InFlight>,
+    pub unclear: Option<Unclear>,
+    /// Nothing is asked of the node before.
+    pub wait_until: Monotonic,
+    pub failures: u32,
+    pub poll_at: Monotonic,
+    pub poll_gap_ms: u64,
+    /// Indexes with something to send or to collect.
+    pub active: BTreeSet<NodeIndexUid>,
+    /// The index served last.
+    pub cursor: Option<NodeIndexUid>,
+    /// Ended and collected: may be deleted on the node.
+    pub finished: Vec<NodeTask>,
+    /// Its task numbers went back: it is another or an emptied server.
+    pub is_lost: bool,
+}
+
+impl NodeState {
+    pub(super) fn new(id: NodeId, next_task: NodeTask) -> Self {
+        Self {
+            id,
+            next_task,
+            known_ahead: BTreeSet::new(),
+            in_flight: None,
+            unclear: None,
+            wait_until: Monotonic(0),
+            failures: 0,
+            poll_at: Monotonic(0),
+            poll_gap_ms: 0,
+            active: BTreeSet::new(),
+            cursor: None,
+            finished: Vec::new(),
+            is_lost: false,
+        }
+    }
+
+    /// Accounts for one number, and for the answers that follow it without a gap.
+    pub(super) fn account(&mut self, task: NodeTask) {
+        if task >= self.next_task {
+            self.next_task = NodeTask(task.0 + 1);
+        }
+        while self.known_ahead.first().is_some_and(|&first| first <= self.next_task) {
+            let first = self.known_ahead.pop_first().expect("just seen");
+            self.next_task = self.next_task.max(NodeTask(first.0 + 1));
+        }
+    }
+
+    /// The index after the one served last, round and round.
+    pub(super) fn turn(&mut self) -> Option<NodeIndexUid> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let after = self.cursor.as_ref().map_or(Unbounded, Excluded);
+        let next =
+            self.active.range::<NodeIndexUid, _>((after, Unbounded)).next().or_else(|| self.active.first()).cloned();
+        self.cursor.clone_from(&next);
+        next
+    }
+}

@@ -1,0 +1,159 @@
+//! Tasks that nobody was told about, and going back to send again.
+
+use super::feed::{Feed, Sync};
+use super::index::Lookup;
+use super::node::{SeenKind, SeenTask};
+use super::step::{JournalUnavailable, JournalView};
+use super::{Alarm, Fleet};
+use crate::logic::entry::StepKind;
+use crate::logic::ids::{NodeIndexUid, Position};
+
+/// What a stranger calls for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Repair {
+    /// Send from here on again.
+    Rewind(Position),
+    /// Too old to be rewound to.
+    Far,
+}
+
+impl Fleet {
+    /// What must be done about a task that no answer named: a request that arrived after its connection had died.
+    /// Changes nothing.
+    pub(super) fn repair_of(
+        &mut self,
+        node: usize,
+        task: &SeenTask,
+        journal: &dyn JournalView,
+    ) -> Result<Option<Repair>, JournalUnavailable> {
+        let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else {
+            if task.kind != SeenKind::Housekeeping {
+                self.alarm_foreign(node, task);
+            }
+            return Ok(None);
+        };
+        let uid = uid.clone();
+        let state = self.index(&uid);
+        let feed = &state.feeds[node];
+        if let Some(dropped) = state.dropped.filter(|&dropped| feed.applied >= dropped) {
+            // It may have brought the index back: delete it again.
+            let may_create = match task.kind {
+                SeenKind::Put | SeenKind::Create | SeenKind::Settings => true,
+                SeenKind::Deletion
+                | SeenKind::PrimaryKey
+                | SeenKind::Drop
+                | SeenKind::Housekeeping
+                | SeenKind::Foreign => false,
+            };
+            return Ok(may_create.then_some(Repair::Rewind(dropped)));
+        }
+        let first = match task.kind {
+            SeenKind::Put | SeenKind::Deletion => task.label.map(|label| label.position),
+            SeenKind::Settings => return self.repair_of_vote(node, &uid, StepKind::Settings, journal),
+            SeenKind::PrimaryKey => return self.repair_of_vote(node, &uid, StepKind::PrimaryKey, journal),
+            // The index exists, or the deletion is due: it changes nothing.
+            SeenKind::Create | SeenKind::Drop | SeenKind::Housekeeping => return Ok(None),
+            SeenKind::Foreign => None,
+        };
+        let Some(first) = first else {
+            self.alarm_foreign(node, task);
+            return Ok(None);
+        };
+        let feed = self.feed(node, &uid);
+        if first > feed.pos.max(feed.applied) {
+            return Ok(None); // Will be sent anyway.
+        }
+        let reached = feed.barrier_reached();
+        let lookup = Lookup { index: &uid, holdings: &self.holdings, journal };
+        let is_far = self.rules.far && self.index(&uid).has_barrier(first, reached, &lookup)?;
+        Ok(Some(if is_far { Repair::Far } else { Repair::Rewind(first) }))
+    }
+
+    /// Settings and primary keys carry no label. The one that is due now is sent again anyway, and the last one that was
+    /// passed can be gone back to; anything older cannot be told from them.
+    fn repair_of_vote(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        kind: StepKind,
+        journal: &dyn JournalView,
+    ) -> Result<Option<Repair>, JournalUnavailable> {
+        if self.step_after_pos(node, uid, journal)?.is_some_and(|step| step.kind == kind) {
+            return Ok(None);
+        }
+        Ok(Some(match self.feed(node, uid).last_barrier {
+            Some((position, passed)) if passed == kind => Repair::Rewind(position),
+            Some(_) | None => Repair::Far,
+        }))
+    }
+
+    fn alarm_foreign(&mut self, node: usize, task: &SeenTask) {
+        self.pending.alarms.push(Alarm::Foreign { node: self.nodes[node].id.clone(), task: task.task });
+    }
+
+    pub(super) fn repair(&mut self, node: usize, uid: &NodeIndexUid, repair: Repair) {
+        match repair {
+            Repair::Rewind(first) => {
+                let feed = self.feed(node, uid);
+                if first <= feed.pos.max(feed.applied) {
+                    self.rewind(node, uid, first);
+                }
+            }
+            Repair::Far => {
+                self.pending.alarms.push(Alarm::FarStranger { node: self.nodes[node].id.clone(), index: uid.clone() });
+                self.give_up_if_covered(node, uid);
+            }
+        }
+    }
+
+    /// Everything from `first` on is sent again, one at a time, up to where the feed was.
+    pub(super) fn rewind(&mut self, node: usize, uid: &NodeIndexUid, first: Position) {
+        let feed = self.feed(node, uid);
+        // Whatever is under way before it is forgotten too: then its end would not be known.
+        let first = feed.sent.front().map_or(first, |sent| sent.position.min(first));
+        let goal = feed.goal.max(feed.pos).max(feed.applied);
+        let is_back = first <= feed.applied;
+        let applied = if is_back { first.before() } else { feed.applied };
+        let fresh = Feed {
+            pos: first.before(),
+            careful: goal.max(first),
+            goal,
+            sync: feed.sync,
+            came_back_in: feed.came_back_in,
+            needs_rebuild: feed.needs_rebuild,
+            changed_in: feed.changed_in,
+            last_barrier: feed.last_barrier.filter(|&(position, _)| position < first),
+            lag: feed.lag,
+            ..Feed::new(applied)
+        };
+        *self.feed_mut(node, uid) = fresh;
+        self.nodes[node].active.insert(uid.clone());
+        self.attention.insert(uid.clone());
+        if is_back {
+            self.changed(node, uid);
+            self.feed_mut(node, uid).must_store = true;
+        }
+        if self.has_cover(node, uid) {
+            self.leave(node, uid);
+        }
+    }
+
+    /// Out of sync for good, if its peers can do without it; otherwise it goes on, and the operator is told.
+    pub(super) fn give_up_if_covered(&mut self, node: usize, uid: &NodeIndexUid) {
+        if self.has_cover(node, uid) || self.feed(node, uid).sync == Sync::Out {
+            self.give_up(node, uid);
+        }
+    }
+
+    /// Out of sync until it is rebuilt.
+    pub(super) fn give_up(&mut self, node: usize, uid: &NodeIndexUid) {
+        if self.has_cover(node, uid) {
+            self.leave(node, uid);
+        }
+        if !self.feed(node, uid).needs_rebuild {
+            self.feed_mut(node, uid).needs_rebuild = true;
+            self.pending.needs_rebuild.push((node, uid.clone()));
+        }
+        self.attention.insert(uid.clone());
+    }
+}

@@ -1,0 +1,408 @@
+//! What a node gets next: rules of the window, of steps that must be alone, and of votes; back-pressure.
+
+use super::feed::{Feed, Purpose, Sent, SentEnd, Sync, Vote};
+use super::index::Lookup;
+use super::node::{End, InFlight, Send, SendOutcome, Unclear};
+use super::step::{JournalUnavailable, JournalView, Needs, StepInfo};
+use super::{Alarm, Fleet};
+use crate::logic::entry::StepKind;
+use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, Timestamp};
+use crate::meili::error::ErrorBody;
+
+/// Unknown task numbers looked for with one request.
+const UNKNOWN_TASKS: u64 = 64;
+
+/// A look at the node is not put off further than this, whatever the settings of the poll say.
+const NEVER_MS: u64 = 1 << 40;
+
+/// What the driver of one node does next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Ask for these tasks (numbers that do not exist are left out by the node), then call [`Fleet::polled`].
+    Poll(Vec<NodeTask>),
+    /// Ask whether any task of the index waits or runs, then call [`Fleet::idle_answer`].
+    CheckIdle(NodeIndexUid),
+    /// Read the payload, call [`Fleet::begin`], send, call [`Fleet::sent`].
+    Send(Send),
+    /// Delete finished tasks on the node, then call [`Fleet::sent`].
+    DeleteTasks(Vec<NodeTask>),
+    /// Commit the changes first, then ask again.
+    Store,
+    /// Nothing to do before that moment, unless something else happens.
+    Wait(Monotonic),
+}
+
+enum Turn {
+    Act(Action),
+    /// Something is under way or in the way.
+    Blocked(Option<Monotonic>),
+    /// Nothing left.
+    Done,
+}
+
+impl Fleet {
+    /// What to do for a node now. The driver does it and reports before it asks again.
+    pub fn next(&mut self, node: usize, now: Monotonic, journal: &dyn JournalView) -> Action {
+        let idle_ms = if self.rules.poll { self.timing.poll_idle_ms } else { NEVER_MS };
+        let state = &mut self.nodes[node];
+        if state.is_lost {
+            return Action::Wait(now.plus_ms(self.timing.poll_idle_ms));
+        }
+        if now < state.wait_until {
+            return Action::Wait(state.wait_until);
+        }
+        if state.unclear.as_ref().is_some_and(|unclear| now >= unclear.until) {
+            state.unclear = None;
+            state.poll_at = now;
+        }
+        if now >= state.poll_at {
+            return Action::Poll(self.poll_list(node));
+        }
+        if state.unclear.is_some() || !state.known_ahead.is_empty() {
+            return Action::Wait(state.poll_at);
+        }
+        let mut wake = state.poll_at;
+        for _ in 0..self.nodes[node].active.len() {
+            let Some(index) = self.nodes[node].turn() else { break };
+            match self.turn(node, &index, now, journal) {
+                Ok(Turn::Act(action)) => return action,
+                Ok(Turn::Blocked(until)) => wake = until.map_or(wake, |until| wake.min(until)),
+                Ok(Turn::Done) => {
+                    self.nodes[node].active.remove(&index);
+                }
+                Err(JournalUnavailable) => wake = wake.min(now.plus_ms(idle_ms)),
+            }
+        }
+        if self.timing.housekeeping > 0 && self.nodes[node].finished.len() >= self.timing.housekeeping {
+            return Action::DeleteTasks(self.begin_housekeeping(node));
+        }
+        Action::Wait(wake)
+    }
+
+    /// The tasks whose end is awaited, and the numbers that the next unknown ones would have.
+    fn poll_list(&self, node: usize) -> Vec<NodeTask> {
+        let state = &self.nodes[node];
+        let sent = state.active.iter().flat_map(|index| &self.feed(node, index).sent);
+        let mut tasks: Vec<NodeTask> = sent.filter(|sent| sent.end.is_none()).map(|sent| sent.task).collect();
+        tasks.extend((0..UNKNOWN_TASKS).map(|offset| NodeTask(state.next_task.0 + offset)));
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
+
+    fn begin_housekeeping(&mut self, node: usize) -> Vec<NodeTask> {
+        let state = &mut self.nodes[node];
+        state.in_flight = Some(InFlight::Housekeeping);
+        let count = state.finished.len().min(self.timing.housekeeping);
+        state.finished.drain(..count).collect()
+    }
+
+    fn turn(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        now: Monotonic,
+        journal: &dyn JournalView,
+    ) -> Result<Turn, JournalUnavailable> {
+        loop {
+            let stored = self.stored;
+            let feed = self.feed_mut(node, uid);
+            if feed.needs_rebuild {
+                return Ok(Turn::Done);
+            }
+            if feed.must_store && feed.changed_in > stored {
+                return Ok(Turn::Act(Action::Store));
+            }
+            feed.must_store = false;
+            let feed = self.feed(node, uid);
+            if let Some(blocked) = self.blocked(feed, now) {
+                return Ok(blocked);
+            }
+            let Some(step) = self.step_after_pos(node, uid, journal)? else {
+                return Ok(if self.feed(node, uid).sent.is_empty() { Turn::Done } else { Turn::Blocked(None) });
+            };
+            match self.send_of(node, uid, &step) {
+                Next::Pass => self.pass_barrier(node, uid, step.position, step.kind),
+                Next::Wait => return Ok(Turn::Blocked(None)),
+                Next::Act(action) => return Ok(Turn::Act(action)),
+            }
+        }
+    }
+
+    pub(super) fn step_after_pos(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        journal: &dyn JournalView,
+    ) -> Result<Option<StepInfo>, JournalUnavailable> {
+        let lookup = Lookup { index: uid, holdings: &self.holdings, journal };
+        let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
+        let pos = state.feeds[node].pos;
+        state.step_after(node, pos, &lookup)
+    }
+
+    /// What holds up this feed whatever the next step is.
+    fn blocked(&self, feed: &Feed, now: Monotonic) -> Option<Turn> {
+        if now < feed.wait_until {
+            return Some(Turn::Blocked(Some(feed.wait_until)));
+        }
+        let has_failed = |sent: &Sent| sent.kind.is_document() && !is_success(sent.end.as_ref());
+        let is_leaving = match feed.sync {
+            Sync::Leaving(_) => self.rules.hold,
+            Sync::In | Sync::Out | Sync::Returning(_) => false,
+        };
+        let is_blocked = is_leaving
+            || feed.is_hidden
+            || feed.sent.len() >= self.timing.window
+            || feed.sent.iter().any(|sent| sent.end.is_some() && has_failed(sent))
+            || feed.sent.back().is_some_and(|last| last.kind.is_barrier());
+        is_blocked.then_some(Turn::Blocked(None))
+    }
+
+    fn send_of(&self, node: usize, uid: &NodeIndexUid, step: &StepInfo) -> Next {
+        let feed = self.feed(node, uid);
+        let state = self.index(uid);
+        if step.needs != Needs::Nothing && self.rules.resolve {
+            return Next::Wait;
+        }
+        let is_alone = feed.is_careful() || step.kind.is_barrier();
+        if is_alone && !feed.sent.is_empty() {
+            return Next::Wait;
+        }
+        if step.kind == StepKind::Drop && self.rules.map && !state.is_hidden {
+            return Next::Wait;
+        }
+        let purpose = match self.vote_of(feed, step) {
+            Ok(purpose) => purpose,
+            Err(next) => return next,
+        };
+        if is_alone && self.rules.idle && !feed.is_idle {
+            return Next::Act(Action::CheckIdle(uid.clone()));
+        }
+        if step.kind.is_barrier() && self.rules.store && feed.changed_in > self.stored {
+            return Next::Act(Action::Store);
+        }
+        let shards = match (&feed.split, step.kind.is_document()) {
+            (_, false) => Vec::new(),
+            (Some(split), true) => split.front().copied().into_iter().collect(),
+            (None, true) => self.holdings.part(node, step),
+        };
+        Next::Act(Action::Send(Send {
+            index: uid.clone(),
+            position: step.position,
+            kind: step.kind,
+            shards,
+            is_split: step.kind.is_document() && feed.split.is_some(),
+            purpose,
+        }))
+    }
+
+    /// What a step that the fleet votes on needs now; any other step is simply done.
+    fn vote_of(&self, feed: &Feed, step: &StepInfo) -> Result<Purpose, Next> {
+        if !step.is_voted() {
+            return Ok(Purpose::Do);
+        }
+        match (self.decision(step.position), &feed.vote) {
+            (Some(true) | None, None) => Ok(Purpose::Do),
+            (None, Some(_)) => Err(Next::Wait),
+            (Some(true), Some(Vote::Took)) => Err(Next::Pass),
+            // Raised as an alarm when it happened; it will be rebuilt, or tries for ever.
+            (Some(true), Some(Vote::Rejected(_))) => Err(Next::Wait),
+            (Some(false), Some(Vote::Took)) => Ok(Purpose::Revert),
+            (Some(false), Some(Vote::Rejected(_)) | None) if self.rules.revert => Ok(Purpose::Revert),
+            (Some(false), Some(Vote::Rejected(_)) | None) => Err(Next::Pass),
+        }
+    }
+
+    /// Past an index-wide step: nothing after it is sent before that is stored.
+    pub(super) fn pass_barrier(&mut self, node: usize, uid: &NodeIndexUid, position: Position, kind: StepKind) {
+        self.advance(node, uid, position);
+        let must_store = self.rules.store;
+        let feed = self.feed_mut(node, uid);
+        feed.vote = None;
+        feed.pos = feed.pos.max(position);
+        feed.must_store |= must_store;
+        feed.last_barrier = Some((position, kind));
+    }
+
+    /// Checks once more that the request is due, with the hashes of all ids that it touches, and marks it as under way.
+    /// If this says no the driver drops it and asks again.
+    pub fn begin(
+        &mut self,
+        node: usize,
+        send: &Send,
+        mut ids: Vec<u64>,
+        now: (Monotonic, Timestamp),
+        journal: &dyn JournalView,
+    ) -> bool {
+        match self.turn(node, &send.index, now.0, journal) {
+            Ok(Turn::Act(Action::Send(due))) if due == *send => {}
+            Ok(Turn::Act(_) | Turn::Blocked(_) | Turn::Done) | Err(JournalUnavailable) => return false,
+        }
+        let feed = self.feed(node, &send.index);
+        let mut puts = feed.sent.iter().filter(|sent| sent.end.is_none() && matches!(sent.kind, StepKind::Put(_)));
+        if self.rules.hide && puts.any(|put| ids.iter().any(|id| put.ids.binary_search(id).is_ok())) {
+            self.feed_mut(node, &send.index).is_hidden = true;
+            return false;
+        }
+        let feed = self.feed_mut(node, &send.index);
+        feed.is_idle = false;
+        if let Some(task) = send.position.entry().and_then(|entry| self.tasks.get_mut(&entry)) {
+            task.is_sent = true;
+            if !task.is_started {
+                task.is_started = true;
+                self.pending.started.push((task.entry, now.1));
+            }
+        }
+        ids.sort_unstable();
+        self.nodes[node].in_flight = Some(InFlight::Step { send: send.clone(), ids });
+        true
+    }
+
+    /// The node's answer whether anything of an index waits or runs there.
+    pub fn idle_answer(&mut self, node: usize, uid: &NodeIndexUid, is_idle: bool, now: Monotonic) {
+        let gap = self.timing.poll_busy_ms.0.max(1);
+        let feed = self.feed_mut(node, uid);
+        feed.is_idle = is_idle;
+        if !is_idle {
+            feed.wait_until = now.plus_ms(gap);
+        }
+    }
+
+    /// The node could not be asked; nothing was changed there.
+    pub fn unreachable(&mut self, node: usize, now: Monotonic) {
+        self.back_off(node, now);
+    }
+
+    /// What became of the request under way.
+    pub fn sent(&mut self, node: usize, outcome: SendOutcome, now: Monotonic) {
+        let Some(in_flight) = self.nodes[node].in_flight.take() else { return };
+        match outcome {
+            SendOutcome::Registered(task) => {
+                let gap = self.timing.poll_busy_ms.0;
+                let state = &mut self.nodes[node];
+                state.failures = 0;
+                state.poll_gap_ms = gap;
+                state.poll_at = state.poll_at.min(now.plus_ms(gap));
+                self.registered(node, in_flight, task, now);
+            }
+            SendOutcome::Unclear => {
+                let until = now.plus_ms(self.timing.quarantine_ms);
+                let is_step = match &in_flight {
+                    InFlight::Step { .. } => true,
+                    InFlight::Housekeeping => false,
+                };
+                if is_step {
+                    let state = &mut self.nodes[node];
+                    state.unclear = Some(Unclear { what: Some(in_flight), until });
+                    state.poll_gap_ms = self.timing.poll_busy_ms.1;
+                    state.poll_at = now.plus_ms(state.poll_gap_ms);
+                }
+            }
+            SendOutcome::NotSent | SendOutcome::Busy => self.back_off(node, now),
+            SendOutcome::Refused(error) => match in_flight {
+                InFlight::Step { send, .. } => self.refused(node, &send, error, now),
+                InFlight::Housekeeping => {}
+            },
+        }
+    }
+
+    fn back_off(&mut self, node: usize, now: Monotonic) {
+        let (first, last) = self.timing.backoff_ms;
+        let state = &mut self.nodes[node];
+        let pause = first.saturating_mul(1 << state.failures.min(20)).min(last);
+        state.failures += 1;
+        state.wait_until = now.plus_ms(pause);
+    }
+
+    /// The same for one index of a node.
+    pub(super) fn back_off_index(&mut self, node: usize, uid: &NodeIndexUid, now: Monotonic) {
+        let (first, last) = self.timing.backoff_ms;
+        let feed = self.feed_mut(node, uid);
+        let pause = first.saturating_mul(1 << feed.failures.min(20)).min(last);
+        feed.failures += 1;
+        feed.wait_until = now.plus_ms(pause);
+    }
+
+    fn registered(&mut self, node: usize, in_flight: InFlight, task: NodeTask, now: Monotonic) {
+        let state = &mut self.nodes[node];
+        if task < state.next_task {
+            self.lost(node);
+            return;
+        }
+        if task == state.next_task {
+            state.account(task);
+        } else {
+            // Something came in between: it is looked at before anything else is sent.
+            state.known_ahead.insert(task);
+            state.poll_at = now;
+        }
+        self.pending.next_task.insert(node);
+        match in_flight {
+            InFlight::Step { send, ids } => self.answered(node, send, ids, task),
+            InFlight::Housekeeping => self.nodes[node].finished.push(task),
+        }
+    }
+
+    /// The node has a step of ours as this task.
+    pub(super) fn answered(&mut self, node: usize, send: Send, ids: Vec<u64>, task: NodeTask) {
+        let Send { index, position, kind, shards, is_split, purpose } = send;
+        self.nodes[node].active.insert(index.clone());
+        let feed = self.feed_mut(node, &index);
+        if !feed.is_careful() && kind.is_document() {
+            feed.pos = position;
+        }
+        feed.sent.push_back(Sent { task, position, kind, shards, is_split, purpose, ids, end: None });
+    }
+
+    /// The node will never take this request. For documents and votes that is as if it had failed alone.
+    fn refused(&mut self, node: usize, send: &Send, error: ErrorBody, now: Monotonic) {
+        let feed = self.feed(node, &send.index);
+        let is_flow = send.kind.is_document() && !feed.is_careful();
+        let is_barrier = send.kind.is_barrier() && !super::step::is_voted(send.kind);
+        if is_barrier || send.purpose == Purpose::Revert {
+            self.pending.alarms.push(Alarm::Stuck {
+                node: self.nodes[node].id.clone(),
+                index: send.index.clone(),
+                position: send.position,
+                reason: error.message,
+            });
+            self.back_off_index(node, &send.index, now);
+        } else if is_flow {
+            self.rewind(node, &send.index, send.position);
+        } else {
+            let Send { index, position, kind, shards, is_split, purpose } = send.clone();
+            let end = Some(SentEnd { end: End::Rejected(error), was_shared: false, deleted: None });
+            let sent = Sent { task: NodeTask(0), position, kind, shards, is_split, purpose, ids: Vec::new(), end };
+            self.ended(node, &index, sent, now);
+        }
+    }
+
+    /// The node is not the one that it was: nothing on it can be trusted.
+    pub(super) fn lost(&mut self, node: usize) {
+        self.nodes[node].is_lost = true;
+        self.pending.alarms.push(Alarm::NodeLost { node: self.nodes[node].id.clone() });
+        let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
+        for uid in indexes {
+            if self.holdings.of(node).is_empty() {
+                continue;
+            }
+            self.give_up(node, &uid);
+        }
+    }
+}
+
+enum Next {
+    Act(Action),
+    /// Not now.
+    Wait,
+    /// Nothing to send: go past it.
+    Pass,
+}
+
+fn is_success(end: Option<&SentEnd>) -> bool {
+    match end.map(|end| &end.end) {
+        Some(End::Succeeded) => true,
+        Some(End::Rejected(_) | End::Retry(_)) | None => false,
+    }
+}

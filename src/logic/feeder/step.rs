@@ -1,0 +1,139 @@
+//! Steps as the protocol sees them: where they stand, whom they touch, and whether a node may have them yet.
+
+use std::sync::Arc;
+
+use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
+use crate::logic::ids::{NodeIndexUid, Position, ShardId};
+
+/// One step, with all that the protocol needs to know of it. Payloads stay in the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StepInfo {
+    /// Its place in the journal.
+    pub position: Position,
+    /// What a node does.
+    pub kind: StepKind,
+    /// The shards it touches, ascending; none for index-wide steps, which touch every node.
+    pub shards: Option<Arc<[ShardId]>>,
+    /// What must be stored beside the entry before any node gets the step.
+    pub needs: Needs,
+}
+
+/// What a step waits for before it may be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needs {
+    /// Nothing, or it was stored.
+    Nothing,
+    /// The documents as they are at its position: every required replica has applied all before it.
+    Documents,
+    /// The settings or the primary key before it: every vote before it is decided.
+    Before,
+}
+
+impl StepInfo {
+    /// The fleet votes on it: nodes may reject it because of the documents that they hold.
+    pub fn is_voted(&self) -> bool {
+        is_voted(self.kind)
+    }
+}
+
+/// See [`StepInfo::is_voted`].
+pub(super) fn is_voted(kind: StepKind) -> bool {
+    match kind {
+        StepKind::Settings | StepKind::PrimaryKey => true,
+        StepKind::Create | StepKind::Put(_) | StepKind::Delete | StepKind::Clear | StepKind::Drop => false,
+    }
+}
+
+/// What must be resolved before the steps of this entry are sent.
+fn needs_of(entry: &Entry) -> Needs {
+    match &entry.operation {
+        _ if entry.needs_resolution() => Needs::Documents,
+        Operation::UpdateSettings { creates_index: false, .. } | Operation::UpdateIndex { .. } => Needs::Before,
+        Operation::PutDocuments { .. }
+        | Operation::DeleteDocuments { .. }
+        | Operation::DeleteByFilter { .. }
+        | Operation::ClearDocuments
+        | Operation::CreateIndex { .. }
+        | Operation::DeleteIndex
+        | Operation::UpdateSettings { .. }
+        | Operation::CancelTasks { .. }
+        | Operation::DeleteTasks { .. } => Needs::Nothing,
+    }
+}
+
+/// The steps of an entry as it stands, in order. None when it was resolved to something that cannot be done.
+pub fn steps_of(entry: &Entry, resolution: Option<&Resolution>) -> Vec<StepInfo> {
+    let (needs, narrowed) = match resolution {
+        Some(Resolution::Failed(_)) => return Vec::new(),
+        Some(Resolution::Ids { shards, .. }) => (Needs::Nothing, Some(shards)),
+        Some(Resolution::Count(_) | Resolution::Settings { .. } | Resolution::PrimaryKey { .. }) => {
+            (Needs::Nothing, None)
+        }
+        None => (needs_of(entry), None),
+    };
+    let shards: Arc<[ShardId]> = narrowed.unwrap_or(&entry.shards).as_slice().into();
+    let steps = entry.steps().into_iter();
+    steps
+        .map(|step| {
+            // Before it is resolved nobody knows whom it touches: everybody waits for it.
+            let is_cut = step.kind.is_document() && needs == Needs::Nothing;
+            StepInfo { position: step.position, kind: step.kind, shards: is_cut.then(|| shards.clone()), needs }
+        })
+        .collect()
+}
+
+/// Which node holds which shards. Nodes are numbered as in the table given to [`super::Fleet::start`].
+#[derive(Clone, Debug)]
+pub struct Holdings {
+    by_node: Vec<Vec<ShardId>>,
+    by_shard: Vec<Vec<usize>>,
+}
+
+impl Holdings {
+    /// From the placement table: by shard, the numbers of the nodes that hold it.
+    pub fn new(node_count: usize, by_shard: Vec<Vec<usize>>) -> Self {
+        let mut by_node = vec![Vec::new(); node_count];
+        for (shard, nodes) in by_shard.iter().enumerate() {
+            for &node in nodes {
+                by_node[node].push(ShardId(shard as u16));
+            }
+        }
+        Self { by_node, by_shard }
+    }
+
+    /// The shards of a node, ascending.
+    pub fn of(&self, node: usize) -> &[ShardId] {
+        &self.by_node[node]
+    }
+
+    /// By shard: its nodes.
+    pub(super) fn by_shard(&self) -> &[Vec<usize>] {
+        &self.by_shard
+    }
+
+    /// Whether a node has a part in a step. A node without shards has none in anything.
+    pub(super) fn touches(&self, node: usize, step: &StepInfo) -> bool {
+        match &step.shards {
+            None => !self.by_node[node].is_empty(),
+            Some(shards) => shards.iter().any(|shard| self.by_shard[usize::from(shard.0)].contains(&node)),
+        }
+    }
+
+    /// The shards of a document step that a node holds, ascending.
+    pub(super) fn part(&self, node: usize, step: &StepInfo) -> Vec<ShardId> {
+        let shards = step.shards.as_deref().unwrap_or_default();
+        shards.iter().copied().filter(|shard| self.by_shard[usize::from(shard.0)].contains(&node)).collect()
+    }
+}
+
+/// The journal could not be read; the caller tries again later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the journal cannot be read")]
+pub struct JournalUnavailable;
+
+/// What the protocol sees of the journal beyond its own window: replays of nodes that lag.
+pub trait JournalView {
+    /// The steps of one index after a position, in order, at most `limit`; fewer only at the end. Canceled entries have
+    /// none.
+    fn steps(&self, index: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable>;
+}

@@ -1,0 +1,145 @@
+//! The invariants, named as in the design.
+
+use miroir::logic::feeder::{Alarm, Report, ReportStatus};
+use miroir::logic::ids::{EntryId, NodeIndexUid};
+
+use crate::documents::{Docs, IDS, is_between};
+use crate::durable::Record;
+use crate::oracle::{SHARDS, Wish};
+use crate::world::{Checked, View, World, violated};
+
+impl World {
+    /// J4: a task ends as on one server, and every replica that may be read shows it.
+    pub fn check_report(&mut self, report: &Report) -> Checked {
+        let id = report.entry;
+        let expected = self.oracle.succeeded.get(&id).copied();
+        let is_success = match report.status {
+            ReportStatus::Canceled(_) => {
+                self.replay_oracle();
+                return Ok(());
+            }
+            ReportStatus::Succeeded => true,
+            ReportStatus::Failed(_) => false,
+        };
+        if expected != Some(is_success) {
+            return violated(format!("J4: entry {id} reported {is_success}, one server says {expected:?}"));
+        }
+        let record = self.durable.record(id);
+        let Some(uid) = record.entry.target.clone() else { return Ok(()) };
+        if record.wish == Wish::Drop || self.oracle_name(record).as_ref() != Some(&uid) {
+            return Ok(());
+        }
+        for core in &self.cores {
+            for node in 0..self.nodes.len() {
+                for doc in 0..IDS {
+                    if self.is_read(core, node, &uid, doc) && self.touches(record, doc) {
+                        self.check_document(node, &uid, doc, id, "J4 at the report")?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn oracle_name(&self, record: &Record) -> Option<NodeIndexUid> {
+        self.durable.head(record.entry.index.as_ref()?.as_str())
+    }
+
+    fn touches(&self, record: &Record, doc: usize) -> bool {
+        let of_document = |wish: &Wish| match wish {
+            Wish::Documents(change) | Wish::CreateAndPut(change) => {
+                change.ids().iter().any(|id| id % SHARDS == doc % SHARDS)
+            }
+            Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::DeleteByFilter => true,
+            Wish::Cancel(_) => false,
+        };
+        of_document(&record.wish)
+    }
+
+    fn is_read(&self, core: &View, node: usize, uid: &NodeIndexUid, doc: usize) -> bool {
+        self.holdings.of(node).iter().any(|shard| usize::from(shard.0) == doc % SHARDS)
+            && !core.out.contains(&(self.ids[node].clone(), uid.clone()))
+    }
+
+    /// R1 and read your writes: a search on some core shows what was reported as finished.
+    pub fn check_read(&mut self) -> Checked {
+        let core = self.cores[self.random.below(self.cores.len())].clone();
+        let name = ["a", "b"][self.random.below(2)];
+        let doc = self.random.below(IDS);
+        let is_done = |record: &&Record| {
+            record.entry.index.as_ref().is_some_and(|index| index.as_str() == name)
+                && matches!(record.outcome, Some(ReportStatus::Succeeded | ReportStatus::Failed(_)))
+                && self.touches(record, doc)
+        };
+        let Some(last) = self.durable.records.iter().rev().find(is_done) else { return Ok(()) };
+        let Some(uid) = self.durable.head(name).filter(|head| last.entry.target.as_ref() == Some(head)) else {
+            return Ok(());
+        };
+        let since = last.entry.id;
+        if core.names.get(name) != Some(&uid) {
+            return violated(format!("R1: a core reads {:?}, entry {since} is in {uid}", core.names.get(name)));
+        }
+        let can = |node: &usize| self.nodes[*node].is_up && self.is_read(&core, *node, &uid, doc);
+        let readable: Vec<usize> = (0..self.nodes.len()).filter(can).collect();
+        if readable.is_empty() {
+            return Ok(());
+        }
+        let node = self.random.pick(&readable);
+        self.check_document(node, &uid, doc, since, "read")
+    }
+
+    fn check_document(&self, node: usize, uid: &NodeIndexUid, doc: usize, since: EntryId, what: &str) -> Checked {
+        if self.options.is_far {
+            return Ok(()); // No rule closes this window, see docs/FEEDER-PROTOCOL.md.
+        }
+        let seen = self.nodes[node].indexes.get(uid).and_then(|index| index.docs.get(&doc).copied());
+        let allowed = self.oracle.allowed(uid, doc, since);
+        if is_between(seen, &allowed) {
+            return Ok(());
+        }
+        violated(format!("RYW {what}: n{node} {uid} document {doc} is {seen:?}, since entry {since}: {allowed:?}"))
+    }
+
+    /// C1: replicas are equal to what one server has. C2: what was deleted is gone. Alarms that must not be.
+    pub fn check_end(&self) -> Checked {
+        for alarm in &self.alarms {
+            let is_given_up = match alarm {
+                Alarm::FarStranger { .. } | Alarm::Retried { .. } => continue,
+                Alarm::LateRejection { node, index, .. } | Alarm::Stuck { node, index, .. } => {
+                    self.durable.rebuild.contains(&(node.clone(), index.clone())) || self.is_given_up(index)
+                }
+                Alarm::NodeLost { .. } | Alarm::Foreign { .. } => self.options.is_far,
+            };
+            if !is_given_up {
+                return violated(format!("J3: {alarm:?}"));
+            }
+        }
+        for (node, id) in self.ids.iter().enumerate() {
+            for (uid, want) in &self.oracle.live {
+                if self.durable.rebuild.contains(&(id.clone(), uid.clone())) || self.is_given_up(uid) {
+                    continue;
+                }
+                let is_held =
+                    |doc: usize| self.holdings.of(node).iter().any(|shard| usize::from(shard.0) == doc % SHARDS);
+                let docs: Docs =
+                    want.docs.iter().filter(|(id, _)| is_held(**id)).map(|(&id, &doc)| (id, doc)).collect();
+                let have = self.nodes[node].indexes.get(uid);
+                if !have.is_some_and(|have| have.docs == docs && have.is_strict == want.is_strict) {
+                    let strict = want.is_strict;
+                    return violated(format!("C1: n{node} {uid} has {have:?}, should have {docs:?} strict {strict}"));
+                }
+            }
+            for uid in self.nodes[node].indexes.keys() {
+                if !self.oracle.live.contains_key(uid) && !self.is_given_up(uid) {
+                    return violated(format!("C2: deleted index {uid} is back on n{node}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A far stranger met a replica without peers: only the operator can help.
+    fn is_given_up(&self, uid: &NodeIndexUid) -> bool {
+        self.alarms.iter().any(|alarm| matches!(alarm, Alarm::FarStranger { index, .. } if index == uid))
+    }
+}

@@ -1,0 +1,239 @@
+//! What survives a crash of the orchestrator: the journal and the committed changes, nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir::logic::entry::{Entry, Operation, PutMode, Resolution, StepKind};
+use miroir::logic::feeder::{
+    Changes, IndexStart, JournalUnavailable, JournalView, Purpose, ReportStatus, Send, Start, StepInfo, steps_of,
+};
+use miroir::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use miroir::meili::error::ErrorBody;
+
+use crate::documents::Change;
+use crate::node::{Request, Work};
+use crate::oracle::{SHARDS, Wish};
+
+pub struct Record {
+    pub entry: Entry,
+    pub wish: Wish,
+    pub resolution: Option<Resolution>,
+    /// The ids of a resolved deletion by filter.
+    pub resolved_ids: Vec<usize>,
+    pub outcome: Option<ReportStatus>,
+}
+
+#[derive(Default)]
+pub struct Durable {
+    pub records: Vec<Record>,
+    pub applied: BTreeMap<(NodeId, NodeIndexUid), Position>,
+    pub next_task: BTreeMap<NodeId, NodeTask>,
+    pub out: BTreeSet<(NodeId, NodeIndexUid)>,
+    pub rebuild: BTreeSet<(NodeId, NodeIndexUid)>,
+    pub verdicts: Vec<(Position, ShardId, ErrorBody)>,
+    pub decisions: BTreeMap<Position, bool>,
+    /// What readers see: the client's name of each visible index.
+    pub visible: BTreeMap<NodeIndexUid, String>,
+    /// The user's settings as of the last commit.
+    pub strict: BTreeMap<NodeIndexUid, bool>,
+    pub forgotten: BTreeSet<NodeIndexUid>,
+}
+
+impl Durable {
+    /// The index of that name as of the end of the journal.
+    pub fn head(&self, name: &str) -> Option<NodeIndexUid> {
+        let is_named = |record: &&Record| record.entry.index.as_ref().is_some_and(|index| index.as_str() == name);
+        let mut records = self.records.iter().rev().filter(is_named);
+        let last = records.find(|record| matches!(record.wish, Wish::Create | Wish::CreateAndPut(_) | Wish::Drop))?;
+        (last.wish != Wish::Drop).then(|| last.entry.target.clone().expect("indexes have node names"))
+    }
+
+    /// Appends an operation and returns its entry.
+    pub fn append(&mut self, name: &str, target: Option<NodeIndexUid>, wish: Wish) -> Entry {
+        let id = EntryId(self.records.len() as u64);
+        let (operation, shards) = operation_of(&wish);
+        let entry = Entry {
+            id,
+            enqueued_at: Timestamp(0),
+            index: target.is_some().then(|| IndexUid::new(name)),
+            target,
+            operation,
+            shards,
+            rejection: None,
+            custom_metadata: None,
+        };
+        self.records.push(Record { entry: entry.clone(), wish, resolution: None, resolved_ids: vec![], outcome: None });
+        entry
+    }
+
+    pub fn record(&self, id: EntryId) -> &Record {
+        &self.records[id.0 as usize]
+    }
+
+    pub fn is_live(&self, record: &Record) -> bool {
+        !matches!(record.outcome, Some(ReportStatus::Canceled(_)))
+    }
+
+    pub fn steps(&self, record: &Record) -> Vec<StepInfo> {
+        if self.is_live(record) { steps_of(&record.entry, record.resolution.as_ref()) } else { Vec::new() }
+    }
+
+    /// What a start finds.
+    pub fn start(&self, nodes: &[NodeId]) -> Start {
+        let mut indexes: BTreeMap<NodeIndexUid, IndexStart> = BTreeMap::new();
+        for record in &self.records {
+            let Some(uid) = record.entry.target.clone() else { continue };
+            let id = record.entry.id;
+            let index = indexes.entry(uid.clone()).or_insert(IndexStart {
+                index: uid,
+                created_by: id,
+                dropped_by: None,
+                top_reported: Position(0),
+            });
+            if record.wish == Wish::Drop {
+                index.dropped_by = Some(id);
+            }
+            if let (Some(_), Some(last)) = (&record.outcome, self.steps(record).last()) {
+                index.top_reported = index.top_reported.max(last.position);
+            }
+        }
+        Start {
+            nodes: nodes.to_vec(),
+            applied: self.applied.clone(),
+            next_task: self.next_task.clone(),
+            out_of_sync: self.out.clone(),
+            needs_rebuild: self.rebuild.clone(),
+            verdicts: self.verdicts.clone(),
+            decisions: self.decisions.clone(),
+            indexes: indexes.into_values().filter(|index| !self.forgotten.contains(&index.index)).collect(),
+            next_entry: EntryId(self.records.len() as u64),
+        }
+    }
+
+    /// One transaction, without the reports, which the caller checks and stores.
+    pub fn commit(&mut self, changes: &Changes) {
+        for (node, uid, position) in &changes.applied {
+            self.applied.insert((node.clone(), uid.clone()), *position);
+        }
+        self.next_task.extend(changes.next_task.iter().cloned());
+        self.out.extend(changes.went_out.iter().cloned());
+        for key in &changes.came_back {
+            self.out.remove(key);
+        }
+        self.rebuild.extend(changes.needs_rebuild.iter().cloned());
+        self.verdicts.extend(changes.verdicts.iter().cloned());
+        for (uid, position, is_commit) in &changes.decisions {
+            let old = self.decisions.insert(*position, *is_commit);
+            assert!(old.is_none_or(|old| old == *is_commit), "a decision is written once");
+            let record = self.record(position.entry().expect("steps lie within entries"));
+            if let (true, Some(Resolution::Settings { after, .. })) = (*is_commit, &record.resolution) {
+                let is_strict = after["strict"] == true;
+                self.strict.insert(uid.clone(), is_strict);
+            }
+        }
+        for (uid, is_visible) in &changes.visible {
+            if *is_visible {
+                let record = self.records.iter().find(|record| record.entry.target.as_ref() == Some(uid));
+                let name = record.and_then(|record| record.entry.index.clone()).expect("indexes come from entries");
+                self.visible.insert(uid.clone(), name.as_str().to_owned());
+            } else {
+                self.visible.remove(uid);
+            }
+        }
+        self.forgotten.extend(changes.forgotten.iter().cloned());
+    }
+
+    /// The settings before and after an entry, for its resolution.
+    pub fn settings_resolution(&self, id: EntryId) -> Resolution {
+        let record = self.record(id);
+        let Wish::Settings(after) = record.wish else { panic!("only settings are resolved so") };
+        let uid = record.entry.target.as_ref().expect("settings have an index");
+        let before = self.strict.get(uid).copied().unwrap_or(false);
+        let map = |is_strict: bool| serde_json::Map::from_iter([("strict".to_owned(), is_strict.into())]);
+        Resolution::Settings { before: map(before), after: map(after) }
+    }
+
+    pub fn ids_resolution(&mut self, id: EntryId, ids: Vec<usize>) -> Resolution {
+        let shards = shards_of(&ids);
+        let resolution = Resolution::Ids { count: ids.len() as u64, shards };
+        self.records[id.0 as usize].resolved_ids = ids;
+        resolution
+    }
+
+    /// What goes over the wire.
+    pub fn request(&self, send: &Send) -> Request {
+        let record = self.record(send.position.entry().expect("steps lie within entries"));
+        let is_wanted = |id: usize| send.shards.contains(&ShardId((id % SHARDS) as u16));
+        let work = match send.kind {
+            StepKind::Create => Work::Create,
+            StepKind::Drop => Work::Drop,
+            StepKind::Clear => Work::Clear,
+            StepKind::Settings => Work::Settings(match (&record.resolution, send.purpose) {
+                (Some(Resolution::Settings { after, .. }), Purpose::Do) => after["strict"] == true,
+                (Some(Resolution::Settings { before, .. }), Purpose::Revert) => before["strict"] == true,
+                (Some(_) | None, _) => false,
+            }),
+            StepKind::PrimaryKey => panic!("not simulated"),
+            StepKind::Put(_) | StepKind::Delete => Work::Documents(self.change(record).cut(is_wanted)),
+        };
+        let has_label = matches!(work, Work::Documents(_) | Work::Clear);
+        Request { index: send.index.clone(), work, label: has_label.then(|| send.label()) }
+    }
+
+    /// The ids that a request touches.
+    pub fn ids(&self, send: &Send) -> Vec<u64> {
+        match self.request(send).work {
+            Work::Documents(change) => change.ids().into_iter().map(|id| id as u64).collect(),
+            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) => Vec::new(),
+        }
+    }
+
+    fn change(&self, record: &Record) -> Change {
+        match &record.wish {
+            Wish::Documents(change) | Wish::CreateAndPut(change) => change.clone(),
+            Wish::DeleteByFilter => Change::Delete { ids: record.resolved_ids.clone() },
+            Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::Cancel(_) => panic!("has no documents"),
+        }
+    }
+}
+
+impl JournalView for Durable {
+    fn steps(&self, index: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
+        let first = after.entry().map_or(0, |entry| entry.0 as usize).min(self.records.len());
+        let of_index = self.records[first..].iter().filter(|record| record.entry.target.as_ref() == Some(index));
+        let steps = of_index.flat_map(|record| self.steps(record)).filter(|step| step.position > after);
+        Ok(steps.take(limit).collect())
+    }
+}
+
+pub fn shards_of(ids: &[usize]) -> Vec<ShardId> {
+    let shards: BTreeSet<u16> = ids.iter().map(|id| (id % SHARDS) as u16).collect();
+    shards.into_iter().map(ShardId).collect()
+}
+
+fn operation_of(wish: &Wish) -> (Operation, Vec<ShardId>) {
+    let put = |change: &Change, creates_index| {
+        let Change::Put { docs, is_merge } = change else { panic!("a put") };
+        let mode = if *is_merge { PutMode::Update } else { PutMode::Replace };
+        let received = docs.len() as u64;
+        let primary_key = Some("id".to_owned());
+        Operation::PutDocuments { mode, received, primary_key, creates_index, sets_primary_key: false }
+    };
+    match wish {
+        Wish::Create => (Operation::CreateIndex { primary_key: None }, vec![]),
+        Wish::CreateAndPut(change) => (put(change, true), shards_of(&change.ids())),
+        Wish::Documents(change @ Change::Put { .. }) => (put(change, false), shards_of(&change.ids())),
+        Wish::Documents(change @ Change::Delete { ids }) => {
+            (Operation::DeleteDocuments { provided: ids.len() as u64 }, shards_of(&change.ids()))
+        }
+        Wish::DeleteByFilter => (Operation::DeleteByFilter { filter: "x EXISTS".into() }, vec![]),
+        Wish::Clear => (Operation::ClearDocuments, vec![]),
+        Wish::Drop => (Operation::DeleteIndex, vec![]),
+        Wish::Settings(is_strict) => {
+            let patch = serde_json::json!({ "strict": is_strict });
+            (Operation::UpdateSettings { patch, is_deletion: false, creates_index: false }, vec![])
+        }
+        Wish::Cancel(matched) => {
+            (Operation::CancelTasks { original_filter: "?".into(), matched: matched.clone() }, vec![])
+        }
+    }
+}

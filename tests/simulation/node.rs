@@ -1,0 +1,238 @@
+//! A simulated Meilisearch node: tasks in order per index, neighbouring document tasks in one batch that fails
+//! together, the index committed before the task table, crashes in between, requests that arrive late.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir::logic::feeder::{End, Label, SeenKind, SeenTask};
+use miroir::logic::ids::{NodeIndexUid, NodeTask};
+use miroir::meili::error::{ApiError, Code, ErrorBody};
+
+use crate::documents::{Change, Docs, has_bad};
+use crate::random::Random;
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Work {
+    Create,
+    Drop,
+    Clear,
+    Settings(bool),
+    Documents(Change),
+}
+
+impl Work {
+    fn may_share_a_batch(&self) -> bool {
+        matches!(self, Self::Documents(_) | Self::Clear)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub index: NodeIndexUid,
+    pub work: Work,
+    /// Only where the real route takes one.
+    pub label: Option<Label>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub request: Request,
+    pub end: Option<Result<u64, Failure>>,
+    pub batch: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    User(&'static str),
+    /// Its own fault.
+    Node,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Index {
+    pub docs: Docs,
+    pub is_strict: bool,
+}
+
+pub struct Batch {
+    tasks: Vec<usize>,
+    result: Result<Option<Index>, Failure>,
+    deleted: Vec<u64>,
+    is_committed: bool,
+}
+
+#[derive(Default)]
+pub struct Node {
+    pub is_up: bool,
+    pub is_slow: bool,
+    pub indexes: BTreeMap<NodeIndexUid, Index>,
+    pub tasks: Vec<Task>,
+    /// Deleted from the task list.
+    pub forgotten: BTreeSet<usize>,
+    /// Requests on their way: when they register.
+    pub late: Vec<(u64, Request)>,
+    pub batch: Option<Batch>,
+    pub batches: u64,
+    /// How often a batch fails for no fault of the documents.
+    pub hiccups: f64,
+}
+
+impl Node {
+    pub fn register(&mut self, request: Request) -> NodeTask {
+        self.tasks.push(Task { request, end: None, batch: None });
+        NodeTask(self.tasks.len() as u64 - 1)
+    }
+
+    pub fn is_pending(&self, index: &NodeIndexUid) -> bool {
+        self.tasks.iter().any(|task| task.end.is_none() && task.request.index == *index)
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.late.is_empty() && self.batch.is_none() && self.tasks.iter().all(|task| task.end.is_some())
+    }
+
+    pub fn crash(&mut self) {
+        self.is_up = false;
+        self.batch = None;
+        self.late.clear();
+    }
+
+    pub fn arrive(&mut self, now: u64) {
+        let mut due = Vec::new();
+        self.late.retain(|(at, request)| {
+            let is_due = *at <= now;
+            if is_due {
+                due.push(request.clone());
+            }
+            !is_due
+        });
+        for request in due {
+            self.register(request);
+        }
+    }
+
+    /// Picks a batch; commits the index; commits the task table: three steps, so that a crash can fall in between.
+    pub fn step(&mut self, random: &mut Random) {
+        match &mut self.batch {
+            None => self.batch = self.pick(random),
+            Some(batch) if !batch.is_committed => {
+                let index = &self.tasks[batch.tasks[0]].request.index;
+                match &batch.result {
+                    Ok(Some(state)) => {
+                        self.indexes.insert(index.clone(), state.clone());
+                    }
+                    Ok(None) => {
+                        self.indexes.remove(index);
+                    }
+                    Err(_) => {}
+                }
+                batch.is_committed = true;
+            }
+            Some(_) => {
+                let batch = self.batch.take().expect("just seen");
+                for (&task, &deleted) in batch.tasks.iter().zip(&batch.deleted) {
+                    self.tasks[task].end = Some(batch.result.as_ref().map(|_| deleted).map_err(|&failure| failure));
+                    self.tasks[task].batch = Some(self.batches);
+                }
+                self.batches += 1;
+            }
+        }
+    }
+
+    fn pick(&self, random: &mut Random) -> Option<Batch> {
+        let pending: Vec<usize> = (0..self.tasks.len()).filter(|&task| self.tasks[task].end.is_none()).collect();
+        let names: BTreeSet<&NodeIndexUid> = pending.iter().map(|&task| &self.tasks[task].request.index).collect();
+        let names: Vec<&NodeIndexUid> = names.into_iter().collect();
+        if names.is_empty() {
+            return None;
+        }
+        let name = names[random.below(names.len())];
+        let queue: Vec<usize> = pending.into_iter().filter(|&task| self.tasks[task].request.index == *name).collect();
+        let shared = queue.iter().take_while(|&&task| self.tasks[task].request.work.may_share_a_batch()).count();
+        let size = if shared > 0 { random.between(1, shared as u64) as usize } else { 1 };
+        let tasks = queue[..size].to_vec();
+        let (mut result, deleted) = self.run(&tasks);
+        if random.chance(self.hiccups) {
+            result = Err(Failure::Node);
+        }
+        Some(Batch { tasks, result, deleted, is_committed: false })
+    }
+
+    fn run(&self, tasks: &[usize]) -> (Result<Option<Index>, Failure>, Vec<u64>) {
+        let first = &self.tasks[tasks[0]].request;
+        let old = self.indexes.get(&first.index);
+        let none = vec![0; tasks.len()];
+        match (&first.work, old) {
+            (Work::Create, Some(_)) => return (Err(Failure::User("index_already_exists")), none),
+            (Work::Create, None) => return (Ok(Some(Index::default())), none),
+            (Work::Drop, Some(_)) => return (Ok(None), none),
+            (Work::Drop, None) => return (Err(Failure::User("index_not_found")), none),
+            (Work::Settings(is_strict), _) => {
+                // Settings create a missing index, too.
+                let mut new = old.cloned().unwrap_or_default();
+                new.is_strict = *is_strict;
+                let is_refused = *is_strict && new.docs.values().any(|doc| doc.is_stored_bad());
+                return (if is_refused { Err(Failure::User("bad_document_stored")) } else { Ok(Some(new)) }, none);
+            }
+            (Work::Clear | Work::Documents(_), _) => {}
+        }
+        let works: Vec<&Work> = tasks.iter().map(|&task| &self.tasks[task].request.work).collect();
+        if old.is_none() && !works.iter().any(|work| matches!(work, Work::Documents(Change::Put { .. }))) {
+            return (Err(Failure::User("index_not_found")), none);
+        }
+        let mut new = old.cloned().unwrap_or_default();
+        let mut touched = BTreeSet::new();
+        let mut deleted = Vec::new();
+        for work in works {
+            if let Work::Documents(change) = work {
+                deleted.push(change.apply(&mut new.docs));
+                touched.extend(change.ids());
+            } else {
+                deleted.push(new.docs.len() as u64);
+                new.docs.clear();
+                touched.clear();
+            }
+        }
+        // Only the last state of each id is judged.
+        let is_bad = has_bad(&new.docs, touched, new.is_strict);
+        (if is_bad { Err(Failure::User("bad_document")) } else { Ok(Some(new)) }, deleted)
+    }
+
+    /// The tasks with these numbers, as the task list shows them.
+    pub fn list(&self, asked: &[NodeTask]) -> Vec<SeenTask> {
+        let known = asked.iter().filter(|task| !self.forgotten.contains(&(task.0 as usize)));
+        known
+            .filter_map(|&task| Some((task, self.tasks.get(task.0 as usize)?)))
+            .map(|(task, at)| at.seen(task))
+            .collect()
+    }
+}
+
+impl Task {
+    fn seen(&self, task: NodeTask) -> SeenTask {
+        let kind = match &self.request.work {
+            Work::Create => SeenKind::Create,
+            Work::Drop => SeenKind::Drop,
+            Work::Clear | Work::Documents(Change::Delete { .. }) => SeenKind::Deletion,
+            Work::Documents(Change::Put { .. }) => SeenKind::Put,
+            Work::Settings(_) => SeenKind::Settings,
+        };
+        let end = self.end.map(|end| match end {
+            Ok(_) => End::Succeeded,
+            Err(Failure::User(text)) => End::Rejected(body(text)),
+            Err(Failure::Node) => End::Retry("the node has a hiccup".into()),
+        });
+        SeenTask {
+            task,
+            index: Some(self.request.index.clone()),
+            kind,
+            label: self.request.label,
+            end,
+            batch: self.batch,
+            deleted: self.end.and_then(Result::ok),
+        }
+    }
+}
+
+pub fn body(text: &str) -> ErrorBody {
+    ApiError::new(Code::InvalidDocumentGeoField, text).body()
+}
