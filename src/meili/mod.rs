@@ -7,6 +7,7 @@ pub mod filter;
 pub mod formats;
 pub mod index;
 pub mod query_string;
+pub mod search;
 pub mod settings;
 pub mod task_query;
 pub mod tasks;

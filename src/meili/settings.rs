@@ -16,6 +16,7 @@ use crate::logic::marker;
 mod shape;
 mod table;
 
+pub(in crate::meili) use table::LOCALES;
 pub use table::{SETTINGS, Setting, Verb};
 
 /// A JSON object.

@@ -1,0 +1,285 @@
+//! A search as a client asks for it, and as a node is asked for its part.
+//!
+//! The client's parameters are checked as Meilisearch 1.50 checks them and then kept as they are; a node gets the same
+//! parameters with paging, filter and attribute lists replaced. `_miroir` is refused wherever a parameter can name an
+//! attribute. What Miroir cannot answer exactly yet is refused with `miroir_not_supported`.
+
+use serde_json::{Map, Value, json};
+
+use super::error::{ApiError, Code};
+use super::filter::Filter;
+use crate::logic::marker;
+
+mod displayed;
+mod parameters;
+mod query_string;
+
+pub use displayed::Displayed;
+pub(super) use query_string::{decode_pairs, sort_list};
+
+/// Hits that are returned when nothing else is asked.
+const LIMIT_DEFAULT: u64 = 20;
+
+/// Most hits that can be reached, unless the settings say otherwise.
+pub const MAX_TOTAL_HITS_DEFAULT: u64 = 1000;
+
+/// Which hits are wanted, and which totals come with them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Paging {
+    /// `offset` and `limit`: the total is an estimate.
+    Window {
+        /// Hits to skip.
+        offset: u64,
+        /// Hits to return.
+        limit: u64,
+    },
+    /// `page` and `hitsPerPage`: totals are exhaustive.
+    Page {
+        /// From 1; page 0 has no hits.
+        page: u64,
+        /// May be 0.
+        hits_per_page: u64,
+    },
+}
+
+impl Paging {
+    /// First hit and number of hits, neither beyond what the settings allow.
+    pub fn window(self, max_total_hits: u64) -> (u64, u64) {
+        let (offset, limit) = match self {
+            Self::Window { offset, limit } => (offset, limit),
+            Self::Page { page: 0, .. } => (0, 0),
+            Self::Page { page, hits_per_page } => ((page - 1).saturating_mul(hits_per_page), hits_per_page),
+        };
+        let offset = offset.min(max_total_hits);
+        (offset, limit.min(max_total_hits - offset))
+    }
+}
+
+/// A checked search.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SearchRequest {
+    /// As sent, nulls left out; GET parameters in the types of POST.
+    parameters: Map<String, Value>,
+    /// See there.
+    pub paging: Paging,
+}
+
+/// What one node is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeQuery<'a> {
+    /// The filter that keeps the shards of this node's part.
+    pub marker_filter: Option<&'a str>,
+    /// Hits from the first on; none: exactly the client's page, no merge follows.
+    pub first_hits: Option<u64>,
+    /// What the user's settings let be seen.
+    pub displayed: &'a Displayed,
+}
+
+impl SearchRequest {
+    /// Reads the body of `POST /indexes/{uid}/search`.
+    pub fn from_json(body: &[u8]) -> Result<Self, ApiError> {
+        Self::checked(parameters::from_json(body)?)
+    }
+
+    /// Reads the query string of `GET /indexes/{uid}/search`.
+    pub fn from_query(query: &str) -> Result<Self, ApiError> {
+        Self::checked(query_string::from_query(query)?)
+    }
+
+    fn checked(parameters: Map<String, Value>) -> Result<Self, ApiError> {
+        let number = |name: &str| parameters.get(name).and_then(Value::as_u64);
+        let (page, hits_per_page) = (number("page"), number("hitsPerPage"));
+        let paging = if page.is_some() || hits_per_page.is_some() {
+            Paging::Page { page: page.unwrap_or(1), hits_per_page: hits_per_page.unwrap_or(LIMIT_DEFAULT) }
+        } else {
+            Paging::Window { offset: number("offset").unwrap_or(0), limit: number("limit").unwrap_or(LIMIT_DEFAULT) }
+        };
+        let request = Self { parameters, paging };
+        request.refuse_switched_off()?;
+        request.check_sort()?;
+        request.refuse_reserved()?;
+        request.refuse_unsupported()?;
+        Ok(request)
+    }
+
+    /// The text that is searched for; empty for a placeholder search.
+    pub fn text(&self) -> &str {
+        self.parameters.get("q").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether hits carry `_rankingScoreDetails`.
+    pub fn shows_score_details(&self) -> bool {
+        self.is_on("showRankingScoreDetails")
+    }
+
+    /// Whether the answer carries `performanceDetails`.
+    pub fn shows_performance(&self) -> bool {
+        self.is_on("showPerformanceDetails")
+    }
+
+    /// Whether the answer carries `facetDistribution`.
+    pub fn has_facets(&self) -> bool {
+        self.parameters.contains_key("facets")
+    }
+
+    fn is_on(&self, name: &str) -> bool {
+        self.parameters.get(name) == Some(&Value::Bool(true))
+    }
+
+    fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.parameters.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// What decides which replicas answer: two pages of one search have the same.
+    pub fn identity(&self) -> Vec<Vec<u8>> {
+        ["q", "filter", "sort"]
+            .iter()
+            .map(|name| self.parameters.get(*name).map(|value| value.to_string().into_bytes()).unwrap_or_default())
+            .collect()
+    }
+
+    /// The body of a node's `POST /search`.
+    pub fn node_body(&self, query: NodeQuery<'_>) -> Vec<u8> {
+        let mut body = self.parameters.clone();
+        if let Some(first_hits) = query.first_hits {
+            for name in ["offset", "limit", "page", "hitsPerPage"] {
+                body.shift_remove(name);
+            }
+            let (first, count) = match self.paging {
+                Paging::Window { .. } => ("offset", "limit"),
+                Paging::Page { .. } => ("page", "hitsPerPage"),
+            };
+            body.insert(first.to_owned(), Value::from(u64::from(first == "page")));
+            body.insert(count.to_owned(), Value::from(first_hits));
+            body.insert("showRankingScoreDetails".to_owned(), Value::Bool(true));
+        }
+        if let Some(marker_filter) = query.marker_filter {
+            let user = body.shift_remove("filter");
+            body.insert("filter".to_owned(), join_filters(user, marker_filter));
+        }
+        query.displayed.restrict(&mut body);
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+
+    /// The body that makes a node say what is wrong with the client's request, in the words that are for the client: as
+    /// sent, without the marker and without hits.
+    pub fn explain_body(&self) -> Vec<u8> {
+        let mut body = self.parameters.clone();
+        for name in ["offset", "page", "hitsPerPage"] {
+            body.shift_remove(name);
+        }
+        body.insert("limit".to_owned(), Value::from(0));
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+
+    fn refuse_switched_off(&self) -> Result<(), ApiError> {
+        let switched_off = |what: &str, feature: &str, discussion: u16| {
+            ApiError::new(
+                Code::FeatureNotEnabled,
+                format!(
+                    "{what} requires enabling the `{feature}` experimental feature. See https://github.com/orgs/meilisearch/discussions/{discussion}"
+                ),
+            )
+        };
+        if self.parameters.contains_key("useNetwork") {
+            return Err(switched_off("passing `useNetwork` in a search query", "network", 805));
+        }
+        if self.parameters.contains_key("personalize") {
+            return Err(switched_off("reranking search results", "personalization", 866));
+        }
+        let has_vector = self.parameters.contains_key("vector") || self.parameters.contains_key("media");
+        if has_vector && !self.parameters.contains_key("hybrid") {
+            let message = "Invalid request: missing `hybrid` parameter when `vector` or `media` are present.";
+            return Err(ApiError::new(Code::MissingSearchHybrid, message));
+        }
+        Ok(())
+    }
+
+    fn check_sort(&self) -> Result<(), ApiError> {
+        for rule in self.texts("sort") {
+            if !rule.ends_with(":asc") && !rule.ends_with(":desc") {
+                return Err(invalid_sort(Code::InvalidSearchSort, rule));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_reserved(&self) -> Result<(), ApiError> {
+        for name in ["attributesToRetrieve", "attributesToHighlight", "facets", "attributesToSearchOn"] {
+            for attribute in self.texts(name) {
+                refuse_marker(name, attribute)?;
+            }
+        }
+        for attribute in self.texts("attributesToCrop") {
+            refuse_marker("attributesToCrop", attribute.rsplit_once(':').map_or(attribute, |(name, _)| name))?;
+        }
+        for rule in self.texts("sort") {
+            refuse_marker("sort", rule.rsplit_once(':').map_or(rule, |(name, _)| name))?;
+        }
+        if let Some(distinct) = self.parameters.get("distinct").and_then(Value::as_str) {
+            refuse_marker("distinct", distinct)?;
+        }
+        if let Some(filter) = self.parameters.get("filter") {
+            check_filter(filter, Code::InvalidSearchFilter)?;
+        }
+        Ok(())
+    }
+
+    fn refuse_unsupported(&self) -> Result<(), ApiError> {
+        for (name, what) in [
+            ("hybrid", "Hybrid and semantic search"),
+            ("vector", "Searching by vector"),
+            ("media", "Searching by media"),
+            ("distinct", "The `distinct` search parameter"),
+        ] {
+            if self.parameters.contains_key(name) {
+                return Err(ApiError::new(Code::MiroirNotSupported, format!("{what} is not supported by Miroir yet.")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a text that names the marker.
+pub(super) fn refuse_marker(parameter: &str, attribute: &str) -> Result<(), ApiError> {
+    if !marker::is_reserved(attribute) {
+        return Ok(());
+    }
+    let message = format!("`{}` is reserved by Miroir and cannot be used in `{parameter}`.", marker::FIELD);
+    Err(ApiError::new(Code::MiroirReservedField, message))
+}
+
+/// Checks that a filter can be read and does not name the marker.
+pub fn check_filter(filter: &Value, code: Code) -> Result<(), ApiError> {
+    // At the top, Meilisearch says it in other words than inside an array.
+    if !filter.is_string() && !filter.is_array() {
+        let message = format!("Invalid syntax for the filter parameter: `expected String, Array, found: {filter}`.");
+        return Err(ApiError::new(code, message));
+    }
+    let Some(parsed) = Filter::parse(filter).map_err(|error| ApiError::new(code, error.to_string()))? else {
+        return Ok(());
+    };
+    parsed.attributes().try_for_each(|attribute| refuse_marker("filter", attribute))
+}
+
+/// A client's filter and a filter of ours, both of which must hold.
+pub(super) fn join_filters(user: Option<Value>, ours: &str) -> Value {
+    match user {
+        None | Some(Value::Null) => Value::from(ours),
+        Some(Value::Array(mut items)) => {
+            items.push(Value::from(ours));
+            Value::Array(items)
+        }
+        Some(user) => json!([user, ours]),
+    }
+}
+
+pub(super) fn invalid_sort(code: Code, rule: &str) -> ApiError {
+    let message = format!(
+        "Invalid syntax for the sort parameter: expected expression ending by `:asc` or `:desc`, found `{rule}`."
+    );
+    ApiError::new(code, message)
+}
+
+#[cfg(test)]
+mod tests;

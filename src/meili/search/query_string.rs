@@ -1,0 +1,174 @@
+//! A search as a query string: the same parameters as texts, lists separated by commas.
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+use super::super::bad_value::{bad_parameter, unknown_parameter};
+use super::super::error::{ApiError, Code};
+use super::super::settings::LOCALES;
+use super::parameters::{PARAMETERS, Parameter, STRATEGIES, Shape, THRESHOLD_RANGE};
+
+/// Names of GET, in the order of error messages: those of POST with hybrid search and personalisation spelled flat.
+const NAMES: [&str; 30] = [
+    "q",
+    "offset",
+    "limit",
+    "page",
+    "hitsPerPage",
+    "attributesToRetrieve",
+    "attributesToCrop",
+    "cropLength",
+    "cropMarker",
+    "attributesToHighlight",
+    "highlightPreTag",
+    "highlightPostTag",
+    "showMatchesPosition",
+    "filter",
+    "sort",
+    "distinct",
+    "facets",
+    "matchingStrategy",
+    "attributesToSearchOn",
+    "rankingScoreThreshold",
+    "locales",
+    "hybridEmbedder",
+    "hybridSemanticRatio",
+    "vector",
+    "retrieveVectors",
+    "personalizeUserContext",
+    "useNetwork",
+    "showRankingScore",
+    "showRankingScoreDetails",
+    "showPerformanceDetails",
+];
+
+/// The pairs of a query string, decoded (`+` is a space); of a repeated name the last one counts.
+pub(in crate::meili) fn decode_pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) = (decode(name), decode(value));
+        match pairs.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => pairs.push((name, value)),
+        }
+    }
+    pairs
+}
+
+/// The query string as the parameters that a JSON body would have.
+pub(super) fn from_query(query: &str) -> Result<Map<String, Value>, ApiError> {
+    let mut parameters = Map::new();
+    let mut hybrid = Map::new();
+    for (name, text) in decode_pairs(query) {
+        match name.as_str() {
+            "hybridEmbedder" => {
+                hybrid.insert("embedder".to_owned(), Value::from(text));
+            }
+            "hybridSemanticRatio" => {
+                let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+                let reason = "the value of `semanticRatio` is invalid, expected a float between `0.0` and `1.0`.";
+                let ratio = ratio.ok_or_else(|| bad_parameter(Code::InvalidSearchSemanticRatio, &name, reason))?;
+                hybrid.insert("semanticRatio".to_owned(), json!(ratio));
+            }
+            "personalizeUserContext" => {
+                parameters.insert("personalize".to_owned(), json!({"userContext": text}));
+            }
+            _ => {
+                let known = NAMES.contains(&name.as_str());
+                let parameter = PARAMETERS.iter().find(|parameter| known && parameter.name == name);
+                let parameter = parameter.ok_or_else(|| unknown_parameter(Code::BadRequest, &name, &NAMES))?;
+                parameters.insert(name, value_of(parameter, &text)?);
+            }
+        }
+    }
+    let has_embedder = hybrid.contains_key("embedder");
+    if !hybrid.is_empty() && !has_embedder {
+        let message = "`hybridEmbedder` is mandatory when `hybridSemanticRatio` is present";
+        return Err(ApiError::new(Code::InvalidSearchHybridQuery, message));
+    }
+    if parameters.contains_key("vector") && !has_embedder {
+        let message = "`hybridEmbedder` is mandatory when `vector` is present";
+        return Err(ApiError::new(Code::MissingSearchHybrid, message));
+    }
+    if has_embedder {
+        parameters.insert("hybrid".to_owned(), Value::Object(hybrid));
+    }
+    Ok(parameters)
+}
+
+fn value_of(parameter: &Parameter, text: &str) -> Result<Value, ApiError> {
+    let bad = |reason: &str| Err(bad_parameter(parameter.code, parameter.name, reason));
+    match parameter.shape {
+        Shape::Text => Ok(Value::from(text)),
+        // Arrays are written as JSON; what is no JSON is an expression.
+        Shape::Anything => Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))),
+        Shape::PositiveInteger => match text.parse::<u64>() {
+            Ok(number) => Ok(Value::from(number)),
+            Err(_) => bad(&format!("could not parse `{text}` as a positive integer")),
+        },
+        Shape::Boolean => match text {
+            "true" => Ok(Value::Bool(true)),
+            "false" => Ok(Value::Bool(false)),
+            _ => bad(&format!("could not parse `{text}` as a boolean, expected either `true` or `false`")),
+        },
+        Shape::Texts if parameter.name == "sort" => Ok(json!(sort_list(text))),
+        Shape::Texts => Ok(json!(comma_separated(text))),
+        Shape::Numbers => {
+            match comma_separated(text).iter().map(|item| item.parse::<f32>()).collect::<Result<Vec<_>, _>>() {
+                Ok(numbers) => Ok(json!(numbers)),
+                Err(_) => bad("invalid float literal"),
+            }
+        }
+        Shape::Strategy if STRATEGIES.contains(&text) => Ok(Value::from(text)),
+        Shape::Strategy => {
+            let allowed = STRATEGIES.map(|name| format!("`{name}`")).join(", ");
+            let message =
+                format!("Unknown value `{text}` for parameter `{}`: expected one of {allowed}", parameter.name);
+            Err(ApiError::new(parameter.code, message))
+        }
+        Shape::Threshold => match text.parse::<f64>() {
+            Ok(threshold) if (0.0..=1.0).contains(&threshold) => Ok(json!(threshold)),
+            Ok(_) | Err(_) => bad(THRESHOLD_RANGE),
+        },
+        Shape::Locales => {
+            let locales = comma_separated(text);
+            match locales.iter().find(|locale| !LOCALES.contains(locale)) {
+                None => Ok(json!(locales)),
+                Some(locale) => bad(&format!("Unsupported locale `{locale}`, expected one of {}", sorted_locales())),
+            }
+        }
+        Shape::Hybrid | Shape::Personalize => Err(unknown_parameter(Code::BadRequest, parameter.name, &NAMES)),
+    }
+}
+
+fn sorted_locales() -> String {
+    let mut locales = LOCALES.to_vec();
+    locales.sort_by_key(|locale| (locale.len(), *locale));
+    locales.join(", ")
+}
+
+fn comma_separated(text: &str) -> Vec<&str> {
+    if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() }
+}
+
+/// Sort rules separated by commas; the commas inside `_geoPoint(…)` do not separate.
+pub(in crate::meili) fn sort_list(text: &str) -> Vec<String> {
+    let mut rules: Vec<String> = Vec::new();
+    let mut is_inside_point = false;
+    for piece in text.trim_matches('"').split(',').map(str::trim) {
+        match rules.last_mut() {
+            Some(rule) if is_inside_point => {
+                rule.push(',');
+                rule.push_str(piece);
+            }
+            Some(_) | None => {
+                is_inside_point = piece.starts_with("_geoPoint(");
+                rules.push(piece.to_owned());
+            }
+        }
+        is_inside_point = is_inside_point && !piece.ends_with("):asc") && !piece.ends_with("):desc");
+    }
+    rules
+}
