@@ -8,6 +8,7 @@ pub mod entry;
 pub mod feeder;
 pub mod ids;
 pub mod marker;
+pub mod merge;
 pub mod payload;
 pub mod placement;
 pub mod primary_key;

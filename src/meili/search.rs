@@ -15,7 +15,6 @@ mod parameters;
 mod query_string;
 
 pub use displayed::Displayed;
-pub(super) use query_string::{decode_pairs, sort_list};
 
 /// Hits that are returned when nothing else is asked.
 const LIMIT_DEFAULT: u64 = 20;

@@ -33,6 +33,14 @@ impl Displayed {
         }
     }
 
+    /// Whether exactly this attribute is in the list: what decides whether a sort rule is shown.
+    pub fn lists(&self, attribute: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|name| name == attribute),
+        }
+    }
+
     /// Narrows the attribute lists of a search.
     pub(super) fn restrict(&self, parameters: &mut Map<String, Value>) {
         let Self::Only(names) = self else { return };

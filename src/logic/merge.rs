@@ -1,0 +1,188 @@
+//! From the answers of several nodes to the one answer that one big server would have given.
+//!
+//! * Hits are merged from lists that are each in order already, rule by rule as the engine compares (see [`rank`]). Equal
+//!   hits keep their node's order, node by node in the order of the covering set.
+//! * Hits stay slices of the nodes' answers: only their keys are looked at, and only those that are returned are copied.
+//! * Totals and facet counts are sums, since every document is counted by exactly one node.
+//!
+//! | module | concern |
+//! |---|---|
+//! | [`answer`] | taking a node's answer apart |
+//! | [`rank`] | the order of hits |
+//! | [`facets`] | counts, their order and limits, minimum and maximum |
+//! | [`hit`] | what a client may see of a hit |
+//! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use crate::meili::search::{Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, SearchRequest};
+
+pub mod answer;
+pub mod facets;
+pub mod hit;
+pub mod rank;
+
+use answer::NodeAnswer;
+use facets::{FacetLimits, FacetMerge};
+use hit::HitView;
+use rank::Rank;
+
+/// What the user's settings say about answers.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct AnswerSettings {
+    /// `displayedAttributes`.
+    pub displayed: Displayed,
+    /// `faceting`.
+    pub facets: FacetLimits,
+    /// `pagination.maxTotalHits`; none: the default.
+    pub max_total_hits: Option<u64>,
+}
+
+impl AnswerSettings {
+    /// From the user's settings, of which only what was set is there.
+    pub fn from_settings(settings: &Map<String, Value>) -> Self {
+        Self {
+            displayed: Displayed::from_settings(settings),
+            facets: FacetLimits::from_settings(settings),
+            max_total_hits: settings
+                .get("pagination")
+                .and_then(|value| value.get("maxTotalHits"))
+                .and_then(Value::as_u64),
+        }
+    }
+
+    /// `pagination.maxTotalHits`.
+    pub fn max_total_hits(&self) -> u64 {
+        self.max_total_hits.unwrap_or(MAX_TOTAL_HITS_DEFAULT)
+    }
+}
+
+/// What else goes into the answer.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct AnswerFrame {
+    /// The whole, measured by who asks.
+    pub processing_time_ms: u64,
+    /// Shards are missing: the answer says `"degraded": true`.
+    pub is_degraded: bool,
+    /// The hits of the only answer are the page already: nothing to skip, nothing to compare.
+    pub is_final_page: bool,
+}
+
+/// A node's answer is not what a node answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum MergeError {
+    /// It cannot be read.
+    #[error("a node's answer is not a search answer")]
+    Malformed,
+    /// Facet values by count: there are more than nodes return, so the most frequent ones are not known.
+    #[error("too many facet values to order them by count")]
+    TooManyFacetValues,
+}
+
+impl From<super::marker::NotAnObject> for MergeError {
+    fn from(_: super::marker::NotAnObject) -> Self {
+        Self::Malformed
+    }
+}
+
+/// The client's answer from the bodies of the nodes' answers, in the order of the covering set.
+pub fn merge(
+    request: &SearchRequest,
+    settings: &AnswerSettings,
+    bodies: &[&str],
+    frame: &AnswerFrame,
+) -> Result<String, MergeError> {
+    let answers = bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>()?;
+    let capacity: usize = bodies.iter().map(|body| body.len()).max().unwrap_or_default();
+    let mut text = String::with_capacity(capacity + 256);
+    text.push_str("{\"hits\":[");
+    let view = HitView { displayed: &settings.displayed, shows_details: request.shows_score_details() };
+    let hits = if frame.is_final_page {
+        answers.iter().flat_map(|answer| answer.hits.iter().copied()).collect()
+    } else {
+        let (offset, limit) = request.paging.window(settings.max_total_hits());
+        ordered_page(&answers, offset as usize, limit as usize)?
+    };
+    for (place, hit) in hits.into_iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        view.write(hit, &mut text)?;
+    }
+    let query = serde_json::to_string(request.text()).expect("a string is always valid JSON");
+    write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
+    write_totals(request.paging, &answers, settings, &mut text);
+    if request.has_facets() {
+        FacetMerge::of(&answers)?.write(&settings.facets, &mut text)?;
+    }
+    if let Some(request_uid) = answers.iter().find_map(|answer| answer.request_uid) {
+        write!(text, ",\"requestUid\":{request_uid}").expect("strings take all");
+    }
+    if request.shows_performance() {
+        write!(text, ",\"performanceDetails\":{{\"search\":\"{}.00ms\"}}", frame.processing_time_ms)
+            .expect("strings take all");
+    }
+    if frame.is_degraded {
+        text.push_str(",\"degraded\":true");
+    }
+    text.push('}');
+    Ok(text)
+}
+
+/// The hits from `offset` on, at most `limit`, over all answers in order. Ranks are read only of hits that come to the
+/// head of their list.
+fn ordered_page<'a>(answers: &[NodeAnswer<'a>], offset: usize, limit: usize) -> Result<Vec<&'a str>, MergeError> {
+    let mut page = Vec::with_capacity(limit.min(answers.iter().map(|answer| answer.hits.len()).sum()));
+    let mut next = vec![0; answers.len()];
+    let mut heads: Vec<Option<Rank>> = Vec::with_capacity(answers.len());
+    for answer in answers {
+        heads.push(answer.hits.first().map(|hit| Rank::of_hit(hit)).transpose()?);
+    }
+    for taken in 0..offset.saturating_add(limit) {
+        let Some(best) = best_head(&heads) else { break };
+        let answer = &answers[best];
+        if taken >= offset {
+            page.push(answer.hits[next[best]]);
+        }
+        next[best] += 1;
+        heads[best] = answer.hits.get(next[best]).map(|hit| Rank::of_hit(hit)).transpose()?;
+    }
+    Ok(page)
+}
+
+/// The first of the best: equal hits come in the order of the answers.
+fn best_head(heads: &[Option<Rank>]) -> Option<usize> {
+    let mut best: Option<(usize, &Rank)> = None;
+    for (place, head) in heads.iter().enumerate() {
+        if let Some(rank) = head
+            && best.is_none_or(|(_, best_rank)| rank.is_better_than(best_rank))
+        {
+            best = Some((place, rank));
+        }
+    }
+    best.map(|(place, _)| place)
+}
+
+fn write_totals(paging: Paging, answers: &[NodeAnswer<'_>], settings: &AnswerSettings, text: &mut String) {
+    let max_total_hits = settings.max_total_hits();
+    let total = answers.iter().map(|answer| answer.total).sum::<u64>().min(max_total_hits);
+    match paging {
+        Paging::Window { offset, limit } => {
+            let offset = offset.min(max_total_hits);
+            write!(text, ",\"limit\":{limit},\"offset\":{offset},\"estimatedTotalHits\":{total}")
+        }
+        Paging::Page { page, hits_per_page } => {
+            let pages = if hits_per_page == 0 { 0 } else { total.div_ceil(hits_per_page) };
+            write!(
+                text,
+                ",\"hitsPerPage\":{hits_per_page},\"page\":{page},\"totalPages\":{pages},\"totalHits\":{total}"
+            )
+        }
+    }
+    .expect("strings take all");
+}
+
+#[cfg(test)]
+mod tests;

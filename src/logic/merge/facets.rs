@@ -1,0 +1,238 @@
+//! Facets of several answers: counts added up, in the engine's order, cut as the settings say; minimum and maximum.
+//!
+//! The engine returns the numbers of a facet before its texts. Texts that are equal once normalised are one value, shown
+//! as the first answer spells it. In alphabetical order numbers are ordered as texts as long as no more than
+//! [`NUMBERS_AS_TEXTS_MAX`] documents match, and by value beyond; which of both one server would have done is told by the
+//! answers themselves. By count, the most frequent values come first and equal ones in falling order.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
+
+use charabia::normalizer::{CharNormalizer, CompatibilityDecompositionNormalizer};
+use serde_json::{Map, Value};
+
+use super::MergeError;
+use super::answer::NodeAnswer;
+use crate::logic::marker::{FIELD, ObjectWriter, members};
+use crate::meili::settings::FACET_VALUES_BY_COUNT;
+
+/// Up to this many matching documents the engine orders numbers as texts.
+const NUMBERS_AS_TEXTS_MAX: u64 = 3000;
+
+/// Values that are returned for one facet, unless the settings say otherwise.
+const VALUES_PER_FACET_DEFAULT: u64 = 100;
+
+/// The user's `faceting` settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FacetLimits {
+    /// `maxValuesPerFacet`.
+    pub values_max: u64,
+    /// Facets that are ordered by count; `*` stands for all others, a facet with `false` is ordered by value.
+    by_count: HashMap<String, bool>,
+}
+
+impl Default for FacetLimits {
+    fn default() -> Self {
+        Self { values_max: VALUES_PER_FACET_DEFAULT, by_count: HashMap::new() }
+    }
+}
+
+impl FacetLimits {
+    /// From the user's settings.
+    pub fn from_settings(settings: &Map<String, Value>) -> Self {
+        let Some(faceting) = settings.get("faceting") else { return Self::default() };
+        let orders = faceting.get("sortFacetValuesBy").and_then(Value::as_object);
+        Self {
+            values_max: faceting.get("maxValuesPerFacet").and_then(Value::as_u64).unwrap_or(VALUES_PER_FACET_DEFAULT),
+            by_count: orders.into_iter().flatten().map(|(facet, order)| (facet.clone(), order == "count")).collect(),
+        }
+    }
+
+    fn is_by_count(&self, facet: &str) -> bool {
+        let own = self.by_count.get(facet).or_else(|| self.by_count.get("*"));
+        own.copied().unwrap_or(false)
+    }
+
+    /// Values per facet that a node returns: more than the user wants when counts decide.
+    fn node_values_max(&self) -> u64 {
+        let has_count = self.by_count.values().any(|by_count| *by_count);
+        if has_count { self.values_max.max(FACET_VALUES_BY_COUNT) } else { self.values_max }
+    }
+}
+
+/// One value of a facet.
+#[derive(Clone, PartialEq, Debug)]
+struct FacetValue<'a> {
+    shown: Cow<'a, str>,
+    count: u64,
+}
+
+/// The values of one facet.
+#[derive(Clone, PartialEq, Debug, Default)]
+struct Facet<'a> {
+    /// By their text, which is how the engine writes a number.
+    numbers: BTreeMap<String, FacetValue<'a>>,
+    /// By their normalised text.
+    texts: BTreeMap<String, FacetValue<'a>>,
+    /// Some answer lists numbers by value.
+    has_numbers_by_value: bool,
+    /// The longest list of one answer.
+    listed_max: u64,
+}
+
+/// All facets of a search.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct FacetMerge<'a> {
+    facets: BTreeMap<String, Facet<'a>>,
+    stats: BTreeMap<String, (f64, f64)>,
+    /// Some answer has the member, though perhaps nothing in it.
+    has_distribution: bool,
+    has_stats: bool,
+    matching_documents: u64,
+}
+
+impl<'a> FacetMerge<'a> {
+    /// Reads and adds up the facets of all answers.
+    pub fn of(answers: &[NodeAnswer<'a>]) -> Result<Self, MergeError> {
+        let mut merged =
+            Self { matching_documents: answers.iter().map(|answer| answer.total).sum(), ..Self::default() };
+        for answer in answers {
+            // Stats first: they say which facets have numbers at all.
+            let stats = answer.facet_stats.map(read_stats).transpose()?.unwrap_or_default();
+            merged.has_stats |= answer.facet_stats.is_some();
+            if let Some(distribution) = answer.facet_distribution {
+                merged.has_distribution = true;
+                for member in members(distribution) {
+                    let member = member?;
+                    if member.key != FIELD {
+                        let has_numbers = stats.contains_key(member.key.as_ref());
+                        merged.facets.entry(member.key.into_owned()).or_default().add(member.value, has_numbers)?;
+                    }
+                }
+            }
+            for (facet, (min, max)) in stats {
+                let own = merged.stats.entry(facet).or_insert((min, max));
+                *own = (own.0.min(min), own.1.max(max));
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Appends `,"facetDistribution":{…},"facetStats":{…}`.
+    pub fn write(&self, limits: &FacetLimits, text: &mut String) -> Result<(), MergeError> {
+        if self.has_distribution {
+            let mut distribution = ObjectWriter::with_capacity(256);
+            for (name, facet) in &self.facets {
+                let is_by_count = limits.is_by_count(name);
+                if is_by_count && facet.listed_max >= limits.node_values_max() {
+                    return Err(MergeError::TooManyFacetValues);
+                }
+                let mut values = ObjectWriter::with_capacity(256);
+                let ordered = if is_by_count {
+                    facet.by_count()
+                } else {
+                    facet.by_value(self.matching_documents > NUMBERS_AS_TEXTS_MAX)
+                };
+                for value in ordered.into_iter().take(limits.values_max as usize) {
+                    values.push(&value.shown, itoa::Buffer::new().format(value.count));
+                }
+                distribution.push(name, &values.finish());
+            }
+            text.push_str(",\"facetDistribution\":");
+            text.push_str(&distribution.finish());
+        }
+        if self.has_stats {
+            let mut stats = ObjectWriter::with_capacity(64);
+            for (name, (min, max)) in &self.stats {
+                stats.push(name, &serde_json::json!({"min": min, "max": max}).to_string());
+            }
+            text.push_str(",\"facetStats\":");
+            text.push_str(&stats.finish());
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Facet<'a> {
+    /// Adds one answer's values.
+    fn add(&mut self, values: &'a str, has_numbers: bool) -> Result<(), MergeError> {
+        let mut is_among_numbers = has_numbers;
+        let mut previous: Option<String> = None;
+        let mut listed = 0;
+        for member in members(values) {
+            let member = member?;
+            listed += 1;
+            let count: u64 = member.value.parse().map_err(|_| MergeError::Malformed)?;
+            is_among_numbers = is_among_numbers && is_number_text(&member.key);
+            if is_among_numbers {
+                let key = member.key.as_ref().to_owned();
+                self.has_numbers_by_value |= previous.as_ref().is_some_and(|previous| *previous > key);
+                previous = Some(key.clone());
+                let value = self.numbers.entry(key).or_insert(FacetValue { shown: member.key, count: 0 });
+                value.count += count;
+            } else {
+                let key = normalize(&member.key);
+                let value = self.texts.entry(key).or_insert(FacetValue { shown: member.key, count: 0 });
+                value.count += count;
+            }
+        }
+        self.listed_max = self.listed_max.max(listed);
+        Ok(())
+    }
+
+    fn by_value(&self, matches_many: bool) -> Vec<&FacetValue<'a>> {
+        let mut values: Vec<&FacetValue<'a>> = self.numbers.values().collect();
+        if matches_many || self.has_numbers_by_value {
+            values.sort_by(|left, right| compare_numbers(left, right));
+        }
+        values.extend(self.texts.values());
+        values
+    }
+
+    fn by_count(&self) -> Vec<&FacetValue<'a>> {
+        let mut values: Vec<&FacetValue<'a>> = self.numbers.values().collect();
+        values.sort_by(|left, right| right.count.cmp(&left.count).then_with(|| compare_numbers(right, left)));
+        let mut texts: Vec<(&String, &FacetValue<'a>)> = self.texts.iter().collect();
+        texts.sort_by(|left, right| right.1.count.cmp(&left.1.count).then_with(|| right.0.cmp(left.0)));
+        values.extend(texts.into_iter().map(|(_, value)| value));
+        values
+    }
+}
+
+fn compare_numbers(left: &FacetValue<'_>, right: &FacetValue<'_>) -> Ordering {
+    let number = |value: &FacetValue<'_>| value.shown.parse::<f64>().unwrap_or(f64::MAX);
+    number(left).total_cmp(&number(right))
+}
+
+/// Whether this is how the engine writes a number that is a facet value.
+fn is_number_text(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(|number| number.is_finite() && number.to_string() == text)
+}
+
+/// As the engine normalises facet values.
+pub fn normalize(text: &str) -> String {
+    CompatibilityDecompositionNormalizer.normalize_str(text.trim()).to_lowercase()
+}
+
+fn read_stats(stats: &str) -> Result<BTreeMap<String, (f64, f64)>, MergeError> {
+    let mut read = BTreeMap::new();
+    for facet in members(stats) {
+        let facet = facet?;
+        if facet.key == FIELD {
+            continue;
+        }
+        let mut bounds = (f64::MAX, f64::MIN);
+        for bound in members(facet.value) {
+            let bound = bound?;
+            let value = bound.value.parse().map_err(|_| MergeError::Malformed)?;
+            match bound.key.as_ref() {
+                "min" => bounds.0 = value,
+                "max" => bounds.1 = value,
+                _ => {}
+            }
+        }
+        read.insert(facet.key.into_owned(), bounds);
+    }
+    Ok(read)
+}

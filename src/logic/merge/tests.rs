@@ -1,0 +1,211 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn search(body: &str) -> SearchRequest {
+    SearchRequest::from_json(body.as_bytes()).expect(body)
+}
+
+fn settings(value: &Value) -> AnswerSettings {
+    AnswerSettings::from_settings(value.as_object().expect("an object"))
+}
+
+fn merged(request: &str, user_settings: &Value, answers: &[Value]) -> Value {
+    let texts: Vec<String> = answers.iter().map(Value::to_string).collect();
+    let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let frame = AnswerFrame { processing_time_ms: 7, ..AnswerFrame::default() };
+    let text = merge(&search(request), &settings(user_settings), &bodies, &frame).expect("well-formed answers");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn ids(answer: &Value) -> Vec<u64> {
+    answer["hits"].as_array().expect("hits").iter().map(|hit| hit["id"].as_u64().expect("an id")).collect()
+}
+
+/// A hit as a node returns it.
+fn hit(id: u64, details: &Value) -> Value {
+    json!({"_miroir": "x", "id": id, "_rankingScoreDetails": details})
+}
+
+fn answer(hits: &[Value]) -> Value {
+    json!({"hits": hits, "query": "", "processingTimeMs": 0, "limit": 20, "offset": 0, "estimatedTotalHits": hits.len()})
+}
+
+#[test]
+fn better_hits_come_first_by_the_first_rule_that_differs() {
+    let words =
+        |count: u64| json!({"words": {"order": 0, "matchingWords": count, "maxMatchingWords": 3, "score": 0.5}});
+    let typos = |count: u64| json!({"typo": {"order": 0, "typoCount": count, "maxTypoCount": 2, "score": 0.5}});
+    let score = |rule: &str, score: f64| json!({rule: {"order": 0, "score": score}});
+    let sort = |rule: &str, value: Value| json!({rule: {"order": 0, "value": value}});
+    let geo = |rule: &str, distance: Value| json!({rule: {"order": 0, "value": null, "distance": distance}});
+    let exact = |kind: &str, words: u64| json!({"exactness": {"order": 0, "matchType": kind, "matchingWords": words, "score": 0.1}});
+    for (better, worse) in [
+        (words(2), words(1)),
+        (typos(0), typos(1)),
+        (score("proximity", 0.9), score("proximity", 0.8)),
+        (score("wordPosition", 1.0), score("wordPosition", 0.99)),
+        (sort("a:asc", json!(1.5)), sort("a:asc", json!(2))),
+        (sort("a:asc", json!(9)), sort("a:asc", json!("1"))),
+        (sort("a:asc", json!("z")), sort("a:asc", json!(null))),
+        (sort("a:desc", json!("b")), sort("a:desc", json!("a"))),
+        (sort("a:desc", json!(1)), sort("a:desc", json!("z"))),
+        (sort("a:desc", json!(1)), sort("a:desc", json!(null))),
+        (sort("a:asc", json!("Z\"")), sort("a:asc", json!("a"))),
+        (geo("_geoPoint(1, 2):asc", json!(5)), geo("_geoPoint(1, 2):asc", json!(6))),
+        (geo("_geoPoint(1, 2):desc", json!(6)), geo("_geoPoint(1, 2):desc", json!(5))),
+        (geo("_geoPoint(1, 2):desc", json!(6)), geo("_geoPoint(1, 2):desc", json!(null))),
+        (exact("exactMatch", 0), exact("matchesStart", 9)),
+        (exact("noExactMatch", 2), exact("noExactMatch", 1)),
+        (
+            json!({"attribute": {"order": 0, "attributeRankingOrderScore": 1.0, "queryWordDistanceScore": 0.5, "score": 0.6}}),
+            json!({"attribute": {"order": 0, "attributeRankingOrderScore": 1.0, "queryWordDistanceScore": 0.4, "score": 0.7}}),
+        ),
+        (score("proximity", 0.1), json!({"skipped": {"order": 0}})),
+        (
+            json!({"b:asc": {"order": 1, "value": 1}, "words": {"order": 0, "matchingWords": 2}}),
+            json!({"b:asc": {"order": 1, "value": 0}, "words": {"order": 0, "matchingWords": 1}}),
+        ),
+    ] {
+        for (first, second) in [(&better, &worse), (&worse, &better)] {
+            let answers = [
+                answer(&[hit(u64::from(first == &worse), first)]),
+                answer(&[hit(u64::from(second == &worse), second)]),
+            ];
+            assert_eq!(ids(&merged("{}", &json!({}), &answers)), [0, 1], "{better} against {worse}");
+        }
+    }
+}
+
+#[test]
+fn the_answer_has_one_servers_shape_and_nothing_of_ours() {
+    let details = json!({"words": {"order": 0, "matchingWords": 1, "maxMatchingWords": 1, "score": 1.0}});
+    let node = json!({
+        "hits": [{"_miroir": "x", "id": 1, "_formatted": {"_miroir": "x", "id": "1"}, "_matchesPosition": {"_miroir": [], "t": []},
+            "_rankingScore": 1.0, "_rankingScoreDetails": details}],
+        "query": "a \"b\"", "processingTimeMs": 0, "limit": 20, "offset": 0, "estimatedTotalHits": 1,
+        "facetDistribution": {"_miroir": {"x": 1}, "g": {"u": 1}}, "facetStats": {}, "requestUid": "some-uid",
+    });
+    let texts = [node.to_string(), node.to_string()];
+    let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let frame = AnswerFrame { processing_time_ms: 7, is_degraded: true, is_final_page: false };
+    let request = search(r#"{"q":"a \"b\"","limit":1,"facets":["*"],"showRankingScore":true}"#);
+    let text = merge(&request, &AnswerSettings::default(), &bodies, &frame).expect("well-formed answers");
+    assert_eq!(
+        text,
+        r#"{"hits":[{"id":1,"_formatted":{"id":"1"},"_matchesPosition":{"t":[]},"_rankingScore":1.0}],"query":"a \"b\"","processingTimeMs":7,"limit":1,"offset":0,"estimatedTotalHits":2,"facetDistribution":{"g":{"u":2}},"facetStats":{},"requestUid":"some-uid","degraded":true}"#
+    );
+}
+
+#[test]
+fn pages_count_all_hits_up_to_the_limit_of_the_settings() {
+    let page =
+        |total: u64| json!({"hits": [], "query": "", "hitsPerPage": 4, "page": 1, "totalPages": 1, "totalHits": total});
+    let answers = [page(10), page(7)];
+    let paged = merged(r#"{"page":2,"hitsPerPage":4}"#, &json!({}), &answers);
+    assert_eq!((&paged["totalHits"], &paged["totalPages"], &paged["page"]), (&json!(17), &json!(5), &json!(2)));
+    let capped = merged(r#"{"hitsPerPage":4}"#, &json!({"pagination": {"maxTotalHits": 9}}), &answers);
+    assert_eq!((&capped["totalHits"], &capped["totalPages"]), (&json!(9), &json!(3)));
+    let none = merged(r#"{"hitsPerPage":0}"#, &json!({}), &answers);
+    assert_eq!(none["totalPages"], json!(0));
+}
+
+#[test]
+fn facets_are_summed_ordered_and_cut() {
+    let node = |facets: Value, stats: Value| json!({"hits": [], "estimatedTotalHits": 5, "facetDistribution": facets, "facetStats": stats});
+    let answers = [
+        node(json!({"g": {"10": 1, "9": 2, "Éa": 1, "b": 4}}), json!({"g": {"min": 9.0, "max": 10.0}})),
+        node(json!({"g": {"10": 1, "2": 1, "a": 1, "éa": 2}, "h": {"x": 1}}), json!({"g": {"min": 2.0, "max": 10.0}})),
+    ];
+    let text = |settings: Value| {
+        let answer = merged(r#"{"facets":["*"]}"#, &settings, &answers);
+        (answer["facetDistribution"].to_string(), answer["facetStats"].to_string())
+    };
+    let (distribution, stats) = text(json!({}));
+    assert_eq!(distribution, r#"{"g":{"10":2,"2":1,"9":2,"a":1,"b":4,"Éa":3},"h":{"x":1}}"#);
+    assert_eq!(stats, r#"{"g":{"min":2.0,"max":10.0}}"#);
+    let (cut, _) = text(json!({"faceting": {"maxValuesPerFacet": 4}}));
+    assert_eq!(cut, r#"{"g":{"10":2,"2":1,"9":2,"a":1},"h":{"x":1}}"#);
+    let (by_count, _) = text(json!({"faceting": {"sortFacetValuesBy": {"g": "count"}}}));
+    assert_eq!(by_count, r#"{"g":{"10":2,"9":2,"2":1,"b":4,"Éa":3,"a":1},"h":{"x":1}}"#);
+}
+
+#[test]
+fn hidden_attributes_stay_hidden() {
+    let details = json!({"secret:asc": {"order": 0, "value": 1}, "title:desc": {"order": 1, "value": "a"}});
+    let node = json!({
+        "hits": [{"title": "a", "_matchesPosition": {"title": [], "secret.x": []}, "_rankingScoreDetails": details}],
+        "estimatedTotalHits": 1,
+    });
+    let shown = merged(r#"{"showRankingScoreDetails":true}"#, &json!({"displayedAttributes": ["title"]}), &[node]);
+    assert_eq!(
+        shown["hits"][0],
+        json!({"title": "a", "_matchesPosition": {"title": []}, "_rankingScoreDetails": {
+            "<hidden-rule-0>": {"order": 0, "value": "<hidden>"}, "title:desc": {"order": 1, "value": "a"}}})
+    );
+}
+
+#[test]
+fn broken_answers_are_noticed() {
+    for body in ["", "[]", "{}", r#"{"hits":[{"a":1}"#, r#"{"hits":{},"estimatedTotalHits":1}"#] {
+        let result = merge(&search("{}"), &AnswerSettings::default(), &[body, body], &AnswerFrame::default());
+        assert_eq!(result, Err(MergeError::Malformed), "{body}");
+    }
+}
+
+/// Random details with few values, so that ties are common.
+fn details() -> impl Strategy<Value = Value> {
+    let value = prop_oneof![Just(json!(null)), (0..3i32).prop_map(|n| json!(n)), "[ab]".prop_map(|text| json!(text))];
+    (0..3u64, 0..2u64, 0..3u32, value, 0..2u32).prop_map(|(words, typos, proximity, value, skipped)| {
+        let mut details = json!({
+            "words": {"order": 0, "matchingWords": words, "maxMatchingWords": 3, "score": 1.0},
+            "typo": {"order": 1, "typoCount": typos, "maxTypoCount": 3, "score": 1.0},
+            "proximity": {"order": 2, "score": f64::from(proximity) / 3.0},
+        });
+        if skipped == 0 {
+            details["skipped"] = json!({"order": 3});
+        } else {
+            details["price:desc"] = json!({"order": 3, "value": value});
+        }
+        details
+    })
+}
+
+proptest! {
+    #[test]
+    fn merging_sorted_lists_equals_sorting_everything(
+        nodes in proptest::collection::vec(proptest::collection::vec(details(), 0..12), 1..6),
+        offset in 0usize..8,
+        limit in 0usize..12,
+    ) {
+        let mut next_id = 0;
+        let mut lists: Vec<Vec<(u64, String)>> = Vec::new();
+        for node in nodes {
+            let mut list: Vec<(u64, String)> = Vec::new();
+            for details in node {
+                list.push((next_id, details.to_string()));
+                next_id += 1;
+            }
+            list.sort_by(|a, b| rank_of(&b.1).compare(&rank_of(&a.1)));
+            lists.push(list);
+        }
+        let answers: Vec<Value> = lists
+            .iter()
+            .map(|list| {
+                let hits = list.iter().map(|(id, details)| hit(*id, &serde_json::from_str(details).expect("JSON")));
+                answer(&hits.collect::<Vec<_>>())
+            })
+            .collect();
+        // Sorting is stable: equal hits stay in the order of nodes.
+        let mut all: Vec<(u64, String)> = lists.concat();
+        all.sort_by(|a, b| rank_of(&b.1).compare(&rank_of(&a.1)));
+        let expected: Vec<u64> = all.iter().skip(offset).take(limit).map(|(id, _)| *id).collect();
+        let request = format!("{{\"offset\":{offset},\"limit\":{limit}}}");
+        prop_assert_eq!(ids(&merged(&request, &json!({}), &answers)), expected);
+    }
+}
+
+fn rank_of(details: &str) -> Rank<'_> {
+    Rank::of_details(details).expect("well-formed details")
+}
