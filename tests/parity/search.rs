@@ -1,6 +1,7 @@
 //! Generated searches over two corpora, on one node and on Miroir over three nodes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -28,8 +29,12 @@ struct Alone {
 
 impl Alone {
     fn start() -> Self {
+        Self::of(real_meilisearch())
+    }
+
+    fn of(meilisearch: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
-        let mut node = Node::new("alone", folder.path(), real_meilisearch());
+        let mut node = Node::new("alone", folder.path(), meilisearch);
         node.start();
         node.client().wait_until_healthy(START_LIMIT);
         Self { node, _folder: folder }
@@ -202,5 +207,18 @@ fn two_servers_alone_do_not_differ() {
         load(&first.node.client(), &corpus);
         load(&second.node.client(), &corpus);
         ask_all(&corpus, &first.node.client(), &second.node.client());
+    }
+}
+
+/// The embedded node is a model of the real one, and this is what says so.
+#[test]
+fn an_embedded_node_answers_as_a_real_one() {
+    say_which_nodes();
+    let Some(meilisearch) = real_meilisearch() else { return };
+    let (real, embedded) = (Alone::of(Some(meilisearch)), Alone::of(None));
+    for corpus in [films(seed(), DOCUMENTS), cities(seed(), DOCUMENTS)] {
+        load(&real.node.client(), &corpus);
+        load(&embedded.node.client(), &corpus);
+        ask_all(&corpus, &real.node.client(), &embedded.node.client());
     }
 }
