@@ -1,7 +1,9 @@
 //! `miroir node`: one embedded development node.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use argh::FromArgs;
 
@@ -26,6 +28,9 @@ pub struct Node {
     /// end when the process that started this one ends
     #[argh(switch, hidden_help)]
     pub exit_with_parent: bool,
+    /// become this real Meilisearch, with the same arguments
+    #[argh(option, hidden_help)]
+    pub meilisearch: Option<PathBuf>,
 }
 
 impl Node {
@@ -34,10 +39,26 @@ impl Node {
         if self.exit_with_parent {
             end_with_parent()?;
         }
+        if let Some(program) = &self.meilisearch {
+            return Err(self.become_meilisearch(program));
+        }
         // A second set-up in one process is no reason not to run.
         let _already = log::init(LogSettings { format: LogFormat::Text, level: LogLevel::Info });
         let options = ServerOptions::new(self.listen.to_string(), self.data_dir, Some(self.master_key));
         devnode::run(options).map_err(|error| Failure::Operation(error.to_string()))
+    }
+
+    /// Replaces this process, which keeps its number and the bond with its parent. Comes back only if that fails.
+    fn become_meilisearch(&self, program: &Path) -> Failure {
+        let mut command = Command::new(program);
+        // Meilisearch leaves files (dumps, snapshots) where it is started.
+        if let Some(folder) = self.data_dir.parent() {
+            command.current_dir(folder);
+        }
+        command.args(["--no-analytics", "--log-level", "WARN", "--master-key", &self.master_key]);
+        command.args(["--http-addr", &self.listen.to_string()]).arg("--db-path").arg(&self.data_dir);
+        let error = command.exec();
+        Failure::Operation(format!("{} cannot be started ({error}); check --meilisearch", program.display()))
     }
 }
 
