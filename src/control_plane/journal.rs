@@ -30,15 +30,11 @@ const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// What an entry without payload counts in the backlog.
 const ENTRY_BYTES: u64 = 256;
 
-/// What the journal writer and the task desk need of the coordinator. Implementations must not block for long.
+/// What the journal writer needs of the coordinator.
 pub trait Coordinator: Send + Sync {
-    /// These entries are durable, in order, without a gap. Task operations (cancelation, deletion) are among them but
-    /// concern no node: the task desk writes their outcomes.
+    /// These entries are durable, in order, without a gap. Deletions of tasks are among them but concern the task desk
+    /// alone, which writes their outcomes. Must not block for long.
     fn entries_committed(&self, entries: Vec<Arc<Entry>>);
-
-    /// Takes back those of `entries` that no node has got and that have not ended: their outcomes are durable when
-    /// this returns. Returns how many.
-    fn cancel(&self, entries: &[EntryId], by: EntryId) -> Result<u64, StoreError>;
 }
 
 type WriteReply = Reply<Result<Accepted, WriteRefusal>>;
@@ -195,7 +191,7 @@ impl JournalWriter {
         let entries: Vec<Arc<Entry>> = entries.into_iter().map(|(entry, _)| Arc::new(entry)).collect();
         self.coordinator.entries_committed(entries.clone());
         for entry in &entries {
-            if is_task_operation(&entry.operation) {
+            if is_for_the_desk(&entry.operation) {
                 // It must not be lost: waits when the desk is busy. The desk never waits for this thread.
                 let _ = self.desk.send(DeskJob::Execute(entry.clone()));
             }
@@ -230,11 +226,12 @@ fn apply(heads: &mut HashMap<IndexUid, HeadRecord>, change: &HeadChange) {
     };
 }
 
-/// Concerns tasks, not documents.
-pub(super) fn is_task_operation(operation: &Operation) -> bool {
+/// Carried out by the task desk, not by the coordinator.
+pub fn is_for_the_desk(operation: &Operation) -> bool {
     match operation {
-        Operation::CancelTasks { .. } | Operation::DeleteTasks { .. } => true,
-        Operation::PutDocuments { .. }
+        Operation::DeleteTasks { .. } => true,
+        Operation::CancelTasks { .. }
+        | Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
         | Operation::ClearDocuments

@@ -4,5 +4,8 @@ pub mod admin;
 pub mod admission;
 pub mod journal;
 pub mod node_client;
+pub mod prober;
+pub mod publisher;
+pub mod resolver;
 pub mod task_desk;
 pub mod task_view;

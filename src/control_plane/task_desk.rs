@@ -1,13 +1,14 @@
-//! The task desk: the thread that answers questions about tasks, and carries out cancelations and deletions of tasks.
+//! The task desk: the thread that answers questions about tasks, and deletes tasks from the list.
 //!
-//! It reads the store beside the journal writer. A cancelation or deletion is an entry like any other, durable before
-//! it is carried out; one that a crash interrupted is carried out at the next start, which does no harm.
+//! It reads the store beside the journal writer. A deletion is an entry like any other, durable before it is carried out;
+//! one that a crash interrupted is carried out at the next start, which does no harm. Cancelations are not its business:
+//! only the coordinator knows what no node has got.
 
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, select};
 
-use super::journal::{Coordinator, error_code, is_task_operation};
+use super::journal::{error_code, is_for_the_desk};
 use super::task_view::{task_page, task_view};
 use crate::bridge::reply::Reply;
 use crate::logic::entry::{Entry, Operation};
@@ -29,7 +30,7 @@ pub enum DeskJob {
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
-    /// Carry out a committed cancelation or deletion of tasks.
+    /// Carry out a committed deletion of tasks.
     Execute(Arc<Entry>),
 }
 
@@ -49,8 +50,6 @@ impl DeskJob {
 pub struct TaskDesk {
     /// Durable state.
     pub store: Arc<dyn Store>,
-    /// Knows what no node has got.
-    pub coordinator: Arc<dyn Coordinator>,
 }
 
 impl TaskDesk {
@@ -88,7 +87,7 @@ impl TaskDesk {
         loop {
             let records = self.store.unreported_from(first, READ_MAX)?;
             for record in &records {
-                if is_task_operation(&record.entry.operation) {
+                if is_for_the_desk(&record.entry.operation) {
                     self.execute(&record.entry);
                 }
             }
@@ -99,38 +98,13 @@ impl TaskDesk {
 
     fn execute(&self, entry: &Entry) {
         let started_at = clock::timestamp();
-        let count = match &entry.operation {
-            Operation::CancelTasks { matched, .. } => self.cancel(matched, entry.id),
-            Operation::DeleteTasks { matched, .. } => self.store.delete_tasks(matched),
-            Operation::PutDocuments { .. }
-            | Operation::DeleteDocuments { .. }
-            | Operation::DeleteByFilter { .. }
-            | Operation::ClearDocuments
-            | Operation::CreateIndex { .. }
-            | Operation::UpdateIndex { .. }
-            | Operation::DeleteIndex
-            | Operation::UpdateSettings { .. } => return,
-        };
+        let Operation::DeleteTasks { matched, .. } = &entry.operation else { return };
+        let count = self.store.delete_tasks(matched);
         let stored = count.and_then(|count| self.report(entry.id, count, started_at));
         if let Err(error) = stored {
             // It stays unfinished, and is carried out again at the next start.
-            tracing::error!(task = entry.id.0, %error, "a task operation could not be carried out");
+            tracing::error!(task = entry.id.0, %error, "a deletion of tasks could not be carried out");
         }
-    }
-
-    /// Only what leaves no trace in later entries can be taken back: an entry behind the creation of an index relies on
-    /// it.
-    fn cancel(&self, matched: &[EntryId], by: EntryId) -> Result<u64, StoreError> {
-        let mut cancelable = Vec::new();
-        for &id in matched {
-            if let Some(record) = self.store.entry(id)?
-                && record.outcome.is_none()
-                && can_be_canceled(&record.entry)
-            {
-                cancelable.push(id);
-            }
-        }
-        if cancelable.is_empty() { Ok(0) } else { self.coordinator.cancel(&cancelable, by) }
     }
 
     fn report(&self, id: EntryId, count: u64, started_at: Timestamp) -> Result<(), StoreError> {
@@ -148,20 +122,4 @@ impl TaskDesk {
 
 fn api_error(error: &StoreError) -> ApiError {
     ApiError::new(error_code(error), error.to_string())
-}
-
-/// No later entry was checked against what this one does.
-fn can_be_canceled(entry: &Entry) -> bool {
-    match &entry.operation {
-        Operation::PutDocuments { creates_index, sets_primary_key, .. } => !creates_index && !sets_primary_key,
-        Operation::UpdateSettings { creates_index, .. } => !creates_index,
-        Operation::DeleteDocuments { .. } | Operation::DeleteByFilter { .. } => true,
-        // After a clear the primary key may change.
-        Operation::ClearDocuments
-        | Operation::CreateIndex { .. }
-        | Operation::UpdateIndex { .. }
-        | Operation::DeleteIndex
-        | Operation::CancelTasks { .. }
-        | Operation::DeleteTasks { .. } => false,
-    }
 }

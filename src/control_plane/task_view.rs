@@ -6,6 +6,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::logic::entry::Operation;
 use crate::logic::ids::Timestamp;
+use crate::meili::settings::task_details;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
 use crate::store::{OutcomeCounts, TaskRecord, TaskRecordPage};
 
@@ -86,7 +87,7 @@ fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCoun
         Operation::CreateIndex { primary_key } | Operation::UpdateIndex { primary_key } => {
             json!({ "primaryKey": primary_key })
         }
-        Operation::UpdateSettings { patch, .. } => settings_details(patch),
+        Operation::UpdateSettings { patch, .. } => patch.as_object().map(task_details).into(),
         Operation::CancelTasks { original_filter, matched } => json!({
             "matchedTasks": matched.len(),
             "canceledTasks": done(|counts| counts.tasks),
@@ -102,21 +103,6 @@ fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCoun
         Value::Object(details) => details,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
-}
-
-/// The patch; the two lists whose default is "all" show it when they are reset.
-fn settings_details(patch: &Value) -> Value {
-    let mut details = patch.clone();
-    if let Value::Object(details) = &mut details {
-        for key in ["displayedAttributes", "searchableAttributes"] {
-            if let Some(value) = details.get_mut(key)
-                && value.is_null()
-            {
-                *value = json!(["*"]);
-            }
-        }
-    }
-    details
 }
 
 #[cfg(test)]
@@ -214,7 +200,7 @@ mod tests {
         let operation = Operation::UpdateSettings { patch, is_deletion: true, creates_index: false };
         assert_eq!(
             shown(&record(operation))["details"],
-            json!({ "displayedAttributes": ["*"], "stopWords": null, "rankingRules": ["words"] })
+            json!({ "displayedAttributes": ["*"], "rankingRules": ["words"], "stopWords": null })
         );
     }
 }

@@ -18,29 +18,13 @@ use crate::store::{Outcome, OutcomeCounts, ProtocolDelta};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Cancels whatever it is asked to.
-struct Notes {
-    store: Arc<dyn Store>,
-    committed: Mutex<Vec<EntryId>>,
-}
+/// Remembers what it was told.
+#[derive(Default)]
+struct Notes(Mutex<Vec<EntryId>>);
 
 impl Coordinator for Notes {
     fn entries_committed(&self, entries: Vec<Arc<Entry>>) {
-        self.committed.lock().extend(entries.iter().map(|entry| entry.id));
-    }
-
-    fn cancel(&self, entries: &[EntryId], by: EntryId) -> Result<u64, StoreError> {
-        let outcome = |status| Outcome {
-            status,
-            error: None,
-            counts: OutcomeCounts::default(),
-            canceled_by: Some(by),
-            started_at: None,
-            finished_at: clock::timestamp(),
-        };
-        let outcomes = entries.iter().map(|&id| (id, outcome(TaskStatus::Canceled))).collect();
-        self.store.commit(&ProtocolDelta { outcomes, ..ProtocolDelta::default() })?;
-        Ok(entries.len() as u64)
+        self.0.lock().extend(entries.iter().map(|entry| entry.id));
     }
 }
 
@@ -48,6 +32,7 @@ impl Coordinator for Notes {
 struct Desk {
     bridge: Arc<Bridge>,
     notes: Arc<Notes>,
+    store: Arc<dyn Store>,
     stop: Option<Sender<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -56,19 +41,25 @@ impl Desk {
     fn start(data_dir: &std::path::Path, backlog_bytes_max: u64) -> Self {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(data_dir).unwrap());
         let (bridge, commands) = Bridge::new(0);
-        let notes = Arc::new(Notes { store: store.clone(), committed: Mutex::default() });
+        let notes = Arc::new(Notes::default());
         let (desk, jobs) = bounded(JOBS_MAX);
         let (stop, stopped) = unbounded();
-        let task_desk = TaskDesk { store: store.clone(), coordinator: notes.clone() };
+        let task_desk = TaskDesk { store: store.clone() };
         task_desk.resume().unwrap();
-        let parts = JournalParts { store, bridge: bridge.clone(), coordinator: notes.clone(), desk, backlog_bytes_max };
+        let parts = JournalParts {
+            store: store.clone(),
+            bridge: bridge.clone(),
+            coordinator: notes.clone(),
+            desk,
+            backlog_bytes_max,
+        };
         let writer = JournalWriter::open(parts).unwrap();
         let stopped_too = stopped.clone();
         let threads = vec![
             std::thread::spawn(move || writer.run(&commands, &stopped)),
             std::thread::spawn(move || task_desk.run(&jobs, &stopped_too)),
         ];
-        Self { bridge, notes, stop: Some(stop), threads }
+        Self { bridge, notes, store, stop: Some(stop), threads }
     }
 
     fn send(&self, write: NewWrite) -> ReplyFuture<Result<Accepted, WriteRefusal>> {
@@ -88,6 +79,19 @@ impl Desk {
         let query = TaskQuery { limit: 20, ..TaskQuery::default() };
         let ask = self.bridge.ask(|reply| Command::Tasks(Box::new(query), reply));
         ask.expect("the queue has room").wait(TIMEOUT).expect("an answer in time").unwrap()
+    }
+
+    fn report(&self, id: u64) {
+        let outcome = Outcome {
+            status: TaskStatus::Succeeded,
+            error: None,
+            counts: OutcomeCounts::default(),
+            canceled_by: None,
+            started_at: None,
+            finished_at: clock::timestamp(),
+        };
+        let delta = ProtocolDelta { outcomes: vec![(EntryId(id), outcome)], ..ProtocolDelta::default() };
+        self.store.commit(&delta).unwrap();
     }
 
     /// Waits until a task has ended.
@@ -148,7 +152,7 @@ fn an_answered_write_is_durable_and_its_head_is_shown() {
         let head = desk.bridge.heads.load().get("a").cloned().expect("the index exists for writers");
         assert_eq!(head.primary_key.as_deref(), Some("id"));
         assert_eq!(desk.write(put(&desk, "a", 100)).unwrap().entry, EntryId(1));
-        assert_eq!(*desk.notes.committed.lock(), [EntryId(0), EntryId(1)]);
+        assert_eq!(*desk.notes.0.lock(), [EntryId(0), EntryId(1)]);
     }
     let desk = Desk::start(folder.path(), u64::MAX);
     assert!(desk.bridge.heads.load().contains_key("a"));
@@ -185,7 +189,7 @@ fn many_writers_get_distinct_numbers_in_commit_order() {
     });
     ids.sort_unstable();
     assert_eq!(ids, (1..=WRITERS * WRITES).collect::<Vec<_>>());
-    let committed = desk.notes.committed.lock();
+    let committed = desk.notes.0.lock();
     assert!(committed.is_sorted());
     assert_eq!(committed.len() as u64, WRITERS * WRITES + 1);
 }
@@ -200,31 +204,24 @@ fn a_full_backlog_refuses_documents_until_they_are_reported() {
     assert_eq!((error.code, error.status()), (Code::MiroirOverloaded, 503));
     let cancel = Operation::CancelTasks { original_filter: "?uids=0".to_owned(), matched: vec![EntryId(0)] };
     desk.write(write(None, cancel, None)).expect("task operations need no room");
-    desk.notes.cancel(&[EntryId(0)], EntryId(1)).unwrap();
+    desk.report(0);
     desk.write(put(&desk, "a", 9_000)).unwrap();
 }
 
 #[test]
-fn tasks_are_canceled_and_deleted_by_tasks() {
+fn ended_tasks_are_deleted_by_a_task() {
     let folder = tempfile::tempdir().unwrap();
     let desk = Desk::start(folder.path(), u64::MAX);
-    for _ in 0..3 {
+    for _ in 0..2 {
         desk.write(put(&desk, "a", 10)).unwrap();
     }
-    // The first one creates the index: others rely on it.
+    desk.report(1);
     let matched = vec![EntryId(0), EntryId(1), EntryId(77)];
-    let cancel = Operation::CancelTasks { original_filter: "?x".to_owned(), matched };
-    desk.write(write(None, cancel, None)).unwrap();
-    let canceler = desk.ended(3);
-    let details = serde_json::json!({ "matchedTasks": 3, "canceledTasks": 1, "originalFilter": "?x" });
-    assert_eq!(serde_json::Value::from(canceler.details.unwrap()), details);
-    assert_eq!(desk.task(1).unwrap().canceled_by, Some(3));
-    assert_eq!(desk.task(0).unwrap().status, TaskStatus::Enqueued);
-    let matched = vec![EntryId(0), EntryId(1)];
     let delete = Operation::DeleteTasks { original_filter: "?y".to_owned(), matched };
     desk.write(write(None, delete, None)).unwrap();
-    let details = serde_json::json!({ "matchedTasks": 2, "deletedTasks": 1, "originalFilter": "?y" });
-    assert_eq!(serde_json::Value::from(desk.ended(4).details.unwrap()), details);
+    let details = serde_json::json!({ "matchedTasks": 3, "deletedTasks": 1, "originalFilter": "?y" });
+    assert_eq!(serde_json::Value::from(desk.ended(2).details.unwrap()), details);
+    assert_eq!(desk.task(0).unwrap().status, TaskStatus::Enqueued);
     assert_eq!(desk.task(1).expect_err("it is deleted").code, Code::TaskNotFound);
     assert_eq!(desk.task(99).expect_err("it never was").message, "Task `99` not found.");
 }

@@ -1,0 +1,194 @@
+//! Turns what depends on the documents into what does not, by asking one in-sync replica of each shard.
+//!
+//! A delete by filter becomes ids; clearing or deleting an index becomes a number of documents. The caller guarantees
+//! that every replica named as readable has applied all that comes before the entry, and that nothing of the index is
+//! sent past it meanwhile. Each node is asked once, in one read transaction of its own.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::node_client::{FetchedDocuments, NodeClient, NodeError};
+use crate::logic::covering::{CoverInput, cover_again};
+use crate::logic::document_id::canonical_id;
+use crate::logic::entry::{Entry, Operation, Resolution};
+use crate::logic::ids::{NodeId, NodeIndexUid, NodeSlot, ShardId};
+use crate::logic::marker;
+use crate::logic::payload::Payload;
+use crate::logic::snapshot::{CoverPart, NodeView};
+use crate::logic::split::split_ids;
+use crate::meili::error::{ApiError, Code, ErrorBody};
+
+#[cfg(test)]
+mod tests;
+
+/// More documents than any index has.
+const ALL: u64 = u32::MAX as u64;
+
+/// What is to be resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct ResolveRequest<'a> {
+    /// The entry.
+    pub entry: &'a Entry,
+    /// Its index.
+    pub index: &'a NodeIndexUid,
+    /// Of the index at this position; none when it never had documents.
+    pub primary_key: Option<&'a str>,
+    /// Nodes whose replicas of the index may not be asked.
+    pub out_of_sync: &'a [NodeId],
+}
+
+/// Why it could not be resolved now.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// No replica of these shards may be asked.
+    #[error("no replica in sync of shards {0:?}")]
+    NotCovered(Vec<ShardId>),
+    /// A node did not answer: try again.
+    #[error("node {node}: {error}")]
+    Node {
+        /// Which.
+        node: NodeId,
+        /// What it said.
+        error: NodeError,
+    },
+}
+
+/// What came out: to be stored together.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Resolved {
+    /// See there.
+    pub resolution: Resolution,
+    /// Ids to delete.
+    pub payload: Option<Payload>,
+}
+
+/// One per thread: it has its own clients.
+#[derive(Debug)]
+pub struct Resolver {
+    nodes: Vec<NodeId>,
+    clients: HashMap<NodeSlot, NodeClient>,
+    placement: Vec<Vec<NodeSlot>>,
+    timeout: Duration,
+}
+
+impl Resolver {
+    /// Nodes in the order of their slots; `timeout` is for one node's answer.
+    pub fn new(nodes: &[NodeView], placement: &[Vec<NodeId>], node_key: Option<&str>, timeout: Duration) -> Self {
+        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
+        let slot = |id: &NodeId| ids.iter().position(|other| other == id).map(|slot| NodeSlot(slot as u16));
+        let placement = placement.iter().map(|holders| holders.iter().filter_map(slot).collect()).collect();
+        let clients = nodes.iter().zip(0..).map(|(node, slot)| (NodeSlot(slot), NodeClient::new(&*node.url, node_key)));
+        Self { clients: clients.collect(), nodes: ids, placement, timeout }
+    }
+
+    /// Asks the nodes. An answer that the entry cannot be done is a resolution too.
+    pub fn resolve(&self, request: ResolveRequest<'_>) -> Result<Resolved, ResolveError> {
+        match &request.entry.operation {
+            Operation::DeleteByFilter { filter } => self.resolve_filter(request, filter),
+            Operation::ClearDocuments
+            | Operation::DeleteIndex
+            | Operation::PutDocuments { .. }
+            | Operation::DeleteDocuments { .. }
+            | Operation::CreateIndex { .. }
+            | Operation::UpdateIndex { .. }
+            | Operation::UpdateSettings { .. }
+            | Operation::CancelTasks { .. }
+            | Operation::DeleteTasks { .. } => {
+                let count = self.count(request)?;
+                Ok(Resolved { resolution: Resolution::Count(count), payload: None })
+            }
+        }
+    }
+
+    fn resolve_filter(&self, request: ResolveRequest<'_>, filter: &Value) -> Result<Resolved, ResolveError> {
+        let mut ids = Vec::new();
+        // Without a primary key there are no documents, but the filter must be judged all the same.
+        let fields = request.primary_key.as_slice();
+        for part in self.cover(request)? {
+            let combined = and_marker(filter, &part.shards, self.placement.len() as u16);
+            match self.fetch(request, &part, &combined, (fields, ALL)) {
+                Ok(fetched) => ids.extend(fetched.results.iter().filter_map(|found| id_of(found, request.primary_key))),
+                Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {
+                    return Ok(Resolved {
+                        resolution: Resolution::Failed(shown_error(request, &error)),
+                        payload: None,
+                    });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let payload = split_ids(ids.iter().map(String::as_str), self.placement.len() as u16);
+        let resolution = Resolution::Ids { count: payload.count(), shards: payload.shards() };
+        Ok(Resolved { resolution, payload: Some(payload) })
+    }
+
+    fn count(&self, request: ResolveRequest<'_>) -> Result<u64, ResolveError> {
+        let mut count = 0;
+        for part in self.cover(request)? {
+            let filter = json!(marker::filter_text(&part.shards, self.placement.len() as u16));
+            count += self.fetch(request, &part, &filter, (&[], 0))?.total;
+        }
+        Ok(count)
+    }
+
+    fn cover(&self, request: ResolveRequest<'_>) -> Result<Vec<CoverPart>, ResolveError> {
+        let is_out = |(id, _): &(&NodeId, u16)| request.out_of_sync.contains(id);
+        let out_of_sync: Vec<_> = self.nodes.iter().zip(0..).filter(is_out).map(|(_, slot)| NodeSlot(slot)).collect();
+        let all: Vec<ShardId> = (0..self.placement.len()).map(|shard| ShardId(shard as u16)).collect();
+        let input = CoverInput { placement: &self.placement, out_of_sync: &out_of_sync, may_hold_foreign: &[] };
+        let cover = cover_again(input, &all, &[]);
+        if cover.missing.is_empty() { Ok(cover.parts) } else { Err(ResolveError::NotCovered(cover.missing)) }
+    }
+
+    fn fetch(
+        &self,
+        request: ResolveRequest<'_>,
+        part: &CoverPart,
+        filter: &Value,
+        (fields, limit): (&[&str], u64),
+    ) -> Result<FetchedDocuments, ResolveError> {
+        let client = self.clients.get(&part.node).expect("every slot of the placement has a client");
+        let answer = client.fetch_documents(request.index, Some(filter), fields, limit, self.timeout);
+        answer.map_err(|error| ResolveError::Node { node: self.nodes[usize::from(part.node.0)].clone(), error })
+    }
+}
+
+/// The user's filter, and only these shards.
+fn and_marker(filter: &Value, shards: &[ShardId], shard_count: u16) -> Value {
+    let mut all = vec![json!(marker::filter_text(shards, shard_count))];
+    match filter {
+        // The elements of the outer array must all hold.
+        Value::Array(parts) => all.extend(parts.iter().cloned()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            all.push(filter.clone());
+        }
+    }
+    Value::Array(all)
+}
+
+fn id_of(document: &serde_json::Map<String, Value>, primary_key: Option<&str>) -> Option<String> {
+    let value = document.get(primary_key?)?;
+    canonical_id(&value.to_string()).ok().map(std::borrow::Cow::into_owned)
+}
+
+/// A node's refusal as the task of one server shows it: with the client's name of the index and without the marker.
+fn shown_error(request: ResolveRequest<'_>, error: &ErrorBody) -> ErrorBody {
+    let uid = request.entry.index.as_ref().map(ToString::to_string).unwrap_or_default();
+    let message = without_marker(&error.message).replace(request.index.as_str(), &uid);
+    let prefix = format!("Index `{uid}`: ");
+    let message = if message.starts_with(&prefix) { message } else { prefix + &message };
+    ApiError::new(Code::from_name(&error.code).unwrap_or(Code::InvalidDocumentFilter), message).body()
+}
+
+/// Takes the marker out of a list of attributes in a message.
+fn without_marker(message: &str) -> String {
+    let field = marker::FIELD;
+    let alone = format!("Available filterable attributes patterns are: `{field}`.");
+    message
+        .replace(&alone, "This index does not have configured filterable attributes.")
+        .replace(&format!("`{field}, "), "`")
+        .replace(&format!(", {field}, "), ", ")
+        .replace(&format!(", {field}`"), "`")
+}
