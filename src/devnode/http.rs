@@ -105,7 +105,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address is in use or not ours.
-    pub fn start(address: SocketAddr, handler: Handler) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, handler: &Handler) -> io::Result<Self> {
         may::config().set_stack_size(COROUTINE_STACK_WORDS);
         may::config().set_worker_pin(false);
         // may binds with SO_REUSEPORT: two servers would share a port silently. A plain bind finds out, and for port 0
@@ -119,7 +119,7 @@ impl Listener {
             jobs: Mutex::new(Some(jobs)),
         });
         let workers =
-            (0..WORKERS).map(|_| spawn_worker(queue.clone(), Arc::clone(&handler))).collect::<Result<_, _>>()?;
+            (0..WORKERS).map(|_| spawn_worker(queue.clone(), Arc::clone(handler))).collect::<Result<_, _>>()?;
         let accept_loop = Connections { shared: Arc::clone(&shared) }.start(reserved.address)?;
         Ok(Self { address: reserved.address, shared, accept_loop: Some(accept_loop), workers })
     }
@@ -263,7 +263,7 @@ impl Connection {
         for header in request.headers() {
             let value = String::from_utf8_lossy(header.value).trim().to_owned();
             match header.name.to_ascii_lowercase().as_str() {
-                "content-type" if !value.is_empty() => read.content_type = Some(value),
+                "content-type" => read.content_type = Some(value),
                 "authorization" => read.authorization = Some(value),
                 "content-length" => length = value.parse().unwrap_or(0),
                 "expect" => expects_continue = value.eq_ignore_ascii_case("100-continue"),

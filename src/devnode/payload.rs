@@ -86,7 +86,7 @@ pub fn check(body: Vec<u8>, format: Format) -> Result<(Vec<u8>, u64), ApiError> 
         Format::Json => {
             let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
             let count = if first == Some(&b'[') {
-                serde_json::from_slice::<Count>(&body).map_err(|error| element_error(&error, format))?.0
+                read_array::<Count>(&body).map_err(|error| element_error(&error, format))?.0
             } else {
                 serde_json::from_slice::<AnyObject>(&body).map_err(|error| malformed(&error, format))?;
                 1
@@ -103,6 +103,11 @@ pub fn check(body: Vec<u8>, format: Format) -> Result<(Vec<u8>, u64), ApiError> 
         }
         Format::Csv(delimiter) => from_csv(&body, delimiter),
     }
+}
+
+/// What is behind the end of an array is not looked at.
+fn read_array<'de, T: Deserialize<'de>>(body: &'de [u8]) -> serde_json::Result<T> {
+    T::deserialize(&mut serde_json::Deserializer::from_slice(body))
 }
 
 fn element_error(error: &serde_json::Error, format: Format) -> ApiError {
@@ -196,7 +201,7 @@ fn from_csv(body: &[u8], delimiter: u8) -> Result<(Vec<u8>, u64), ApiError> {
 pub fn documents(body: &[u8]) -> Result<Vec<Document>, ApiError> {
     let internal = |error: serde_json::Error| ApiError::new(Code::Internal, error.to_string());
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
-        return serde_json::from_slice(body).map_err(internal);
+        return read_array(body).map_err(internal);
     }
     serde_json::Deserializer::from_slice(body).into_iter().collect::<Result<_, _>>().map_err(internal)
 }

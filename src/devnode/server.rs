@@ -124,7 +124,7 @@ impl Server {
         let indexes = Arc::new(indexes);
         let node = Node { queue: Arc::clone(&queue), indexes: Arc::clone(&indexes), master_key: options.master_key };
         let handler: Handler = Arc::new(move |request| node.answer(request));
-        let listener = Listener::start(address, handler).map_err(|source| StartError::Bind { address, source })?;
+        let listener = Listener::start(address, &handler).map_err(|source| StartError::Bind { address, source })?;
         let address = listener.address();
         let listener = Arc::new(Mutex::new(Some(listener)));
         let ended = Arc::new((Mutex::new(None), Condvar::new()));
@@ -194,9 +194,12 @@ fn lock(folder: &Path) -> Result<Flock<File>, StartError> {
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("node.lock")).map_err(unusable)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_file, errno)| match errno {
-        nix::errno::Errno::EWOULDBLOCK => StartError::InUse { path: folder.to_owned() },
-        other => unusable(other.into()),
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_file, errno)| {
+        if errno == nix::errno::Errno::EWOULDBLOCK {
+            StartError::InUse { path: folder.to_owned() }
+        } else {
+            unusable(errno.into())
+        }
     })
 }
 

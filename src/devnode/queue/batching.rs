@@ -67,14 +67,19 @@ pub fn choose<'a>(mut tasks: impl Iterator<Item = &'a Content>, index: IndexStat
     }
     let exists = index.exists || batch.creates_index;
     for task in tasks {
-        let Some(key) = merge_key(&batch, task, index.primary_key) else { break };
+        let key = named_key(task);
+        if key.is_some_and(|key| !key_fits(&batch, key, index.primary_key)) {
+            break;
+        }
         let Some(kind) = extend(batch.kind, task, exists) else { break };
         let settings = matches!(batch.kind, BatchKind::Settings | BatchKind::ClearAndSettings);
         if !exists && settings && task.creates_index() {
             break;
         }
         batch.kind = kind;
-        batch.primary_key = key;
+        if let Some(key) = key {
+            batch.primary_key = Some(key.to_owned());
+        }
         batch.length += 1;
         if kind == BatchKind::DeleteIndex {
             break;
@@ -118,15 +123,13 @@ fn start(first: &Content, index_key: Option<&str>) -> (BatchKind, bool) {
     }
 }
 
-/// The primary key of the batch with this task, `None` when their keys do not fit together.
-fn merge_key(batch: &Batch, task: &Content, index_key: Option<&str>) -> Option<Option<String>> {
-    let Some(key) = named_key(task) else { return Some(batch.primary_key.clone()) };
-    let fits = match index_key {
+/// May a put that names this primary key join the batch?
+fn key_fits(batch: &Batch, key: &str, index_key: Option<&str>) -> bool {
+    match index_key {
         Some(index_key) => key == index_key,
         // A batch whose puts leave the key to be inferred stays so.
         None => batch.kind != BatchKind::Documents || batch.primary_key.as_deref() == Some(key),
-    };
-    fits.then(|| Some(key.to_owned()))
+    }
 }
 
 /// The kind of the batch with this task, `None` when it stays outside.

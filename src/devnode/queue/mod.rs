@@ -23,7 +23,7 @@ pub use task::{Content, PutMethod, Task, date, duration};
 use super::disk::QueueFile;
 use super::indexes::disk_error;
 use crate::meili::error::ApiError;
-use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TimeRange};
+use crate::meili::tasks::{TaskKind, TaskPage, TaskQuery, TaskStatus, TimeRange};
 use crate::telemetry::clock;
 
 /// One batch, as it is kept and shown. Times are microseconds since the Unix epoch.
@@ -75,7 +75,7 @@ impl BatchRecord {
                     self.details.insert(key.clone(), json!(sum + count));
                 }
                 (Some(_), None) => {}
-                (None, _) if value.is_null() => {}
+                (None, _) if value.is_null() && task.content.kind() != TaskKind::SettingsUpdate => {}
                 (None, _) => {
                     self.details.insert(key.clone(), value.clone());
                 }
@@ -197,7 +197,7 @@ impl Queue {
         let matching: Vec<&Task> = state.tasks.values().filter(|task| matches(task, query)).collect();
         let total = matching.len() as u64;
         let (page, next) = page(&matching, query, |task| task.uid);
-        let results: Vec<_> = page.into_iter().map(|task| task.view()).collect();
+        let results: Vec<_> = page.into_iter().map(Task::view).collect();
         TaskPage { from: results.first().map(|task| task.uid), results, total, limit: query.limit, next }
     }
 

@@ -58,7 +58,11 @@ fn open(indexes: &Indexes, uid: &str, create: bool) -> Result<Arc<NamedIndex>, A
     }
 }
 
+/// The error with the name of its index before it, as tasks show it.
 fn named(uid: &str, error: &ApiError) -> ApiError {
+    if error.message.starts_with("Index `") && error.code != Code::IndexPrimaryKeyAlreadyExists {
+        return error.clone();
+    }
     ApiError::new(error.code, format!("Index `{uid}`: {}", error.message))
 }
 

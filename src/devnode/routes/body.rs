@@ -38,10 +38,11 @@ pub fn json(request: Request) -> Result<Value, ApiError> {
 /// # Errors
 /// Those of [`json`], `bad_request` for another kind of value.
 pub fn object(request: Request) -> Result<Map<String, Value>, ApiError> {
-    match json(request)? {
-        Value::Object(object) => Ok(object),
-        other => Err(wrong_type(Code::BadRequest, "", "an object", &other)),
+    let value = json(request)?;
+    if let Value::Object(object) = value {
+        return Ok(object);
     }
+    Err(wrong_type(Code::BadRequest, "", "an object", &value))
 }
 
 /// Refuses keys that a route does not know.
@@ -52,8 +53,7 @@ pub fn known_fields(object: &Map<String, Value>, names: &[&str]) -> Result<(), A
     for name in object.keys() {
         if !names.contains(&name.as_str()) {
             let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-            let expected = if names.len() == 1 { names[0].clone() } else { format!("one of {}", names.join(", ")) };
-            let message = format!("Unknown field `{name}`: expected {expected}");
+            let message = format!("Unknown field `{name}`: expected one of {}", names.join(", "));
             return Err(ApiError::new(Code::BadRequest, message));
         }
     }
@@ -111,9 +111,9 @@ pub fn texts(object: &Map<String, Value>, name: &str, code: Code) -> Result<Opti
         Some(Value::Array(items)) => items,
         Some(other) => return Err(wrong_type(code, &format!(".{name}"), "an array", other)),
     };
-    let read = |(position, item): (usize, &Value)| match item {
-        Value::String(text) => Ok(text.clone()),
-        other => Err(wrong_type(code, &format!(".{name}[{position}]"), "a string", other)),
+    let read = |(position, item): (usize, &Value)| {
+        let wrong = || wrong_type(code, &format!(".{name}[{position}]"), "a string", item);
+        item.as_str().map(str::to_owned).ok_or_else(wrong)
     };
     items.iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
 }

@@ -4,22 +4,29 @@ use serde_json::{Value, json};
 
 use super::params::{Params, check_uid};
 use super::{Node, body};
-use crate::devnode::engine::{Document, DocumentsQuery, Index};
+use crate::devnode::engine::{Document, DocumentsQuery};
 use crate::devnode::http::{Request, Response};
 use crate::devnode::payload::{self, Format};
 use crate::devnode::queue::{Content, PutMethod};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::filter::Filter;
 
 const FETCH_FIELDS: &[&str] = &["offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort", "useNetwork"];
 
 /// `POST` (replace) and `PUT` (update) `/indexes/{uid}/documents`.
 pub fn put(node: &Node, uid: &str, request: Request) -> Result<Response, ApiError> {
     let params = Params::parse(&request.query, &["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
-    let delimiter = params.parsed("csvDelimiter", Code::InvalidDocumentCsvDelimiter, csv_delimiter)?;
-    let skip_creation = params.parsed("skipCreation", Code::InvalidSkipCreation, |text| {
-        let reason = || format!("skipCreation must be either `true` or `false`. Found: `{text}`");
-        text.to_ascii_lowercase().parse::<bool>().map_err(|_| reason())
-    })?;
+    let delimiter = params.text("csvDelimiter").map(csv_delimiter).transpose()?;
+    let skip_creation = match params.text("skipCreation").map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => {
+            let found = params.text("skipCreation").unwrap_or_default();
+            let message = format!("skipCreation must be either `true` or `false`. Found: `{found}`");
+            return Err(ApiError::new(Code::InvalidSkipCreation, message));
+        }
+    };
     let uid = check_uid(uid)?;
     let format = format(request.content_type.as_deref(), delimiter)?;
     let (body, received) = payload::check(request.body?, format)?;
@@ -34,17 +41,18 @@ pub fn put(node: &Node, uid: &str, request: Request) -> Result<Response, ApiErro
     Ok(Response::json(202, &task))
 }
 
-fn csv_delimiter(text: &str) -> Result<u8, String> {
+fn csv_delimiter(text: &str) -> Result<u8, ApiError> {
     let mut characters = text.chars();
-    match (characters.next(), characters.next()) {
-        (Some(character), None) if character.is_ascii() => Ok(character as u8),
-        (Some(character), None) => Err(format!("csv delimiter must be an ascii character. Found: `{character}`")),
-        (None, _) => Err("expected a string of one character, but found an empty string".to_owned()),
-        (Some(_), Some(_)) => Err(format!(
-            "expected a string of one character, but found the following string of {} characters: `{text}`",
-            text.chars().count()
-        )),
-    }
+    let place = "Invalid value in parameter `csvDelimiter`: expected a string of one character, but found";
+    let message = match (characters.next(), characters.next()) {
+        (Some(character), None) if character.is_ascii() => return Ok(character as u8),
+        (Some(character), None) => format!("csv delimiter must be an ascii character. Found: `{character}`"),
+        (None, _) => format!("{place} an empty string"),
+        (Some(_), Some(_)) => {
+            format!("{place} the following string of {} characters: `{text}`", text.chars().count())
+        }
+    };
+    Err(ApiError::new(Code::InvalidDocumentCsvDelimiter, message))
 }
 
 fn format(content_type: Option<&str>, delimiter: Option<u8>) -> Result<Format, ApiError> {
@@ -97,13 +105,25 @@ pub fn delete(node: &Node, uid: &str, id: &str, request: &Request) -> Result<Res
 /// `POST /indexes/{uid}/documents/delete-batch`.
 pub fn delete_batch(node: &Node, uid: &str, request: Request) -> Result<Response, ApiError> {
     let metadata = metadata(&request)?;
-    let Value::Array(items) = body::json(request)? else {
-        let message = "Json deserialize error: invalid type: map, expected a sequence at line 1 column 0";
-        return Err(ApiError::new(Code::BadRequest, message));
-    };
+    let body = body::json(request)?;
+    let items = body.as_array().ok_or_else(|| no_sequence(&body))?;
     let ids = items.iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect();
     let task = node.queue.register(Some(check_uid(uid)?), Content::Delete { ids }, metadata, None)?;
     Ok(Response::json(202, &task))
+}
+
+fn no_sequence(found: &Value) -> ApiError {
+    let (kind, column) = match found {
+        Value::Null => ("null".to_owned(), 4),
+        Value::Bool(flag) => (format!("boolean `{flag}`"), flag.to_string().len()),
+        Value::Number(number) if !number.is_f64() => (format!("integer `{number}`"), number.to_string().len()),
+        Value::Number(number) => (format!("floating point `{number}`"), number.to_string().len()),
+        Value::String(text) => (format!("string {text:?}"), text.len() + 2),
+        Value::Array(_) | Value::Object(_) => ("map".to_owned(), 0),
+    };
+    let message =
+        format!("Json deserialize error: invalid type: {kind}, expected a sequence at line 1 column {column}");
+    ApiError::new(Code::BadRequest, message)
 }
 
 /// `POST /indexes/{uid}/documents/delete`.
@@ -115,80 +135,60 @@ pub fn delete_by_filter(node: &Node, uid: &str, request: Request) -> Result<Resp
         return Err(ApiError::new(Code::MissingDocumentFilter, "Missing field `filter`"));
     };
     let uid = check_uid(uid)?;
-    let empty = match &filter {
-        Value::String(text) => text.trim().is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Null => true,
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
-    };
-    if empty {
-        return Err(ApiError::new(Code::InvalidDocumentFilter, "Sending an empty filter is forbidden."));
+    // Whether its attributes are filterable is found out by the batch.
+    let invalid = |message: String| ApiError::new(Code::InvalidDocumentFilter, message);
+    if Filter::parse(&filter).map_err(|error| invalid(error.to_string()))?.is_none() {
+        return Err(invalid("Sending an empty filter is forbidden.".to_owned()));
     }
-    check_syntax(&filter)?;
     let task = node.queue.register(Some(uid), Content::DeleteByFilter { filter }, metadata, None)?;
     Ok(Response::json(202, &task))
-}
-
-/// Lets pass what can be parsed; whether the attributes are filterable is found out by the batch.
-fn check_syntax(filter: &Value) -> Result<(), ApiError> {
-    match Index::new(None).ids_matching(filter) {
-        Err(error) if error.message.contains("is not filterable") || error.message.contains("not allowed for") => {
-            Ok(())
-        }
-        checked => checked.map(|_| ()),
-    }
 }
 
 /// `GET /indexes/{uid}/documents/{id}`.
 pub fn get(node: &Node, uid: &str, id: &str, request: &Request) -> Result<Response, ApiError> {
     let params = Params::parse(&request.query, &["fields", "retrieveVectors", "useNetwork"])?;
-    params.boolean("retrieveVectors", Code::InvalidDocumentRetrieveVectors)?;
+    let vectors = params.boolean("retrieveVectors", Code::InvalidDocumentRetrieveVectors)?.unwrap_or(false);
     let index = node.indexes.get(check_uid(uid)?)?;
-    let document = index.read().engine.get(id);
-    let Some(document) = document else {
-        return Err(ApiError::new(Code::DocumentNotFound, format!("Document `{id}` not found.")));
+    let query = DocumentsQuery {
+        ids: Some(vec![id.to_owned()]),
+        fields: params.list("fields").map(owned),
+        limit: 1,
+        ..DocumentsQuery::default()
     };
-    let fields: Option<Vec<String>> =
-        params.list("fields").map(|fields| fields.into_iter().map(str::to_owned).collect());
-    Ok(Response::json(200, &select(document, fields.as_deref())))
+    let found = index.read().engine.documents(&query)?.results.pop();
+    let missing = || ApiError::new(Code::DocumentNotFound, format!("Document `{id}` not found."));
+    Ok(Response::json(200, &with_vectors(found.ok_or_else(missing)?, vectors)))
 }
 
-/// The fields asked for; a field below another one is named with dots.
-fn select(document: Document, fields: Option<&[String]>) -> Document {
-    let Some(fields) = fields else { return document };
-    fn keep(name: &str, value: Value, fields: &[String]) -> Option<Value> {
-        if fields.iter().any(|field| field == name) {
-            return Some(value);
-        }
-        let below = format!("{name}.");
-        if !fields.iter().any(|field| field.starts_with(&below)) {
-            return None;
-        }
-        let Value::Object(object) = value else { return None };
-        let kept: Document = object
-            .into_iter()
-            .filter_map(|(key, value)| keep(&format!("{below}{key}"), value, fields).map(|value| (key, value)))
-            .collect();
-        (!kept.is_empty()).then_some(Value::Object(kept))
+fn owned(items: Vec<&str>) -> Vec<String> {
+    items.into_iter().map(str::to_owned).collect()
+}
+
+/// Vectors are shown when asked for, even when there are none; they are hidden otherwise.
+fn with_vectors(mut document: Document, vectors: bool) -> Document {
+    if vectors {
+        document.entry("_vectors").or_insert_with(|| json!({}));
+    } else {
+        document.shift_remove("_vectors");
     }
-    document.into_iter().filter_map(|(key, value)| keep(&key, value, fields).map(|value| (key, value))).collect()
+    document
 }
 
 /// `GET /indexes/{uid}/documents`.
 pub fn list(node: &Node, uid: &str, request: &Request) -> Result<Response, ApiError> {
     let params = Params::parse(&request.query, FETCH_FIELDS)?;
-    params.boolean("retrieveVectors", Code::InvalidDocumentRetrieveVectors)?;
-    let owned = |items: Vec<&str>| items.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let vectors = params.boolean("retrieveVectors", Code::InvalidDocumentRetrieveVectors)?.unwrap_or(false);
+    let ids = params.text("ids").map(|ids| Value::from(ids.split(',').collect::<Vec<_>>()));
     let filter = params.text("filter").map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
     let query = DocumentsQuery {
         filter,
-        ids: params.text("ids").map(|ids| ids.split(',').map(str::to_owned).collect()),
+        ids: read_ids(ids.as_ref())?,
         fields: params.list("fields").map(owned),
         sort: params.text("sort").map(split_sort).unwrap_or_default(),
         offset: params.number("offset", Code::InvalidDocumentOffset)?.unwrap_or(0) as usize,
         limit: params.number("limit", Code::InvalidDocumentLimit)?.unwrap_or(20) as usize,
     };
-    answer(node, uid, &query)
+    answer(node, uid, &query, vectors)
 }
 
 /// Splits at commas, but not inside `_geoPoint(1,2)`.
@@ -214,44 +214,50 @@ pub fn split_sort(text: &str) -> Vec<String> {
 pub fn fetch(node: &Node, uid: &str, request: Request) -> Result<Response, ApiError> {
     let body = body::object(request)?;
     body::known_fields(&body, FETCH_FIELDS)?;
-    if let Some(other) = body.get("retrieveVectors").filter(|value| !value.is_boolean()) {
-        return Err(body::wrong_type(Code::InvalidDocumentRetrieveVectors, ".retrieveVectors", "a boolean", other));
-    }
+    let vectors = match body.get("retrieveVectors") {
+        None => false,
+        Some(Value::Bool(flag)) => *flag,
+        Some(other) => {
+            return Err(body::wrong_type(Code::InvalidDocumentRetrieveVectors, ".retrieveVectors", "a boolean", other));
+        }
+    };
     let query = DocumentsQuery {
         filter: body.get("filter").filter(|filter| !filter.is_null()).cloned(),
-        ids: ids(body.get("ids"))?,
+        ids: read_ids(body.get("ids"))?,
         fields: body::texts(&body, "fields", Code::InvalidDocumentFields)?,
         sort: body::texts(&body, "sort", Code::InvalidDocumentSort)?.unwrap_or_default(),
         offset: body::number(&body, "offset", Code::InvalidDocumentOffset)?.unwrap_or(0),
         limit: body::number(&body, "limit", Code::InvalidDocumentLimit)?.unwrap_or(20),
     };
-    answer(node, uid, &query)
+    answer(node, uid, &query, vectors)
 }
 
-fn ids(value: Option<&Value>) -> Result<Option<Vec<String>>, ApiError> {
+fn read_ids(value: Option<&Value>) -> Result<Option<Vec<String>>, ApiError> {
     let items = match value {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(items)) => items,
         Some(other) => return Err(body::wrong_type(Code::InvalidDocumentIds, ".ids", "an array", other)),
     };
+    let allowed = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
     let read = |(position, item): (usize, &Value)| match item {
-        Value::String(id) => Ok(id.clone()),
+        Value::String(id) if !id.is_empty() && id.len() < 512 && id.chars().all(allowed) => Ok(id.clone()),
         Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
-        other => Err(ApiError::new(
-            Code::InvalidDocumentIds,
-            format!(
-                "In `.ids[{position}]`: Document identifier `{other}` is invalid. A document identifier can be of type \
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            let message = format!(
+                "In `.ids[{position}]`: Document identifier `{item}` is invalid. A document identifier can be of type \
                  integer or string, only composed of alphanumeric characters (a-z A-Z 0-9), hyphens (-) and \
                  underscores (_), and can not be more than 511 bytes."
-            ),
-        )),
+            );
+            Err(ApiError::new(Code::InvalidDocumentIds, message))
+        }
     };
     items.iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
 }
 
-fn answer(node: &Node, uid: &str, query: &DocumentsQuery) -> Result<Response, ApiError> {
+fn answer(node: &Node, uid: &str, query: &DocumentsQuery, vectors: bool) -> Result<Response, ApiError> {
     let index = node.indexes.get(check_uid(uid)?)?;
     let page = index.read().engine.documents(query)?;
-    let answer = json!({ "results": page.results, "offset": query.offset, "limit": query.limit, "total": page.total });
+    let results: Vec<_> = page.results.into_iter().map(|document| with_vectors(document, vectors)).collect();
+    let answer = json!({ "results": results, "offset": query.offset, "limit": query.limit, "total": page.total });
     Ok(Response::json(200, &answer))
 }

@@ -36,7 +36,6 @@ const POST: &str = "Allow: POST";
 const GET_POST: &str = "Allow: GET, POST";
 const GET_DELETE: &str = "Allow: GET, DELETE";
 const GET_PATCH_DELETE: &str = "Allow: GET, PATCH, DELETE";
-const PATCH_GET_DELETE: &str = "Allow: PATCH, GET, DELETE";
 const GET_PUT_DELETE: &str = "Allow: GET, PUT, DELETE";
 const GET_POST_PUT_DELETE: &str = "Allow: GET, POST, PUT, DELETE";
 
@@ -69,22 +68,18 @@ fn wrong_method(allow: &'static str) -> Response {
 impl Node {
     /// Answers one request.
     pub fn answer(&self, request: Request) -> Response {
-        let segments: Vec<String> = request.path.split('/').skip(1).map(params::decode).collect();
-        let mut segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        // The router ignores slashes at the end.
-        while segments.last() == Some(&"") {
-            segments.pop();
-        }
-        let allowed = allow_of(&segments);
-        let Some(allow) = allowed else { return Response::empty(404) };
+        // The router merges slashes and ignores those at the end.
+        let segments: Vec<String> =
+            request.path.split('/').filter(|segment| !segment.is_empty()).map(params::decode).collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let Some(allow) = allow_of(&segments) else { return Response::empty(404) };
         let known = segments.first().is_some_and(|first| MISSING.contains(first));
         if !known && !allow.trim_start_matches("Allow: ").split(", ").any(|method| method == request.method) {
             return wrong_method(allow);
         }
-        if segments != ["health"] {
-            if let Err(error) = self.authorize(&request) {
-                return error.into();
-            }
+        let open = segments.is_empty() || segments == ["health"];
+        if let (false, Err(error)) = (open, self.authorize(&request)) {
+            return error.into();
         }
         self.dispatch(&segments, request).unwrap_or_else(Response::from)
     }
@@ -105,12 +100,13 @@ impl Node {
     fn dispatch(&self, segments: &[&str], request: Request) -> Result<Response, ApiError> {
         let method = request.method.clone();
         match (method.as_str(), segments) {
+            (_, []) => Ok(Response::json(200, &json!({ "status": "Meilisearch is running" }))),
             (_, ["health"]) => Ok(Response::json(200, &json!({ "status": "available" }))),
             (_, ["version"]) => Ok(Response::json(
                 200,
                 &json!({ "commitSha": "unknown", "commitDate": "unknown", "pkgVersion": "1.50.0" }),
             )),
-            (_, ["stats"]) => indexes::stats_all(self),
+            (_, ["stats"]) => Ok(indexes::stats_all(self)),
             ("GET", ["indexes"]) => indexes::list(self, &request),
             (_, ["indexes"]) => indexes::create(self, request),
             ("GET", ["indexes", uid]) => indexes::get(self, uid),
@@ -151,12 +147,13 @@ impl Node {
 /// The methods of a route as an `Allow` line, `None` when there is no such route.
 fn allow_of(segments: &[&str]) -> Option<&'static str> {
     let allow = match segments {
+        [] => GET,
         ["health" | "version" | "stats" | "batches"] | ["batches", _] => GET,
         ["tasks"] => GET_DELETE,
         ["tasks", "cancel"] => POST,
         ["tasks", _] => GET,
         ["indexes"] => GET_POST,
-        ["indexes", uid, rest @ ..] if !uid.is_empty() => match rest {
+        ["indexes", _, rest @ ..] => match rest {
             [] => GET_PATCH_DELETE,
             ["stats"] => GET,
             ["search" | "similar"] => GET_POST,
@@ -164,7 +161,7 @@ fn allow_of(segments: &[&str]) -> Option<&'static str> {
             ["documents"] => GET_POST_PUT_DELETE,
             ["documents", "fetch" | "delete" | "delete-batch" | "edit"] => POST,
             ["documents", _] => GET_DELETE,
-            ["settings"] => PATCH_GET_DELETE,
+            ["settings"] => GET_PATCH_DELETE,
             ["settings", name] => settings::find(name)?.allow(),
             _ => return None,
         },

@@ -77,13 +77,16 @@ impl Params {
         code: Code,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, ApiError> {
-        let Some(items) = self.list(name) else { return Ok(None) };
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let items: Vec<&str> = text.split(',').filter(|item| !item.is_empty()).collect();
         let several = items.len() > 1;
         let read = |(position, item): (usize, &&str)| {
             let place = if several { format!("{name}[{position}]") } else { name.to_owned() };
-            parse(item).map_err(|reason| invalid(code, &place, reason))
+            if *item == "*" { Ok(None) } else { parse(item).map(Some).map_err(|reason| invalid(code, &place, reason)) }
         };
-        items.iter().enumerate().map(read).collect::<Result<_, _>>().map(Some)
+        // One star lifts the restriction, but the other items must be good.
+        let read: Vec<Option<T>> = items.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        Ok(read.into_iter().collect())
     }
 
     /// Numbers, comma-separated.
@@ -108,13 +111,16 @@ fn parse_number(text: &str, name: &str, code: Code) -> Result<u64, ApiError> {
     text.parse().map_err(|_| invalid(code, name, format!("could not parse `{text}` as a positive integer")))
 }
 
+/// Longest name of an index. The message says 512, Meilisearch refuses more than this.
+const UID_BYTES_MAX: usize = 400;
+
 /// Checks the name of an index.
 ///
 /// # Errors
 /// `invalid_index_uid`.
 pub fn check_uid(uid: &str) -> Result<&str, ApiError> {
     let allowed = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
-    if uid.is_empty() || uid.len() > 512 || !uid.chars().all(allowed) {
+    if uid.is_empty() || uid.len() > UID_BYTES_MAX || !uid.chars().all(allowed) {
         return Err(ApiError::new(Code::InvalidIndexUid, invalid_uid(uid)));
     }
     Ok(uid)

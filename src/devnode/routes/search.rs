@@ -51,13 +51,8 @@ pub fn search(node: &Node, uid: &str, request: Request) -> Result<Response, ApiE
     let body = if request.method == "GET" { from_parameters(&request.query)? } else { body::object(request)? };
     let query = SearchQuery::from_json(&body)?;
     let index = node.indexes.get(uid)?;
-    let result = index.read().engine.search(&query).map_err(|error| in_index(uid, error))?;
+    let result = index.read().engine.search(&query)?;
     Ok(Response::json(200, &result.to_json(started.elapsed().as_millis() as u64)))
-}
-
-/// Errors of the engine, other than those of the query's shape, name the index.
-fn in_index(uid: &str, error: ApiError) -> ApiError {
-    ApiError::new(error.code, format!("Index `{uid}`: {}", error.message))
 }
 
 /// A search by GET as the body of a search by POST.
@@ -131,7 +126,7 @@ pub fn facet_search(node: &Node, uid: &str, request: Request) -> Result<Response
     body.shift_remove("exhaustiveFacetCount");
     let query = FacetSearchQuery { facet_name, facet_query, search: SearchQuery::from_json(&body)? };
     let index = node.indexes.get(uid)?;
-    let mut answer = index.read().engine.facet_search(&query).map_err(|error| in_index(uid, error))?;
+    let mut answer = index.read().engine.facet_search(&query)?;
     answer.insert("processingTimeMs".to_owned(), Value::from(started.elapsed().as_millis() as u64));
     Ok(Response::json(200, &answer))
 }

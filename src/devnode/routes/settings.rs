@@ -112,6 +112,25 @@ pub fn reset_one(node: &Node, uid: &str, route: &str) -> Result<Response, ApiErr
     register(node, check_uid(uid)?, patch, true)
 }
 
+/// Settings that are sets are shown sorted.
+fn sorted(key: &str, value: Value) -> Value {
+    match (key, value) {
+        (
+            "sortableAttributes" | "stopWords" | "nonSeparatorTokens" | "separatorTokens" | "dictionary",
+            Value::Array(mut items),
+        ) => {
+            items.sort_by(|left, right| left.as_str().cmp(&right.as_str()));
+            items.dedup();
+            Value::Array(items)
+        }
+        ("synonyms", Value::Object(mut object)) => {
+            object.sort_keys();
+            Value::Object(object)
+        }
+        (_, value) => value,
+    }
+}
+
 /// Registers the change with its keys as Meilisearch shows them: in its order, and `["*"]` for a reset of the lists
 /// that are `["*"]` by default.
 fn register(node: &Node, uid: &str, mut patch: Map<String, Value>, reset: bool) -> Result<Response, ApiError> {
@@ -119,7 +138,7 @@ fn register(node: &Node, uid: &str, mut patch: Map<String, Value>, reset: bool) 
     for setting in SETTINGS {
         let Some(value) = patch.remove(setting.key) else { continue };
         let starred = matches!(setting.key, "displayedAttributes" | "searchableAttributes");
-        let value = if value.is_null() && starred { serde_json::json!(["*"]) } else { value };
+        let value = if value.is_null() && starred { serde_json::json!(["*"]) } else { sorted(setting.key, value) };
         ordered.insert(setting.key.to_owned(), value);
     }
     if let Some((name, _)) = patch.into_iter().next() {

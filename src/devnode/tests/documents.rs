@@ -80,7 +80,8 @@ fn skip_creation_updates_only_what_is_there() {
 #[test]
 fn documents_and_settings_survive_a_restart() {
     let mut node = Fixture::new();
-    let settings = json!({ "filterableAttributes": ["n"], "typoTolerance": { "enabled": false }, "stopWords": ["the"] });
+    let settings =
+        json!({ "filterableAttributes": ["n"], "typoTolerance": { "enabled": false }, "stopWords": ["the"] });
     node.done("PATCH", "/indexes/a/settings", &settings);
     node.done("POST", "/indexes/a/documents", &json!([{ "id": 1, "n": 1 }, { "id": 2, "n": 2 }, { "id": 3 }]));
     node.done("DELETE", "/indexes/a/documents/3", &null());
