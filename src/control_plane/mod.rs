@@ -2,6 +2,8 @@
 
 pub mod admin;
 pub mod admission;
+pub mod coordinator;
+mod feeder;
 pub mod journal;
 pub mod node_client;
 pub mod prober;
