@@ -2,8 +2,6 @@
 
 pub mod admin;
 pub mod admission;
-pub mod coordinator;
-mod feeder;
 pub mod journal;
 pub mod node_client;
 pub mod prober;

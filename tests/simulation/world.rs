@@ -80,8 +80,6 @@ pub struct World {
     lost_rate: f64,
     bad_rate: f64,
     write_rate: f64,
-    /// How often the control thread gets its turn: what it has not stored is lost in a crash.
-    control_rate: f64,
     names: &'static [&'static str],
 }
 
@@ -114,11 +112,10 @@ impl World {
             alarms: Vec::new(),
             is_quiet: false,
             is_dying: false,
-            fault_rate: random.pick(&[0.0, 0.002, 0.005, 0.01, 0.02]),
+            fault_rate: random.pick(&[0.0, 0.002, 0.005, 0.01]),
             lost_rate: random.pick(&[0.0, 0.05, 0.2]),
             bad_rate: random.pick(&[0.0, 0.1, 0.3]),
             write_rate: random.pick(&[0.05, 0.15, 0.5]),
-            control_rate: random.pick(&[0.5, 0.2, 0.04]),
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
             random,
         };
@@ -379,7 +376,7 @@ impl World {
         {
             self.fleet.stored(version);
         }
-        if self.random.chance(self.control_rate) {
+        if self.random.chance(0.5) {
             self.control()?;
         }
         if self.random.chance(0.4) {

@@ -1,13 +1,19 @@
-//! Documents as the engine keeps and lists them.
+//! Documents as the engine keeps and lists them: ids, selection of fields, pages.
 //!
 //! A document is a JSON object in the order its index numbers its fields; nested values stay as they were written.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
+use super::pattern::is_at_or_below;
 use crate::meili::error::{ApiError, Code};
 
 /// A document: top-level fields by name.
 pub type Document = Map<String, Value>;
+
+/// The longest id, in bytes.
+const ID_BYTES_MAX: usize = 511;
 
 /// What `documents/fetch` asks for.
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -40,6 +46,143 @@ pub struct DocumentsPage {
 /// # Errors
 /// `missing_document_id`, `invalid_document_id`.
 pub fn document_id(document: &Document, primary_key: &str) -> Result<String, ApiError> {
-    let _ = (document, primary_key);
-    Err(ApiError::new(Code::MiroirNotSupported, "not there yet"))
+    let mut found = Vec::new();
+    collect(document, primary_key, &mut found);
+    let value = match found.as_slice() {
+        [] => {
+            return Err(ApiError::new(
+                Code::MissingDocumentId,
+                format!("Document doesn't have a `{primary_key}` attribute: `{}`.", Value::Object(document.clone())),
+            ));
+        }
+        [value] => *value,
+        [_, _, ..] => {
+            return Err(ApiError::new(
+                Code::InvalidDocumentId,
+                format!("Document have too many matching `{primary_key}` attribute: `{}`.", found.len()),
+            ));
+        }
+    };
+    id_text(value).ok_or_else(|| {
+        ApiError::new(
+            Code::InvalidDocumentId,
+            format!(
+                "Document identifier `{value}` is invalid. A document identifier can be of type integer or string, \
+                 only composed of alphanumeric characters (a-z A-Z 0-9), hyphens (-) and underscores (_), and can not \
+                 be more than 511 bytes."
+            ),
+        )
+    })
+}
+
+/// Values that a path with dots reaches; keys may hold dots themselves.
+fn collect<'a>(object: &'a Document, path: &str, found: &mut Vec<&'a Value>) {
+    for (key, value) in object {
+        if key == path {
+            found.push(value);
+        } else if let (Some(rest), Value::Object(inner)) =
+            (path.strip_prefix(key.as_str()).and_then(|rest| rest.strip_prefix('.')), value)
+        {
+            collect(inner, rest, found);
+        }
+    }
+}
+
+/// The canonical text of an id, if the value is one.
+fn id_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        Value::String(text) => {
+            let valid = (1..=ID_BYTES_MAX).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+            valid.then(|| text.clone())
+        }
+        Value::Number(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Only the fields that the names reach; dots go into objects and through arrays. Branches that end up empty are left
+/// out.
+pub(super) fn select(document: &Document, names: &BTreeSet<&str>) -> Document {
+    let mut selected = Map::new();
+    for (key, value) in document {
+        if names.contains(key.as_str()) {
+            selected.insert(key.clone(), value.clone());
+            continue;
+        }
+        let inner: BTreeSet<&str> = names
+            .iter()
+            .filter(|name| is_at_or_below(name, key))
+            .filter_map(|name| name[key.len()..].strip_prefix('.'))
+            .collect();
+        if inner.is_empty() {
+            continue;
+        }
+        match value {
+            Value::Object(object) => {
+                let object = select(object, &inner);
+                if !object.is_empty() {
+                    selected.insert(key.clone(), Value::Object(object));
+                }
+            }
+            Value::Array(values) => {
+                let values = select_in_array(values, &inner);
+                if !values.is_empty() {
+                    selected.insert(key.clone(), Value::Array(values));
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    selected
+}
+
+fn select_in_array(values: &[Value], names: &BTreeSet<&str>) -> Vec<Value> {
+    values
+        .iter()
+        .filter_map(|value| match value {
+            Value::Object(object) => {
+                let object = select(object, names);
+                (!object.is_empty()).then_some(Value::Object(object))
+            }
+            Value::Array(values) => {
+                let values = select_in_array(values, names);
+                (!values.is_empty()).then_some(Value::Array(values))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_read_or_refused_as_meilisearch_does() {
+        let table = [
+            (json!({"id": 1}), Ok("1")),
+            (json!({"id": "01"}), Ok("01")),
+            (json!({"id": -3}), Ok("-3")),
+            (json!({"id": 1.0}), Err("invalid_document_id")),
+            (json!({"id": "a b"}), Err("invalid_document_id")),
+            (json!({"id": ""}), Err("invalid_document_id")),
+            (json!({"id": null}), Err("invalid_document_id")),
+            (json!({"ID": 1}), Err("missing_document_id")),
+        ];
+        for (document, expected) in table {
+            let found = document_id(document.as_object().unwrap(), "id");
+            assert_eq!(found.as_deref().map_err(|error| error.code.name()), expected, "{document}");
+        }
+        assert_eq!(document_id(json!({"a": {"id": 7}}).as_object().unwrap(), "a.id").as_deref(), Ok("7"));
+    }
+
+    #[test]
+    fn selection_reaches_through_objects_and_arrays() {
+        let document = json!({"a": {"b": 1, "c": 2}, "l": [{"x": 1, "y": 2}, 3], "z": 1});
+        let selected = select(document.as_object().unwrap(), &["a.c", "l.x", "nope"].into());
+        assert_eq!(Value::Object(selected), json!({"a": {"c": 2}, "l": [{"x": 1}]}));
+    }
 }

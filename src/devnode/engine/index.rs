@@ -1,12 +1,26 @@
 //! One index: its documents and the structures that searches read.
+//!
+//! Invariants: `all` holds exactly the numbers of `documents`; postings and facets hold exactly what the stored
+//! documents give under the settings in force.
 
-use std::collections::BTreeMap;
+mod batch;
+#[cfg(test)]
+mod tests;
 
+use std::collections::{BTreeMap, HashMap};
+
+use roaring::RoaringBitmap;
 use serde_json::{Map, Value};
 
-use super::documents::{Document, DocumentsPage, DocumentsQuery};
+use super::documents::{self, Document, DocumentsPage, DocumentsQuery};
+use super::facets::Facets;
+use super::fields::Fields;
+use super::geo;
+use super::postings::Postings;
 use super::query::{FacetSearchQuery, SearchQuery, SearchResult};
 use super::settings::Settings;
+use super::tokenize::{self, TextRules};
+use super::{filter_eval, search, sort};
 use crate::meili::error::{ApiError, Code};
 
 /// One document task of a batch.
@@ -26,7 +40,8 @@ pub enum Payload {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct BatchReport {
     /// For each payload in order: the documents it put or deleted (`indexedDocuments`, `deletedDocuments`), or its own
-    /// error (a missing or invalid id: nothing of that payload is applied, the others are).
+    /// error (a missing or invalid id: nothing of that payload is applied, the others are). Payloads before a clear
+    /// succeed with 0 whatever they hold.
     pub outcomes: Vec<Result<u64, ApiError>>,
     /// External ids of all documents that were stored or deleted, each once. Whoever keeps the documents on disk reads
     /// the new state by [`Index::get`]; `None` there means deleted.
@@ -38,29 +53,57 @@ pub struct BatchReport {
 pub struct IndexStats {
     /// Documents stored.
     pub number_of_documents: u64,
-    /// Documents that have a field, by its flattened name.
+    /// Documents that have a top-level field, by its name.
     pub field_distribution: BTreeMap<String, u64>,
 }
 
 /// Documents with their settings and search structures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Index {
+    pub(super) uid: String,
     primary_key: Option<String>,
-    settings: Settings,
+    pub(super) settings: Settings,
+    pub(super) text_rules: TextRules,
+    pub(super) fields: Fields,
+    pub(super) all: RoaringBitmap,
+    documents: BTreeMap<u32, Document>,
+    numbers: HashMap<String, u32>,
+    pub(super) postings: Postings,
+    pub(super) facets: Facets,
+    distribution: BTreeMap<String, u64>,
 }
 
-fn not_there() -> ApiError {
-    ApiError::new(Code::MiroirNotSupported, "not there yet")
+impl Default for Index {
+    fn default() -> Self {
+        Self::new(None)
+    }
 }
 
 impl Index {
     /// An empty index with default settings.
     pub fn new(primary_key: Option<String>) -> Self {
-        Self { primary_key, settings: Settings::default() }
+        let settings = Settings::default();
+        let mut fields = Fields::default();
+        if let Some(key) = primary_key.as_deref().filter(|key| !key.contains('.')) {
+            fields.id_or_insert(key);
+        }
+        Self {
+            uid: String::new(),
+            primary_key,
+            text_rules: TextRules::new(&settings),
+            settings,
+            fields,
+            all: RoaringBitmap::new(),
+            documents: BTreeMap::new(),
+            numbers: HashMap::new(),
+            postings: Postings::default(),
+            facets: Facets::default(),
+            distribution: BTreeMap::new(),
+        }
     }
 
-    /// An index read back from disk. Documents come in the order in which they were stored with their internal
-    /// numbers where known.
+    /// An index read back from disk. Documents come in the order in which they are to be numbered, that of
+    /// [`Index::documents`] without sort when they were saved.
     ///
     /// # Errors
     /// As [`Index::apply`] and [`Index::set_settings`].
@@ -75,6 +118,11 @@ impl Index {
         Ok(index)
     }
 
+    /// Sets the name that error messages mention (``Index `uid`: ...``). Empty: none.
+    pub fn set_uid(&mut self, uid: &str) {
+        uid.clone_into(&mut self.uid);
+    }
+
     /// The primary key, once it is known.
     pub fn primary_key(&self) -> Option<&str> {
         self.primary_key.as_deref()
@@ -85,6 +133,18 @@ impl Index {
     /// # Errors
     /// `index_primary_key_already_exists` when documents are stored under another one.
     pub fn set_primary_key(&mut self, primary_key: &str) -> Result<(), ApiError> {
+        if let Some(current) = &self.primary_key {
+            if current == primary_key {
+                return Ok(());
+            }
+            if !self.documents.is_empty() {
+                let message = self.message(&format!("Index already has a primary key: `{current}`."));
+                return Err(ApiError::new(Code::IndexPrimaryKeyAlreadyExists, message));
+            }
+        }
+        if !primary_key.contains('.') {
+            self.fields.id_or_insert(primary_key);
+        }
         self.primary_key = Some(primary_key.to_owned());
         Ok(())
     }
@@ -101,8 +161,7 @@ impl Index {
     /// An error that fails every task of the batch: `invalid_document_geo_field` when the last state of a document in
     /// this batch has a bad `_geo` and `_geo` is filterable or sortable. Nothing is applied then.
     pub fn apply(&mut self, payloads: &[Payload]) -> Result<BatchReport, ApiError> {
-        let _ = payloads;
-        Err(not_there())
+        batch::apply(self, payloads)
     }
 
     /// Replaces the settings and rebuilds the search structures where needed.
@@ -111,7 +170,25 @@ impl Index {
     /// `invalid_document_geo_field` when `_geo` becomes filterable or sortable and a stored one is bad; the old
     /// settings stay in force then.
     pub fn set_settings(&mut self, settings: Settings) -> Result<(), ApiError> {
+        if settings.is_geo_enabled() && !self.settings.is_geo_enabled() {
+            for document in self.documents.values() {
+                geo::document_point(document, &self.id_of(document)).map_err(|error| self.named(error))?;
+            }
+        }
+        let rebuild = settings.needs_rebuild(&self.settings);
+        self.text_rules = TextRules::new(&settings);
         self.settings = settings;
+        if rebuild {
+            self.postings = Postings::default();
+            self.facets = Facets::default();
+            let numbers: Vec<u32> = self.documents.keys().copied().collect();
+            let rules = self.text_rules.clone();
+            rules.with_tokenizer(|tokenizer| {
+                for number in numbers {
+                    self.index_document(tokenizer, number);
+                }
+            });
+        }
         Ok(())
     }
 
@@ -120,17 +197,18 @@ impl Index {
     /// # Errors
     /// Those of Meilisearch, `invalid_search_filter` for example.
     pub fn search(&self, query: &SearchQuery) -> Result<SearchResult, ApiError> {
-        let _ = query;
-        Err(not_there())
+        search::search(self, query)
     }
 
     /// Answers a search in the values of one facet: `facetHits` (`value`, `count`) and `facetQuery`.
     ///
     /// # Errors
-    /// Those of Meilisearch, `invalid_facet_search_facet_name` for example.
+    /// `miroir_not_supported`: the part of the API that Miroir uses does not need it yet.
     pub fn facet_search(&self, query: &FacetSearchQuery) -> Result<Map<String, Value>, ApiError> {
-        let _ = query;
-        Err(not_there())
+        Err(ApiError::new(
+            Code::MiroirNotSupported,
+            format!("The embedded node does not search in the values of facets (`{}`).", query.facet_name),
+        ))
     }
 
     /// Lists documents.
@@ -138,8 +216,31 @@ impl Index {
     /// # Errors
     /// `invalid_document_filter`, `invalid_document_sort`.
     pub fn documents(&self, query: &DocumentsQuery) -> Result<DocumentsPage, ApiError> {
-        let _ = query;
-        Err(not_there())
+        let criteria = sort::parse(&query.sort).map_err(|message| ApiError::new(Code::InvalidDocumentSort, message))?;
+        sort::check(self, &criteria).map_err(|message| ApiError::new(Code::InvalidDocumentSort, message))?;
+        let mut chosen = match &query.filter {
+            Some(filter) => filter_eval::evaluate(self, filter, Code::InvalidDocumentFilter)?,
+            None => None,
+        }
+        .unwrap_or_else(|| self.all.clone());
+        if let Some(ids) = &query.ids {
+            chosen &= ids.iter().filter_map(|id| self.numbers.get(id).copied()).collect::<RoaringBitmap>();
+        }
+        let total = chosen.len() as usize;
+        let page = sort::ordered(self, &criteria, &chosen);
+        let results = page
+            .into_iter()
+            .skip(query.offset)
+            .take(query.limit)
+            .filter_map(|number| self.documents.get(&number))
+            .map(|document| match &query.fields {
+                Some(fields) if !fields.iter().any(|field| field == "*") => {
+                    documents::select(document, &fields.iter().map(String::as_str).collect())
+                }
+                Some(_) | None => document.clone(),
+            })
+            .collect();
+        Ok(DocumentsPage { results, total })
     }
 
     /// External ids of the documents that a filter matches, for a delete by filter.
@@ -147,18 +248,63 @@ impl Index {
     /// # Errors
     /// `invalid_document_filter`.
     pub fn ids_matching(&self, filter: &Value) -> Result<Vec<String>, ApiError> {
-        let _ = filter;
-        Err(not_there())
+        let chosen = filter_eval::evaluate(self, filter, Code::InvalidDocumentFilter)?;
+        let chosen = chosen.unwrap_or_else(|| self.all.clone());
+        Ok(chosen
+            .iter()
+            .filter_map(|number| self.documents.get(&number))
+            .map(|document| self.id_of(document))
+            .collect())
     }
 
     /// One document by its external id, all its fields.
     pub fn get(&self, id: &str) -> Option<Document> {
-        let _ = id;
-        None
+        self.documents.get(self.numbers.get(id)?).cloned()
     }
 
     /// Counts.
     pub fn stats(&self) -> IndexStats {
-        IndexStats::default()
+        IndexStats { number_of_documents: self.documents.len() as u64, field_distribution: self.distribution.clone() }
+    }
+
+    /// A stored document by its number.
+    pub(super) fn document(&self, number: u32) -> Option<&Document> {
+        self.documents.get(&number)
+    }
+
+    /// The message with the name of the index before it, as Meilisearch writes some.
+    pub(super) fn message(&self, message: &str) -> String {
+        if self.uid.is_empty() { message.to_owned() } else { format!("Index `{}`: {message}", self.uid) }
+    }
+
+    fn named(&self, error: ApiError) -> ApiError {
+        ApiError { message: self.message(&error.message), code: error.code }
+    }
+
+    fn id_of(&self, document: &Document) -> String {
+        let key = self.primary_key.as_deref().unwrap_or_default();
+        documents::document_id(document, key).unwrap_or_default()
+    }
+
+    /// Adds a stored document to the search structures.
+    fn index_document(&mut self, tokenizer: &charabia::Tokenizer<'_>, number: u32) {
+        let Self { settings, fields, documents, postings, facets, .. } = self;
+        let Some(document) = documents.get(&number) else { return };
+        let typo = &settings.typo_tolerance;
+        tokenize::document_words(tokenizer, settings, fields, document, &mut |word| {
+            let is_number = || word.word.chars().all(|letter| letter.is_numeric() || letter.is_ascii_punctuation());
+            let exact = settings.is_exact_attribute(word.name) || (typo.disable_on_numbers && is_number());
+            postings.add(number, word, exact);
+        });
+        postings.finish(number);
+        facets.add(number, document, settings, fields);
+    }
+
+    /// Takes a stored document out of the search structures.
+    fn unindex_document(&mut self, number: u32) {
+        let Self { settings, fields, documents, postings, facets, .. } = self;
+        let Some(document) = documents.get(&number) else { return };
+        postings.remove(number);
+        facets.remove(number, document, settings, fields);
     }
 }

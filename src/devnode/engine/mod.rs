@@ -8,9 +8,21 @@
 //! listings follow them.
 
 mod documents;
+mod facet_counts;
+mod facets;
+mod fields;
+mod filter_eval;
+mod format;
+mod geo;
 mod index;
+mod pattern;
+mod postings;
 mod query;
+mod score;
+mod search;
 mod settings;
+mod sort;
+mod tokenize;
 
 pub use documents::{Document, DocumentsPage, DocumentsQuery, document_id};
 pub use index::{BatchReport, Index, IndexStats, Payload};

@@ -1,8 +1,10 @@
 //! What a search asks for and what it answers, as JSON.
 
-use serde_json::{Map, Value};
+mod parse;
 
-use crate::meili::error::{ApiError, Code};
+use serde_json::{Map, Value, json};
+
+use crate::meili::error::ApiError;
 
 /// What to do when not all words of the query are found together.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -17,10 +19,81 @@ pub enum MatchingStrategy {
 }
 
 /// One search, defaults as Meilisearch's.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct SearchQuery {
     /// The words; `None` and empty are a placeholder search.
     pub q: Option<String>,
+    /// Hits to skip.
+    pub offset: usize,
+    /// Hits to return.
+    pub limit: usize,
+    /// Page from 1: with this or `hits_per_page` totals are exhaustive.
+    pub page: Option<usize>,
+    /// Hits on a page.
+    pub hits_per_page: Option<usize>,
+    /// Fields of hits; `None` and `*` mean all that are displayed.
+    pub attributes_to_retrieve: Option<Vec<String>>,
+    /// Fields to crop, `name` or `name:words`.
+    pub attributes_to_crop: Vec<String>,
+    /// Words that a crop keeps.
+    pub crop_length: usize,
+    /// What stands for text left out.
+    pub crop_marker: String,
+    /// Fields to highlight.
+    pub attributes_to_highlight: Vec<String>,
+    /// Before a highlighted word.
+    pub highlight_pre_tag: String,
+    /// After a highlighted word.
+    pub highlight_post_tag: String,
+    /// Adds `_matchesPosition`.
+    pub show_matches_position: bool,
+    /// Adds `_rankingScore`.
+    pub show_ranking_score: bool,
+    /// Adds `_rankingScoreDetails`.
+    pub show_ranking_score_details: bool,
+    /// The filter as it stands in the request.
+    pub filter: Option<Value>,
+    /// `name:asc`, `name:desc`, `_geoPoint(lat,lng):asc`.
+    pub sort: Option<Vec<String>>,
+    /// Show each value of this attribute once.
+    pub distinct: Option<String>,
+    /// Facets to count; patterns allowed.
+    pub facets: Option<Vec<String>>,
+    /// Which words may be missing.
+    pub matching_strategy: MatchingStrategy,
+    /// Search in these attributes only.
+    pub attributes_to_search_on: Option<Vec<String>>,
+    /// Leave out hits with a lower score.
+    pub ranking_score_threshold: Option<f64>,
+}
+
+impl Default for SearchQuery {
+    fn default() -> Self {
+        Self {
+            q: None,
+            offset: 0,
+            limit: 20,
+            page: None,
+            hits_per_page: None,
+            attributes_to_retrieve: None,
+            attributes_to_crop: Vec::new(),
+            crop_length: 10,
+            crop_marker: "…".to_owned(),
+            attributes_to_highlight: Vec::new(),
+            highlight_pre_tag: "<em>".to_owned(),
+            highlight_post_tag: "</em>".to_owned(),
+            show_matches_position: false,
+            show_ranking_score: false,
+            show_ranking_score_details: false,
+            filter: None,
+            sort: None,
+            distinct: None,
+            facets: None,
+            matching_strategy: MatchingStrategy::default(),
+            attributes_to_search_on: None,
+            ranking_score_threshold: None,
+        }
+    }
 }
 
 impl SearchQuery {
@@ -30,16 +103,20 @@ impl SearchQuery {
     /// `invalid_search_...` for the first parameter with a wrong shape, `bad_request` for an unknown one,
     /// `miroir_not_supported` for hybrid and vector search.
     pub fn from_json(body: &Map<String, Value>) -> Result<Self, ApiError> {
-        let _ = body;
-        Err(ApiError::new(Code::MiroirNotSupported, "not there yet"))
+        parse::from_json(body)
+    }
+
+    /// Whether totals must be exhaustive.
+    pub fn is_paged(&self) -> bool {
+        self.page.is_some() || self.hits_per_page.is_some()
     }
 }
 
 /// One found document.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Hit {
-    /// The document's fields, then `_formatted`, `_matchesPosition`, `_rankingScore`, `_rankingScoreDetails` and
-    /// `_geoDistance` where asked for.
+    /// The document's fields, then `_formatted`, `_matchesPosition`, `_rankingScore` and `_rankingScoreDetails` where
+    /// asked for; `_geoDistance` stands after the fields.
     pub fields: Map<String, Value>,
 }
 
@@ -86,8 +163,29 @@ pub struct SearchResult {
 impl SearchResult {
     /// The body of the answer; the time is the caller's to measure.
     pub fn to_json(&self, processing_time_ms: u64) -> Map<String, Value> {
-        let _ = processing_time_ms;
-        Map::new()
+        let hits: Vec<Value> = self.hits.iter().map(|hit| Value::Object(hit.fields.clone())).collect();
+        let mut body = Map::new();
+        body.insert("hits".to_owned(), hits.into());
+        body.insert("query".to_owned(), self.query.as_str().into());
+        body.insert("processingTimeMs".to_owned(), processing_time_ms.into());
+        let info = match &self.hits_info {
+            HitsInfo::Pages { hits_per_page, page, total_pages, total_hits } => json!({
+                "hitsPerPage": hits_per_page, "page": page, "totalPages": total_pages, "totalHits": total_hits
+            }),
+            HitsInfo::Offsets { limit, offset, estimated_total_hits } => {
+                json!({"limit": limit, "offset": offset, "estimatedTotalHits": estimated_total_hits})
+            }
+        };
+        if let Value::Object(info) = info {
+            body.extend(info);
+        }
+        if let Some(distribution) = &self.facet_distribution {
+            body.insert("facetDistribution".to_owned(), distribution.clone().into());
+        }
+        if let Some(stats) = &self.facet_stats {
+            body.insert("facetStats".to_owned(), stats.clone().into());
+        }
+        body
     }
 }
 

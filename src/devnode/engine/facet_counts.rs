@@ -1,0 +1,112 @@
+//! `facetDistribution` and `facetStats` of a search.
+
+use std::collections::BTreeMap;
+
+use roaring::RoaringBitmap;
+use serde_json::{Map, Value, json};
+
+use super::facets::FieldFacets;
+use super::index::Index;
+use super::pattern::{self, Match};
+use super::settings::{FacetOrder, FilterableRule};
+use crate::meili::error::{ApiError, Code};
+
+/// Up to this many documents Meilisearch counts document by document and orders numbers as texts; above, as numbers.
+const COUNT_BY_DOCUMENT_MAX: u64 = 3_000;
+
+/// Counts and stats by facet, both in the order of names.
+pub(super) type FacetCounts = (Map<String, Value>, Map<String, Value>);
+
+/// Counts the facets that `patterns` name over the found documents.
+///
+/// # Errors
+/// `invalid_search_facets`.
+pub(super) fn count(index: &Index, patterns: &[String], found: &RoaringBitmap) -> Result<FacetCounts, ApiError> {
+    for wanted in patterns {
+        check(index, wanted)?;
+    }
+    let settings = &index.settings;
+    let chosen: BTreeMap<&str, &FieldFacets> = index
+        .fields
+        .iter()
+        .filter(|(_, name)| patterns.iter().any(|wanted| pattern::wildcard(wanted, name).is_yes()))
+        .filter(|(_, name)| settings.filterable_rule(name).is_some_and(|(_, features)| features.is_filterable()))
+        .map(|(field, name)| (name, index.facets.field(field)))
+        .filter_map(|(name, facets)| Some((name, facets?)))
+        .collect();
+    let (mut counts, mut stats) = (Map::new(), Map::new());
+    for (name, facets) in chosen {
+        let order = settings.faceting.order_of(name);
+        let values = counted(facets, found, order, settings.faceting.max_values_per_facet);
+        counts.insert(name.to_owned(), Value::Object(values));
+        let mut numbers = facets.numbers.iter().filter(|(_, documents)| !documents.is_disjoint(found));
+        if let Some((least, _)) = numbers.next() {
+            let most = numbers.next_back().map_or(least, |(most, _)| most);
+            stats.insert(name.to_owned(), json!({"min": least.0, "max": most.0}));
+        }
+    }
+    Ok((counts, stats))
+}
+
+fn check(index: &Index, wanted: &str) -> Result<(), ApiError> {
+    let rules = &index.settings.filterable_attributes;
+    for rule in rules {
+        if rule.features().is_filterable() {
+            if meets(rule, wanted) {
+                return Ok(());
+            }
+        } else if rule.matches(wanted).is_yes() {
+            break;
+        }
+    }
+    let names: Vec<&str> = index.settings.filterable_names().into_iter().collect();
+    let available = match names.len() {
+        0 => " This index does not have configured filterable attributes.".to_owned(),
+        _ => format!(" Available filterable attributes patterns are: `{}`.", names.join(", ")),
+    };
+    Err(ApiError::new(
+        Code::InvalidSearchFacets,
+        format!("Invalid facet distribution: Pattern `{wanted}` is not filterable.{available}"),
+    ))
+}
+
+/// Whether some name could be covered by both.
+fn meets(rule: &FilterableRule, wanted: &str) -> bool {
+    match rule {
+        FilterableRule::Field(field) => {
+            pattern::plain(wanted, field) != Match::No || pattern::wildcard(wanted, field) != Match::No
+        }
+        FilterableRule::Patterns { patterns, .. } => patterns
+            .iter()
+            .any(|own| pattern::wildcard(wanted, own) != Match::No || pattern::wildcard(own, wanted) != Match::No),
+    }
+}
+
+fn counted(facets: &FieldFacets, found: &RoaringBitmap, order: FacetOrder, limit: usize) -> Map<String, Value> {
+    let count = |documents: &RoaringBitmap| Some(documents.intersection_len(found)).filter(|count| *count > 0);
+    let mut numbers: Vec<(String, u64)> = facets
+        .numbers
+        .iter()
+        .filter_map(|(number, documents)| Some((number.0.to_string(), count(documents)?)))
+        .collect();
+    let strings = facets.strings.iter().filter_map(|(key, value)| {
+        let count = count(&value.documents)?;
+        let first = (&value.documents & found).min()?;
+        Some((value.original(key, first).to_owned(), count))
+    });
+    match order {
+        FacetOrder::Alpha => {
+            if found.len() <= COUNT_BY_DOCUMENT_MAX {
+                numbers.sort();
+            }
+            numbers.extend(strings);
+        }
+        FacetOrder::Count => {
+            let mut strings: Vec<(String, u64)> = strings.collect();
+            numbers.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            strings.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            numbers.extend(strings);
+        }
+    }
+    numbers.into_iter().take(limit).map(|(value, count)| (value, count.into())).collect()
+}

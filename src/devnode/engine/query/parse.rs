@@ -1,0 +1,227 @@
+//! The body of a search request, parameter by parameter.
+
+use serde_json::{Map, Value};
+
+use super::{MatchingStrategy, SearchQuery};
+use crate::meili::error::{ApiError, Code};
+
+/// Every parameter that Meilisearch knows, in its order.
+const KNOWN: [&str; 30] = [
+    "q",
+    "offset",
+    "limit",
+    "page",
+    "hitsPerPage",
+    "attributesToRetrieve",
+    "attributesToCrop",
+    "cropLength",
+    "cropMarker",
+    "attributesToHighlight",
+    "highlightPreTag",
+    "highlightPostTag",
+    "showMatchesPosition",
+    "filter",
+    "sort",
+    "distinct",
+    "facets",
+    "matchingStrategy",
+    "attributesToSearchOn",
+    "rankingScoreThreshold",
+    "locales",
+    "hybrid",
+    "vector",
+    "retrieveVectors",
+    "media",
+    "personalize",
+    "useNetwork",
+    "showRankingScore",
+    "showRankingScoreDetails",
+    "showPerformanceDetails",
+];
+
+/// A parameter with its name, for messages.
+struct Parameter<'a> {
+    name: &'a str,
+    value: &'a Value,
+    code: Code,
+}
+
+impl Parameter<'_> {
+    fn wrong(&self, path: &str, value: &Value, expected: &str) -> ApiError {
+        let found = match value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(value) => format!("a boolean: `{value}`"),
+            Value::Number(number) if number.is_u64() => format!("a positive integer: `{number}`"),
+            Value::Number(number) if number.is_i64() => format!("a negative integer: `{number}`"),
+            Value::Number(number) => format!("a number: `{number}`"),
+            Value::String(_) => format!("a string: `{value}`"),
+            Value::Array(_) => format!("an array: `{value}`"),
+            Value::Object(_) => format!("an object: `{value}`"),
+        };
+        ApiError::new(self.code, format!("Invalid value type at `.{path}`: expected {expected}, but found {found}"))
+    }
+
+    fn text(&self) -> Result<String, ApiError> {
+        self.value.as_str().map(str::to_owned).ok_or_else(|| self.wrong(self.name, self.value, "a string"))
+    }
+
+    fn flag(&self) -> Result<bool, ApiError> {
+        self.value.as_bool().ok_or_else(|| self.wrong(self.name, self.value, "a boolean"))
+    }
+
+    fn count(&self) -> Result<usize, ApiError> {
+        let count = self.value.as_u64().ok_or_else(|| self.wrong(self.name, self.value, "a positive integer"))?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    fn texts(&self) -> Result<Vec<String>, ApiError> {
+        let list = self.value.as_array().ok_or_else(|| self.wrong(self.name, self.value, "an array"))?;
+        list.iter()
+            .enumerate()
+            .map(|(place, value)| {
+                let path = format!("{}[{place}]", self.name);
+                value.as_str().map(str::to_owned).ok_or_else(|| self.wrong(&path, value, "a string"))
+            })
+            .collect()
+    }
+
+    fn score(&self) -> Result<f64, ApiError> {
+        let score = self.value.as_f64().ok_or_else(|| self.wrong(self.name, self.value, "a number"))?;
+        if (0.0..=1.0).contains(&score) {
+            return Ok(score);
+        }
+        Err(ApiError::new(
+            self.code,
+            "Invalid value at `.rankingScoreThreshold`: the value of `rankingScoreThreshold` is invalid, expected a \
+             float between `0.0` and `1.0`.",
+        ))
+    }
+
+    fn strategy(&self) -> Result<MatchingStrategy, ApiError> {
+        match self.text()?.as_str() {
+            "last" => Ok(MatchingStrategy::Last),
+            "all" => Ok(MatchingStrategy::All),
+            "frequency" => Ok(MatchingStrategy::Frequency),
+            other => Err(ApiError::new(
+                self.code,
+                format!("Unknown value `{other}` at `.matchingStrategy`: expected one of `last`, `all`, `frequency`"),
+            )),
+        }
+    }
+}
+
+/// See [`SearchQuery::from_json`].
+pub(super) fn from_json(body: &Map<String, Value>) -> Result<SearchQuery, ApiError> {
+    let mut query = SearchQuery::default();
+    for (name, value) in body {
+        let Some(code) = code_of(name) else {
+            let known: Vec<String> = KNOWN.iter().map(|name| format!("`{name}`")).collect();
+            let message = format!("Unknown field `{name}`: expected one of {}", known.join(", "));
+            return Err(ApiError::new(Code::BadRequest, message));
+        };
+        if !value.is_null() {
+            read(&mut query, &Parameter { name, value, code })?;
+        }
+    }
+    Ok(query)
+}
+
+fn code_of(name: &str) -> Option<Code> {
+    Some(match name {
+        "q" => Code::InvalidSearchQ,
+        "offset" => Code::InvalidSearchOffset,
+        "limit" => Code::InvalidSearchLimit,
+        "page" => Code::InvalidSearchPage,
+        "hitsPerPage" => Code::InvalidSearchHitsPerPage,
+        "attributesToRetrieve" => Code::InvalidSearchAttributesToRetrieve,
+        "attributesToCrop" => Code::InvalidSearchAttributesToCrop,
+        "cropLength" => Code::InvalidSearchCropLength,
+        "cropMarker" => Code::InvalidSearchCropMarker,
+        "attributesToHighlight" => Code::InvalidSearchAttributesToHighlight,
+        "highlightPreTag" => Code::InvalidSearchHighlightPreTag,
+        "highlightPostTag" => Code::InvalidSearchHighlightPostTag,
+        "showMatchesPosition" => Code::InvalidSearchShowMatchesPosition,
+        "filter" => Code::InvalidSearchFilter,
+        "sort" => Code::InvalidSearchSort,
+        "distinct" => Code::InvalidSearchDistinct,
+        "facets" => Code::InvalidSearchFacets,
+        "matchingStrategy" => Code::InvalidSearchMatchingStrategy,
+        "attributesToSearchOn" => Code::InvalidSearchAttributesToSearchOn,
+        "rankingScoreThreshold" => Code::InvalidSearchRankingScoreThreshold,
+        "locales" => Code::InvalidSearchLocales,
+        "retrieveVectors" => Code::InvalidSearchRetrieveVectors,
+        "showRankingScore" => Code::InvalidSearchShowRankingScore,
+        "showRankingScoreDetails" => Code::InvalidSearchShowRankingScoreDetails,
+        "hybrid" | "vector" | "media" | "personalize" | "useNetwork" | "showPerformanceDetails" => {
+            Code::MiroirNotSupported
+        }
+        _ => return None,
+    })
+}
+
+fn read(query: &mut SearchQuery, parameter: &Parameter<'_>) -> Result<(), ApiError> {
+    match parameter.name {
+        "q" => query.q = Some(parameter.text()?),
+        "offset" => query.offset = parameter.count()?,
+        "limit" => query.limit = parameter.count()?,
+        "page" => query.page = Some(parameter.count()?),
+        "hitsPerPage" => query.hits_per_page = Some(parameter.count()?),
+        "attributesToRetrieve" => query.attributes_to_retrieve = Some(parameter.texts()?),
+        "attributesToCrop" => query.attributes_to_crop = parameter.texts()?,
+        "cropLength" => query.crop_length = parameter.count()?,
+        "cropMarker" => query.crop_marker = parameter.text()?,
+        "attributesToHighlight" => query.attributes_to_highlight = parameter.texts()?,
+        "highlightPreTag" => query.highlight_pre_tag = parameter.text()?,
+        "highlightPostTag" => query.highlight_post_tag = parameter.text()?,
+        "showMatchesPosition" => query.show_matches_position = parameter.flag()?,
+        "filter" => query.filter = Some(parameter.value.clone()),
+        "sort" => query.sort = Some(parameter.texts()?),
+        "distinct" => query.distinct = Some(parameter.text()?),
+        "facets" => query.facets = Some(parameter.texts()?),
+        "matchingStrategy" => query.matching_strategy = parameter.strategy()?,
+        "attributesToSearchOn" => query.attributes_to_search_on = Some(parameter.texts()?),
+        "rankingScoreThreshold" => query.ranking_score_threshold = Some(parameter.score()?),
+        // Without dictionaries of languages they change nothing here.
+        "locales" => drop(parameter.texts()?),
+        "retrieveVectors" => drop(parameter.flag()?),
+        "showRankingScore" => query.show_ranking_score = parameter.flag()?,
+        "showRankingScoreDetails" => query.show_ranking_score_details = parameter.flag()?,
+        other => {
+            return Err(ApiError::new(
+                Code::MiroirNotSupported,
+                format!("The embedded node does not support the search parameter `{other}`."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn wrong_parameters_are_refused_with_their_code() {
+        let table = [
+            (json!({"q": 4}), "invalid_search_q"),
+            (json!({"limit": -1}), "invalid_search_limit"),
+            (json!({"matchingStrategy": "x"}), "invalid_search_matching_strategy"),
+            (json!({"rankingScoreThreshold": 2}), "invalid_search_ranking_score_threshold"),
+            (json!({"facets": ["a", 1]}), "invalid_search_facets"),
+            (json!({"nope": 1}), "bad_request"),
+            (json!({"hybrid": {}}), "miroir_not_supported"),
+        ];
+        for (body, code) in table {
+            assert_eq!(from_json(body.as_object().unwrap()).unwrap_err().code.name(), code, "{body}");
+        }
+    }
+
+    #[test]
+    fn null_is_the_default() {
+        let body = json!({"q": null, "limit": null, "hybrid": null, "page": 2});
+        let query = from_json(body.as_object().unwrap()).unwrap();
+        assert_eq!(query, SearchQuery { page: Some(2), ..SearchQuery::default() });
+    }
+}

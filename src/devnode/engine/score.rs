@@ -1,0 +1,235 @@
+//! Scores of hits: one entry per ranking rule, as Meilisearch shows and combines them.
+
+use serde_json::{Map, Value, json};
+
+use super::geo::Point;
+
+/// How well a document does under one rule: 1 is the worst of `max`, `max` the best.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Rank {
+    pub(super) rank: u32,
+    pub(super) max: u32,
+}
+
+impl Rank {
+    fn score(self) -> f64 {
+        f64::from(self.rank) / f64::from(self.max)
+    }
+
+    /// The rank under both rules, the first one deciding.
+    fn then(self, inner: Self) -> Self {
+        Self {
+            rank: self.rank.saturating_sub(1).wrapping_mul(inner.max).wrapping_add(inner.rank),
+            max: self.max.wrapping_mul(inner.max),
+        }
+    }
+
+    fn combined(ranks: impl Iterator<Item = Self>) -> f64 {
+        ranks.fold(Self { rank: 1, max: 1 }, Self::then).score()
+    }
+}
+
+/// How a document's attribute compares to the whole query.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum ExactMatch {
+    /// It is the query.
+    Whole,
+    /// It begins with the query.
+    Start,
+    /// Neither.
+    No,
+}
+
+impl ExactMatch {
+    fn rank(self) -> Rank {
+        let rank = match self {
+            Self::Whole => 3,
+            Self::Start => 2,
+            Self::No => 1,
+        };
+        Rank { rank, max: 3 }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "exactMatch",
+            Self::Start => "matchesStart",
+            Self::No => "noExactMatch",
+        }
+    }
+}
+
+/// The score of a document under one rule.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum Score {
+    /// `matchingWords` of `maxMatchingWords`.
+    Words(Rank),
+    /// `max - rank` typos of at most `max - 1`.
+    Typo(Rank),
+    Proximity(Rank),
+    /// The rank of the attribute.
+    Field(Rank),
+    /// The places of the words.
+    Position(Rank),
+    ExactAttribute(ExactMatch),
+    /// `rank - 1` exact words of at most `max - 1`.
+    ExactWords(Rank),
+    Sort {
+        field: String,
+        is_ascending: bool,
+        /// A number, a facet key or null.
+        value: Value,
+        /// The attribute is not displayed.
+        is_hidden: bool,
+    },
+    Geo {
+        target: Point,
+        is_ascending: bool,
+        point: Option<Point>,
+    },
+}
+
+impl Score {
+    fn rank(&self) -> Option<Rank> {
+        match self {
+            Self::Words(rank)
+            | Self::Typo(rank)
+            | Self::Proximity(rank)
+            | Self::Field(rank)
+            | Self::Position(rank)
+            | Self::ExactWords(rank) => Some(*rank),
+            Self::ExactAttribute(exact) => Some(exact.rank()),
+            Self::Sort { .. } | Self::Geo { .. } => None,
+        }
+    }
+}
+
+/// `_rankingScore`: all rules together, those that sort by values left out.
+pub(super) fn ranking_score(scores: &[Score]) -> f64 {
+    Rank::combined(scores.iter().filter_map(Score::rank))
+}
+
+/// `_rankingScoreDetails`. With `attributes_apart`, the rank of the attribute and the places of words are two rules.
+pub(super) fn details(scores: &[Score], attributes_apart: bool) -> Map<String, Value> {
+    let mut map = Map::new();
+    let mut field_rank = None;
+    for score in scores {
+        let order = map.len();
+        let (name, value) = match score {
+            Score::Words(rank) => (
+                "words".to_owned(),
+                json!({"order": order, "matchingWords": rank.rank, "maxMatchingWords": rank.max, "score": rank.score()}),
+            ),
+            Score::Typo(rank) => (
+                "typo".to_owned(),
+                json!({
+                    "order": order,
+                    "typoCount": rank.max.saturating_sub(rank.rank),
+                    "maxTypoCount": rank.max.saturating_sub(1),
+                    "score": rank.score(),
+                }),
+            ),
+            Score::Proximity(rank) => ("proximity".to_owned(), json!({"order": order, "score": rank.score()})),
+            Score::Field(rank) if attributes_apart => {
+                ("attributeRank".to_owned(), json!({"order": order, "score": rank.score()}))
+            }
+            Score::Field(rank) => {
+                field_rank = Some(*rank);
+                ("attribute".to_owned(), json!({"order": order, "attributeRankingOrderScore": rank.score()}))
+            }
+            Score::Position(rank) if attributes_apart => {
+                ("wordPosition".to_owned(), json!({"order": order, "score": rank.score()}))
+            }
+            Score::Position(rank) => {
+                add_position(&mut map, field_rank, *rank);
+                continue;
+            }
+            Score::ExactAttribute(exact) => (
+                "exactness".to_owned(),
+                json!({"order": order, "matchType": exact.name(), "score": exact.rank().score()}),
+            ),
+            Score::ExactWords(rank) => {
+                add_exact_words(&mut map, *rank);
+                continue;
+            }
+            Score::Sort { is_hidden: true, .. } => {
+                (format!("<hidden-rule-{order}>"), json!({"order": order, "value": "<hidden>"}))
+            }
+            Score::Sort { field, is_ascending, value, is_hidden: false } => {
+                (format!("{field}:{}", direction(*is_ascending)), json!({"order": order, "value": value}))
+            }
+            Score::Geo { target, is_ascending, point } => (
+                format!("_geoPoint({}, {}):{}", target.latitude, target.longitude, direction(*is_ascending)),
+                json!({
+                    "order": order,
+                    "value": point.map(|point| json!({"lat": point.latitude, "lng": point.longitude})),
+                    "distance": point.map(|point| target.distance_m(point)),
+                }),
+            ),
+        };
+        map.insert(name, value);
+    }
+    map
+}
+
+fn direction(is_ascending: bool) -> &'static str {
+    if is_ascending { "asc" } else { "desc" }
+}
+
+/// `attribute` shows the rank of the attribute and the places of the words as one rule.
+fn add_position(map: &mut Map<String, Value>, field_rank: Option<Rank>, position: Rank) {
+    if let Some(Value::Object(attribute)) = map.get_mut("attribute") {
+        attribute.insert("queryWordDistanceScore".to_owned(), position.score().into());
+        let both = Rank::combined(field_rank.into_iter().chain([position]));
+        attribute.insert("score".to_owned(), both.into());
+    }
+}
+
+/// `exactness` counts words only where no attribute matches the query.
+fn add_exact_words(map: &mut Map<String, Value>, words: Rank) {
+    if let Some(Value::Object(exactness)) = map.get_mut("exactness")
+        && exactness.get("matchType").and_then(Value::as_str) == Some(ExactMatch::No.name())
+    {
+        exactness.shift_remove("score");
+        exactness.insert("matchingWords".to_owned(), words.rank.saturating_sub(1).into());
+        exactness.insert("maxMatchingWords".to_owned(), words.max.saturating_sub(1).into());
+        let both = Rank::combined([ExactMatch::No.rank(), words].into_iter());
+        exactness.insert("score".to_owned(), both.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rank(rank: u32, max: u32) -> Rank {
+        Rank { rank, max }
+    }
+
+    #[test]
+    fn scores_combine_as_on_a_real_server() {
+        // Seen on Meilisearch 1.50 for "harry poter" in a title that begins with "Harry Potter".
+        let scores = [
+            Score::Words(rank(2, 2)),
+            Score::Typo(rank(2, 3)),
+            Score::Proximity(rank(4, 4)),
+            Score::Field(rank(1, 1)),
+            Score::Position(rank(21, 21)),
+            Score::ExactAttribute(ExactMatch::Start),
+            Score::ExactWords(rank(2, 3)),
+        ];
+        assert!((ranking_score(&scores) - 0.832_451_499_118_165_7).abs() < 1e-12);
+        let details = Value::Object(details(&scores, true));
+        assert_eq!(details["typo"], json!({"order": 1, "typoCount": 1, "maxTypoCount": 2, "score": 2.0 / 3.0}));
+        assert_eq!(details["exactness"], json!({"order": 5, "matchType": "matchesStart", "score": 2.0 / 3.0}));
+    }
+
+    #[test]
+    fn hidden_and_missing_values_are_shown_as_such() {
+        let sort = |value: Value, is_hidden| Score::Sort { field: "a".into(), is_ascending: true, value, is_hidden };
+        let shown = details(&[sort(Value::Null, false), sort(json!(1), true)], true);
+        let expected =
+            json!({"a:asc": {"order": 0, "value": null}, "<hidden-rule-1>": {"order": 1, "value": "<hidden>"}});
+        assert_eq!(Value::Object(shown), expected);
+    }
+}
