@@ -13,3 +13,4 @@ mod queries;
 mod rules;
 mod scenario;
 mod search;
+mod steps;

@@ -113,6 +113,8 @@ pub struct Fleet {
     pub port: Port,
     /// Where operators connect.
     pub admin_port: Port,
+    /// What clients send.
+    pub master_key: &'static str,
     /// Everything is below it.
     pub folder: tempfile::TempDir,
 }
@@ -120,7 +122,12 @@ pub struct Fleet {
 impl Fleet {
     /// Starts everything and waits until it answers.
     pub fn start(options: &FleetOptions) -> Self {
-        let mut fleet = Self::prepare(options);
+        Self::start_with_key(options, MASTER_KEY)
+    }
+
+    /// The same, with another key for clients.
+    pub fn start_with_key(options: &FleetOptions, master_key: &'static str) -> Self {
+        let mut fleet = Self::prepare(options, master_key);
         fleet.nodes.iter_mut().for_each(Node::start);
         for node in &fleet.nodes {
             node.client().wait_until_healthy(START_LIMIT);
@@ -131,11 +138,12 @@ impl Fleet {
     }
 
     /// Writes the configuration, starts nothing.
-    pub fn prepare(options: &FleetOptions) -> Self {
+    pub fn prepare(options: &FleetOptions, master_key: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
         let node = |number: usize| Node::new(&format!("node-{number}"), folder.path(), options.meilisearch.clone());
         let nodes = (0..options.nodes).map(node).collect();
-        let fleet = Self { nodes, miroir: None, port: Port::reserve(), admin_port: Port::reserve(), folder };
+        let fleet =
+            Self { nodes, miroir: None, port: Port::reserve(), admin_port: Port::reserve(), master_key, folder };
         std::fs::write(fleet.config_path(), fleet.configuration(options)).expect("the temporary folder is writable");
         fleet
     }
@@ -152,7 +160,7 @@ impl Fleet {
         };
         line("listen", &self.port.address());
         line("admin", &format!("{{listen: '{}', key: {ADMIN_KEY}}}", self.admin_port.address()));
-        line("master_key", &MASTER_KEY);
+        line("master_key", &self.master_key);
         line("node_master_key", &NODE_KEY);
         line("data_dir", &self.folder.path().join("miroir").display());
         line("shards", &options.shards);
@@ -177,7 +185,7 @@ impl Fleet {
 
     /// Speaks to Miroir as a client.
     pub fn client(&self) -> Client {
-        Client::new(&self.port.url(), Some(MASTER_KEY))
+        Client::new(&self.port.url(), Some(self.master_key))
     }
 
     /// Speaks to Miroir as an operator.
