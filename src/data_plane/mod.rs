@@ -5,7 +5,7 @@
 //! | [`core`] | what a handler gets: snapshot, bridge, nodes, time |
 //! | [`upstream`], [`pool`] | the interface towards nodes, and connections to them |
 //! | [`adoption`] | acknowledging snapshots |
-//! | [`gather`] | several sub-requests at once on one executor |
+//! | [`gather`], [`scatter`] | several sub-requests at once; one read over a covering set, with stand-ins for who fails |
 //! | [`client_api`] | the handlers on one executor |
 //! | [`handlers`] | one file per operation |
 //! | [`rt`] | the runtime: executors, tasks, timers |
@@ -30,5 +30,6 @@ pub mod listener;
 pub mod mailbox;
 pub mod pool;
 pub mod rt;
+pub mod scatter;
 pub mod socket;
 pub mod upstream;

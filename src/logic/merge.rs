@@ -11,6 +11,8 @@
 //! | [`rank`] | the order of hits |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`hit`] | what a client may see of a hit |
+//! | [`documents`] | lists of documents |
+//! | [`sort_values`] | what `sort` sees of a document, where nodes give no score details |
 //! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
 
 use std::fmt::Write as _;
@@ -20,9 +22,11 @@ use serde_json::{Map, Value};
 use crate::meili::search::{Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, SearchRequest};
 
 pub mod answer;
+pub mod documents;
 pub mod facets;
 pub mod hit;
 pub mod rank;
+pub mod sort_values;
 
 use answer::NodeAnswer;
 use facets::{FacetLimits, FacetMerge};

@@ -2,12 +2,14 @@
 
 pub mod bad_value;
 pub mod dates;
+pub mod documents_query;
 pub mod error;
 pub mod filter;
 pub mod formats;
 pub mod index;
 pub mod query_string;
 pub mod search;
+pub mod search_message;
 pub mod settings;
 pub mod task_query;
 pub mod tasks;

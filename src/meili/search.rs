@@ -15,6 +15,7 @@ mod parameters;
 mod query_string;
 
 pub use displayed::Displayed;
+pub(super) use query_string::{comma_separated, sort_list};
 
 /// Hits that are returned when nothing else is asked.
 const LIMIT_DEFAULT: u64 = 20;
@@ -95,10 +96,14 @@ impl SearchRequest {
         };
         let request = Self { parameters, paging };
         request.refuse_switched_off()?;
-        request.check_sort()?;
-        request.refuse_reserved()?;
-        request.refuse_unsupported()?;
         Ok(request)
+    }
+
+    /// What is checked once the index is known to exist: sort rules, reserved names, the filter, what is not supported.
+    pub fn check(&self) -> Result<(), ApiError> {
+        self.check_sort()?;
+        self.refuse_reserved()?;
+        self.refuse_unsupported()
     }
 
     /// The text that is searched for; empty for a placeholder search.

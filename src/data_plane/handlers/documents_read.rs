@@ -1,31 +1,247 @@
-//! To be written with the reads.
+//! Reading documents: one by id from a replica of its shard, or lists over a covering set.
+//!
+//! Without `sort`, a list is the nodes' lists one behind the other, in the order of the covering set: on an unchanged fleet
+//! pages neither repeat nor skip. With `sort`, the nodes' lists are merged by the values of the documents.
 
-use super::arguments::Arguments;
-use super::unsupported::refuse;
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::arguments::{Arguments, require_json};
+use super::indexes::not_found;
+use super::search::{bodies_of, check_complete, explained, node_error, partial_policy, with_missing};
 use crate::data_plane::core::Core;
+use crate::data_plane::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
+use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};
-use crate::meili::error::ApiError;
+use crate::logic::ids::{IndexUid, NodeSlot, ShardId};
+use crate::logic::marker::strip;
+use crate::logic::merge::documents::{DocumentPage, NodePage, merge_sorted, page_windows, write_list};
+use crate::logic::replica_choice::{choose, query_hash};
+use crate::logic::shard_hash::shard_of;
+use crate::logic::snapshot::{CoverPart, CoveringSet};
+use crate::meili::documents_query::{DocumentQuery, DocumentsQuery};
+use crate::meili::error::{ApiError, Code};
 
-/// See the module.
+/// `GET /indexes/{index}/documents`.
 ///
 /// # Errors
-/// Not supported yet.
+/// As one server; `miroir_reserved_field`, `miroir_shard_unavailable`.
 pub async fn list(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
-    refuse(core, request, arguments).await
+    let query = DocumentsQuery::from_query(&request.query)?;
+    answer_list(core, request, &arguments.index()?, &query).await
 }
 
-/// See the module.
+/// `POST /indexes/{index}/documents/fetch`.
 ///
 /// # Errors
-/// Not supported yet.
+/// As [`list`].
 pub async fn fetch(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
-    refuse(core, request, arguments).await
+    require_json(request)?;
+    let query = DocumentsQuery::from_json(&request.body)?;
+    answer_list(core, request, &arguments.index()?, &query).await
 }
 
-/// See the module.
+/// `GET /indexes/{index}/documents/{document}`.
 ///
 /// # Errors
-/// Not supported yet.
+/// As one server; `miroir_reserved_field`, `miroir_shard_unavailable`.
 pub async fn get(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
-    refuse(core, request, arguments).await
+    let query = DocumentQuery::from_query(&request.query)?;
+    let (uid, id) = (arguments.index()?, arguments.text(1));
+    let snapshot = core.snapshot();
+    let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
+    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
+    let shard = shard_of(id, snapshot.placement.len().max(1) as u16);
+    // The node that the prober sees first, the others if it fails.
+    let replicas = snapshot.placement.get(usize::from(shard.0)).into_iter().flatten().copied();
+    let unreachable: Vec<NodeSlot> = replicas.filter(|node| !snapshot.nodes[usize::from(node.0)].reachable).collect();
+    let set = Some(scope.cover(&[shard], &unreachable)).filter(|set| !set.parts.is_empty());
+    let set = set.unwrap_or_else(|| scope.cover(&[shard], &[]));
+    let mut target = format!("/indexes/{}/documents/{}", index.node_uid, encoded(id));
+    if let Some(fields) = &query.fields {
+        target.push_str(&format!("?fields={}", encoded(&fields.join(","))));
+    }
+    if query.retrieve_vectors {
+        target.push_str(if query.fields.is_some() { "&retrieveVectors=true" } else { "?retrieveVectors=true" });
+    }
+    let scattered = scatter(core, scope, &set, |_, _| NodeRequest::get(target.clone())).await;
+    let scattered = scattered.map_err(|refusal| node_error(&refusal.response.body, index))?;
+    let bodies = bodies_of(&scattered, &snapshot)?;
+    let Some(document) = bodies.first() else {
+        let message = format!("No replica of shard {shard} can be read.");
+        return Err(ApiError::new(Code::MiroirShardUnavailable, message));
+    };
+    let stripped = strip(document).map_err(|_| malformed())?;
+    Ok(Response::json_bytes(200, Bytes::from(stripped.into_owned())))
 }
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+pub(super) fn malformed() -> ApiError {
+    ApiError::new(Code::Internal, "A node sent an answer that cannot be read.")
+}
+
+async fn answer_list(
+    core: &Core,
+    request: &Request,
+    uid: &IndexUid,
+    query: &DocumentsQuery,
+) -> Result<Response, ApiError> {
+    let snapshot = core.snapshot();
+    let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
+    query.check()?;
+    let policy = partial_policy(core, request);
+    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
+    // All pages of a list must come from the same nodes: nothing but the index decides.
+    let set = choose(&index.covers, &snapshot.nodes, query_hash([uid.as_str().as_bytes()]));
+    let reading = Reading { core, scope, set, query, target: format!("/indexes/{}/documents/fetch", index.node_uid) };
+    let result = if query.sort.is_empty() { reading.one_behind_the_other().await } else { reading.sorted().await };
+    let (documents, total, scattered) = match result {
+        Ok(list) => list,
+        Err(ReadError::Refused(refusal)) => {
+            let explain = reading.request(&query.node_body(0, 0, None));
+            return Err(explained(core, scope, refusal, explain).await);
+        }
+        Err(ReadError::Malformed) => return Err(malformed()),
+    };
+    check_complete(&scattered, policy)?;
+    let page = DocumentPage { offset: query.offset, limit: query.limit, total };
+    let body = write_list(&documents, page, !scattered.missing.is_empty()).map_err(|_| malformed())?;
+    Ok(with_missing(Response::json_bytes(200, Bytes::from(body)), &scattered.missing))
+}
+
+enum ReadError {
+    Refused(NodeRefusal),
+    Malformed,
+}
+
+impl From<NodeRefusal> for ReadError {
+    fn from(refusal: NodeRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Documents as JSON texts, how many match, and what was asked for it.
+type Listed = Result<(Vec<String>, u64, Scattered), ReadError>;
+
+/// One list being read.
+struct Reading<'a> {
+    core: &'a Core,
+    scope: ScatterScope<'a>,
+    set: &'a CoveringSet,
+    query: &'a DocumentsQuery,
+    target: String,
+}
+
+impl Reading<'_> {
+    fn request(&self, body: &[u8]) -> NodeRequest {
+        NodeRequest::post_read(self.target.clone(), Bytes::copy_from_slice(body))
+    }
+
+    async fn ask(
+        &self,
+        set: &CoveringSet,
+        body: impl Fn(&CoverPart, bool) -> Vec<u8>,
+    ) -> Result<Scattered, NodeRefusal> {
+        scatter(self.core, self.scope, set, |part, is_alone| self.request(&body(part, is_alone))).await
+    }
+
+    /// First how many documents each part has, then the documents of those parts that the page touches.
+    async fn one_behind_the_other(&self) -> Listed {
+        let query = self.query;
+        let counted = self.ask(self.set, |part, is_alone| {
+            let (offset, limit) = if is_alone { (query.offset, query.limit) } else { (0, 0) };
+            query.node_body(offset, limit, part.filter.as_deref())
+        });
+        let counted = counted.await?;
+        let pages = read_pages(&counted)?;
+        let total = pages.iter().map(|page| page.total).sum();
+        if counted.is_alone {
+            let documents = pages.into_iter().flat_map(|page| page.documents).map(str::to_owned).collect();
+            return Ok((documents, total, counted));
+        }
+        let totals: Vec<u64> = pages.iter().map(|page| page.total).collect();
+        let windows = page_windows(&totals, query.offset, query.limit);
+        let touched: Vec<(CoverPart, (u64, u64))> = counted
+            .answers
+            .iter()
+            .map(|answer| answer.part.clone())
+            .zip(windows)
+            .filter(|(_, (_, limit))| *limit > 0)
+            .collect();
+        let set = CoveringSet { parts: touched.iter().map(|(part, _)| part.clone()).collect(), missing: Vec::new() };
+        let asked = self.ask(&set, |part, _| {
+            // A stand-in for a node that failed in between has another order: its whole window is the best that is left.
+            let known = touched.iter().find(|(known, _)| known.node == part.node && known.shards == part.shards);
+            let (offset, limit) = known.map_or((0, query.limit), |(_, window)| *window);
+            query.node_body(offset, limit, part.filter.as_deref())
+        });
+        let asked = asked.await?;
+        let pages = read_pages(&asked)?;
+        let documents = pages.into_iter().flat_map(|page| page.documents).take(query.limit as usize);
+        let documents = documents.map(str::to_owned).collect();
+        let missing: Vec<ShardId> = counted.missing.iter().chain(&asked.missing).copied().collect();
+        Ok((documents, total, Scattered { missing, ..counted }))
+    }
+
+    /// The first documents of every part, merged. What the sort rules look at is asked for apart when the client wants
+    /// only some fields.
+    async fn sorted(&self) -> Listed {
+        let query = self.query;
+        let depth = query.offset.saturating_add(query.limit);
+        let asked = self.ask(self.set, |part, is_alone| {
+            let (offset, limit) = if is_alone { (query.offset, query.limit) } else { (0, depth) };
+            query.node_body(offset, limit, part.filter.as_deref())
+        });
+        let asked = asked.await?;
+        let pages = read_pages(&asked)?;
+        let total = pages.iter().map(|page| page.total).sum();
+        if asked.is_alone {
+            let documents = pages.into_iter().flat_map(|page| page.documents).map(str::to_owned).collect();
+            return Ok((documents, total, asked));
+        }
+        let documents = if query.fields.is_none() {
+            let lists: Vec<Vec<(&str, &str)>> = pages
+                .iter()
+                .map(|page| page.documents.iter().map(|document| (*document, *document)).collect())
+                .collect();
+            merge_sorted(&query.sort, &lists)
+        } else {
+            let set = CoveringSet {
+                parts: asked.answers.iter().map(|answer| answer.part.clone()).collect(),
+                missing: Vec::new(),
+            };
+            let keys = self.ask(&set, |part, _| query.sort_keys_body(0, depth, part.filter.as_deref())).await?;
+            let key_pages = read_pages(&keys)?;
+            let are_alike = key_pages.len() == pages.len()
+                && pages.iter().zip(&key_pages).all(|(page, keys)| page.documents.len() == keys.documents.len());
+            if !are_alike {
+                return Err(ReadError::Malformed);
+            }
+            let lists: Vec<Vec<(&str, &str)>> = pages
+                .iter()
+                .zip(&key_pages)
+                .map(|(page, keys)| page.documents.iter().copied().zip(keys.documents.iter().copied()).collect())
+                .collect();
+            merge_sorted(&query.sort, &lists)
+        };
+        let documents = documents.map_err(|_| ReadError::Malformed)?;
+        let page = documents.into_iter().skip(query.offset as usize).take(query.limit as usize);
+        let page = page.map(str::to_owned).collect();
+        Ok((page, total, asked))
+    }
+}
+
+fn read_pages(scattered: &Scattered) -> Result<Vec<NodePage<'_>>, ReadError> {
+    let mut pages = Vec::with_capacity(scattered.answers.len());
+    for answer in &scattered.answers {
+        let text = std::str::from_utf8(&answer.body).map_err(|_| ReadError::Malformed)?;
+        pages.push(NodePage::read(text).map_err(|_| ReadError::Malformed)?);
+    }
+    Ok(pages)
+}
+
+#[cfg(test)]
+mod tests;

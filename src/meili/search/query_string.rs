@@ -1,10 +1,10 @@
 //! A search as a query string: the same parameters as texts, lists separated by commas.
 
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::super::bad_value::{bad_parameter, unknown_parameter};
 use super::super::error::{ApiError, Code};
+use super::super::query_string::QueryString;
 use super::super::settings::LOCALES;
 use super::parameters::{PARAMETERS, Parameter, STRATEGIES, Shape, THRESHOLD_RANGE};
 
@@ -42,44 +42,30 @@ const NAMES: [&str; 30] = [
     "showPerformanceDetails",
 ];
 
-/// The pairs of a query string, decoded (`+` is a space); of a repeated name the last one counts.
-pub(in crate::meili) fn decode_pairs(query: &str) -> Vec<(String, String)> {
-    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    let mut pairs: Vec<(String, String)> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let (name, value) = (decode(name), decode(value));
-        match pairs.iter_mut().find(|(known, _)| *known == name) {
-            Some(known) => known.1 = value,
-            None => pairs.push((name, value)),
-        }
-    }
-    pairs
-}
-
 /// The query string as the parameters that a JSON body would have.
 pub(super) fn from_query(query: &str) -> Result<Map<String, Value>, ApiError> {
     let mut parameters = Map::new();
     let mut hybrid = Map::new();
-    for (name, text) in decode_pairs(query) {
-        match name.as_str() {
+    let query = QueryString::parse(query, &NAMES)?;
+    for name in NAMES {
+        let Some(text) = query.get(name) else { continue };
+        match name {
             "hybridEmbedder" => {
                 hybrid.insert("embedder".to_owned(), Value::from(text));
             }
             "hybridSemanticRatio" => {
                 let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
                 let reason = "the value of `semanticRatio` is invalid, expected a float between `0.0` and `1.0`.";
-                let ratio = ratio.ok_or_else(|| bad_parameter(Code::InvalidSearchSemanticRatio, &name, reason))?;
+                let ratio = ratio.ok_or_else(|| bad_parameter(Code::InvalidSearchSemanticRatio, name, reason))?;
                 hybrid.insert("semanticRatio".to_owned(), json!(ratio));
             }
             "personalizeUserContext" => {
                 parameters.insert("personalize".to_owned(), json!({"userContext": text}));
             }
             _ => {
-                let known = NAMES.contains(&name.as_str());
-                let parameter = PARAMETERS.iter().find(|parameter| known && parameter.name == name);
-                let parameter = parameter.ok_or_else(|| unknown_parameter(Code::BadRequest, &name, &NAMES))?;
-                parameters.insert(name, value_of(parameter, &text)?);
+                let parameter = PARAMETERS.iter().find(|parameter| parameter.name == name);
+                let parameter = parameter.ok_or_else(|| unknown_parameter(Code::BadRequest, name, &NAMES))?;
+                parameters.insert(name.to_owned(), value_of(parameter, text)?);
             }
         }
     }
@@ -149,7 +135,8 @@ fn sorted_locales() -> String {
     locales.join(", ")
 }
 
-fn comma_separated(text: &str) -> Vec<&str> {
+/// The items of a list between commas; none in an empty text.
+pub(in crate::meili) fn comma_separated(text: &str) -> Vec<&str> {
     if text.is_empty() { Vec::new() } else { text.split(',').map(str::trim).collect() }
 }
 

@@ -1,7 +1,8 @@
 use super::*;
 
 fn error_of(body: &str) -> (Code, String) {
-    let error = SearchRequest::from_json(body.as_bytes()).expect_err(body);
+    let result = SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check());
+    let error = result.expect_err(body);
     (error.code, error.message)
 }
 

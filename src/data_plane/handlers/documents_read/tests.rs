@@ -1,0 +1,81 @@
+use http::Method;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::data_plane::fake::FakeUpstream;
+use crate::data_plane::handlers::search::tests::{ask, down, fleet, json_of, ok};
+use crate::data_plane::upstream::{NodeResponse, UpstreamError};
+use crate::logic::snapshot::NodeView;
+
+/// Each node has three documents, `N0` to `N2`, with values that interleave.
+fn documents_of(node: &NodeView, request: &NodeRequest) -> Result<NodeResponse, UpstreamError> {
+    let number: u64 = node.id.as_str()[1..].parse().expect("a number");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let (offset, limit) = (body["offset"].as_u64().expect("sent"), body["limit"].as_u64().expect("sent"));
+    let document = |place: u64| {
+        let mut document = json!({"_miroir": "x", "id": format!("{number}{place}"), "p": place * 10 + number});
+        if let Some(fields) = body["fields"].as_array() {
+            document.as_object_mut().expect("an object").retain(|key, _| fields.contains(&json!(key)));
+        }
+        document
+    };
+    let results: Vec<Value> = (0..3).skip(offset as usize).take(limit as usize).map(document).collect();
+    ok(&json!({"results": results, "offset": offset, "limit": limit, "total": 3}))
+}
+
+fn ids(target: &str) -> Vec<String> {
+    let upstream = FakeUpstream::new(documents_of);
+    let response = ask(&upstream, fleet(&[&[0], &[1], &[2]], &[]), Request::new(Method::GET, target));
+    assert_eq!(response.status, 200, "{target}: {:?}", response.body);
+    let list = json_of(&response);
+    assert_eq!(list["total"], json!(9));
+    assert!(!String::from_utf8_lossy(&response.body).contains("_miroir"));
+    list["results"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|document| document["id"].as_str().expect("an id").to_owned())
+        .collect()
+}
+
+#[test]
+fn pages_go_through_the_nodes_one_by_one() {
+    let all = ids("/indexes/movies/documents");
+    assert_eq!(all.len(), 9);
+    for limit in [1, 2, 4] {
+        let pages = (0..9usize)
+            .step_by(limit)
+            .map(|offset| ids(&format!("/indexes/movies/documents?offset={offset}&limit={limit}")));
+        assert_eq!(pages.collect::<Vec<_>>().concat(), all);
+    }
+}
+
+#[test]
+fn sorted_lists_are_merged_by_value_whatever_fields_are_shown() {
+    let expected = ["00", "10", "20", "01", "11"];
+    assert_eq!(ids("/indexes/movies/documents?sort=p:asc&limit=5"), expected);
+    assert_eq!(ids("/indexes/movies/documents?sort=p:asc&limit=3&offset=2&fields=id"), expected[2..]);
+}
+
+#[test]
+fn one_document_comes_from_a_replica_of_its_shard() {
+    let upstream = FakeUpstream::new(|node, request| {
+        assert_eq!(request.target, "/indexes/movies-1/documents/a%2Db?fields=id%2Cp&retrieveVectors=true");
+        if node.id.as_str() == "n0" { down(node) } else { ok(&json!({"id": "a-b", "_miroir": "x", "p": 1})) }
+    });
+    let target = "/indexes/movies/documents/a-b?fields=id,p&retrieveVectors=true";
+    let response = ask(&upstream, fleet(&[&[0, 1]], &[]), Request::new(Method::GET, target));
+    assert_eq!((response.status, &response.body[..]), (200, br#"{"id":"a-b","p":1}"#.as_slice()));
+    let response = ask(&FakeUpstream::refusing(), fleet(&[&[0, 1]], &[]), Request::new(Method::GET, target));
+    assert_eq!(response.status, 503);
+}
+
+#[test]
+fn a_document_that_is_not_there_is_not_found() {
+    let upstream = FakeUpstream::new(|_, _| {
+        let body = ApiError::new(Code::DocumentNotFound, "Document `9` not found.").body();
+        Ok(NodeResponse { status: 404, body: serde_json::to_vec(&body).expect("plain").into() })
+    });
+    let response = ask(&upstream, fleet(&[&[0, 1]], &[]), Request::new(Method::GET, "/indexes/movies/documents/9"));
+    assert_eq!((response.status, json_of(&response)["code"].as_str()), (404, Some("document_not_found")));
+}

@@ -1,0 +1,181 @@
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::data_plane::fake::{FakeUpstream, block_on, core_with};
+use crate::data_plane::handlers::route;
+use crate::data_plane::upstream::{NodeResponse, UpstreamError};
+use crate::logic::covering::{CoverInput, covering_sets};
+use crate::logic::ids::{Epoch, NodeId, NodeIndexUid, NodeSlot, Timestamp};
+use crate::logic::snapshot::NodeView;
+
+/// A fleet with one index `movies` (`movies-1` on the nodes); `placement` names the nodes of each shard.
+pub(in crate::data_plane::handlers) fn fleet(placement: &[&[u16]], out_of_sync: &[u16]) -> RoutingSnapshot {
+    let slots = |nodes: &[u16]| nodes.iter().copied().map(NodeSlot).collect::<Vec<_>>();
+    let placement: Vec<Vec<NodeSlot>> = placement.iter().map(|nodes| slots(nodes)).collect();
+    let count = placement.iter().flatten().map(|node| node.0 + 1).max().unwrap_or(0);
+    let view = |slot: u16| NodeView {
+        id: NodeId::new(format!("n{slot}")),
+        url: format!("http://n{slot}"),
+        address: None,
+        zone: None,
+        weight: 1.0,
+        reachable: true,
+    };
+    let out_of_sync = slots(out_of_sync);
+    let input = CoverInput { placement: &placement, out_of_sync: &out_of_sync, may_hold_foreign: &[] };
+    let index = IndexView {
+        uid: IndexUid::new("movies"),
+        node_uid: NodeIndexUid::new("movies-1"),
+        primary_key: Some("id".into()),
+        settings: Arc::default(),
+        created_at: Timestamp(0),
+        updated_at: Timestamp(0),
+        covers: covering_sets(input),
+        out_of_sync,
+    };
+    RoutingSnapshot {
+        epoch: Epoch(1),
+        nodes: (0..count).map(view).collect(),
+        placement,
+        indexes: [(index.uid.clone(), Arc::new(index))].into(),
+    }
+}
+
+/// Answers a request to that fleet.
+pub(in crate::data_plane::handlers) fn ask(
+    upstream: &Rc<FakeUpstream>,
+    snapshot: RoutingSnapshot,
+    request: Request,
+) -> Response {
+    let core = core_with(upstream.clone());
+    core.bridge.snapshot.store(Arc::new(snapshot));
+    block_on(route(&core, request))
+}
+
+pub(in crate::data_plane::handlers) fn json_of(response: &Response) -> Value {
+    serde_json::from_slice(&response.body).expect("JSON")
+}
+
+pub(in crate::data_plane::handlers) fn ok(body: &Value) -> Result<NodeResponse, UpstreamError> {
+    Ok(NodeResponse { status: 200, body: body.to_string().into() })
+}
+
+pub(in crate::data_plane::handlers) fn down(node: &NodeView) -> Result<NodeResponse, UpstreamError> {
+    Err(UpstreamError::Unreachable { node: node.id.clone(), reason: "down".to_owned() })
+}
+
+fn search_for(body: &Value) -> Request {
+    Request::new(Method::POST, "/indexes/movies/search").with_json(body.to_string())
+}
+
+/// Each node has one hit: its number, with as many matching words.
+fn numbered(node: &NodeView, _: &NodeRequest) -> Result<NodeResponse, UpstreamError> {
+    let number: u64 = node.id.as_str()[1..].parse().expect("a number");
+    let details = json!({"words": {"order": 0, "matchingWords": number, "maxMatchingWords": 9, "score": 0.5}});
+    ok(&json!({"hits": [{"_miroir": "x", "id": number, "_rankingScoreDetails": details}], "estimatedTotalHits": 1}))
+}
+
+#[test]
+fn hits_of_all_shards_are_merged() {
+    let upstream = FakeUpstream::new(numbered);
+    let response =
+        ask(&upstream, fleet(&[&[0], &[1], &[2]], &[]), search_for(&json!({"q": "a", "limit": 2, "offset": 1})));
+    assert_eq!(response.status, 200);
+    let answer = json_of(&response);
+    assert_eq!(answer["hits"], json!([{"id": 1}, {"id": 0}]));
+    assert_eq!((&answer["estimatedTotalHits"], &answer["offset"], &answer["limit"]), (&json!(3), &json!(1), &json!(2)));
+    assert_eq!(answer.get("degraded"), None);
+    let requests = upstream.requests.borrow();
+    assert_eq!(requests.len(), 3);
+    for (_, request) in requests.iter() {
+        assert_eq!(request.target, "/indexes/movies-1/search");
+        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+        assert_eq!(body, json!({"q": "a", "offset": 0, "limit": 3, "showRankingScoreDetails": true}));
+    }
+}
+
+#[test]
+fn a_node_that_holds_everything_is_asked_as_the_client_asked() {
+    let upstream = FakeUpstream::new(numbered);
+    let body = json!({"q": "a", "limit": 2, "offset": 1});
+    let response = ask(&upstream, fleet(&[&[0, 1], &[1, 0]], &[]), search_for(&body));
+    assert_eq!(json_of(&response)["hits"].as_array().map(Vec::len), Some(1));
+    let requests = upstream.requests.borrow();
+    assert_eq!((requests.len(), &requests[0].1.body[..]), (1, body.to_string().as_bytes()));
+}
+
+#[test]
+fn another_replica_stands_in_for_a_node_that_fails() {
+    for status in [None, Some(500), Some(429), Some(403)] {
+        let upstream = FakeUpstream::new(move |node, request| match status {
+            _ if node.id.as_str() != "n1" => numbered(node, request),
+            None => down(node),
+            Some(status) => Ok(NodeResponse { status, body: "{}".into() }),
+        });
+        let response = ask(&upstream, fleet(&[&[0, 1], &[1, 2], &[2, 0]], &[]), search_for(&json!({})));
+        assert_eq!(response.status, 200, "{status:?}");
+        assert_eq!(response.header("x-miroir-degraded"), None);
+        let asked: Vec<String> = upstream.requests.borrow().iter().map(|(node, _)| node.to_string()).collect();
+        assert!(asked.contains(&"n0".to_owned()) || asked.contains(&"n2".to_owned()));
+    }
+}
+
+#[test]
+fn what_nobody_answers_is_said_or_refused() {
+    let fleet = || fleet(&[&[0], &[1], &[1]], &[]);
+    let upstream =
+        FakeUpstream::new(|node, request| if node.id.as_str() == "n1" { down(node) } else { numbered(node, request) });
+    let response = ask(&upstream, fleet(), search_for(&json!({})));
+    assert_eq!((response.status, response.header("x-miroir-degraded")), (200, Some("shards=1,2")));
+    assert_eq!(json_of(&response)["degraded"], json!(true));
+    let deny = search_for(&json!({})).with_header(HeaderName::from_static(PARTIAL), HeaderValue::from_static("deny"));
+    let response = ask(&upstream, fleet(), deny);
+    assert_eq!((response.status, json_of(&response)["code"].as_str()), (503, Some("miroir_shard_unavailable")));
+    let response = ask(&FakeUpstream::refusing(), fleet(), search_for(&json!({})));
+    assert_eq!(response.status, 503, "nothing at all is no partial answer");
+}
+
+#[test]
+fn a_nodes_complaint_is_explained_in_the_clients_words() {
+    let upstream = FakeUpstream::new(|_, request| {
+        let is_plain = memchr::memmem::find(&request.body, b"_miroir IN").is_none();
+        let shown =
+            if is_plain { "2:7 \"title\" = \"1\"" } else { "23:30 (\"title\" = \"1\") AND (\"_miroir\" IN [\"a\"])" };
+        let message = format!(
+            "Index `movies-1`: Attribute `title` is not filterable. Available filterable attribute patterns are: `_miroir`, `genres`.\n{shown}"
+        );
+        let body = ApiError::new(Code::InvalidSearchFilter, message).body();
+        Ok(NodeResponse { status: 400, body: serde_json::to_vec(&body).expect("plain").into() })
+    });
+    let response =
+        ask(&upstream, fleet(&[&[0, 1], &[1, 2], &[2, 0]], &[]), search_for(&json!({"filter": "title = 1"})));
+    assert_eq!(response.status, 400);
+    assert_eq!(
+        json_of(&response)["message"],
+        json!(
+            "Index `movies`: Attribute `title` is not filterable. Available filterable attribute patterns are: `genres`.\n2:7 \"title\" = \"1\""
+        )
+    );
+}
+
+#[test]
+fn the_index_is_looked_up_after_types_and_before_the_rest() {
+    let upstream = FakeUpstream::new(numbered);
+    for (target, body, code) in [
+        ("/indexes/nope/search", json!({"limit": "a"}), "invalid_search_limit"),
+        ("/indexes/no%20pe/search", json!({}), "invalid_index_uid"),
+        ("/indexes/nope/search", json!({"filter": "x ="}), "index_not_found"),
+        ("/indexes/movies/search", json!({"filter": "x ="}), "invalid_search_filter"),
+        ("/indexes/movies/search", json!({"sort": ["_miroir:asc"]}), "miroir_reserved_field"),
+    ] {
+        let request = Request::new(Method::POST, target).with_json(body.to_string());
+        let response = ask(&upstream, fleet(&[&[0]], &[]), request);
+        assert_eq!(json_of(&response)["code"], json!(code), "{target} {body}");
+    }
+    let response = ask(&upstream, fleet(&[&[0]], &[]), Request::new(Method::GET, "/indexes/movies/search?q=a&limit=1"));
+    assert_eq!(json_of(&response)["query"], json!("a"));
+}

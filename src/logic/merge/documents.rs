@@ -1,0 +1,179 @@
+//! Lists of documents: pages over nodes one behind the other, or merged by the values that a sort looks at.
+
+use std::cmp::Ordering;
+use std::fmt::Write as _;
+
+use super::MergeError;
+use super::answer::elements;
+use super::rank::{SortValue, compare_distances};
+use super::sort_values::{distance_to, sort_value};
+use crate::logic::marker::{NotAnObject, members, strip};
+
+/// A node's answer to `documents/fetch`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NodePage<'a> {
+    /// The documents as they stand in the text.
+    pub documents: Vec<&'a str>,
+    /// All that match.
+    pub total: u64,
+}
+
+impl<'a> NodePage<'a> {
+    /// Takes an answer apart.
+    pub fn read(body: &'a str) -> Result<Self, MergeError> {
+        let mut page = Self::default();
+        let mut has_results = false;
+        for member in members(body) {
+            let member = member?;
+            match member.key.as_ref() {
+                "results" => {
+                    page.documents = elements(member.value)?;
+                    has_results = true;
+                }
+                "total" => page.total = member.value.parse().map_err(|_| MergeError::Malformed)?,
+                _ => {}
+            }
+        }
+        if has_results { Ok(page) } else { Err(MergeError::Malformed) }
+    }
+}
+
+/// What each of several lists, one behind the other, gives to a page of the whole: offset and limit within the list.
+pub fn page_windows(totals: &[u64], offset: u64, limit: u64) -> Vec<(u64, u64)> {
+    let mut to_skip = offset;
+    let mut to_take = limit;
+    let window = |total: &u64| {
+        let skipped = to_skip.min(*total);
+        let taken = to_take.min(total - skipped);
+        to_skip -= skipped;
+        to_take -= taken;
+        (skipped, taken)
+    };
+    totals.iter().map(window).collect()
+}
+
+/// The page as the client asked for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DocumentPage {
+    /// As asked.
+    pub offset: u64,
+    /// As asked.
+    pub limit: u64,
+    /// All that match.
+    pub total: u64,
+}
+
+/// The client's answer, without markers.
+pub fn write_list(documents: &[String], page: DocumentPage, is_degraded: bool) -> Result<String, NotAnObject> {
+    let mut text = String::with_capacity(documents.iter().map(|document| document.len() + 1).sum::<usize>() + 80);
+    text.push_str("{\"results\":[");
+    for (place, document) in documents.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        text.push_str(&strip(document)?);
+    }
+    let DocumentPage { offset, limit, total } = page;
+    write!(text, "],\"offset\":{offset},\"limit\":{limit},\"total\":{total}").expect("strings take all");
+    if is_degraded {
+        text.push_str(",\"degraded\":true");
+    }
+    text.push('}');
+    Ok(text)
+}
+
+/// What a sort rule sees of a document.
+enum SortKey {
+    Value { value: SortValue<'static>, is_ascending: bool },
+    Distance { metres: Option<f64>, is_ascending: bool },
+}
+
+impl SortKey {
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Value { value, is_ascending }, Self::Value { value: other, .. }) => {
+                value.compare(other, *is_ascending)
+            }
+            (Self::Distance { metres, is_ascending }, Self::Distance { metres: other, .. }) => {
+                compare_distances(*metres, *other, *is_ascending)
+            }
+            (Self::Value { .. }, Self::Distance { .. }) | (Self::Distance { .. }, Self::Value { .. }) => {
+                Ordering::Equal
+            }
+        }
+    }
+}
+
+/// Merges lists of (document, where its sort keys stand), each in the order of the sort rules already. Equal documents
+/// keep the order of the lists.
+pub fn merge_sorted<'a>(sort: &[String], lists: &[Vec<(&'a str, &str)>]) -> Result<Vec<&'a str>, MergeError> {
+    let mut keyed: Vec<(Vec<SortKey>, &'a str)> = Vec::with_capacity(lists.iter().map(Vec::len).sum());
+    for (document, source) in lists.iter().flatten() {
+        keyed.push((keys_of(sort, source)?, document));
+    }
+    // Stable, and fast on runs that are sorted already.
+    keyed.sort_by(|(left, _), (right, _)| {
+        let orders = left.iter().zip(right).map(|(left, right)| left.compare(right));
+        orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    });
+    Ok(keyed.into_iter().map(|(_, document)| document).collect())
+}
+
+fn keys_of(sort: &[String], source: &str) -> Result<Vec<SortKey>, MergeError> {
+    let document: serde_json::Value = serde_json::from_str(source).map_err(|_| MergeError::Malformed)?;
+    let key = |rule: &String| {
+        let (attribute, direction) = rule.rsplit_once(':').unwrap_or((rule, "asc"));
+        let is_ascending = direction == "asc";
+        match attribute.strip_prefix("_geoPoint(").and_then(|point| point.strip_suffix(')')) {
+            Some(point) => SortKey::Distance { metres: distance_to(point, &document), is_ascending },
+            None => SortKey::Value { value: sort_value(&document, attribute, is_ascending), is_ascending },
+        }
+    };
+    Ok(sort.iter().map(key).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_over_several_lists_neither_repeat_nor_skip() {
+        proptest::proptest!(|(totals in proptest::collection::vec(0u64..9, 0..6), limit in 1u64..5)| {
+            let all: Vec<(usize, u64)> =
+                totals.iter().enumerate().flat_map(|(list, total)| (0..*total).map(move |place| (list, place))).collect();
+            let mut seen = Vec::new();
+            for page in 0..20 {
+                let windows = page_windows(&totals, page * limit, limit);
+                for (list, (offset, taken)) in windows.into_iter().enumerate() {
+                    seen.extend((offset..offset + taken).map(|place| (list, place)));
+                }
+            }
+            seen.truncate(all.len());
+            proptest::prop_assert_eq!(seen, all[..all.len().min((20 * limit) as usize)].to_vec());
+        });
+    }
+
+    #[test]
+    fn sorted_lists_are_merged_by_value() {
+        let lists = [
+            vec![r#"{"id":1,"p":1}"#, r#"{"id":2,"p":["b",7]}"#, r#"{"id":3}"#],
+            vec![r#"{"id":4,"p":2}"#, r#"{"id":5,"p":"É"}"#, r#"{"id":6,"p":"f"}"#],
+        ];
+        let lists: Vec<Vec<(&str, &str)>> =
+            lists.iter().map(|list| list.iter().map(|text| (*text, *text)).collect()).collect();
+        let merged = merge_sorted(&["p:asc".to_owned()], &lists).expect("JSON");
+        let ids: Vec<String> = merged.iter().map(|text| text[6..7].to_owned()).collect();
+        // "É" is "e" and an accent once normalised: before "f".
+        assert_eq!(ids, ["1", "4", "2", "5", "6", "3"]);
+    }
+
+    #[test]
+    fn the_list_is_stripped_and_says_what_it_lacks() {
+        let documents = [r#"{"_miroir":"x","id":1}"#.to_owned(), r#"{"id":2,"_miroir":"x"}"#.to_owned()];
+        let page = DocumentPage { offset: 1, limit: 2, total: 9 };
+        assert_eq!(
+            write_list(&documents, page, true).as_deref(),
+            Ok(r#"{"results":[{"id":1},{"id":2}],"offset":1,"limit":2,"total":9,"degraded":true}"#)
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Error messages of nodes in the words that are for clients: their names of indexes, nothing of the marker.
+//!
+//! A node's `filterableAttributes` begin with the rule for the marker, and its messages list them.
+
+use super::error::{ApiError, Code, ErrorBody};
+use crate::logic::marker::FIELD;
+
+/// Meilisearch lists attributes in several ways; without the marker nothing may be left to list.
+const LISTS: [&str; 3] = [
+    "Available filterable attribute patterns are: ",
+    "Available filterable attributes patterns are: ",
+    "Available filterable attributes are: ",
+];
+
+/// A node's error as the client gets it; none when the body is no error body or its code is not known.
+pub fn client_error(body: &[u8], node_uid: &str, client_uid: &str) -> Option<ApiError> {
+    let error: ErrorBody = serde_json::from_slice(body).ok()?;
+    let code = Code::from_name(&error.code)?;
+    Some(ApiError::new(code, client_message(&error.message, node_uid, client_uid)))
+}
+
+/// The message alone.
+pub fn client_message(message: &str, node_uid: &str, client_uid: &str) -> String {
+    let mut message = message.replace(&format!("`{node_uid}`"), &format!("`{client_uid}`"));
+    for list in LISTS {
+        message =
+            message.replace(&format!("{list}`{FIELD}`."), "This index does not have configured filterable attributes.");
+    }
+    for mention in [format!("`{FIELD}`, "), format!(", `{FIELD}`"), format!("{FIELD}, "), format!(", {FIELD}")] {
+        message = message.replace(&mention, "");
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_lose_the_marker_and_get_the_clients_names() {
+        for (message, expected) in [
+            (
+                "Index `movies-12`: Attribute `title` is not filterable. Available filterable attribute patterns are: `_miroir`, `genres`.\n2:7 \"title\" = \"1\"",
+                "Index `movies`: Attribute `title` is not filterable. Available filterable attribute patterns are: `genres`.\n2:7 \"title\" = \"1\"",
+            ),
+            (
+                "Index `movies-12`: Attribute `title` is not filterable. Available filterable attribute patterns are: `_miroir`.\n1:2 x",
+                "Index `movies`: Attribute `title` is not filterable. This index does not have configured filterable attributes.\n1:2 x",
+            ),
+            (
+                "Invalid facet distribution: Pattern `title` is not filterable. Available filterable attributes patterns are: `_miroir, genres`.",
+                "Invalid facet distribution: Pattern `title` is not filterable. Available filterable attributes patterns are: `genres`.",
+            ),
+            (
+                "Available filterable attributes patterns are: `_miroir`.",
+                "This index does not have configured filterable attributes.",
+            ),
+        ] {
+            assert_eq!(client_message(message, "movies-12", "movies"), expected);
+        }
+    }
+
+    #[test]
+    fn codes_are_kept() {
+        let body =
+            br#"{"message":"Index `m-1` not found.","code":"index_not_found","type":"invalid_request","link":""}"#;
+        let expected = ApiError::new(Code::IndexNotFound, "Index `m` not found.");
+        assert_eq!(client_error(body, "m-1", "m"), Some(expected));
+        assert_eq!(client_error(b"oops", "m-1", "m"), None);
+    }
+}
