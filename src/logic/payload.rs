@@ -2,7 +2,8 @@
 //!
 //! The bytes are a concatenation of sections, one a shard, ascending. A put's section is NDJSON, one document a line,
 //! each ending in a line feed, each with the shard marker as its first field; a deletion's section is the ids as JSON
-//! values separated by commas. So the body for any set of shards is made by joining slices. Each id occurs once.
+//! values separated by commas. So the body for any set of shards is made by joining slices. A put may hold an id more than
+//! once, in order; its hash occurs once.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 //!
 //! Documents go in one by one ([`DocumentSplitter::push`]); what comes out is a [`Payload`] whose lines are the client's
 //! own bytes behind the marker, line breaks between tokens turned into spaces. Work is done in steps, so that a large body
-//! does not hold up other requests: the caller gives way between pushes, and [`Assembly::step`] copies piece by piece.
+//! does not hold up other requests: the caller gives way between pushes, and [`Assembly::step`] joins shard by shard.
 //!
 //! Rules that are easy to miss:
 //! * All lines of an id are kept, in order: a node applies them as one server does, and they are in one shard, hence in
@@ -67,27 +67,14 @@ impl Hasher for HashIsKey {
 
 type ByHash = BuildHasherDefault<HashIsKey>;
 
-/// One document: where its bytes lie and where they go.
-struct Piece<'a> {
-    shard: ShardId,
-    hash: u64,
-    is_first_of_id: bool,
-    /// From the `{` to the `}`.
-    document: PieceText<'a>,
-}
-
-enum PieceText<'a> {
-    Sliced(&'a str),
-    Rewritten(Box<str>),
-}
-
-impl PieceText<'_> {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Sliced(text) => text,
-            Self::Rewritten(text) => text,
-        }
-    }
+/// What one shard gets, as it comes. Appending here and joining at the end reads the body once and in order; gathering the
+/// lines at the end instead would read it in random order (measured: a third slower for documents of 100 bytes).
+#[derive(Default)]
+struct ShardBuffer {
+    /// Lines.
+    bytes: Vec<u8>,
+    /// One a line, repeats included.
+    id_hashes: Vec<u64>,
 }
 
 /// A bad field that a later line of the same id may hide.
@@ -97,24 +84,27 @@ struct Suspect {
 }
 
 /// See the module.
-pub struct DocumentSplitter<'a> {
+pub struct DocumentSplitter {
     rules: SplitRules,
     received: u64,
-    pieces: Vec<Piece<'a>>,
-    seen: HashSet<u64, ByHash>,
+    /// By shard.
+    buffers: Vec<ShardBuffer>,
+    /// By shard: the marker as a member.
+    members: Vec<String>,
     bad_geo: HashMap<u64, Suspect, ByHash>,
     bad_vectors: HashMap<u64, Suspect, ByHash>,
     rejection: Option<DocumentError>,
 }
 
-impl<'a> DocumentSplitter<'a> {
+impl DocumentSplitter {
     /// Nothing split yet.
     pub fn new(rules: SplitRules) -> Self {
+        let shard_count = rules.shard_count;
         Self {
             rules,
             received: 0,
-            pieces: Vec::new(),
-            seen: HashSet::default(),
+            buffers: (0..shard_count).map(|_| ShardBuffer::default()).collect(),
+            members: (0..shard_count).map(|shard| marker::first_member(ShardId(shard), shard_count)).collect(),
             bad_geo: HashMap::default(),
             bad_vectors: HashMap::default(),
             rejection: None,
@@ -125,7 +115,7 @@ impl<'a> DocumentSplitter<'a> {
     ///
     /// # Errors
     /// The request is to be refused.
-    pub fn push(&mut self, document: &'a str, fields: &mut Vec<Field<'a>>) -> Result<(), ReservedField> {
+    pub fn push(&mut self, document: &str, fields: &mut Vec<Field<'_>>) -> Result<(), ReservedField> {
         if fields.iter().any(|field| marker::is_reserved(&field.key)) {
             return Err(ReservedField);
         }
@@ -134,31 +124,27 @@ impl<'a> DocumentSplitter<'a> {
             && let Err(error) = self.take(document, fields)
         {
             self.rejection = Some(error);
-            self.pieces = Vec::new();
+            self.buffers = Vec::new();
         }
         Ok(())
     }
 
-    fn take(&mut self, document: &'a str, fields: &mut Vec<Field<'a>>) -> Result<(), DocumentError> {
+    fn take(&mut self, document: &str, fields: &mut Vec<Field<'_>>) -> Result<(), DocumentError> {
         if self.rules.primary_key.is_none() {
             self.rules.primary_key = Some(primary_key::infer(fields)?);
         }
         let primary_key = self.rules.primary_key.as_deref().unwrap_or_default();
-        let text = if self.rules.merges_duplicate_keys && has_duplicate_id_keys(primary_key, fields) {
+        let rewritten = (self.rules.merges_duplicate_keys && has_duplicate_id_keys(primary_key, fields)).then(|| {
             merge_duplicate_keys(fields);
-            PieceText::Rewritten(rewritten(fields).into())
-        } else {
-            PieceText::Sliced(document)
-        };
+            written(fields)
+        });
         let id = primary_key::document_id(primary_key, fields, document)?;
         let hash = id_hash(&id);
         self.check_fields(&id, hash, fields);
-        self.pieces.push(Piece {
-            shard: shard_of_hash(hash, self.rules.shard_count),
-            hash,
-            is_first_of_id: self.seen.insert(hash),
-            document: text,
-        });
+        let place = usize::from(shard_of_hash(hash, self.rules.shard_count).0);
+        let buffer = &mut self.buffers[place];
+        append_line(&mut buffer.bytes, &self.members[place], rewritten.as_deref().unwrap_or(document));
+        buffer.id_hashes.push(hash);
         Ok(())
     }
 
@@ -173,19 +159,19 @@ impl<'a> DocumentSplitter<'a> {
     }
 
     /// No document follows.
-    pub fn finish(mut self) -> SplitDocuments<'a> {
+    pub fn finish(mut self) -> SplitDocuments {
         if self.rejection.is_none() {
             let suspects = self.bad_geo.into_values().chain(self.bad_vectors.into_values());
             self.rejection = suspects.min_by_key(|suspect| suspect.order).map(|suspect| suspect.error);
         }
         if self.rejection.is_some() {
-            self.pieces = Vec::new();
+            self.buffers = Vec::new();
         }
         SplitDocuments {
             received: self.received,
             primary_key: self.rules.primary_key,
             rejection: self.rejection,
-            assembly: Assembly::new(self.pieces, self.rules.shard_count),
+            assembly: Assembly::new(self.buffers),
         }
     }
 }
@@ -230,7 +216,7 @@ fn merge_duplicate_keys(fields: &mut Vec<Field<'_>>) {
     *fields = merged;
 }
 
-fn rewritten(fields: &[Field<'_>]) -> String {
+fn written(fields: &[Field<'_>]) -> String {
     let mut text = String::from("{");
     for (place, field) in fields.iter().enumerate() {
         if place > 0 {
@@ -245,7 +231,7 @@ fn rewritten(fields: &[Field<'_>]) -> String {
 }
 
 /// What came out of a request's documents.
-pub struct SplitDocuments<'a> {
+pub struct SplitDocuments {
     /// Documents in the request, duplicates counted.
     pub received: u64,
     /// Given or inferred; none when it was neither.
@@ -253,53 +239,37 @@ pub struct SplitDocuments<'a> {
     /// The entry fails with this; there is no payload then.
     pub rejection: Option<DocumentError>,
     /// The payload to be.
-    pub assembly: Assembly<'a>,
+    pub assembly: Assembly,
 }
 
-/// Copies the documents of each shard together.
-pub struct Assembly<'a> {
-    pieces: Vec<Piece<'a>>,
+/// Joins what the shards got.
+pub struct Assembly {
+    /// By shard; taken out one by one.
+    buffers: Vec<ShardBuffer>,
     next: usize,
-    shard_count: u16,
-    member: String,
     sections: Vec<Section>,
     bytes: Vec<u8>,
 }
 
-impl<'a> Assembly<'a> {
-    fn new(mut pieces: Vec<Piece<'a>>, shard_count: u16) -> Self {
-        // Stable: within a shard the order of the request is kept.
-        pieces.sort_by_key(|piece| piece.shard);
-        let member_length = marker::first_member(ShardId(0), shard_count).len();
-        let total = pieces.iter().map(|piece| piece.document.as_str().len() + member_length + 1).sum();
-        Self {
-            pieces,
-            next: 0,
-            shard_count,
-            member: String::new(),
-            sections: Vec::new(),
-            bytes: Vec::with_capacity(total),
-        }
+impl Assembly {
+    fn new(buffers: Vec<ShardBuffer>) -> Self {
+        let total = buffers.iter().map(|buffer| buffer.bytes.len()).sum();
+        Self { buffers, next: 0, sections: Vec::new(), bytes: Vec::with_capacity(total) }
     }
 
-    /// Copies about so many bytes; true when all is copied.
+    /// Joins about so many bytes, whole shards at a time; true when all is joined.
     pub fn step(&mut self, bytes: usize) -> bool {
         let stop = self.bytes.len() + bytes;
         while self.bytes.len() < stop {
-            let Some(piece) = self.pieces.get(self.next) else { return true };
-            self.next += 1;
-            if self.sections.last().is_none_or(|section| section.shard != piece.shard) {
+            let Some(buffer) = self.buffers.get_mut(self.next).map(std::mem::take) else { return true };
+            if !buffer.bytes.is_empty() {
                 let start = self.bytes.len() as u64;
-                self.sections.push(Section { shard: piece.shard, start, length: 0, id_hashes: Vec::new() });
-                self.member = marker::first_member(piece.shard, self.shard_count);
+                let length = buffer.bytes.len() as u64;
+                self.bytes.extend_from_slice(&buffer.bytes);
+                let id_hashes = without_repeats(buffer.id_hashes);
+                self.sections.push(Section { shard: ShardId(self.next as u16), start, length, id_hashes });
             }
-            let line_start = self.bytes.len();
-            append_line(&mut self.bytes, &self.member, piece.document.as_str());
-            let section = self.sections.last_mut().expect("one was pushed above");
-            section.length += (self.bytes.len() - line_start) as u64;
-            if piece.is_first_of_id {
-                section.id_hashes.push(piece.hash);
-            }
+            self.next += 1;
         }
         false
     }
@@ -307,11 +277,18 @@ impl<'a> Assembly<'a> {
     /// The payload.
     ///
     /// # Panics
-    /// If [`Self::step`] has not said that all is copied.
+    /// If [`Self::step`] has not said that all is joined.
     pub fn into_payload(self) -> Payload {
-        assert!(self.next == self.pieces.len(), "the payload is not complete");
+        assert!(self.next == self.buffers.len(), "the payload is not complete");
         Payload { sections: self.sections, bytes: Bytes::from(self.bytes) }
     }
+}
+
+/// Each hash where it stands first.
+fn without_repeats(mut hashes: Vec<u64>) -> Vec<u64> {
+    let mut seen: HashSet<u64, ByHash> = HashSet::with_capacity_and_hasher(hashes.len(), ByHash::default());
+    hashes.retain(|&hash| seen.insert(hash));
+    hashes
 }
 
 /// Writes the document with the marker as its first member, on a line of its own.
