@@ -1,4 +1,31 @@
 //! Plain threads with blocking calls: one file per duty. Never imports the data plane.
+//!
+//! | thread | does |
+//! |---|---|
+//! | `journal` | numbers writes and makes them durable ([`journal`]) |
+//! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
+//! | `prober-ID` | looks whether a node answers ([`prober`]) |
+//!
+//! [`start`] opens the store, checks the fleet, then starts the threads; what is wrong by then has a message with the
+//! remedy. [`ControlPlane::stop`] ends and joins them all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, bounded};
+
+use crate::bridge::{Bridge, Command};
+use crate::config::{Secret, Settings};
+use crate::logic::snapshot::NodeView;
+use crate::store::sqlite::{OpenError, SqliteStore};
+use crate::store::{ClusterRecord, Store, StoreError};
+use journal::{Coordinator, JournalParts, JournalWriter};
+use node_client::NodeClient;
+use prober::{ProbeTiming, Prober};
+use publisher::Publisher;
+use startup::FleetError;
+use task_desk::TaskDesk;
+use threads::{DeadThread, Threads};
 
 pub mod admin;
 pub mod admission;
@@ -7,5 +34,119 @@ pub mod node_client;
 pub mod prober;
 pub mod publisher;
 pub mod resolver;
+pub mod startup;
 pub mod task_desk;
 pub mod task_view;
+pub mod threads;
+
+/// How long the nodes are waited for at the first start.
+const FIRST_START_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why the control plane did not start. Each message names cause and remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The fleet cannot be used.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No thread can be started.
+    #[error("a thread cannot be started: {0}; raise the limit of processes of this user")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What the coordinator is started with.
+pub struct CoordinatorParts {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// Who has seen which epoch.
+    pub bridge: Arc<Bridge>,
+    /// Makes snapshots.
+    pub publisher: Arc<Publisher>,
+    /// Where each shard is.
+    pub cluster: ClusterRecord,
+    /// In the order of their slots.
+    pub nodes: Vec<NodeView>,
+    /// The nodes' master key.
+    pub node_key: Option<Secret>,
+    /// See [`Settings::in_sync_timeout`].
+    pub in_sync_timeout: Duration,
+    /// See [`crate::config::FeederSettings`].
+    pub quarantine: Duration,
+}
+
+/// The running control plane. Dropping it stops it.
+pub struct ControlPlane {
+    threads: Threads,
+    cluster: ClusterRecord,
+}
+
+/// Starts everything, with this coordinator: `coordinator` starts its threads, publishes what readers may see as of the
+/// store, and returns what the journal writer talks to.
+pub fn start_with(
+    settings: &Settings,
+    bridge: &Arc<Bridge>,
+    commands: Receiver<Command>,
+    coordinator: impl FnOnce(CoordinatorParts, &mut Threads) -> Result<Arc<dyn Coordinator>, StartError>,
+) -> Result<ControlPlane, StartError> {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data_dir)?);
+    let cluster = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
+    let nodes = startup::node_views(settings);
+    let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &cluster.placement));
+    // Stops what was started when a later step fails.
+    let mut threads = Threads::default();
+    let parts = CoordinatorParts {
+        store: store.clone(),
+        bridge: bridge.clone(),
+        publisher: publisher.clone(),
+        cluster: cluster.clone(),
+        nodes,
+        node_key: settings.node_master_key.clone(),
+        in_sync_timeout: settings.in_sync_timeout,
+        quarantine: settings.feeder.quarantine,
+    };
+    let coordinator = coordinator(parts, &mut threads)?;
+    start_probers(settings, &publisher, &mut threads)?;
+
+    let (desk, jobs) = bounded(task_desk::JOBS_MAX);
+    let task_desk = TaskDesk { store: store.clone() };
+    task_desk.resume()?;
+    threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
+    let backlog_bytes_max = settings.backlog_max_bytes;
+    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, backlog_bytes_max };
+    let journal = JournalWriter::open(journal)?;
+    threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
+    Ok(ControlPlane { threads, cluster })
+}
+
+fn start_probers(settings: &Settings, publisher: &Arc<Publisher>, threads: &mut Threads) -> Result<(), std::io::Error> {
+    let timing = ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout };
+    for node in &settings.nodes {
+        let client = NodeClient::new(node.url.clone(), settings.node_master_key.as_ref().map(Secret::expose));
+        let (id, url) = (node.id.clone(), node.url.clone());
+        let prober = Prober { id, url, client, publisher: publisher.clone(), timing };
+        threads.spawn(format!("prober-{}", node.id), move |stop| prober.run(stop))?;
+    }
+    Ok(())
+}
+
+impl ControlPlane {
+    /// Hears of every thread that panics: the process must end then.
+    pub fn deaths(&self) -> &Receiver<DeadThread> {
+        self.threads.deaths()
+    }
+
+    /// What is fixed about the cluster.
+    pub fn cluster(&self) -> &ClusterRecord {
+        &self.cluster
+    }
+
+    /// Ends all threads and waits for them. Writes that were answered are durable; those that wait are not answered.
+    pub fn stop(mut self) {
+        self.threads.stop();
+    }
+}

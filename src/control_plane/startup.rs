@@ -1,0 +1,269 @@
+//! What is checked and decided before the control plane starts: the fleet must be the one that the store knows.
+//!
+//! At the first start the placement is computed and stored; from then on the table is the truth. A fleet is refused when
+//! continuing could destroy data or answer wrongly: another number of shards, nodes that are missing from the
+//! configuration, nodes that hold what this Miroir does not know. Each refusal names cause and remedy.
+
+use std::time::Duration;
+
+use super::node_client::{NodeClient, NodeError, NodeTaskQuery};
+use super::prober::resolve;
+use crate::config::{NodeSettings, Secret, Settings};
+use crate::logic::ids::{NodeId, NodeTask};
+use crate::logic::placement::{PlacementNode, PlacementProblem, place};
+use crate::logic::snapshot::NodeView;
+use crate::store::{ClusterRecord, ProtocolDelta, Store, StoreError};
+use crate::telemetry::clock;
+
+/// For one answer of a node at the start.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Indexes named in a message.
+const NAMES_MAX: usize = 5;
+
+/// Why this fleet is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// Nobody there, at the first start.
+    #[error(
+        "node {node} at {url} does not answer ({error}); at the first start every node must: start it, or correct its url"
+    )]
+    Unreachable {
+        /// Which.
+        node: NodeId,
+        /// As configured.
+        url: String,
+        /// The last try.
+        error: String,
+    },
+    /// It answers 401 or 403.
+    #[error(
+        "node {node} at {url} refuses node_master_key ({message}); set it to the master key that the node was started with"
+    )]
+    WrongKey {
+        /// Which.
+        node: NodeId,
+        /// As configured.
+        url: String,
+        /// What it says.
+        message: String,
+    },
+    /// Something else answers.
+    #[error("node {node} at {url} is not a Meilisearch that can be used: {error}; correct its url")]
+    NotUsable {
+        /// Which.
+        node: NodeId,
+        /// As configured.
+        url: String,
+        /// What it says.
+        error: String,
+    },
+    /// Data that is not ours.
+    #[error(
+        "node {node} at {url} holds indexes of somebody else ({names}); nodes of a new cluster must be empty: delete these \
+         indexes or use another node, or, if the cluster is not new, start with its data_dir"
+    )]
+    Foreign {
+        /// Which.
+        node: NodeId,
+        /// As configured.
+        url: String,
+        /// Some of the indexes.
+        names: String,
+    },
+    /// Two names for one server.
+    #[error("nodes {first} and {second} have the same address {address}; each node must be a server of its own")]
+    SameAddress {
+        /// One.
+        first: NodeId,
+        /// The other.
+        second: NodeId,
+        /// Theirs.
+        address: std::net::SocketAddr,
+    },
+    /// Not what was fixed at the first start.
+    #[error(
+        "{key} is {configured}, but this cluster was made with {stored}, which cannot be changed; set {key} to {stored}"
+    )]
+    Changed {
+        /// The key of the configuration.
+        key: &'static str,
+        /// There.
+        configured: u64,
+        /// In the store.
+        stored: u64,
+    },
+    /// Its shards would be lost.
+    #[error("node {node} holds shards of this cluster but is not configured; put it back into nodes")]
+    Missing {
+        /// Which.
+        node: NodeId,
+    },
+    /// More replicas than nodes.
+    #[error("replication_factor is {factor}, but there are only {nodes} nodes; add nodes or lower it")]
+    TooFewNodes {
+        /// As configured.
+        factor: usize,
+        /// As configured.
+        nodes: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes sure that the configured fleet is the stored one; stores it at the first start. `patience` is how long nodes
+/// are waited for then.
+pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Result<ClusterRecord, FleetError> {
+    check_addresses(&settings.nodes)?;
+    if let Some(cluster) = store.cluster()? {
+        check_cluster(settings, &cluster)?;
+        check_known_nodes(settings, store)?;
+        return Ok(cluster);
+    }
+    let nodes = settings.nodes.len();
+    if nodes < settings.replication_factor {
+        return Err(FleetError::TooFewNodes { factor: settings.replication_factor, nodes });
+    }
+    let deadline = clock::instant() + patience;
+    let mut next_task = Vec::new();
+    for node in &settings.nodes {
+        next_task.push((node.id.clone(), first_look(node, settings.node_master_key.as_ref(), deadline)?));
+    }
+    // Before the cluster is stored: a crash in between looks at the nodes again.
+    store.commit(&ProtocolDelta { next_task, ..ProtocolDelta::default() })?;
+    let cluster = new_cluster(settings);
+    store.save_cluster(&cluster)?;
+    tracing::info!(shards = cluster.shard_count, replication_factor = cluster.replication_factor, nodes, "new cluster");
+    Ok(cluster)
+}
+
+fn new_cluster(settings: &Settings) -> ClusterRecord {
+    let node =
+        |node: &NodeSettings| PlacementNode { id: node.id.clone(), zone: node.zone.clone(), weight: node.weight };
+    let nodes: Vec<PlacementNode> = settings.nodes.iter().map(node).collect();
+    let replication_factor = settings.replication_factor as u16;
+    let problem = PlacementProblem { nodes: &nodes, shard_count: settings.shards, replication_factor, current: &[] };
+    ClusterRecord {
+        shard_count: settings.shards,
+        replication_factor,
+        placement: place(&problem),
+        version: 1,
+        cluster_id: uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+/// The nodes as cores see them at the start, in the order of their slots.
+pub fn node_views(settings: &Settings) -> Vec<NodeView> {
+    let view = |node: &NodeSettings| NodeView {
+        id: node.id.clone(),
+        url: node.url.clone(),
+        address: resolve(&node.url),
+        zone: node.zone.clone(),
+        weight: node.weight,
+        // Until the first look says otherwise.
+        reachable: true,
+    };
+    settings.nodes.iter().map(view).collect()
+}
+
+fn check_addresses(nodes: &[NodeSettings]) -> Result<(), FleetError> {
+    let mut seen: Vec<(std::net::SocketAddr, &NodeId)> = Vec::new();
+    for node in nodes {
+        let Some(address) = resolve(&node.url) else { continue };
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == address) {
+            return Err(FleetError::SameAddress { first: (*first).clone(), second: node.id.clone(), address });
+        }
+        seen.push((address, &node.id));
+    }
+    Ok(())
+}
+
+fn check_cluster(settings: &Settings, cluster: &ClusterRecord) -> Result<(), FleetError> {
+    let fixed = [
+        ("shards", u64::from(settings.shards), u64::from(cluster.shard_count)),
+        ("replication_factor", settings.replication_factor as u64, u64::from(cluster.replication_factor)),
+    ];
+    for (key, configured, stored) in fixed {
+        if configured != stored {
+            return Err(FleetError::Changed { key, configured, stored });
+        }
+    }
+    let is_configured = |id: &NodeId| settings.nodes.iter().any(|node| node.id == *id);
+    if let Some(node) = cluster.placement.iter().flatten().find(|id| !is_configured(id)) {
+        return Err(FleetError::Missing { node: node.clone() });
+    }
+    for node in &settings.nodes {
+        if !cluster.placement.iter().flatten().any(|id| *id == node.id) {
+            tracing::warn!(node = %node.id, "this node is new and gets no shards: moving shards is not supported yet");
+        }
+    }
+    Ok(())
+}
+
+/// At later starts a node may be away, but one that answers must let us in.
+fn check_known_nodes(settings: &Settings, store: &dyn Store) -> Result<(), FleetError> {
+    let heads = store.heads()?;
+    let records = store.indexes()?;
+    for node in &settings.nodes {
+        let client = client_of(node, settings.node_master_key.as_ref());
+        let stats = match client.stats(ANSWER_TIMEOUT) {
+            Ok(stats) => stats,
+            Err(error @ NodeError::Unreachable(_)) => {
+                tracing::warn!(node = %node.id, url = node.url, %error, "node does not answer; starting without it");
+                continue;
+            }
+            Err(error) => return Err(refusal(node, error)),
+        };
+        let is_known = |name: &str| {
+            heads.values().any(|head| head.node_uid.as_str() == name)
+                || records.iter().any(|record| record.node_uid.as_str() == name)
+        };
+        let unknown: Vec<&str> = stats.indexes.keys().map(String::as_str).filter(|name| !is_known(name)).collect();
+        if !unknown.is_empty() {
+            // Perhaps left over from a request that arrived late: not read, hence no reason to stay down.
+            tracing::warn!(node = %node.id, indexes = names(&unknown), "node holds indexes that are not ours");
+        }
+    }
+    Ok(())
+}
+
+/// Waits for an empty node; returns the number of its next task.
+fn first_look(node: &NodeSettings, key: Option<&Secret>, deadline: std::time::Instant) -> Result<NodeTask, FleetError> {
+    let client = client_of(node, key);
+    let stats = loop {
+        match client.stats(ANSWER_TIMEOUT) {
+            Ok(stats) => break stats,
+            Err(NodeError::Unreachable(_)) if clock::instant() < deadline => std::thread::park_timeout(TRY_AGAIN),
+            Err(error) => return Err(refusal(node, error)),
+        }
+    };
+    let found: Vec<&str> = stats.indexes.keys().map(String::as_str).collect();
+    if !found.is_empty() {
+        return Err(FleetError::Foreign { node: node.id.clone(), url: node.url.clone(), names: names(&found) });
+    }
+    let newest = NodeTaskQuery { limit: 1, ..NodeTaskQuery::default() };
+    let page = client.tasks(&newest, ANSWER_TIMEOUT).map_err(|error| refusal(node, error))?;
+    Ok(page.results.first().map_or(NodeTask(0), |task| NodeTask(task.uid + 1)))
+}
+
+fn client_of(node: &NodeSettings, key: Option<&Secret>) -> NodeClient {
+    NodeClient::new(node.url.clone(), key.map(Secret::expose))
+}
+
+fn refusal(settings: &NodeSettings, error: NodeError) -> FleetError {
+    let (node, url) = (settings.id.clone(), settings.url.clone());
+    match error {
+        NodeError::Unreachable(error) => FleetError::Unreachable { node, url, error },
+        NodeError::Refused { status: 401 | 403, error } => FleetError::WrongKey { node, url, message: error.message },
+        NodeError::Refused { .. } | NodeError::BadAnswer(_) => {
+            FleetError::NotUsable { node, url, error: error.to_string() }
+        }
+    }
+}
+
+fn names(found: &[&str]) -> String {
+    let more = if found.len() > NAMES_MAX { " …" } else { "" };
+    found[..found.len().min(NAMES_MAX)].join(", ") + more
+}

@@ -1,0 +1,7 @@
+//! The control plane against embedded nodes over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod fleet;
+mod nodes;
+mod startup;
