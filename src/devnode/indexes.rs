@@ -86,6 +86,13 @@ pub enum LoadError {
     },
 }
 
+/// An empty engine for the index of this name.
+pub fn fresh(uid: &str, primary_key: Option<&str>) -> Index {
+    let mut engine = Index::new(primary_key.map(str::to_owned));
+    engine.set_uid(uid);
+    engine
+}
+
 fn restore(file: &IndexFile, row: &IndexRow) -> Result<Index, LoadError> {
     let engine_error = |error| LoadError::Engine { uid: row.uid.clone(), error };
     // A fresh index has stored no settings yet.
@@ -96,11 +103,13 @@ fn restore(file: &IndexFile, row: &IndexRow) -> Result<Index, LoadError> {
     };
     let documents = file.documents(row.row)?;
     if documents.is_empty() {
-        let mut index = Index::new(row.primary_key.clone());
+        let mut index = fresh(&row.uid, row.primary_key.as_deref());
         index.set_settings(settings).map_err(engine_error)?;
         return Ok(index);
     }
-    Index::restore(row.primary_key.clone(), settings, documents).map_err(engine_error)
+    let mut index = Index::restore(row.primary_key.clone(), settings, documents).map_err(engine_error)?;
+    index.set_uid(&row.uid);
+    Ok(index)
 }
 
 impl Indexes {
@@ -137,7 +146,7 @@ impl Indexes {
     pub fn create(&self, uid: &str, primary_key: Option<&str>) -> Result<Arc<NamedIndex>, ApiError> {
         let now = clock::timestamp().0;
         let row = self.file.lock().create(uid, primary_key, now).map_err(|error| disk_error(&error))?;
-        let content = IndexContent { engine: Index::new(primary_key.map(str::to_owned)), updated_at: now };
+        let content = IndexContent { engine: fresh(uid, primary_key), updated_at: now };
         let index = Arc::new(NamedIndex { uid: uid.to_owned(), row, created_at: now, content: RwLock::new(content) });
         self.by_uid.write().insert(uid.to_owned(), Arc::clone(&index));
         Ok(index)

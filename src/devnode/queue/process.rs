@@ -10,7 +10,7 @@ use super::batching::{Batch, BatchKind};
 use super::task::{Content, PutMethod, Task};
 use crate::devnode::disk::DocumentsChange;
 use crate::devnode::engine::{Document, Index, Payload, document_id};
-use crate::devnode::indexes::{IndexContent, Indexes, NamedIndex};
+use crate::devnode::indexes::{IndexContent, Indexes, NamedIndex, fresh};
 use crate::devnode::payload;
 use crate::meili::error::{ApiError, Code};
 
@@ -58,14 +58,6 @@ fn open(indexes: &Indexes, uid: &str, create: bool) -> Result<Arc<NamedIndex>, A
     }
 }
 
-/// The error with the name of its index before it, as tasks show it.
-fn named(uid: &str, error: &ApiError) -> ApiError {
-    if error.message.starts_with("Index `") && error.code != Code::IndexPrimaryKeyAlreadyExists {
-        return error.clone();
-    }
-    ApiError::new(error.code, format!("Index `{uid}`: {}", error.message))
-}
-
 fn create(indexes: &Indexes, uid: &str, task: &Task) -> Result<Vec<Outcome>, ApiError> {
     if indexes.get(uid).is_ok() {
         return Err(ApiError::new(Code::IndexAlreadyExists, format!("Index `{uid}` already exists.")));
@@ -80,7 +72,7 @@ fn update(indexes: &Indexes, uid: &str, task: &Task) -> Result<Vec<Outcome>, Api
     let Content::UpdateIndex { primary_key } = &task.content else { unreachable!("an update stands alone") };
     let mut content = index.write();
     if let Some(primary_key) = primary_key {
-        content.engine.set_primary_key(primary_key).map_err(|error| named(uid, &error))?;
+        content.engine.set_primary_key(primary_key)?;
     }
     indexes.store(&index, &mut content, &DocumentsChange::Some(Vec::new()))?;
     Ok(vec![Ok(None)])
@@ -148,9 +140,9 @@ impl Work<'_> {
             Ok(report) => report,
             Err(error) => {
                 if !known {
-                    forget_key(&mut content)?;
+                    self.forget_key(&mut content)?;
                 }
-                return Err(named(&self.index.uid, &error));
+                return Err(error);
             }
         };
         for (outcome, (position, count)) in report.outcomes.into_iter().zip(prepared.owners) {
@@ -158,7 +150,7 @@ impl Work<'_> {
         }
         if outcomes.iter().all(Result::is_err) {
             if !known {
-                forget_key(&mut content)?;
+                self.forget_key(&mut content)?;
             }
             return Ok(outcomes);
         }
@@ -178,7 +170,7 @@ impl Work<'_> {
             }
             Content::Delete { ids } => Ok(Payload::Delete(ids.clone())),
             Content::DeleteByFilter { filter } => {
-                let ids = engine.ids_matching(filter).map_err(|error| named(&self.index.uid, &error))?;
+                let ids = engine.ids_matching(filter)?;
                 Ok(Payload::Delete(ids))
             }
             Content::Clear
@@ -212,6 +204,14 @@ impl Work<'_> {
         prepared
     }
 
+    /// Takes back a primary key that a refused batch had set; such an index has no documents.
+    fn forget_key(&self, content: &mut IndexContent) -> Result<(), ApiError> {
+        let mut emptied = fresh(&self.index.uid, None);
+        emptied.set_settings(content.engine.settings().clone())?;
+        content.engine = emptied;
+        Ok(())
+    }
+
     fn deletions(&self) -> Result<Vec<Outcome>, ApiError> {
         let mut content = self.index.write();
         let mut doomed = BTreeSet::new();
@@ -222,7 +222,7 @@ impl Work<'_> {
                     Ok(ids.iter().filter(|id| content.engine.get(id).is_some()).cloned().collect())
                 }
                 Content::DeleteByFilter { filter } => {
-                    content.engine.ids_matching(filter).map_err(|error| named(&self.index.uid, &error))
+                    content.engine.ids_matching(filter)
                 }
                 Content::Put { .. }
                 | Content::Clear
@@ -241,7 +241,7 @@ impl Work<'_> {
         }
         if !doomed.is_empty() {
             let payload = Payload::Delete(doomed.into_iter().collect());
-            let report = content.engine.apply(&[payload]).map_err(|error| named(&self.index.uid, &error))?;
+            let report = content.engine.apply(&[payload])?;
             self.store_changed(&mut content, report.changed)?;
         }
         Ok(outcomes)
@@ -250,7 +250,7 @@ impl Work<'_> {
     fn clear(&self) -> Result<Vec<Outcome>, ApiError> {
         let mut content = self.index.write();
         let count = content.engine.stats().number_of_documents;
-        content.engine.apply(&[Payload::Clear]).map_err(|error| named(&self.index.uid, &error))?;
+        content.engine.apply(&[Payload::Clear])?;
         self.indexes.store(self.index, &mut content, &DocumentsChange::Clear)?;
         Ok(self.clear_outcomes(count))
     }
@@ -282,14 +282,13 @@ impl Work<'_> {
             }
         }
         let count = content.engine.stats().number_of_documents;
-        let name = |error| named(&self.index.uid, &error);
         if clear {
-            let mut emptied = Index::new(content.engine.primary_key().map(str::to_owned));
-            emptied.set_settings(settings).map_err(name)?;
+            let mut emptied = fresh(&self.index.uid, content.engine.primary_key());
+            emptied.set_settings(settings)?;
             content.engine = emptied;
             self.indexes.store(self.index, &mut content, &DocumentsChange::Clear)?;
         } else {
-            content.engine.set_settings(settings).map_err(name)?;
+            content.engine.set_settings(settings)?;
             self.indexes.store(self.index, &mut content, &DocumentsChange::Some(Vec::new()))?;
         }
         Ok(self.clear_outcomes(count))
@@ -396,12 +395,4 @@ fn track_existence(
         }
     }
     None
-}
-
-/// Takes back a primary key that a refused batch had set; such an index has no documents.
-fn forget_key(content: &mut IndexContent) -> Result<(), ApiError> {
-    let mut fresh = Index::new(None);
-    fresh.set_settings(content.engine.settings().clone())?;
-    content.engine = fresh;
-    Ok(())
 }

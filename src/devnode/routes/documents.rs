@@ -256,7 +256,11 @@ fn read_ids(value: Option<&Value>) -> Result<Option<Vec<String>>, ApiError> {
 
 fn answer(node: &Node, uid: &str, query: &DocumentsQuery, vectors: bool) -> Result<Response, ApiError> {
     let index = node.indexes.get(check_uid(uid)?)?;
-    let page = index.read().engine.documents(query)?;
+    let page = index.read().engine.documents(query).map_err(|error| {
+        // Here the name of the index does not stand before the message, as it does in tasks and searches.
+        let message = error.message.replace(&format!("Index `{uid}`: "), "");
+        ApiError::new(error.code, message)
+    })?;
     let results: Vec<_> = page.results.into_iter().map(|document| with_vectors(document, vectors)).collect();
     let answer = json!({ "results": results, "offset": query.offset, "limit": query.limit, "total": page.total });
     Ok(Response::json(200, &answer))
