@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `journal` | numbers writes and makes them durable ([`journal`]) |
 //! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
+//! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
 //! | `prober-ID` | looks whether a node answers ([`prober`]) |
 //!
 //! [`start`] opens the store, checks the fleet, then starts the threads; what is wrong by then has a message with the
@@ -16,10 +17,11 @@ use crossbeam::channel::{Receiver, bounded};
 
 use crate::bridge::{Bridge, Command};
 use crate::config::{Secret, Settings};
-use crate::logic::snapshot::NodeView;
+use crate::logic::feeder::Timing;
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
-use journal::{Coordinator, JournalParts, JournalWriter};
+use coordinator::{Coordinator, CoordinatorParts};
+use journal::{JournalParts, JournalWriter};
 use node_client::NodeClient;
 use prober::{ProbeTiming, Prober};
 use publisher::Publisher;
@@ -29,6 +31,8 @@ use threads::{DeadThread, Threads};
 
 pub mod admin;
 pub mod admission;
+pub mod coordinator;
+mod feeder;
 pub mod journal;
 pub mod node_client;
 pub mod prober;
@@ -41,6 +45,8 @@ pub mod threads;
 
 /// How long the nodes are waited for at the first start.
 const FIRST_START_PATIENCE: Duration = Duration::from_secs(30);
+/// For one node's answer to a delete by filter.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Why the control plane did not start. Each message names cause and remedy.
 #[derive(Debug, thiserror::Error)]
@@ -59,68 +65,57 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// What the coordinator is started with.
-pub struct CoordinatorParts {
-    /// Durable state.
-    pub store: Arc<dyn Store>,
-    /// Who has seen which epoch.
-    pub bridge: Arc<Bridge>,
-    /// Makes snapshots.
-    pub publisher: Arc<Publisher>,
-    /// Where each shard is.
-    pub cluster: ClusterRecord,
-    /// In the order of their slots.
-    pub nodes: Vec<NodeView>,
-    /// The nodes' master key.
-    pub node_key: Option<Secret>,
-    /// See [`Settings::in_sync_timeout`].
-    pub in_sync_timeout: Duration,
-    /// See [`crate::config::FeederSettings`].
-    pub quarantine: Duration,
-}
-
 /// The running control plane. Dropping it stops it.
 pub struct ControlPlane {
     threads: Threads,
+    /// None once it was stopped.
+    coordinator: Option<coordinator::Running>,
     cluster: ClusterRecord,
 }
 
-/// Starts everything, with this coordinator: `coordinator` starts its threads, publishes what readers may see as of the
-/// store, and returns what the journal writer talks to.
-pub fn start_with(
+/// Opens the store, checks the fleet, and starts everything. When this returns, readers see what they may see as of the
+/// store.
+pub fn start(
     settings: &Settings,
     bridge: &Arc<Bridge>,
     commands: Receiver<Command>,
-    coordinator: impl FnOnce(CoordinatorParts, &mut Threads) -> Result<Arc<dyn Coordinator>, StartError>,
 ) -> Result<ControlPlane, StartError> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data_dir)?);
     let cluster = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
     let nodes = startup::node_views(settings);
     let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &cluster.placement));
-    // Stops what was started when a later step fails.
-    let mut threads = Threads::default();
-    let parts = CoordinatorParts {
+    let running = Coordinator::start(CoordinatorParts {
         store: store.clone(),
-        bridge: bridge.clone(),
         publisher: publisher.clone(),
-        cluster: cluster.clone(),
+        bridge: bridge.clone(),
         nodes,
-        node_key: settings.node_master_key.clone(),
-        in_sync_timeout: settings.in_sync_timeout,
-        quarantine: settings.feeder.quarantine,
-    };
-    let coordinator = coordinator(parts, &mut threads)?;
-    start_probers(settings, &publisher, &mut threads)?;
+        placement: cluster.placement.clone(),
+        node_key: settings.node_master_key.as_ref().map(|key| key.expose().to_owned()),
+        timing: timing(settings),
+        resolve_timeout: RESOLVE_TIMEOUT,
+    })?;
+    // Dropped, hence stopped, when a later step fails.
+    let coordinator = running.coordinator();
+    let mut plane = ControlPlane { threads: Threads::default(), coordinator: Some(running), cluster };
+    start_probers(settings, &publisher, &mut plane.threads)?;
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
     let task_desk = TaskDesk { store: store.clone() };
     task_desk.resume()?;
-    threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
+    plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
     let backlog_bytes_max = settings.backlog_max_bytes;
     let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, backlog_bytes_max };
     let journal = JournalWriter::open(journal)?;
-    threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
-    Ok(ControlPlane { threads, cluster })
+    plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
+    Ok(plane)
+}
+
+fn timing(settings: &Settings) -> Timing {
+    Timing {
+        quarantine_ms: settings.feeder.quarantine.as_millis() as u64,
+        in_sync_timeout_ms: settings.in_sync_timeout.as_millis() as u64,
+        ..Timing::default()
+    }
 }
 
 fn start_probers(settings: &Settings, publisher: &Arc<Publisher>, threads: &mut Threads) -> Result<(), std::io::Error> {
@@ -147,6 +142,20 @@ impl ControlPlane {
 
     /// Ends all threads and waits for them. Writes that were answered are durable; those that wait are not answered.
     pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // First nothing new, then what is under way is stored.
         self.threads.stop();
+        if let Some(coordinator) = self.coordinator.take() {
+            coordinator.stop();
+        }
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -86,8 +86,8 @@ pub enum NodeWrite<'a> {
     },
     /// Set the primary key.
     SetPrimaryKey {
-        /// The attribute.
-        primary_key: &'a str,
+        /// The attribute; none changes nothing.
+        primary_key: Option<&'a str>,
     },
     /// Send the full settings, every key present.
     Settings(&'a Map<String, Value>),
@@ -110,7 +110,10 @@ pub enum NodeWrite<'a> {
         body: BodyParts,
     },
     /// Delete all documents.
-    Clear,
+    Clear {
+        /// `customMetadata` by which the task is recognised.
+        metadata: &'a str,
+    },
     /// Delete the index.
     DropIndex,
 }
@@ -193,6 +196,8 @@ pub struct NodeTaskQuery {
     pub statuses: Vec<TaskStatus>,
     /// None: all.
     pub index: Option<NodeIndexUid>,
+    /// Only these; none: all.
+    pub uids: Vec<NodeTask>,
 }
 
 impl NodeTaskQuery {
@@ -207,6 +212,10 @@ impl NodeTaskQuery {
         }
         if let Some(index) = &self.index {
             path.extend(["&indexUids=", index.as_str()]);
+        }
+        if !self.uids.is_empty() {
+            let uids: Vec<String> = self.uids.iter().map(NodeTask::to_string).collect();
+            path.extend(["&uids=", &uids.join(",")]);
         }
         path
     }
@@ -425,7 +434,10 @@ fn request_of(
             let path = format!("/indexes/{index}/documents/delete-batch?customMetadata={}", encode(metadata));
             (Method::POST, path, JSON, Some(body.clone()))
         }
-        NodeWrite::Clear => (Method::DELETE, format!("/indexes/{index}/documents"), None, None),
+        NodeWrite::Clear { metadata } => {
+            let path = format!("/indexes/{index}/documents?customMetadata={}", encode(metadata));
+            (Method::DELETE, path, None, None)
+        }
         NodeWrite::DropIndex => (Method::DELETE, format!("/indexes/{index}"), None, None),
     }
 }

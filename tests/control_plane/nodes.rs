@@ -105,9 +105,9 @@ fn a_node_does_everything_that_the_client_can_ask_for() {
     assert_eq!((found.results.len(), found.total), (3, 9));
     assert_eq!(found.results[0].keys().collect::<Vec<_>>(), ["id"]);
 
-    assert_eq!(node.write(&NodeWrite::Clear).status, TaskStatus::Succeeded);
+    assert_eq!(node.write(&NodeWrite::Clear { metadata: "miroir:2.0" }).status, TaskStatus::Succeeded);
     assert_eq!(node.count(), 0);
-    assert_eq!(node.write(&NodeWrite::SetPrimaryKey { primary_key: "key" }).status, TaskStatus::Succeeded);
+    assert_eq!(node.write(&NodeWrite::SetPrimaryKey { primary_key: Some("key") }).status, TaskStatus::Succeeded);
     assert_eq!(node.write(&NodeWrite::DropIndex).status, TaskStatus::Succeeded);
     assert!(!client.has_index(&index(), ANSWER_TIMEOUT).unwrap());
 

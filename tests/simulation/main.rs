@@ -52,3 +52,51 @@ fn every_task_ends_as_on_one_server_whatever_fails() {
 fn replicas_agree_after_long_runs_whatever_fails() {
     run(1, 2, Options { operations: 35, ..PLAIN }, "replicas_agree_after_long_runs_whatever_fails");
 }
+
+/// A rule that is left out, and what it takes to see why it is there.
+struct Mutation {
+    name: &'static str,
+    options: Options,
+    /// A violation comes up in the first so many seeds.
+    seeds: u64,
+}
+
+fn mutations() -> Vec<Mutation> {
+    let without = |leave_out: fn(&mut Rules)| {
+        let mut rules = Rules::ALL;
+        leave_out(&mut rules);
+        Options { rules, operations: 35, ..PLAIN }
+    };
+    let far = |options| Options { is_far: true, ..options };
+    let seeds = 400;
+    vec![
+        Mutation { name: "hide", options: without(|rules| rules.hide = false), seeds },
+        Mutation { name: "map", options: without(|rules| rules.map = false), seeds },
+        Mutation { name: "store", options: without(|rules| rules.store = false), seeds },
+        Mutation { name: "outdur", options: without(|rules| rules.outdur = false), seeds },
+        Mutation { name: "required", options: without(|rules| rules.required = false), seeds },
+        Mutation { name: "revert", options: without(|rules| rules.revert = false), seeds },
+        Mutation { name: "resolve", options: without(|rules| rules.resolve = false), seeds },
+        Mutation { name: "decide", options: without(|rules| rules.decide = false), seeds },
+        Mutation { name: "leave", options: without(|rules| rules.leave = false), seeds },
+        Mutation { name: "poll", options: far(without(|rules| rules.poll = false)), seeds },
+        Mutation { name: "far", options: far(without(|rules| rules.far = false)), seeds },
+        Mutation { name: "idle", options: without(|rules| rules.idle = false), seeds },
+        Mutation { name: "batch", options: without(|rules| rules.batch = false), seeds },
+        Mutation { name: "hold", options: without(|rules| rules.hold = false), seeds },
+        Mutation { name: "none, far", options: far(without(|_| {})), seeds },
+    ]
+}
+
+/// How often each rule is missed: `MIROIR_SIM_SEEDS=3000 cargo test --test simulation survey -- --ignored --nocapture`.
+#[test]
+#[ignore = "a table for people"]
+fn survey() {
+    let seeds = number("MIROIR_SIM_SEEDS").unwrap_or(500);
+    for mutation in mutations() {
+        let failing: Vec<(u64, String)> =
+            (0..seeds).filter_map(|seed| Some((seed, one(seed, mutation.options).err()?.0))).collect();
+        let first = failing.first().map(|(seed, text)| format!("{seed}: {text}"));
+        println!("{:10} {:5} of {seeds}, first {first:?}", mutation.name, failing.len());
+    }
+}

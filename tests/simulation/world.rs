@@ -80,6 +80,8 @@ pub struct World {
     lost_rate: f64,
     bad_rate: f64,
     write_rate: f64,
+    /// How often the control thread gets its turn: what it has not stored is lost in a crash.
+    control_rate: f64,
     names: &'static [&'static str],
 }
 
@@ -112,10 +114,11 @@ impl World {
             alarms: Vec::new(),
             is_quiet: false,
             is_dying: false,
-            fault_rate: random.pick(&[0.0, 0.002, 0.005, 0.01]),
+            fault_rate: random.pick(&[0.0, 0.002, 0.005, 0.01, 0.02]),
             lost_rate: random.pick(&[0.0, 0.05, 0.2]),
             bad_rate: random.pick(&[0.0, 0.1, 0.3]),
             write_rate: random.pick(&[0.05, 0.15, 0.5]),
+            control_rate: random.pick(&[0.5, 0.2, 0.04]),
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
             random,
         };
@@ -376,7 +379,7 @@ impl World {
         {
             self.fleet.stored(version);
         }
-        if self.random.chance(0.5) {
+        if self.random.chance(self.control_rate) {
             self.control()?;
         }
         if self.random.chance(0.4) {

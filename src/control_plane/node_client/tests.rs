@@ -54,7 +54,7 @@ fn error_text(code: &str) -> String {
 
 fn outcome_of(answer: impl Into<Vec<u8>>) -> SendOutcome {
     let (client, server) = serve_once(answer);
-    let outcome = client.write(&index(), &NodeWrite::Clear, TIMEOUT);
+    let outcome = client.write(&index(), &NodeWrite::Clear { metadata: "m" }, TIMEOUT);
     server.join().unwrap();
     outcome
 }
@@ -99,7 +99,7 @@ fn a_refused_connection_was_never_sent() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let client = NodeClient::new(format!("http://{address}"), None);
-    let outcome = client.write(&index(), &NodeWrite::Clear, TIMEOUT);
+    let outcome = client.write(&index(), &NodeWrite::Clear { metadata: "m" }, TIMEOUT);
     assert!(matches!(outcome, SendOutcome::NotSent(_)), "{outcome:?}");
     assert!(matches!(client.health(TIMEOUT), Err(NodeError::Unreachable(_))));
 }
@@ -108,7 +108,7 @@ fn a_refused_connection_was_never_sent() {
 fn a_silent_node_is_unclear_after_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = NodeClient::new(format!("http://{}", listener.local_addr().unwrap()), None);
-    let outcome = client.write(&index(), &NodeWrite::Clear, Duration::from_millis(50));
+    let outcome = client.write(&index(), &NodeWrite::Clear { metadata: "m" }, Duration::from_millis(50));
     assert!(matches!(outcome, SendOutcome::Unclear(_)), "{outcome:?}");
 }
 
@@ -167,6 +167,8 @@ fn task_questions_name_what_they_select() {
         reverse: true,
         statuses: vec![TaskStatus::Enqueued, TaskStatus::Processing],
         index: Some(index()),
+        uids: vec![NodeTask(7), NodeTask(8)],
     };
-    assert_eq!(query.path(), "/tasks?limit=2&reverse=true&from=4&statuses=enqueued,processing&indexUids=a-0");
+    let path = "/tasks?limit=2&reverse=true&from=4&statuses=enqueued,processing&indexUids=a-0&uids=7,8";
+    assert_eq!(query.path(), path);
 }

@@ -11,7 +11,8 @@ use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId};
 use crate::meili::error::ErrorBody;
 
 impl Fleet {
-    /// The node's answer to [`super::Action::Poll`]: those of the asked tasks that exist.
+    /// The node's answer to [`super::Action::Poll`]: those of the asked tasks that exist. Returns whether it says
+    /// anything new.
     pub fn polled(
         &mut self,
         node: usize,
@@ -19,7 +20,7 @@ impl Fleet {
         mut seen: Vec<SeenTask>,
         now: Monotonic,
         journal: &dyn JournalView,
-    ) {
+    ) -> bool {
         seen.sort_unstable_by_key(|task| task.task);
         let state = &self.nodes[node];
         let is_unknown = |task: &&SeenTask| task.task >= state.next_task && !state.known_ahead.contains(&task.task);
@@ -32,6 +33,7 @@ impl Fleet {
             has_news |= self.collect(node, asked, &seen, now);
         }
         self.plan_poll(node, has_news, now);
+        has_news
     }
 
     fn plan_poll(&mut self, node: usize, has_news: bool, now: Monotonic) {

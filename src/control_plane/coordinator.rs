@@ -1,0 +1,310 @@
+//! Drives the feeder protocol: holds its state, makes it durable, publishes it, and keeps one thread per node feeding.
+//!
+//! The rules are in [`crate::logic::feeder`]; here are only locks, threads and the order of effects. Lock order: `commits`
+//! before `state`; no I/O happens under `state` except reads of the journal for nodes that lag. A transaction is taken
+//! from the fleet, committed and reported back while `commits` is held, so transactions are durable in the order in which
+//! they were taken. A store that fails is tried again until it works: nothing else goes on meanwhile.
+
+mod feeding;
+mod index_book;
+mod journal_view;
+mod outcome;
+mod resolving;
+mod start;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use self::index_book::IndexBook;
+use self::journal_view::StoreView;
+use self::outcome::{Reported, outcome};
+use super::journal;
+use super::publisher::Publisher;
+use crate::bridge::Bridge;
+use crate::logic::entry::{Entry, Resolution};
+use crate::logic::feeder::{Alarm, Changes, Fleet};
+use crate::logic::ids::{EntryId, Epoch, NodeId, Timestamp};
+use crate::logic::payload::Payload;
+use crate::logic::snapshot::NodeView;
+use crate::store::{Decision, ProtocolDelta, Store, StoreError, Verdict};
+use crate::telemetry::clock;
+
+pub use self::start::{CoordinatorParts, Running};
+
+/// While cores have not yet acknowledged: how often to look.
+const ACK_POLL: Duration = Duration::from_millis(2);
+/// Otherwise, if nothing happens.
+const CONTROL_IDLE: Duration = Duration::from_millis(200);
+/// Between two tries of a store that fails.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Coordinator {
+    store: Arc<dyn Store>,
+    publisher: Arc<Publisher>,
+    bridge: Arc<Bridge>,
+    commits: Mutex<()>,
+    state: Mutex<State>,
+    /// Something that feeders may wait for has happened.
+    feeders: Condvar,
+    /// Something that the control thread and the resolver may wait for has happened.
+    control: Condvar,
+    is_stopping: AtomicBool,
+    node_key: Option<String>,
+}
+
+/// Everything behind the lock.
+struct State {
+    fleet: Fleet,
+    book: IndexBook,
+    /// Entries without an outcome.
+    open: HashMap<EntryId, OpenEntry>,
+    nodes: Vec<NodeView>,
+    /// The last epoch that the coordinator published.
+    published: Epoch,
+    /// Set when the control thread has something to do.
+    is_due: bool,
+}
+
+/// An entry without an outcome.
+#[derive(Clone)]
+struct OpenEntry {
+    entry: Arc<Entry>,
+    resolution: Option<Arc<Resolution>>,
+    started_at: Option<Timestamp>,
+    /// Distinct documents of a put, known once some node got it.
+    documents: Option<u64>,
+}
+
+impl OpenEntry {
+    fn new(entry: Arc<Entry>, resolution: Option<Resolution>, started_at: Option<Timestamp>) -> Self {
+        Self { entry, resolution: resolution.map(Arc::new), started_at, documents: None }
+    }
+}
+
+/// The process stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("stopping")]
+pub(super) struct Stopping;
+
+impl State {
+    /// The fleet, and the journal that it may look into.
+    fn split<'a>(&'a mut self, store: &'a dyn Store) -> (&'a mut Fleet, StoreView<'a>) {
+        (&mut self.fleet, StoreView { store, book: &self.book })
+    }
+
+    fn note(&mut self, entry: &Arc<Entry>, resolution: Option<Resolution>, started_at: Option<Timestamp>) {
+        self.book.note(entry);
+        self.open.insert(entry.id, OpenEntry::new(entry.clone(), resolution, started_at));
+    }
+}
+
+impl journal::Coordinator for Coordinator {
+    fn entries_committed(&self, entries: Vec<Arc<Entry>>) {
+        let mut state = self.state.lock();
+        for entry in entries.iter().filter(|entry| !journal::is_for_the_desk(&entry.operation)) {
+            state.note(entry, None, None);
+            state.fleet.add(entry);
+        }
+        self.wake(state, true);
+    }
+}
+
+impl Coordinator {
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Something happened: feeders look again, and the control thread too if it is concerned.
+    fn wake(&self, mut state: MutexGuard<'_, State>, is_control_due: bool) {
+        state.is_due |= is_control_due;
+        drop(state);
+        if is_control_due {
+            self.control.notify_all();
+        }
+        self.feeders.notify_all();
+    }
+
+    /// The control thread: votes, reports, the in-sync set, publications.
+    fn run_control(&self) {
+        while !self.is_stopping() {
+            let mut state = self.state.lock();
+            let acknowledged = self.bridge.acks.acknowledged();
+            let is_waiting_for_cores = acknowledged < state.published;
+            if !state.is_due {
+                let pause = if is_waiting_for_cores { ACK_POLL } else { CONTROL_IDLE };
+                self.control.wait_for(&mut state, pause);
+            }
+            state.is_due = false;
+            let acknowledged = self.bridge.acks.acknowledged();
+            let (fleet, journal) = state.split(&*self.store);
+            fleet.control(clock::monotonic(), acknowledged, &journal);
+            let has_changes = fleet.has_changes();
+            let alarms = fleet.take_alarms();
+            drop(state);
+            alarms.iter().for_each(log);
+            if has_changes && self.commit().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Makes everything durable that happened up to now, then publishes what readers must hear of.
+    pub(super) fn commit(&self) -> Result<(), Stopping> {
+        let commits = self.commits.lock();
+        let (changes, version, mut delta) = {
+            let mut state = self.state.lock();
+            let (changes, version) = state.fleet.take_changes();
+            let delta = self.delta(&mut state, &changes);
+            (changes, version, delta)
+        };
+        let now = clock::timestamp();
+        for report in &changes.reports {
+            let open = self.state.lock().open.remove(&report.entry);
+            let Some(open) = open else { continue };
+            let reported = Reported {
+                entry: &open.entry,
+                resolution: open.resolution.as_deref(),
+                documents: open.documents.or_else(|| self.count_documents(&open.entry)),
+                started_at: open.started_at,
+            };
+            delta.outcomes.push((report.entry, outcome(report, &reported, now)));
+        }
+        self.store_until_done(&delta)?;
+        let mut state = self.state.lock();
+        state.fleet.stored(version);
+        let publication = state.fleet.publication();
+        if let Some(publication) = publication {
+            let records = state.book.all();
+            // Still under `commits`: what is published is exactly what is stored.
+            let epoch =
+                MutexGuard::unlocked(&mut state, || self.publisher.publish_indexes(&records, &publication.out_of_sync));
+            state.fleet.published(&publication, epoch);
+            state.published = epoch;
+        }
+        drop(commits);
+        self.wake(state, publication_follows(&changes));
+        Ok(())
+    }
+
+    fn count_documents(&self, entry: &Entry) -> Option<u64> {
+        self.store.payload(entry.id).ok().flatten().map(|payload| payload.count())
+    }
+
+    fn delta(&self, state: &mut State, changes: &Changes) -> ProtocolDelta {
+        for (index, is_visible) in &changes.visible {
+            state.book.change(index, |record| record.is_visible = *is_visible);
+        }
+        let now = clock::timestamp();
+        for (index, position, is_commit) in &changes.decisions {
+            let open = position.entry().and_then(|entry| state.open.get(&entry).cloned());
+            if let Some(open) = open.filter(|_| *is_commit) {
+                state.book.commit_vote(index, *position, (&open.entry, open.resolution.as_deref()), now);
+            }
+        }
+        for (entry, at) in &changes.started {
+            if let Some(open) = state.open.get_mut(entry) {
+                open.started_at.get_or_insert(*at);
+            }
+        }
+        for index in &changes.forgotten {
+            state.book.forget(index);
+        }
+        let decision = |is_commit| if is_commit { Decision::Commit } else { Decision::Abort };
+        let verdicts = changes.verdicts.iter().cloned();
+        ProtocolDelta {
+            applied: changes.applied.clone(),
+            next_task: changes.next_task.clone(),
+            went_out: changes.went_out.clone(),
+            came_back: changes.came_back.clone(),
+            needs_rebuild: changes.needs_rebuild.clone(),
+            verdicts: verdicts.map(|(position, shard, error)| Verdict { position, shard, error }).collect(),
+            decisions: changes.decisions.iter().map(|(_, position, commit)| (*position, decision(*commit))).collect(),
+            outcomes: Vec::new(),
+            started: changes.started.clone(),
+            indexes: state.book.take_changed(),
+            forgotten_indexes: changes.forgotten.clone(),
+        }
+    }
+
+    /// Nothing may go on that depends on this transaction, so it is tried until it is done.
+    fn store_until_done(&self, delta: &ProtocolDelta) -> Result<(), Stopping> {
+        while let Err(error) = self.store.commit(delta) {
+            tracing::error!(%error, "protocol state cannot be stored; nothing is reported until it can");
+            if self.is_stopping() || matches!(error, StoreError::Refused(_)) {
+                self.stop();
+                return Err(Stopping);
+            }
+            let mut state = self.state.lock();
+            self.control.wait_for(&mut state, STORE_RETRY);
+        }
+        Ok(())
+    }
+
+    /// Asks all threads to end.
+    fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        let state = self.state.lock();
+        self.wake(state, true);
+    }
+
+    /// An entry with its resolution: from the open ones, or from the store for a node that lags.
+    pub(super) fn entry(&self, id: EntryId) -> Option<(Arc<Entry>, Option<Arc<Resolution>>)> {
+        if let Some(open) = self.state.lock().open.get(&id) {
+            return Some((open.entry.clone(), open.resolution.clone()));
+        }
+        let record = self.store.entry(id).ok().flatten()?;
+        Some((Arc::new(record.entry), record.resolution.map(Arc::new)))
+    }
+
+    /// The payload of an entry.
+    pub(super) fn payload(&self, id: EntryId) -> Result<Option<Payload>, StoreError> {
+        let payload = self.store.payload(id)?;
+        let count = payload.as_ref().map(Payload::count);
+        if let Some(open) = self.state.lock().open.get_mut(&id) {
+            open.documents = count;
+        }
+        Ok(payload)
+    }
+
+    /// The replicas of an index that may not be asked now.
+    fn unreadable(&self, index: &crate::logic::ids::NodeIndexUid) -> Vec<NodeId> {
+        let out = self.state.lock().fleet.view().out_of_sync;
+        out.into_iter().filter(|(_, other)| other == index).map(|(node, _)| node).collect()
+    }
+}
+
+/// After these the control thread has more to do at once.
+fn publication_follows(changes: &Changes) -> bool {
+    !(changes.visible.is_empty() && changes.decisions.is_empty() && changes.reports.is_empty())
+        || !(changes.went_out.is_empty() && changes.came_back.is_empty())
+}
+
+fn log(alarm: &Alarm) {
+    match alarm {
+        Alarm::FarStranger { node, index } => {
+            tracing::error!(%node, %index, "a request arrived long after it was given up; the replica needs a rebuild");
+        }
+        Alarm::LateRejection { node, index, position, reason } => {
+            tracing::error!(%node, %index, ?position, reason, "a node rejects settings that its peers took");
+        }
+        Alarm::Stuck { node, index, position, reason } => {
+            tracing::error!(%node, %index, ?position, reason, "a node refuses what no node may refuse; trying again");
+        }
+        Alarm::Retried { node, index, position, reason } => {
+            tracing::warn!(%node, %index, ?position, reason, "a node failed by itself; trying again");
+        }
+        Alarm::NodeLost { node } => {
+            tracing::error!(%node, "the node's task numbers went back: it lost its data, and is not used any more");
+        }
+        Alarm::Foreign { node, task } => {
+            tracing::error!(%node, %task, "somebody else writes to this node");
+        }
+    }
+}

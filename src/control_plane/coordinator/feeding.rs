@@ -1,0 +1,134 @@
+//! What a node's thread does with the shared state.
+
+use std::time::Duration;
+
+use super::index_book::settings_around;
+use super::{Coordinator, Stopping};
+use crate::control_plane::feeder::{Feeder, Material, seen};
+use crate::logic::feeder::{Action, Purpose, Send, SendOutcome};
+use crate::logic::ids::{Monotonic, NodeTask};
+use crate::telemetry::clock;
+
+impl Coordinator {
+    pub(in crate::control_plane) fn run_feeder(&self, feeder: &Feeder) {
+        while !self.is_stopping() {
+            let action = self.next_action(feeder.node);
+            let done = match action {
+                Action::Wait(_) => Ok(()),
+                Action::Store => self.commit(),
+                Action::Poll(tasks) => {
+                    self.poll(feeder, &tasks);
+                    Ok(())
+                }
+                Action::CheckIdle(index) => {
+                    let is_idle = feeder.is_idle(&index);
+                    let mut state = self.state.lock();
+                    match is_idle {
+                        Some(is_idle) => state.fleet.idle_answer(feeder.node, &index, is_idle, clock::monotonic()),
+                        None => state.fleet.unreachable(feeder.node, clock::monotonic()),
+                    }
+                    Ok(())
+                }
+                Action::Send(send) => {
+                    self.send(feeder, &send);
+                    Ok(())
+                }
+                Action::DeleteTasks(tasks) => {
+                    let outcome = feeder.delete_tasks(&tasks);
+                    self.state.lock().fleet.sent(feeder.node, outcome, clock::monotonic());
+                    Ok(())
+                }
+            };
+            if done == Err(Stopping) {
+                return;
+            }
+        }
+    }
+
+    /// Waits under the lock when there is nothing to do, so that nothing is missed.
+    fn next_action(&self, node: usize) -> Action {
+        let mut state = self.state.lock();
+        let now = clock::monotonic();
+        let (fleet, journal) = state.split(&*self.store);
+        let action = fleet.next(node, now, &journal);
+        if let Action::Wait(until) = action
+            && !self.is_stopping()
+        {
+            self.feeders.wait_for(&mut state, between(now, until));
+        }
+        action
+    }
+
+    fn poll(&self, feeder: &Feeder, asked: &[NodeTask]) {
+        let answer = feeder.poll(asked);
+        let mut state = self.state.lock();
+        let now = clock::monotonic();
+        let Some(tasks) = answer else {
+            state.fleet.unreachable(feeder.node, now);
+            return;
+        };
+        let (fleet, journal) = state.split(&*self.store);
+        let book = journal.book;
+        let uid = |index: &_| book.get(index).map(|record| record.uid.clone());
+        let seen = tasks.into_iter().map(|task| seen(task, uid)).collect();
+        let has_news = fleet.polled(feeder.node, asked, seen, now, &journal);
+        if has_news {
+            state.is_due = true;
+            self.control.notify_all();
+        }
+    }
+
+    fn send(&self, feeder: &Feeder, send: &Send) {
+        let Some(material) = self.material(send) else {
+            self.state.lock().fleet.unreachable(feeder.node, clock::monotonic());
+            return;
+        };
+        let hashes = material.payload.iter().flat_map(|payload| &payload.sections);
+        let hashes = hashes.filter(|section| send.shards.contains(&section.shard));
+        let ids = hashes.flat_map(|section| section.id_hashes.iter().copied()).collect();
+        {
+            let mut state = self.state.lock();
+            let now = (clock::monotonic(), clock::timestamp());
+            let (fleet, journal) = state.split(&*self.store);
+            if !fleet.begin(feeder.node, send, ids, now, &journal) {
+                return;
+            }
+        }
+        let outcome = feeder.send(send, &material);
+        let is_refused = matches!(outcome, SendOutcome::Refused(_));
+        let mut state = self.state.lock();
+        state.fleet.sent(feeder.node, outcome, clock::monotonic());
+        if is_refused {
+            state.is_due = true;
+            self.control.notify_all();
+        }
+    }
+
+    /// Reads what the request is made of; none, logged, when it cannot be read now.
+    fn material(&self, send: &Send) -> Option<Material> {
+        let id = send.position.entry()?;
+        let Some((entry, resolution)) = self.entry(id) else {
+            tracing::error!(entry = id.0, "an entry that a node needs is not in the journal");
+            return None;
+        };
+        let payload = match send.kind.is_document().then(|| self.payload(id)) {
+            None => None,
+            Some(Ok(Some(payload))) => Some(payload),
+            Some(answer) => {
+                tracing::error!(entry = id.0, ?answer, "the documents that a node needs cannot be read");
+                return None;
+            }
+        };
+        let around = settings_around(&entry, resolution.as_deref());
+        let settings = around.map(|(before, after)| match send.purpose {
+            Purpose::Do => after,
+            Purpose::Revert => before,
+        });
+        Some(Material { entry, resolution, payload, settings })
+    }
+}
+
+fn between(now: Monotonic, until: Monotonic) -> Duration {
+    // Looks again now and then whatever happens.
+    Duration::from_millis(until.0.saturating_sub(now.0).clamp(1, 1_000))
+}

@@ -1,0 +1,44 @@
+//! The journal of one index, read from the store for replays of nodes that lag.
+
+use super::index_book::IndexBook;
+use crate::logic::feeder::{JournalUnavailable, JournalView, StepInfo, steps_of};
+use crate::logic::ids::{EntryId, NodeIndexUid, Position};
+use crate::meili::tasks::TaskStatus;
+use crate::store::{Store, TaskRecord};
+
+/// Entries read at once.
+const PAGE: usize = 256;
+
+/// See the module.
+pub(super) struct StoreView<'a> {
+    pub store: &'a dyn Store,
+    pub book: &'a IndexBook,
+}
+
+impl JournalView for StoreView<'_> {
+    fn steps(&self, index: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
+        let Some(uid) = self.book.get(index).map(|record| record.uid.clone()) else { return Ok(Vec::new()) };
+        let mut steps = Vec::new();
+        let mut first = after.entry().unwrap_or_default();
+        loop {
+            let records = self.store.index_entries_from(&uid, first, PAGE).map_err(|error| {
+                tracing::error!(%error, %index, "the journal cannot be read");
+                JournalUnavailable
+            })?;
+            let of_index = records.iter().filter(|record| record.entry.target.as_ref() == Some(index));
+            steps.extend(of_index.flat_map(steps_of_record).filter(|step| step.position > after));
+            match records.last() {
+                Some(last) if records.len() == PAGE && steps.len() < limit => first = EntryId(last.entry.id.0 + 1),
+                Some(_) | None => break,
+            }
+        }
+        steps.truncate(limit);
+        Ok(steps)
+    }
+}
+
+/// The steps of an entry as it stands; a canceled one has none.
+pub(super) fn steps_of_record(record: &TaskRecord) -> Vec<StepInfo> {
+    let is_canceled = record.outcome.as_ref().is_some_and(|outcome| outcome.status == TaskStatus::Canceled);
+    if is_canceled { Vec::new() } else { steps_of(&record.entry, record.resolution.as_ref()) }
+}

@@ -1,0 +1,59 @@
+//! What is stored when an entry ends.
+
+use crate::logic::entry::{Entry, Operation, Resolution};
+use crate::logic::feeder::{Report, ReportStatus};
+use crate::logic::ids::Timestamp;
+use crate::meili::tasks::TaskStatus;
+use crate::store::{Outcome, OutcomeCounts};
+
+/// What a report is completed with.
+pub(super) struct Reported<'a> {
+    pub entry: &'a Entry,
+    pub resolution: Option<&'a Resolution>,
+    /// Distinct documents of a put.
+    pub documents: Option<u64>,
+    pub started_at: Option<Timestamp>,
+}
+
+/// The outcome of a reported entry.
+pub(super) fn outcome(report: &Report, reported: &Reported<'_>, now: Timestamp) -> Outcome {
+    let (status, error, canceled_by) = match &report.status {
+        ReportStatus::Succeeded => (TaskStatus::Succeeded, None, None),
+        ReportStatus::Failed(error) => (TaskStatus::Failed, Some(error.clone()), None),
+        ReportStatus::Canceled(by) => (TaskStatus::Canceled, None, Some(*by)),
+    };
+    let counts = match status {
+        TaskStatus::Succeeded => counts(report, reported),
+        TaskStatus::Enqueued | TaskStatus::Processing | TaskStatus::Failed | TaskStatus::Canceled => {
+            OutcomeCounts::default()
+        }
+    };
+    let finished_at = now.max(reported.started_at.unwrap_or_default());
+    Outcome { status, error, counts, canceled_by, started_at: reported.started_at, finished_at }
+}
+
+fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {
+    let none = OutcomeCounts::default();
+    match &reported.entry.operation {
+        Operation::PutDocuments { .. } => {
+            OutcomeCounts { indexed: Some(reported.documents.unwrap_or_default()), ..none }
+        }
+        Operation::DeleteDocuments { .. } => {
+            OutcomeCounts { deleted: Some(report.deleted.unwrap_or_default()), ..none }
+        }
+        Operation::DeleteByFilter { .. } | Operation::ClearDocuments | Operation::DeleteIndex => {
+            let deleted = match reported.resolution {
+                Some(Resolution::Ids { count, .. } | Resolution::Count(count)) => Some(*count),
+                Some(Resolution::Settings { .. } | Resolution::PrimaryKey { .. } | Resolution::Failed(_)) | None => {
+                    None
+                }
+            };
+            OutcomeCounts { deleted, ..none }
+        }
+        Operation::CancelTasks { .. } => OutcomeCounts { tasks: Some(report.canceled.unwrap_or_default()), ..none },
+        Operation::CreateIndex { .. }
+        | Operation::UpdateIndex { .. }
+        | Operation::UpdateSettings { .. }
+        | Operation::DeleteTasks { .. } => none,
+    }
+}

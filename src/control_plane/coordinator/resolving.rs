@@ -1,0 +1,91 @@
+//! The resolver thread: what an entry turns into is stored once, before any node gets it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::index_book::settings_around;
+use super::{Coordinator, OpenEntry};
+use crate::control_plane::resolver::{ResolveRequest, Resolved, Resolver};
+use crate::logic::entry::{Entry, Operation, Resolution};
+use crate::logic::feeder::{Needs, Resolve};
+use crate::logic::ids::NodeIndexUid;
+use crate::meili::settings;
+use crate::store::IndexRecord;
+
+/// Between two looks if nothing happens, and after a node did not answer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Coordinator {
+    pub(super) fn run_resolver(&self, resolver: &Resolver) {
+        while !self.is_stopping() {
+            let due = {
+                let mut state = self.state.lock();
+                let (fleet, journal) = state.split(&*self.store);
+                fleet.next_to_resolve(&journal).unwrap_or_default()
+            };
+            let done = due.iter().filter(|due| self.resolve(resolver, due)).count();
+            if done == 0 {
+                let mut state = self.state.lock();
+                self.control.wait_for(&mut state, PAUSE);
+            }
+        }
+    }
+
+    /// Returns whether it could be resolved.
+    fn resolve(&self, resolver: &Resolver, due: &Resolve) -> bool {
+        let (open, record) = {
+            let state = self.state.lock();
+            let Some(open) = state.open.get(&due.entry).cloned() else { return false };
+            let Some(record) = state.book.get(&due.index).cloned() else { return false };
+            (open, record)
+        };
+        let resolved = match due.needs {
+            Needs::Nothing => return false,
+            Needs::Before => Resolved { resolution: before(&open.entry, &record), payload: None },
+            Needs::Documents => match self.ask(resolver, &due.index, &open.entry, &record) {
+                Some(resolved) => resolved,
+                None => return false,
+            },
+        };
+        if let Err(error) = self.store.resolve(due.entry, &resolved.resolution, resolved.payload.as_ref()) {
+            tracing::error!(%error, entry = due.entry.0, "a resolution cannot be stored");
+            return false;
+        }
+        let mut state = self.state.lock();
+        state.fleet.resolved(&open.entry, &resolved.resolution);
+        let resolution = Some(Arc::new(resolved.resolution));
+        let documents = resolved.payload.map(|payload| payload.count());
+        state.open.entry(due.entry).and_modify(|entry| *entry = OpenEntry { resolution, documents, ..open });
+        self.wake(state, true);
+        true
+    }
+
+    fn ask(&self, resolver: &Resolver, index: &NodeIndexUid, entry: &Entry, record: &IndexRecord) -> Option<Resolved> {
+        let out_of_sync = self.unreadable(index);
+        let primary_key = record.primary_key.as_deref();
+        let request = ResolveRequest { entry, index, primary_key, out_of_sync: &out_of_sync };
+        match resolver.resolve(request) {
+            Ok(resolved) => Some(resolved),
+            Err(error) => {
+                tracing::warn!(%error, entry = entry.id.0, "an entry cannot be resolved now");
+                None
+            }
+        }
+    }
+}
+
+/// What is there before a vote.
+fn before(entry: &Entry, record: &IndexRecord) -> Resolution {
+    let Operation::UpdateSettings { patch, .. } = &entry.operation else {
+        return Resolution::PrimaryKey { before: record.primary_key.clone() };
+    };
+    if let Some((before, after)) = settings_around(entry, None) {
+        return Resolution::Settings { before, after };
+    }
+    let none = serde_json::Map::new();
+    let after = settings::merge(&record.settings, patch.as_object().unwrap_or(&none));
+    match settings::check_merged(&after) {
+        Ok(()) => Resolution::Settings { before: record.settings.clone(), after },
+        Err(error) => Resolution::Failed(error.body()),
+    }
+}

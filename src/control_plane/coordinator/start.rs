@@ -1,0 +1,202 @@
+//! Start and stop: everything is read from the store, then the threads begin.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::index_book::IndexBook;
+use super::journal_view::{StoreView, steps_of_record};
+use super::{Coordinator, OpenEntry, State};
+use crate::bridge::Bridge;
+use crate::control_plane::feeder::Feeder;
+use crate::control_plane::journal::is_for_the_desk;
+use crate::control_plane::publisher::Publisher;
+use crate::control_plane::resolver::Resolver;
+use crate::logic::feeder::{Fleet, Holdings, IndexStart, Rules, Start, Timing};
+use crate::logic::ids::{EntryId, NodeId, NodeIndexUid, Position};
+use crate::logic::snapshot::NodeView;
+use crate::store::{Decision, IndexRecord, ProtocolState, Store, StoreError, TaskRecord};
+use crate::telemetry::clock;
+
+/// Entries read at once.
+const PAGE: usize = 1_000;
+
+/// What a coordinator is made of.
+pub struct CoordinatorParts {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// Tells the cores.
+    pub publisher: Arc<Publisher>,
+    /// Knows what the cores have acknowledged.
+    pub bridge: Arc<Bridge>,
+    /// All nodes.
+    pub nodes: Vec<NodeView>,
+    /// By shard: the nodes that hold it.
+    pub placement: Vec<Vec<NodeId>>,
+    /// The key that all nodes know.
+    pub node_key: Option<String>,
+    /// How patient the protocol is.
+    pub timing: Timing,
+    /// For one answer of a node to the resolver.
+    pub resolve_timeout: Duration,
+}
+
+/// The threads of a coordinator.
+pub struct Running {
+    coordinator: Arc<Coordinator>,
+    feeders: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Coordinator {
+    /// Reads the state, publishes the first snapshot, and starts the threads.
+    pub fn start(parts: CoordinatorParts) -> Result<Running, StoreError> {
+        let resolver = Resolver::new(&parts.nodes, &parts.placement, parts.node_key.as_deref(), parts.resolve_timeout);
+        let coordinator = Arc::new(Self::load(parts)?);
+        let spawn = |name: String, run: Box<dyn FnOnce(&Self) + Send>| {
+            let coordinator = coordinator.clone();
+            let thread = std::thread::Builder::new().name(name).spawn(move || run(&coordinator));
+            thread.map_err(|error| StoreError::Failed(format!("a thread cannot be started: {error}")))
+        };
+        let nodes = coordinator.state.lock().nodes.clone();
+        let mut feeders = Vec::new();
+        for (number, node) in nodes.iter().enumerate() {
+            let feeder = Feeder::new(number, node, coordinator.node_key.as_deref());
+            feeders.push(spawn(format!("feeder-{}", node.id), Box::new(move |shared| shared.run_feeder(&feeder)))?);
+        }
+        let others = vec![
+            spawn("control".to_owned(), Box::new(Self::run_control))?,
+            spawn("resolver".to_owned(), Box::new(move |shared| shared.run_resolver(&resolver)))?,
+        ];
+        Ok(Running { coordinator, feeders, others })
+    }
+
+    fn load(parts: CoordinatorParts) -> Result<Self, StoreError> {
+        let CoordinatorParts { store, publisher, bridge, nodes, placement, node_key, timing, .. } = parts;
+        let stored = store.protocol_state()?;
+        let next_entry = store.next_entry()?;
+        let open = unreported(&*store)?;
+        let mut book = IndexBook::new(store.indexes()?);
+        for record in &open {
+            book.note(&record.entry);
+        }
+        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
+        let number = |id: &NodeId| ids.iter().position(|other| other == id);
+        let by_shard = placement.iter().map(|holders| holders.iter().filter_map(number).collect()).collect();
+        let holdings = Holdings::new(ids.len(), by_shard);
+        let start = start_of(&stored, ids, indexes(&*store, &book.all(), &stored)?, next_entry);
+        let mut fleet = Fleet::start(start, holdings, timing, Rules::ALL, clock::monotonic());
+        for record in &open {
+            fleet.load(&record.entry, record.resolution.as_ref());
+        }
+        // An unreadable journal only makes the start slower.
+        let _ = fleet.end_needless_quarantine(&StoreView { store: &*store, book: &book });
+        let epoch = publisher.publish_indexes(&book.all(), &fleet.view().out_of_sync);
+        let open = open.into_iter().map(|record| {
+            let entry = OpenEntry::new(Arc::new(record.entry), record.resolution, record.started_at);
+            (entry.entry.id, entry)
+        });
+        let state = State { fleet, book, open: open.collect(), nodes, published: epoch, is_due: true };
+        Ok(Self {
+            store,
+            publisher,
+            bridge,
+            commits: Mutex::new(()),
+            state: Mutex::new(state),
+            feeders: Condvar::new(),
+            control: Condvar::new(),
+            is_stopping: AtomicBool::new(false),
+            node_key,
+        })
+    }
+}
+
+impl Running {
+    /// Told of every commit by the journal writer.
+    pub fn coordinator(&self) -> Arc<Coordinator> {
+        self.coordinator.clone()
+    }
+
+    /// Lets every request end, stores what is known, ends the threads.
+    pub fn stop(self) {
+        self.coordinator.stop();
+        for thread in self.feeders.into_iter().chain(self.others) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the coordinator had panicked");
+            }
+        }
+        if self.coordinator.commit().is_err() {
+            tracing::warn!("the last changes could not be stored; they are found again at the next start");
+        }
+    }
+}
+
+/// All entries without an outcome, deletions of tasks left out.
+fn unreported(store: &dyn Store) -> Result<Vec<TaskRecord>, StoreError> {
+    let mut open = Vec::new();
+    let mut first = EntryId(0);
+    loop {
+        let page = store.unreported_from(first, PAGE)?;
+        let Some(last) = page.last() else { return Ok(open) };
+        first = EntryId(last.entry.id.0 + 1);
+        open.extend(page.into_iter().filter(|record| !is_for_the_desk(&record.entry.operation)));
+    }
+}
+
+fn indexes(store: &dyn Store, records: &[IndexRecord], stored: &ProtocolState) -> Result<Vec<IndexStart>, StoreError> {
+    // The watermarks of each index, the lowest: what lies before was applied everywhere.
+    let mut lowest: BTreeMap<&NodeIndexUid, Position> = BTreeMap::new();
+    for ((_, index), &applied) in &stored.applied {
+        lowest.entry(index).and_modify(|lowest| *lowest = applied.min(*lowest)).or_insert(applied);
+    }
+    let start = |record: &IndexRecord| {
+        let from = lowest.get(&record.node_uid).and_then(|position| position.entry()).unwrap_or(record.created_by);
+        Ok(IndexStart {
+            index: record.node_uid.clone(),
+            created_by: record.created_by,
+            dropped_by: record.dropped_by,
+            top_reported: top_reported(store, record, from)?,
+        })
+    };
+    records.iter().map(start).collect()
+}
+
+/// The last step of the last reported entry, if it lies at or after `first`.
+fn top_reported(store: &dyn Store, record: &IndexRecord, mut first: EntryId) -> Result<Position, StoreError> {
+    let mut top = Position(0);
+    loop {
+        let page = store.index_entries_from(&record.uid, first, PAGE)?;
+        let is_reported =
+            |entry: &&TaskRecord| entry.outcome.is_some() && entry.entry.target.as_ref() == Some(&record.node_uid);
+        for entry in page.iter().filter(is_reported) {
+            top = top.max(steps_of_record(entry).last().map_or(top, |step| step.position));
+        }
+        match page.last() {
+            Some(last) if page.len() == PAGE => first = EntryId(last.entry.id.0 + 1),
+            Some(_) | None => return Ok(top),
+        }
+    }
+}
+
+fn start_of(stored: &ProtocolState, nodes: Vec<NodeId>, indexes: Vec<IndexStart>, next_entry: EntryId) -> Start {
+    let verdicts = stored.verdicts.iter().map(|verdict| (verdict.position, verdict.shard, verdict.error.clone()));
+    let is_commit = |decision: Decision| match decision {
+        Decision::Commit => true,
+        Decision::Abort => false,
+    };
+    Start {
+        nodes,
+        applied: stored.applied.clone(),
+        next_task: stored.next_task.clone(),
+        out_of_sync: stored.out_of_sync.clone(),
+        needs_rebuild: stored.needs_rebuild.clone(),
+        verdicts: verdicts.collect(),
+        decisions: stored.decisions.iter().map(|(&at, &decision)| (at, is_commit(decision))).collect(),
+        indexes,
+        next_entry,
+    }
+}

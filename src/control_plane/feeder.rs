@@ -1,0 +1,203 @@
+//! The thread of one node: asks the protocol what to do, does it over HTTP, reports what happened.
+//!
+//! One request at a time, never under a lock. Nothing is retried here: whether and when a request is sent again is the
+//! protocol's business.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::node_client::{BodyParts, NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as Answer};
+use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
+use crate::logic::feeder::{End, Label, Purpose, SeenKind, SeenTask, Send, SendOutcome};
+use crate::logic::ids::{IndexUid, NodeIndexUid, NodeTask};
+use crate::logic::payload::Payload;
+use crate::logic::snapshot::NodeView;
+use crate::meili::error::{Code, ErrorBody, ErrorType};
+use crate::meili::settings;
+use crate::meili::tasks::{TaskKind, TaskStatus, TaskView};
+
+/// For an answer to a question.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a write, and so much more for each MiB of its body.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const WRITE_TIMEOUT_PER_MIB: Duration = Duration::from_secs(1);
+
+/// What a node's thread has of its own.
+pub(super) struct Feeder {
+    /// The protocol's number of the node.
+    pub node: usize,
+    pub client: NodeClient,
+}
+
+/// What a request is made of.
+pub(super) struct Material {
+    pub entry: Arc<Entry>,
+    pub resolution: Option<Arc<Resolution>>,
+    pub payload: Option<Payload>,
+    /// For settings: the user's.
+    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Feeder {
+    pub(super) fn new(node: usize, view: &NodeView, node_key: Option<&str>) -> Self {
+        Self { node, client: NodeClient::new(view.url.clone(), node_key) }
+    }
+
+    /// The tasks with these numbers, as the protocol sees them; none when the node does not answer.
+    pub(super) fn poll(&self, tasks: &[NodeTask]) -> Option<Vec<TaskView>> {
+        let query = NodeTaskQuery { uids: tasks.to_vec(), limit: tasks.len() as u64, ..NodeTaskQuery::default() };
+        match self.client.tasks(&query, QUESTION_TIMEOUT) {
+            Ok(page) => Some(page.results),
+            Err(error) => {
+                tracing::debug!(%error, "a node's tasks cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Whether nothing of the index waits or runs on the node; none when it does not answer.
+    pub(super) fn is_idle(&self, index: &NodeIndexUid) -> Option<bool> {
+        let statuses = vec![TaskStatus::Enqueued, TaskStatus::Processing];
+        let query = NodeTaskQuery { limit: 1, statuses, index: Some(index.clone()), ..NodeTaskQuery::default() };
+        self.client.tasks(&query, QUESTION_TIMEOUT).ok().map(|page| page.results.is_empty())
+    }
+
+    pub(super) fn delete_tasks(&self, tasks: &[NodeTask]) -> SendOutcome {
+        told(self.client.delete_tasks(tasks, WRITE_TIMEOUT))
+    }
+
+    /// Sends it, once.
+    pub(super) fn send(&self, send: &Send, material: &Material) -> SendOutcome {
+        let label = send.label().to_string();
+        let node_settings;
+        let wanted = |shard| send.shards.contains(&shard);
+        let empty = Payload::default();
+        let payload = material.payload.as_ref().unwrap_or(&empty);
+        let primary_key = key_of(&material.entry, send.purpose, material.resolution.as_deref());
+        let write = match send.kind {
+            StepKind::Create => NodeWrite::CreateIndex { primary_key: primary_key.as_deref() },
+            StepKind::PrimaryKey => NodeWrite::SetPrimaryKey { primary_key: primary_key.as_deref() },
+            StepKind::Settings => {
+                node_settings = settings::node_settings(material.settings.as_ref().unwrap_or(&serde_json::Map::new()));
+                NodeWrite::Settings(&node_settings)
+            }
+            StepKind::Put(mode) => NodeWrite::Put {
+                mode,
+                primary_key: primary_key.as_deref(),
+                metadata: &label,
+                body: BodyParts::lines(payload, wanted),
+            },
+            StepKind::Delete => NodeWrite::Delete { metadata: &label, body: BodyParts::array(payload, wanted) },
+            StepKind::Clear => NodeWrite::Clear { metadata: &label },
+            StepKind::Drop => NodeWrite::DropIndex,
+        };
+        let mib = (payload.bytes.len() >> 20) as u32;
+        told(self.client.write(&send.index, &write, WRITE_TIMEOUT + WRITE_TIMEOUT_PER_MIB * mib))
+    }
+}
+
+/// The primary key that a request names.
+fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> Option<String> {
+    if let (Purpose::Revert, Some(Resolution::PrimaryKey { before })) = (purpose, resolution) {
+        return before.clone();
+    }
+    match &entry.operation {
+        Operation::PutDocuments { primary_key, .. }
+        | Operation::CreateIndex { primary_key }
+        | Operation::UpdateIndex { primary_key } => primary_key.clone(),
+        Operation::DeleteDocuments { .. }
+        | Operation::DeleteByFilter { .. }
+        | Operation::ClearDocuments
+        | Operation::DeleteIndex
+        | Operation::UpdateSettings { .. }
+        | Operation::CancelTasks { .. }
+        | Operation::DeleteTasks { .. } => None,
+    }
+}
+
+/// What the client knows, as far as the protocol cares.
+fn told(answer: Answer) -> SendOutcome {
+    match answer {
+        Answer::Registered(task) => SendOutcome::Registered(task),
+        Answer::NotSent(reason) => {
+            tracing::debug!(reason, "a node cannot be reached");
+            SendOutcome::NotSent
+        }
+        Answer::Unclear(reason) => {
+            tracing::warn!(reason, "it is not clear whether a node got a request");
+            SendOutcome::Unclear
+        }
+        Answer::Busy { reason, .. } => {
+            tracing::warn!(reason, "a node takes no writes now");
+            SendOutcome::Busy
+        }
+        // Its key, its routes or its limits are wrong, not the request.
+        Answer::Refused { status, error } if status != 400 => {
+            tracing::error!(status, code = error.code, message = error.message, "a node refuses writes");
+            SendOutcome::Busy
+        }
+        Answer::Refused { error, .. } => SendOutcome::Refused(error),
+    }
+}
+
+/// A task of a node as the protocol sees it. Names of indexes in its error are the client's.
+pub(super) fn seen(task: TaskView, client_uid: impl Fn(&NodeIndexUid) -> Option<IndexUid>) -> SeenTask {
+    let index = task.index_uid.map(NodeIndexUid::new);
+    let uid = index.as_ref().and_then(client_uid);
+    let failure = |error: Option<ErrorBody>| match error {
+        Some(error) if is_verdict(&error) => End::Rejected(shown(error, index.as_ref(), uid.as_ref())),
+        Some(error) => End::Retry(error.message),
+        None => End::Retry("failed without an error".to_owned()),
+    };
+    let end = match task.status {
+        TaskStatus::Enqueued | TaskStatus::Processing => None,
+        TaskStatus::Succeeded => Some(End::Succeeded),
+        TaskStatus::Failed => Some(failure(task.error)),
+        TaskStatus::Canceled => Some(End::Retry("canceled on the node".to_owned())),
+    };
+    let count = |details: serde_json::Map<String, serde_json::Value>| details.get("deletedDocuments")?.as_u64();
+    SeenTask {
+        task: NodeTask(task.uid),
+        kind: seen_kind(task.kind),
+        label: task.custom_metadata.as_deref().and_then(Label::parse),
+        end,
+        batch: task.batch_uid,
+        deleted: task.details.and_then(count),
+        index,
+    }
+}
+
+/// The documents are to blame, not the node or a service that it asks.
+fn is_verdict(error: &ErrorBody) -> bool {
+    error.kind == ErrorType::InvalidRequest.name() && Code::from_name(&error.code) != Some(Code::VectorEmbeddingError)
+}
+
+fn shown(mut error: ErrorBody, index: Option<&NodeIndexUid>, uid: Option<&IndexUid>) -> ErrorBody {
+    if let (Some(index), Some(uid)) = (index, uid) {
+        error.message = error.message.replace(index.as_str(), uid.as_str());
+    }
+    error
+}
+
+fn seen_kind(kind: TaskKind) -> SeenKind {
+    match kind {
+        TaskKind::DocumentAdditionOrUpdate => SeenKind::Put,
+        TaskKind::DocumentDeletion => SeenKind::Deletion,
+        TaskKind::SettingsUpdate => SeenKind::Settings,
+        TaskKind::IndexCreation => SeenKind::Create,
+        TaskKind::IndexDeletion => SeenKind::Drop,
+        TaskKind::IndexUpdate => SeenKind::PrimaryKey,
+        TaskKind::TaskDeletion => SeenKind::Housekeeping,
+        TaskKind::DocumentEdition
+        | TaskKind::IndexSwap
+        | TaskKind::TaskCancelation
+        | TaskKind::DumpCreation
+        | TaskKind::SnapshotCreation
+        | TaskKind::Export
+        | TaskKind::UpgradeDatabase
+        | TaskKind::IndexCompaction
+        | TaskKind::NetworkTopologyChange
+        | TaskKind::DsrUpdate
+        | TaskKind::DsrClear => SeenKind::Foreign,
+    }
+}
