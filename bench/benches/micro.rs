@@ -1,0 +1,60 @@
+//! Micro benches: how fast are documents hashed and cut by shard (MB/s on one core), how long takes the merge of 3, 16 and
+//! 64 answers of 20 hits, how long takes a placement of 64 to 4096 shards, and does it keep its promises?
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use miroir_bench::{answers, documents, placement};
+
+fn hash_and_split(criterion: &mut Criterion) {
+    let ids = documents::ids(100_000);
+    let mut group = criterion.benchmark_group("hash");
+    group.throughput(Throughput::Bytes(ids.iter().map(|id| id.len() as u64).sum()));
+    group.bench_function("ids", |bencher| bencher.iter(|| documents::hash(black_box(&ids), 64)));
+    group.finish();
+    let mut group = criterion.benchmark_group("split");
+    for (count, bytes) in [(20_000, 300), (8_000, 1_000), (1_000, 10_000)] {
+        let body = documents::body(count, bytes);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::new("documents of bytes", bytes), &body, |bencher, body| {
+            bencher.iter(|| documents::split(black_box(body), 64));
+        });
+    }
+    group.finish();
+}
+
+fn merge(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("merge");
+    for nodes in [1, 3, 16, 64] {
+        let bodies = answers::answers(nodes, 20);
+        group.throughput(Throughput::Bytes(bodies.iter().map(|body| body.len() as u64).sum()));
+        group.bench_with_input(BenchmarkId::new("answers of 20 hits", nodes), &bodies, |bencher, bodies| {
+            bencher.iter(|| answers::merge_answers(black_box(bodies), 20));
+        });
+    }
+    group.finish();
+}
+
+fn place(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("placement");
+    group.sample_size(10);
+    for shards in [64, 256, 1024, 4096] {
+        for nodes in [3, 8, 32] {
+            let name = format!("{shards} shards, 2 replicas, {nodes} nodes");
+            let promises = placement::Promises::measure(shards, 2, nodes);
+            println!(
+                "{name}: fullest {:+.2} over its share (promised +1), adding a node moves {} (promised {}), removing one {} (held {})",
+                promises.fullest_over_share,
+                promises.added_moves,
+                promises.added_moves_promised,
+                promises.removed_moves,
+                promises.removed_held
+            );
+            group.bench_function(name, |bencher| bencher.iter(|| placement::fresh(black_box(shards), 2, nodes)));
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hash_and_split, merge, place);
+criterion_main!(benches);

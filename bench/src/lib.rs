@@ -1,0 +1,24 @@
+//! What the micro benches do, as functions that take their size: `benches/micro.rs` runs them large and measures, the
+//! tests below run them tiny, so that they never rot. Every function returns a number that depends on its result: it
+//! cannot be optimised away, and a change of it is a change of behaviour.
+
+pub mod answers;
+pub mod documents;
+pub mod placement;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bench_runs_tiny() {
+        let body = documents::body(20, 200);
+        assert_eq!(documents::hash(&documents::ids(100), 64), documents::hash(&documents::ids(100), 64));
+        assert!(documents::split(&body, 64) > body.len(), "the payload is the body and the markers");
+        let answers = answers::answers(3, 5);
+        assert!(answers::merge_answers(&answers, 5) > 100);
+        let moves = placement::Promises::measure(64, 2, 4);
+        assert!(moves.fullest_over_share <= 1.0 && moves.added_moves <= moves.added_moves_promised, "{moves:?}");
+        assert!(moves.removed_moves <= moves.removed_held, "{moves:?}");
+    }
+}
