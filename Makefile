@@ -8,7 +8,9 @@ else
 TEST := cargo test
 endif
 
-.PHONY: help run sample test check fmt bench parity docs-config
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help run sample test check fmt bench compare parity docs-config
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +32,11 @@ fmt: ## format the sources
 
 bench: ## micro benches, and the comparison with a node alone and with nginx
 	cargo bench
+	$(MAKE) compare
+
+compare: ## the comparison alone; installs nginx from Debian when it is missing
+	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || $(AS_ROOT) apt-get install -qy --no-install-recommends nginx-light
+	cargo run --release -p miroir-loadtest -- compare
 
 parity: ## parity tests only; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs them on real nodes
 	$(TEST) --test parity

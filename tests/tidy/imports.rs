@@ -46,7 +46,7 @@ const IMPURE: &[&str] = &[
 
 /// Crates with one home, and where that is.
 const HOMES: &[(&str, &[&str])] = &[
-    ("glommio", &["src/data_plane/"]),
+    ("glommio", &["src/data_plane/", "loadtest/"]),
     ("may_minihttp", &["src/devnode/", "loadtest/"]),
     ("rusqlite", &["src/store/", "src/devnode/"]),
     ("serde_saphyr", &["src/config/"]),
