@@ -1,7 +1,11 @@
 //! Which processors the executors run on.
 //!
-//! `auto`: one executor per processor that this process may use, pinned; when a quota (cgroup) allows less time than the
-//! affinity mask has processors, as many executors as the quota allows, left to the scheduler.
+//! `auto`: one executor per processor that this process may use. They are pinned from four processors on; on fewer the
+//! control plane and whatever else runs there would hold up a pinned executor while another processor is free. When a quota
+//! (cgroup) allows less time than the affinity mask has processors, as many executors as the quota allows, not pinned.
+
+/// From so many processors on, executors are pinned.
+const PINNED_FROM: usize = 4;
 
 /// The setting `cores`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -49,7 +53,9 @@ impl Cores {
                 tracing::warn!(asked = ?cpus, ?allowed, "not all processors can be used: executors are not pinned");
                 vec![None; cpus.len().min(quota).max(1)]
             }
-            Self::Auto if allowed.len() <= quota && !allowed.is_empty() => allowed.iter().copied().map(Some).collect(),
+            Self::Auto if allowed.len() <= quota && allowed.len() >= PINNED_FROM => {
+                allowed.iter().copied().map(Some).collect()
+            }
             Self::Auto => vec![None; quota],
         }
     }
@@ -77,7 +83,8 @@ mod tests {
     #[test]
     fn executors_are_pinned_only_where_the_machine_has_room() {
         let auto = Cores::Auto;
-        assert_eq!(auto.plan_on(&[0, 3], 2), [Some(0), Some(3)]);
+        assert_eq!(auto.plan_on(&[0, 3, 4, 5], 4), [Some(0), Some(3), Some(4), Some(5)]);
+        assert_eq!(auto.plan_on(&[0, 1], 2), [None, None]);
         assert_eq!(auto.plan_on(&[0, 1, 2, 3], 2), [None, None]);
         assert_eq!(auto.plan_on(&[], 1), [None]);
         assert_eq!(Cores::Pinned(vec![1]).plan_on(&[0, 1], 2), [Some(1)]);
