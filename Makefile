@@ -31,7 +31,7 @@ fmt: ## format the sources
 	cargo fmt --all
 
 bench: ## micro benches, and the comparison with a node alone and with nginx
-	cargo bench
+	cargo bench -p miroir-bench
 	$(MAKE) compare
 
 compare: ## the comparison alone; installs nginx from Debian when it is missing

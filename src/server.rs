@@ -9,11 +9,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Select};
+use crossbeam::channel::{Receiver, select};
 
 use crate::bridge::Bridge;
 use crate::config::{self, Secret, Settings};
 use crate::control_plane::admin::AdminApi;
+use crate::control_plane::{self, ControlPlane};
 use crate::data_plane::client_api::client_handlers;
 use crate::data_plane::connection::{Handler, overloaded};
 use crate::data_plane::core::{CoreSettings, Timers};
@@ -41,6 +42,9 @@ pub enum StartError {
     /// An address cannot be had.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The store or the fleet cannot be used.
+    #[error(transparent)]
+    Control(#[from] control_plane::StartError),
     /// `node_master_key` cannot be sent.
     #[error("node_master_key: {0}; use printable ASCII")]
     NodeKey(#[from] InvalidNodeKey),
@@ -62,8 +66,30 @@ pub struct Addresses {
 pub struct RunningServer {
     addresses: Addresses,
     client: HttpServer,
+    /// None once it was stopped.
+    control: Option<ControlPlane>,
     admin: HttpServer,
     drain: Duration,
+}
+
+/// A thread that panicked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the thread {name} died: {panic}")]
+pub struct DeadThread {
+    /// Which.
+    pub name: String,
+    /// What its panic said.
+    pub panic: String,
+}
+
+impl DeadThread {
+    fn unknown(name: &str) -> Self {
+        Self { name: name.to_owned(), panic: "unknown".to_owned() }
+    }
+
+    fn executor(death: Option<DeadExecutor>) -> Self {
+        death.map_or_else(|| Self::unknown("executor"), |death| Self { name: death.name, panic: death.panic })
+    }
 }
 
 /// Why a running server ends.
@@ -71,8 +97,8 @@ pub struct RunningServer {
 pub enum End {
     /// It was asked to.
     Asked,
-    /// It cannot go on: the process must end with an error.
-    Died(DeadExecutor),
+    /// This thread panicked. It cannot go on without it: the process must end with an error.
+    Died(DeadThread),
 }
 
 struct AdminHandler(AdminApi);
@@ -155,16 +181,17 @@ pub fn start_on(settings: &Settings, cores: Cores) -> Result<RunningServer, Star
     };
     let admin = BoundServer::bind(admin)?;
 
-    let (bridge, _commands) = Bridge::new(client.executor_count());
+    let (bridge, commands) = Bridge::new(client.executor_count());
     let node_key = settings.node_master_key.as_ref().map(|key| key.expose().to_owned());
     let core_settings = Arc::new(core_settings(settings));
     let client_handlers = client_handlers(bridge.clone(), core_settings, pool_limits(settings), node_key)?;
 
+    let control = control_plane::start(settings, &bridge, commands)?;
     let addresses = Addresses { client: client.address(), admin: admin.address() };
     let admin = admin.start(&admin_handlers(bridge, settings.admin.key.clone()))?;
     let client = client.start(&client_handlers)?;
     tracing::info!(client = %addresses.client, admin = %addresses.admin, executors, "miroir is up");
-    Ok(RunningServer { addresses, client, admin, drain: settings.shutdown_timeout })
+    Ok(RunningServer { addresses, client, control: Some(control), admin, drain: settings.shutdown_timeout })
 }
 
 fn admin_handlers(bridge: Arc<Bridge>, key: Option<Secret>) -> HandlerFactory {
@@ -179,21 +206,16 @@ impl RunningServer {
 
     /// Waits until something comes through `asked` (or its sender is gone), or until the server cannot go on.
     pub fn wait<T>(&self, asked: &Receiver<T>) -> End {
-        let deaths = [self.client.deaths(), self.admin.deaths()];
-        let mut select = Select::new();
-        for death in deaths {
-            select.recv(death);
+        let control = self.control.as_ref().expect("it is taken by the stop, which takes the server");
+        select! {
+            recv(asked) -> _ => End::Asked,
+            recv(control.deaths()) -> death => {
+                let death = death.map(|death| DeadThread { name: death.name, panic: death.panic });
+                End::Died(death.unwrap_or_else(|_| DeadThread::unknown("control plane")))
+            }
+            recv(self.client.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
+            recv(self.admin.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
         }
-        let asked_at = select.recv(asked);
-        let operation = select.select();
-        let index = operation.index();
-        if index == asked_at {
-            // The word itself does not matter.
-            let _ = operation.recv(asked);
-            return End::Asked;
-        }
-        let name = "executor".to_owned();
-        End::Died(operation.recv(deaths[index]).unwrap_or(DeadExecutor { name, panic: "unknown".to_owned() }))
     }
 
     /// Answers what has begun, as long as the configuration allows, then stops.
@@ -204,6 +226,9 @@ impl RunningServer {
 
     fn stop_within(&mut self, drain: Duration) {
         self.client.stop(drain);
+        if let Some(control) = self.control.take() {
+            control.stop();
+        }
         self.admin.stop(ADMIN_DRAIN.min(drain));
     }
 }

@@ -8,12 +8,20 @@ use crossbeam::channel::bounded;
 use super::*;
 use crate::config::environment::Environment;
 use crate::config::load_text;
+use crate::devnode;
 
-fn settings(data_dir: &Path) -> Settings {
+const NODE_KEY: &str = "a-key-of-16-bytes";
+
+fn start_node(directory: &Path) -> devnode::Server {
+    let options = devnode::ServerOptions::new("127.0.0.1:0", directory.join("node"), Some(NODE_KEY.to_owned()));
+    devnode::Server::start(options).unwrap()
+}
+
+fn settings(directory: &Path, node_url: &str) -> Settings {
     let yaml = format!(
         "listen: 127.0.0.1:0\nadmin:\n  listen: 127.0.0.1:0\n  key: operator\ndata_dir: {}\nreplication_factor: 1\n\
-         shutdown_timeout: 2s\nnodes:\n  - id: n1\n    url: http://127.0.0.1:1\n",
-        data_dir.display()
+         shutdown_timeout: 2s\nnode_master_key: {NODE_KEY}\nnodes:\n  - id: n1\n    url: {node_url}\n",
+        directory.join("data").display()
     );
     load_text(&yaml, &Environment::default(), &[]).unwrap()
 }
@@ -30,12 +38,15 @@ fn get(address: SocketAddr, path: &str, key: Option<&str>) -> u16 {
 #[test]
 fn both_listeners_answer_and_a_second_start_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = settings(directory.path());
+    let node = start_node(directory.path());
+    let settings = settings(directory.path(), &node.url());
     let server = start_on(&settings, Cores::Unpinned(2)).unwrap();
     let Addresses { client, admin } = server.addresses();
-    assert_ne!(get(client, "/health", None), 0);
+    assert_eq!(get(client, "/health", None), 200);
+    assert_eq!(get(client, "/tasks", None), 200);
     assert_eq!(get(admin, "/_miroir/nodes", None), 401);
     assert_eq!(get(admin, "/_miroir/nodes", Some("operator")), 200);
+    assert_eq!(get(admin, "/_miroir/status", Some("operator")), 200);
     for second in [Settings { listen: client, ..settings.clone() }, {
         let admin = config::AdminSettings { listen: admin, ..settings.admin.clone() };
         Settings { admin, ..settings.clone() }
@@ -47,12 +58,14 @@ fn both_listeners_answer_and_a_second_start_is_refused() {
     ask.send(()).unwrap();
     assert_eq!(server.wait(&asked), End::Asked);
     server.stop();
+    // Everything was given back: the same data can be served again.
+    start_on(&settings, Cores::Unpinned(1)).unwrap().stop();
 }
 
 #[test]
 fn a_public_admin_address_needs_a_key() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = settings(directory.path());
+    let settings = settings(directory.path(), "http://127.0.0.1:1");
     let admin = config::AdminSettings { listen: "0.0.0.0:0".parse().unwrap(), key: None };
     let error = start_on(&Settings { admin, ..settings }, Cores::Unpinned(1)).err().expect("it is an open door");
     assert!(matches!(error, StartError::AdminWithoutKey(_)));

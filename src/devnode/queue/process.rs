@@ -221,9 +221,7 @@ impl Work<'_> {
                 Content::Delete { ids } => {
                     Ok(ids.iter().filter(|id| content.engine.get(id).is_some()).cloned().collect())
                 }
-                Content::DeleteByFilter { filter } => {
-                    content.engine.ids_matching(filter)
-                }
+                Content::DeleteByFilter { filter } => content.engine.ids_matching(filter),
                 Content::Put { .. }
                 | Content::Clear
                 | Content::Settings { .. }
