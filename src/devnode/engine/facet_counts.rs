@@ -26,13 +26,20 @@ pub(super) fn count(index: &Index, patterns: &[String], found: &RoaringBitmap) -
         check(index, wanted)?;
     }
     let settings = &index.settings;
+    let is_filterable =
+        |name: &str| settings.filterable_rule(name).is_some_and(|(_, features)| features.is_filterable());
+    let named: Vec<&str> = index
+        .fields
+        .iter()
+        .map(|(_, name)| name)
+        .filter(|name| patterns.iter().any(|wanted| pattern::wildcard(wanted, name).is_yes()) && is_filterable(name))
+        .collect();
+    // An object that is named brings the fields below it.
     let chosen: BTreeMap<&str, &FieldFacets> = index
         .fields
         .iter()
-        .filter(|(_, name)| patterns.iter().any(|wanted| pattern::wildcard(wanted, name).is_yes()))
-        .filter(|(_, name)| settings.filterable_rule(name).is_some_and(|(_, features)| features.is_filterable()))
-        .map(|(field, name)| (name, index.facets.field(field)))
-        .filter_map(|(name, facets)| Some((name, facets?)))
+        .filter(|(_, name)| named.iter().any(|above| pattern::is_at_or_below(name, above)) && is_filterable(name))
+        .filter_map(|(field, name)| Some((name, index.facets.field(field)?)))
         .collect();
     let (mut counts, mut stats) = (Map::new(), Map::new());
     for (name, facets) in chosen {
@@ -73,9 +80,8 @@ fn check(index: &Index, wanted: &str) -> Result<(), ApiError> {
 /// Whether some name could be covered by both.
 fn meets(rule: &FilterableRule, wanted: &str) -> bool {
     match rule {
-        FilterableRule::Field(field) => {
-            pattern::plain(wanted, field) != Match::No || pattern::wildcard(wanted, field) != Match::No
-        }
+        // `*` covers no plain name here: so does Meilisearch 1.50.0.
+        FilterableRule::Field(field) => pattern::plain(wanted, field) != Match::No,
         FilterableRule::Patterns { patterns, .. } => patterns
             .iter()
             .any(|own| pattern::wildcard(wanted, own) != Match::No || pattern::wildcard(own, wanted) != Match::No),

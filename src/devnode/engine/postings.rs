@@ -4,6 +4,7 @@
 //! Invariant: the dictionary holds exactly the words that some document holds.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
 use roaring::RoaringBitmap;
 
@@ -50,10 +51,20 @@ pub(super) struct PlacedWord {
     exact: bool,
 }
 
+/// Words in byte order, their texts one after the other.
+#[derive(Clone, Debug, Default)]
+struct WordList {
+    text: String,
+    /// Where each text ends, and whose it is.
+    ends: Vec<(usize, WordId)>,
+}
+
 /// See the head of the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Postings {
     dictionary: BTreeMap<Box<str>, WordId>,
+    /// The dictionary again, in one piece of memory for walks over all words; made when first needed after a change.
+    list: OnceLock<WordList>,
     numbers: HashMap<Box<str>, WordId>,
     words: Vec<WordPostings>,
     documents: HashMap<u32, Vec<PlacedWord>>,
@@ -67,6 +78,7 @@ impl Postings {
         let entry = &mut self.words[id as usize];
         if entry.tolerant.is_empty() && entry.exact.is_empty() {
             self.dictionary.insert(entry.text.clone(), id);
+            self.list = OnceLock::new();
         }
         if exact { &mut entry.exact } else { &mut entry.tolerant }.insert(document);
         entry.by_field.entry(word.field).or_default().insert(document);
@@ -100,6 +112,7 @@ impl Postings {
             remove_from(&mut entry.by_position, bucketed_position(position), document);
             if entry.tolerant.is_empty() && entry.exact.is_empty() {
                 self.dictionary.remove(&entry.text);
+                self.list = OnceLock::new();
             }
         }
     }
@@ -137,7 +150,16 @@ impl Postings {
 
     /// All words in byte order.
     pub(super) fn all_words(&self) -> impl Iterator<Item = (&str, WordId)> {
-        self.dictionary.iter().map(|(text, id)| (&**text, *id))
+        let list = self.list.get_or_init(|| {
+            let mut list = WordList::default();
+            for (text, id) in &self.dictionary {
+                list.text.push_str(text);
+                list.ends.push((list.text.len(), *id));
+            }
+            list
+        });
+        let starts = std::iter::once(0).chain(list.ends.iter().map(|(end, _)| *end));
+        starts.zip(&list.ends).map(|(start, (end, id))| (&list.text[start..*end], *id))
     }
 
     /// The words that begin with a prefix, in byte order.

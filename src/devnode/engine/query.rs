@@ -131,7 +131,7 @@ pub enum HitsInfo {
         page: usize,
         /// Pages in all.
         total_pages: usize,
-        /// Hits in all, capped by `pagination.maxTotalHits`.
+        /// Hits in all, also those past `pagination.maxTotalHits`, which no page reaches.
         total_hits: usize,
     },
     /// `offset` and `limit`.

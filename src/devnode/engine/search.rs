@@ -108,7 +108,8 @@ fn answer(
 }
 
 fn hits_info(index: &Index, query: &SearchQuery, candidates: &RoaringBitmap) -> HitsInfo {
-    let total = (candidates.len() as usize).min(index.settings.max_total_hits);
+    // Hits past `maxTotalHits` cannot be paged to, but they count.
+    let total = candidates.len() as usize;
     if query.is_paged() {
         let hits_per_page = query.hits_per_page.unwrap_or(PAGE_HITS);
         let total_pages = if hits_per_page == 0 { 0 } else { total.div_ceil(hits_per_page) };

@@ -6,7 +6,6 @@
 use roaring::RoaringBitmap;
 use serde_json::Value;
 
-use super::facets::Number;
 use super::geo::Point;
 use super::index::Index;
 use super::pattern::is_at_or_below;
@@ -141,7 +140,7 @@ pub(super) fn ordered(index: &Index, criteria: &[Criterion], documents: &Roaring
     let Some((first, rest)) = criteria.split_first() else { return documents.iter().collect() };
     let groups: Vec<RoaringBitmap> = match &first.key {
         SortKey::Attribute(name) => {
-            value_groups(index, name, first.is_ascending, documents).into_iter().map(|(_, group)| group).collect()
+            value_groups(index, name, first.is_ascending, documents).map(|(_, group)| group).collect()
         }
         SortKey::Distance(point) => {
             distance_groups(index, *point, first.is_ascending, documents).into_iter().map(|(_, group)| group).collect()
@@ -157,41 +156,35 @@ pub(super) fn ordered(index: &Index, criteria: &[Criterion], documents: &Roaring
     order
 }
 
-/// Documents by their value, in order; those without a value are left out.
-pub(super) fn value_groups(
-    index: &Index,
+/// Documents by their value, in order; those without a value are left out. Groups are found as they are asked for.
+pub(super) fn value_groups<'a>(
+    index: &'a Index,
     name: &str,
     is_ascending: bool,
     documents: &RoaringBitmap,
-) -> Vec<(Value, RoaringBitmap)> {
-    let Some(facets) = index.fields.id(name).and_then(|field| index.facets.field(field)) else { return Vec::new() };
+) -> Box<dyn Iterator<Item = (Value, RoaringBitmap)> + 'a> {
+    let facets = index.fields.id(name).and_then(|field| index.facets.field(field));
+    let Some(facets) = facets else { return Box::new(std::iter::empty()) };
+    let numbers = facets.numbers.iter().map(|(number, having)| {
+        let value = serde_json::Number::from_f64(number.0).map_or(Value::Null, Value::Number);
+        (value, having)
+    });
+    let strings = facets.strings.iter().map(|(key, value)| (key.as_str().into(), &value.documents));
+    let values: Box<dyn Iterator<Item = (Value, &'a RoaringBitmap)> + 'a> =
+        if is_ascending { Box::new(numbers.chain(strings)) } else { Box::new(numbers.rev().chain(strings.rev())) };
     let mut left = documents & &facets.exists;
-    let mut groups = Vec::new();
-    let mut take = |value: Value, having: &RoaringBitmap| {
-        let group = having & &left;
-        if !group.is_empty() {
-            left -= &group;
-            groups.push((value, group));
+    let mut values = values.fuse();
+    Box::new(std::iter::from_fn(move || {
+        while !left.is_empty() {
+            let (value, having) = values.next()?;
+            let group = having & &left;
+            if !group.is_empty() {
+                left -= &group;
+                return Some((value, group));
+            }
         }
-        left.is_empty()
-    };
-    let number = |number: &Number| serde_json::Number::from_f64(number.0).map_or(Value::Null, Value::Number);
-    let (mut numbers, mut strings) = (facets.numbers.iter(), facets.strings.iter());
-    loop {
-        let next = if is_ascending { numbers.next() } else { numbers.next_back() };
-        let Some((value, having)) = next else { break };
-        if take(number(value), having) {
-            return groups;
-        }
-    }
-    loop {
-        let next = if is_ascending { strings.next() } else { strings.next_back() };
-        let Some((value, having)) = next else { break };
-        if take(value.as_str().into(), &having.documents) {
-            return groups;
-        }
-    }
-    groups
+        None
+    }))
 }
 
 /// Documents by their distance to a point, each group with the position of its first document; those without a

@@ -36,15 +36,15 @@ pub(super) struct Ranking {
 }
 
 /// One rule at work with what is left of its documents.
-struct Level {
-    rule: RunningRule,
+struct Level<'i> {
+    rule: RunningRule<'i>,
     universe: RoaringBitmap,
 }
 
 struct Sorter<'a, 'c, 'i> {
     request: &'a Request<'a>,
     context: &'c mut Context<'i>,
-    levels: Vec<Level>,
+    levels: Vec<Level<'i>>,
     scores: Vec<Score>,
     ranking: Ranking,
     /// Documents passed so far, those before the page included.

@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps as _, RoaringBitmap};
 
 use super::terms::QueryTerm;
 use crate::devnode::engine::fields::FieldId;
 use crate::devnode::engine::index::Index;
-use crate::devnode::engine::postings::WordId;
+use crate::devnode::engine::postings::{WordId, WordPostings};
 use crate::devnode::engine::settings::ProximityPrecision;
 
 /// The number of a phrase of one search.
@@ -161,18 +161,15 @@ impl<'a> Context<'a> {
         if let Some(entry) = self.prefixes.get(&prefix) {
             return Rc::clone(entry);
         }
-        let mut all = PrefixPostings::default();
         let postings = &self.index.postings;
-        for entry in postings.words_with_prefix(self.text(prefix)).filter_map(|(_, word)| postings.postings(word)) {
-            all.tolerant |= &entry.tolerant;
-            all.exact |= &entry.exact;
-            for (field, documents) in &entry.by_field {
-                *all.by_field.entry(*field).or_default() |= documents;
-            }
-            for (position, documents) in &entry.by_position {
-                *all.by_position.entry(*position).or_default() |= documents;
-            }
-        }
+        let entries: Vec<&WordPostings> =
+            postings.words_with_prefix(self.text(prefix)).filter_map(|(_, word)| postings.postings(word)).collect();
+        let all = PrefixPostings {
+            tolerant: entries.iter().map(|entry| &entry.tolerant).union(),
+            exact: entries.iter().map(|entry| &entry.exact).union(),
+            by_field: unions(entries.iter().flat_map(|entry| &entry.by_field)),
+            by_position: unions(entries.iter().flat_map(|entry| &entry.by_position)),
+        };
         let all = Rc::new(all);
         self.prefixes.insert(prefix, Rc::clone(&all));
         all
@@ -223,4 +220,15 @@ impl<'a> Context<'a> {
             ProximityPrecision::ByAttribute => self.index.postings.share_field(document, first, second),
         }
     }
+}
+
+/// The union of the sets of each key; many small sets are united at once, which is far faster than one by one.
+fn unions<'a, K: Ord + Copy + 'a>(
+    sets: impl Iterator<Item = (&'a K, &'a RoaringBitmap)>,
+) -> BTreeMap<K, RoaringBitmap> {
+    let mut by_key: BTreeMap<K, Vec<&RoaringBitmap>> = BTreeMap::new();
+    for (key, set) in sets {
+        by_key.entry(*key).or_default().push(set);
+    }
+    by_key.into_iter().map(|(key, sets)| (key, sets.into_iter().union())).collect()
 }

@@ -36,12 +36,12 @@ pub(super) enum Rule {
 }
 
 /// A rule at work on one set of documents.
-pub(super) enum RunningRule {
+pub(super) enum RunningRule<'i> {
     Graph(Box<GraphWalk>),
-    /// Buckets are ready, the last takes the rest.
-    Prepared {
+    /// Buckets do not depend on the query; the last takes the rest.
+    Listed {
         graph: Option<Rc<QueryGraph>>,
-        buckets: std::vec::IntoIter<(RoaringBitmap, Score)>,
+        buckets: Box<dyn Iterator<Item = (RoaringBitmap, Score)> + 'i>,
         rest: Score,
     },
 }
@@ -150,12 +150,12 @@ impl RuleList {
 
 impl Rule {
     /// Puts the rule to work on the documents of a bucket of the rule before.
-    pub(super) fn start(
+    pub(super) fn start<'i>(
         &self,
-        context: &mut Context<'_>,
+        context: &mut Context<'i>,
         graph: Option<&Rc<QueryGraph>>,
         universe: &RoaringBitmap,
-    ) -> RunningRule {
+    ) -> RunningRule<'i> {
         match (self, graph) {
             (Self::Graph(rule), Some(query)) => RunningRule::Graph(Box::new(GraphWalk::new(context, *rule, query))),
             (Self::ExactAttribute, Some(query)) => {
@@ -165,7 +165,7 @@ impl Rule {
                     (start, Score::ExactAttribute(ExactMatch::Start)),
                 ];
                 let rest = Score::ExactAttribute(ExactMatch::No);
-                RunningRule::Prepared { graph: graph.cloned(), buckets: buckets.into_iter(), rest }
+                RunningRule::Listed { graph: graph.cloned(), buckets: Box::new(buckets.into_iter()), rest }
             }
             (Self::Sort(criterion), _) => sorted(context, criterion, graph, universe),
             (Self::Graph(_) | Self::ExactAttribute, None) => {
@@ -175,12 +175,12 @@ impl Rule {
     }
 }
 
-impl RunningRule {
+impl RunningRule<'_> {
     /// The next bucket of the documents in `universe`; `None` after the last.
     pub(super) fn next_bucket(&mut self, context: &mut Context<'_>, universe: &RoaringBitmap) -> Option<Bucket> {
         match self {
             Self::Graph(walk) => walk.next_bucket(context, universe),
-            Self::Prepared { graph, buckets, rest } => Some(match buckets.next() {
+            Self::Listed { graph, buckets, rest } => Some(match buckets.next() {
                 Some((documents, score)) => Bucket { graph: graph.clone(), documents: documents & universe, score },
                 None => Bucket { graph: graph.clone(), documents: universe.clone(), score: rest.clone() },
             }),
@@ -188,28 +188,36 @@ impl RunningRule {
     }
 }
 
-fn sorted(
-    context: &Context<'_>,
+fn sorted<'i>(
+    context: &Context<'i>,
     criterion: &Criterion,
     graph: Option<&Rc<QueryGraph>>,
     universe: &RoaringBitmap,
-) -> RunningRule {
+) -> RunningRule<'i> {
     let (index, is_ascending) = (context.index, criterion.is_ascending);
-    let (buckets, rest): (Vec<(RoaringBitmap, Score)>, Score) = match &criterion.key {
+    let graph = graph.cloned();
+    match &criterion.key {
         SortKey::Attribute(field) => {
             let displayed = index.settings.displayed_attributes.as_ref();
             let is_hidden = displayed.is_some_and(|list| !list.contains(field));
-            let score = |value: Value| Score::Sort { field: field.clone(), is_ascending, value, is_hidden };
-            let groups = sort::value_groups(index, field, is_ascending, universe);
-            (groups.into_iter().map(|(value, group)| (group, score(value))).collect(), score(Value::Null))
+            let field = field.clone();
+            let groups = sort::value_groups(index, &field, is_ascending, universe);
+            let score = move |value: Value| Score::Sort { field: field.clone(), is_ascending, value, is_hidden };
+            let rest = score(Value::Null);
+            RunningRule::Listed {
+                graph,
+                buckets: Box::new(groups.map(move |(value, group)| (group, score(value)))),
+                rest,
+            }
         }
         SortKey::Distance(target) => {
-            let score = |point: Option<Point>| Score::Geo { target: *target, is_ascending, point };
-            let groups = sort::distance_groups(index, *target, is_ascending, universe);
-            (groups.into_iter().map(|(point, group)| (group, score(Some(point)))).collect(), score(None))
+            let target = *target;
+            let score = move |point: Option<Point>| Score::Geo { target, is_ascending, point };
+            let groups = sort::distance_groups(index, target, is_ascending, universe).into_iter();
+            let buckets = Box::new(groups.map(move |(point, group)| (group, score(Some(point)))));
+            RunningRule::Listed { graph, buckets, rest: score(None) }
         }
-    };
-    RunningRule::Prepared { graph: graph.cloned(), buckets: buckets.into_iter(), rest }
+    }
 }
 
 /// Documents with an attribute that is the whole query, and those with one that begins with it.

@@ -32,10 +32,11 @@ fn found(index: &Index, q: &str) -> Vec<u64> {
 
 #[test]
 fn more_words_come_first_and_words_are_dropped_from_the_end() {
-    let index = index(&json!({}), &titles(&["red cat", "cat", "red", "blue cat red fox"]));
-    assert_eq!(found(&index, "red cat "), [0, 3, 2]);
+    let index = index(&json!({}), &titles(&["red cat", "cat", "red", "blue cat red fox", "red dog"]));
+    assert_eq!(found(&index, "red cat "), [0, 3, 2, 4]);
     assert_eq!(ids(&search(&index, &json!({"q": "red cat ", "matchingStrategy": "all"}))), [0, 3]);
-    assert_eq!(ids(&search(&index, &json!({"q": "red cat ", "matchingStrategy": "frequency"}))), [0, 3, 2]);
+    // `red` is in more documents than `cat`, so it is dropped first.
+    assert_eq!(ids(&search(&index, &json!({"q": "red cat ", "matchingStrategy": "frequency"}))), [0, 3, 1]);
 }
 
 #[test]
@@ -177,7 +178,7 @@ fn facet_values_keep_the_writing_of_the_first_document() {
         {"id": 1, "k": "B", "n": 10}, {"id": 2, "k": ["b", "a"], "n": 9}, {"id": 3, "k": "c", "n": 9}, {"id": 4, "n": "z"}
     ]);
     let index = index(&json!({"filterableAttributes": ["k", "n"]}), &documents);
-    let answer = search(&index, &json!({"facets": ["*"], "limit": 0}));
+    let answer = search(&index, &json!({"facets": ["k", "n"], "limit": 0}));
     let expected = r#"{"k":{"a":1,"B":2,"c":1},"n":{"10":1,"9":2,"z":1}}"#;
     assert_eq!(serde_json::to_string(&answer["facetDistribution"]).unwrap(), expected);
     assert_eq!(answer["facetStats"], json!({"n": {"min": 9.0, "max": 10.0}}));
@@ -240,7 +241,7 @@ fn settings_of_typos_are_obeyed() {
     assert_eq!(found(&index, "hello "), [] as [u64; 0]);
     assert_eq!(found(&index, "wander "), [] as [u64; 0]);
     assert_eq!(found(&index, "wanders "), [1]);
-    assert_eq!(found(&index, "wonders "), [1, 2]);
+    assert_eq!(found(&index, "wonders "), [2, 1]);
 }
 
 #[test]
