@@ -3,9 +3,10 @@
 //! Every commit is synced before the call returns. The two files are never changed in one transaction: a batch first
 //! commits what it did to an index and then, separately, that its tasks are done, as Meilisearch does.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::{Map, Value};
 
 use super::engine::Document;
@@ -135,6 +136,59 @@ pub struct IndexRow {
     pub updated_at: i64,
 }
 
+fn change_documents(
+    transaction: &Transaction<'_>,
+    row: i64,
+    changes: &[(String, Option<Document>)],
+) -> rusqlite::Result<()> {
+    let mut free = free_numbers(transaction, row)?;
+    let mut update =
+        transaction.prepare_cached("UPDATE documents SET document = ?3 WHERE index_row = ?1 AND id = ?2")?;
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO documents (index_row, number, id, document) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut delete = transaction.prepare_cached("DELETE FROM documents WHERE index_row = ?1 AND id = ?2")?;
+    for (id, document) in changes {
+        let Some(document) = document else {
+            delete.execute(params![row, id])?;
+            continue;
+        };
+        let document = encode(document);
+        if update.execute(params![row, id, document])? == 0 {
+            insert.execute(params![row, free.next(), id, document])?;
+        }
+    }
+    Ok(())
+}
+
+fn numbers(connection: &Connection, row: i64) -> rusqlite::Result<Vec<i64>> {
+    let mut statement =
+        connection.prepare_cached("SELECT number FROM documents WHERE index_row = ?1 ORDER BY number")?;
+    statement.query_map([row], |row| row.get(0))?.collect()
+}
+
+/// The numbers that new documents of a batch get, as the engine gives them: those free before the batch, lowest first.
+/// Ties and listings follow them, and are to be the same after a restart.
+fn free_numbers(connection: &Connection, row: i64) -> rusqlite::Result<impl Iterator<Item = i64>> {
+    let taken: BTreeSet<i64> = numbers(connection, row)?.into_iter().collect();
+    Ok((0..).filter(move |number| !taken.contains(number)))
+}
+
+/// The engine numbers what it reads back without gaps; so must the file.
+fn close_gaps(connection: &mut Connection, row: i64) -> rusqlite::Result<()> {
+    let taken = numbers(connection, row)?;
+    let transaction = connection.transaction()?;
+    {
+        let mut update =
+            transaction.prepare_cached("UPDATE documents SET number = ?3 WHERE index_row = ?1 AND number = ?2")?;
+        for (wanted, number) in (0_i64..).zip(taken) {
+            if wanted != number {
+                update.execute(params![row, number, wanted])?;
+            }
+        }
+    }
+    transaction.commit()
+}
+
 /// What a batch does to the stored documents of one index.
 pub enum DocumentsChange {
     /// External ids with their new state, `None` for deleted.
@@ -149,8 +203,8 @@ impl IndexFile {
         let schema =
             "CREATE TABLE IF NOT EXISTS indexes (row INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE,
                  primary_key TEXT, settings TEXT NOT NULL, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL);
-             CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY, index_row INTEGER NOT NULL,
-                 id TEXT NOT NULL, document TEXT NOT NULL, UNIQUE (index_row, id));";
+             CREATE TABLE IF NOT EXISTS documents (index_row INTEGER NOT NULL, number INTEGER NOT NULL,
+                 id TEXT NOT NULL, document TEXT NOT NULL, PRIMARY KEY (index_row, number), UNIQUE (index_row, id));";
         Ok(Self { connection: open(&folder.join("indexes.sqlite"), schema)? })
     }
 
@@ -173,8 +227,9 @@ impl IndexFile {
             .collect()
     }
 
-    /// The documents of one index in the order in which they were first stored.
-    pub fn documents(&self, row: i64) -> rusqlite::Result<Vec<Document>> {
+    /// The documents of one index in the order of the numbers that the engine gave them.
+    pub fn documents(&mut self, row: i64) -> rusqlite::Result<Vec<Document>> {
+        close_gaps(&mut self.connection, row)?;
         let mut statement =
             self.connection.prepare("SELECT document FROM documents WHERE index_row = ?1 ORDER BY number")?;
         statement.query_map([row], |row| decode(&row.get::<_, String>(0)?))?.collect()
@@ -199,20 +254,7 @@ impl IndexFile {
             DocumentsChange::Clear => {
                 transaction.execute("DELETE FROM documents WHERE index_row = ?1", [index.row])?;
             }
-            DocumentsChange::Some(changes) => {
-                let mut put = transaction.prepare_cached(
-                    "INSERT INTO documents (index_row, id, document) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (index_row, id) DO UPDATE SET document = excluded.document",
-                )?;
-                let mut delete =
-                    transaction.prepare_cached("DELETE FROM documents WHERE index_row = ?1 AND id = ?2")?;
-                for (id, document) in changes {
-                    match document {
-                        Some(document) => put.execute(params![index.row, id, encode(document)])?,
-                        None => delete.execute(params![index.row, id])?,
-                    };
-                }
-            }
+            DocumentsChange::Some(changes) => change_documents(&transaction, index.row, changes)?,
         }
         transaction.commit()
     }

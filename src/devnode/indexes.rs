@@ -93,7 +93,7 @@ pub fn fresh(uid: &str, primary_key: Option<&str>) -> Index {
     engine
 }
 
-fn restore(file: &IndexFile, row: &IndexRow) -> Result<Index, LoadError> {
+fn restore(file: &mut IndexFile, row: &IndexRow) -> Result<Index, LoadError> {
     let engine_error = |error| LoadError::Engine { uid: row.uid.clone(), error };
     // A fresh index has stored no settings yet.
     let settings = if row.settings.is_empty() {
@@ -115,10 +115,10 @@ fn restore(file: &IndexFile, row: &IndexRow) -> Result<Index, LoadError> {
 impl Indexes {
     /// Reads all indexes from the file in `folder`.
     pub fn open(folder: &Path) -> Result<Self, LoadError> {
-        let file = IndexFile::open(folder)?;
+        let mut file = IndexFile::open(folder)?;
         let mut by_uid = BTreeMap::new();
         for row in file.indexes()? {
-            let engine = restore(&file, &row)?;
+            let engine = restore(&mut file, &row)?;
             let content = RwLock::new(IndexContent { engine, updated_at: row.updated_at });
             let index = NamedIndex { uid: row.uid.clone(), row: row.row, created_at: row.created_at, content };
             by_uid.insert(row.uid, Arc::new(index));
@@ -184,7 +184,7 @@ impl Indexes {
         let mut file = self.file.lock();
         let Err(error) = file.apply(&row, documents) else { return Ok(()) };
         let stored = file.indexes().ok().and_then(|rows| rows.into_iter().find(|stored| stored.row == index.row));
-        if let Some(engine) = stored.and_then(|stored| restore(&file, &stored).ok()) {
+        if let Some(engine) = stored.and_then(|stored| restore(&mut file, &stored).ok()) {
             content.engine = engine;
         }
         Err(disk_error(&error))

@@ -70,16 +70,20 @@ impl BatchRecord {
             *self.index_uids.entry(index_uid.clone()).or_default() += 1;
         }
         for (key, value) in &task.details {
-            match (self.details.get(key).and_then(Value::as_u64), value.as_u64()) {
-                (Some(sum), Some(count)) => {
-                    self.details.insert(key.clone(), json!(sum + count));
-                }
-                (Some(_), None) => {}
-                (None, _) if value.is_null() && task.content.kind() != TaskKind::SettingsUpdate => {}
-                (None, _) => {
-                    self.details.insert(key.clone(), value.clone());
-                }
+            // Only settings are shown when they are null.
+            if value.is_null() && task.content.kind() != TaskKind::SettingsUpdate {
+                continue;
             }
+            let sum = match (self.details.get(key), value) {
+                (Some(Value::Number(sum)), Value::Number(count)) => {
+                    json!(sum.as_u64().unwrap_or_default() + count.as_u64().unwrap_or_default())
+                }
+                (Some(Value::String(before)), Value::String(text)) if key == "originalFilter" => {
+                    json!(format!("{before}&{text}"))
+                }
+                (_, value) => value.clone(),
+            };
+            self.details.insert(key.clone(), sum);
         }
     }
 

@@ -124,7 +124,7 @@ impl Work<'_> {
         let mut content = self.index.write();
         let mut operations = Vec::with_capacity(self.tasks.len());
         for task in self.tasks {
-            operations.push(Some(self.operation(&content.engine, task, read_payload)?));
+            operations.push(Some(operation(&content.engine, task, read_payload)?));
         }
         let mut outcomes: Vec<Outcome> = vec![Ok(Some(0)); self.tasks.len()];
         let Some(key) = choose_key(&content.engine, batch_key, &mut operations, &mut outcomes) else {
@@ -156,31 +156,6 @@ impl Work<'_> {
         }
         self.store_changed(&mut content, report.changed)?;
         Ok(outcomes)
-    }
-
-    /// The engine's form of one task, before ids are looked at.
-    fn operation(&self, engine: &Index, task: &Task, read_payload: &ReadPayload<'_>) -> Result<Payload, ApiError> {
-        match &task.content {
-            Content::Put { method, .. } => {
-                let documents = payload::documents(&read_payload(task.uid)?)?;
-                Ok(match method {
-                    PutMethod::Replace => Payload::Replace(documents),
-                    PutMethod::Update => Payload::Update(documents),
-                })
-            }
-            Content::Delete { ids } => Ok(Payload::Delete(ids.clone())),
-            Content::DeleteByFilter { filter } => {
-                let ids = engine.ids_matching(filter)?;
-                Ok(Payload::Delete(ids))
-            }
-            Content::Clear
-            | Content::Settings { .. }
-            | Content::CreateIndex { .. }
-            | Content::UpdateIndex { .. }
-            | Content::DeleteIndex
-            | Content::CancelTasks { .. }
-            | Content::DeleteTasks { .. } => unreachable!("not part of a batch of documents"),
-        }
     }
 
     /// Drops the documents that `skipCreation` excludes and counts deletes the way a mixed batch does: ids, not documents.
@@ -301,6 +276,31 @@ impl Work<'_> {
             })
             .collect();
         self.indexes.store(self.index, content, &DocumentsChange::Some(changes))
+    }
+}
+
+/// The engine's form of one task, before ids are looked at.
+fn operation(engine: &Index, task: &Task, read_payload: &ReadPayload<'_>) -> Result<Payload, ApiError> {
+    match &task.content {
+        Content::Put { method, .. } => {
+            let documents = payload::documents(&read_payload(task.uid)?)?;
+            Ok(match method {
+                PutMethod::Replace => Payload::Replace(documents),
+                PutMethod::Update => Payload::Update(documents),
+            })
+        }
+        Content::Delete { ids } => Ok(Payload::Delete(ids.clone())),
+        Content::DeleteByFilter { filter } => {
+            let ids = engine.ids_matching(filter)?;
+            Ok(Payload::Delete(ids))
+        }
+        Content::Clear
+        | Content::Settings { .. }
+        | Content::CreateIndex { .. }
+        | Content::UpdateIndex { .. }
+        | Content::DeleteIndex
+        | Content::CancelTasks { .. }
+        | Content::DeleteTasks { .. } => unreachable!("not part of a batch of documents"),
     }
 }
 

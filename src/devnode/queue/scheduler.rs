@@ -174,6 +174,7 @@ impl Scheduler {
             canceled.status = TaskStatus::Canceled;
             canceled.canceled_by = Some(uid);
             canceled.batch_uid = Some(record.uid);
+            canceled.started_at = Some(record.started_at);
             canceled.details = canceled.content.details(Some(0));
             canceled.finished_at = Some(now);
         }

@@ -137,6 +137,10 @@ pub fn delete_by_filter(node: &Node, uid: &str, request: Request) -> Result<Resp
     let uid = check_uid(uid)?;
     // Whether its attributes are filterable is found out by the batch.
     let invalid = |message: String| ApiError::new(Code::InvalidDocumentFilter, message);
+    if !filter.is_string() && !filter.is_array() {
+        let message = format!("Invalid syntax for the filter parameter: `expected String, Array, found: {filter}`.");
+        return Err(invalid(message));
+    }
     if Filter::parse(&filter).map_err(|error| invalid(error.to_string()))?.is_none() {
         return Err(invalid("Sending an empty filter is forbidden.".to_owned()));
     }

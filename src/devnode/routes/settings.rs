@@ -94,6 +94,7 @@ pub fn update_one(node: &Node, uid: &str, route: &str, request: Request) -> Resu
     Settings::default().patched(&patch).map_err(|error| {
         // Its errors tell places from the setting on, those of the whole settings from their top.
         let message = error.message.replace(&format!(" at `.{key}`"), "").replace(&format!("`.{key}"), "`");
+        let message = message.replace(" inside ``", "");
         ApiError::new(error.code, message)
     })?;
     register(node, uid, patch, false)

@@ -96,6 +96,29 @@ fn documents_and_settings_survive_a_restart() {
 }
 
 #[test]
+fn the_order_of_documents_survives_a_restart() {
+    let mut node = Fixture::new();
+    let put = |node: &Fixture, ids: &[u64]| {
+        let documents: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+        node.done("POST", "/indexes/a/documents", &json!(documents));
+    };
+    let order = |node: &Fixture| node.get("/indexes/a/documents?limit=100").1["results"].clone();
+    put(&node, &[5, 3, 1, 2]);
+    node.done("POST", "/indexes/a/documents/delete-batch", &json!([3, 1]));
+    put(&node, &[9]);
+    let before = order(&node);
+    assert_eq!(before, json!([{ "id": 5 }, { "id": 9 }, { "id": 2 }]));
+    node.restart();
+    assert_eq!(order(&node), before);
+    put(&node, &[7, 8]);
+    node.done("DELETE", "/indexes/a/documents/7", &null());
+    put(&node, &[4, 6]);
+    let before = order(&node);
+    node.restart();
+    assert_eq!(order(&node), before);
+}
+
+#[test]
 fn a_body_of_75_megabytes_is_read_whole() {
     let node = Fixture::new();
     let filler = "x".repeat(1 << 20);

@@ -256,6 +256,8 @@ fn waiting_and_processing_tasks_can_be_canceled() {
     let [put, cancel] = [put, cancel].map(|uid| node.wait(uid));
     assert_eq!((&put["status"], &put["canceledBy"]), (&json!("canceled"), &cancel["uid"]));
     assert_eq!(put["details"], json!({ "receivedDocuments": 1, "indexedDocuments": 0 }));
+    assert_eq!(batch_uid(&put), batch_uid(&cancel));
+    assert!(put["startedAt"].is_string());
     assert_eq!(cancel["details"]["canceledTasks"], 2);
     assert_eq!(node.get("/indexes/plug").0, 404);
     assert_eq!(node.documents("a"), [json!(null); 0]);

@@ -185,6 +185,24 @@ fn a_client_that_waits_for_100_continue_gets_it() {
 }
 
 #[test]
+fn requests_may_follow_each_other_without_waiting() {
+    let node = Fixture::new();
+    let mut stream = TcpStream::connect(node.server().address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let head = format!("Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n");
+    let one = |uid: &str| format!("POST /indexes HTTP/1.1\r\n{head}{{\"uid\":\"{uid}\"}}");
+    stream.write_all(format!("{}{}{}", one("a"), one("b"), one("c")).as_bytes()).unwrap();
+    let mut answers = Vec::new();
+    let mut chunk = [0; 4096];
+    while answers.windows(11).filter(|window| window == b"\"taskUid\":2").count() == 0 {
+        let read = stream.read(&mut chunk).unwrap();
+        assert!(read > 0, "closed after {}", String::from_utf8_lossy(&answers));
+        answers.extend_from_slice(&chunk[..read]);
+    }
+    assert_eq!(answers.windows(12).filter(|window| window == b"HTTP/1.1 202").count(), 3);
+}
+
+#[test]
 fn a_body_that_ends_early_is_not_registered() {
     let node = Fixture::new();
     let mut stream = TcpStream::connect(node.server().address()).unwrap();
