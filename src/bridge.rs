@@ -84,6 +84,8 @@ pub enum Command {
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
+    /// The state of the fleet for operators, as JSON.
+    Fleet(Reply<Result<serde_json::Value, ApiError>>),
 }
 
 /// Both planes hold one of these.

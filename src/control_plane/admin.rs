@@ -6,6 +6,7 @@
 //! | `GET /status` | version, cluster constants, counts, epochs |
 //! | `GET /nodes` | one object per node |
 //! | `GET /shards` | one object per shard: the nodes that hold it |
+//! | `GET /fleet` | nodes and shards with what they hold, lag and in-sync replicas, from the store and the probers |
 //! | `GET /tasks?limit=` | the newest tasks, as Meilisearch shows them |
 //!
 //! Each may be written with `/_miroir` in front. Shapes: `docs/ADMIN-API.md`.
@@ -122,12 +123,13 @@ impl AdminApi {
         match path {
             "/status" => Ok(Response::json(200, &self.status(&snapshot).await?)),
             "/nodes" => Ok(Response::json(200, &ListView { results: nodes(&snapshot) })),
+            "/fleet" => Ok(Response::json(200, &self.fleet().await?)),
             "/shards" => Ok(Response::json(200, &ListView { results: shards(&snapshot) })),
             "/tasks" => {
                 let query = TaskQuery { limit: limit_of(&request.query)?, ..TaskQuery::default() };
                 Ok(Response::json(200, &self.tasks(query).await?))
             }
-            _ => Ok(Response::text(404, "not a route of the admin API: see /status, /nodes, /shards, /tasks")),
+            _ => Ok(Response::text(404, "not a route of the admin API: see /status, /nodes, /shards, /tasks, /fleet")),
         }
     }
 
@@ -166,6 +168,11 @@ impl AdminApi {
             indexes: snapshot.indexes.len(),
             tasks: TaskCounts { unfinished },
         })
+    }
+
+    async fn fleet(&self) -> Result<serde_json::Value, ApiError> {
+        let overloaded = || ApiError::new(Code::MiroirOverloaded, "The journal does not answer. Try again later.");
+        self.bridge.ask(Command::Fleet).ok_or_else(overloaded)?.await.ok_or_else(overloaded)?
     }
 
     async fn tasks(&self, query: TaskQuery) -> Result<TaskPage, ApiError> {

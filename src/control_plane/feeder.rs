@@ -13,6 +13,7 @@ use crate::logic::ids::{IndexUid, NodeIndexUid, NodeTask};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::NodeView;
 use crate::meili::error::{Code, ErrorBody, ErrorType};
+use crate::meili::search_message::client_message;
 use crate::meili::settings;
 use crate::meili::tasks::{TaskKind, TaskStatus, TaskView};
 
@@ -174,7 +175,7 @@ fn is_verdict(error: &ErrorBody) -> bool {
 
 fn shown(mut error: ErrorBody, index: Option<&NodeIndexUid>, uid: Option<&IndexUid>) -> ErrorBody {
     if let (Some(index), Some(uid)) = (index, uid) {
-        error.message = error.message.replace(index.as_str(), uid.as_str());
+        error.message = client_message(&error.message, index.as_str(), uid.as_str());
     }
     error
 }

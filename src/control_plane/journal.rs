@@ -115,6 +115,7 @@ impl JournalWriter {
                 Command::Write(write, reply) => self.prepare(*write, reply, &mut group),
                 Command::Tasks(query, reply) => self.hand_over(DeskJob::Tasks(query, reply)),
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
+                Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
             }
             let is_full = group.entries.len() >= GROUP_ENTRIES_MAX || group.bytes >= GROUP_BYTES_MAX;
             next = if is_full { None } else { commands.try_recv().ok() };

@@ -26,6 +26,7 @@ use node_client::NodeClient;
 use prober::{ProbeTiming, Prober};
 use publisher::Publisher;
 use startup::FleetError;
+use status::Looks;
 use task_desk::TaskDesk;
 use threads::{DeadThread, Threads};
 
@@ -39,6 +40,7 @@ pub mod prober;
 pub mod publisher;
 pub mod resolver;
 pub mod startup;
+pub mod status;
 pub mod task_desk;
 pub mod task_view;
 pub mod threads;
@@ -97,10 +99,11 @@ pub fn start(
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
     let mut plane = ControlPlane { threads: Threads::default(), coordinator: Some(running), cluster };
-    start_probers(settings, &publisher, &mut plane.threads)?;
+    let looks = Looks::default();
+    start_probers(settings, &publisher, &looks, &mut plane.threads)?;
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
-    let task_desk = TaskDesk { store: store.clone() };
+    let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks };
     task_desk.resume()?;
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
     let backlog_bytes_max = settings.backlog_max_bytes;
@@ -118,12 +121,17 @@ fn timing(settings: &Settings) -> Timing {
     }
 }
 
-fn start_probers(settings: &Settings, publisher: &Arc<Publisher>, threads: &mut Threads) -> Result<(), std::io::Error> {
+fn start_probers(
+    settings: &Settings,
+    publisher: &Arc<Publisher>,
+    looks: &Looks,
+    threads: &mut Threads,
+) -> Result<(), std::io::Error> {
     let timing = ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout };
     for node in &settings.nodes {
         let client = NodeClient::new(node.url.clone(), settings.node_master_key.as_ref().map(Secret::expose));
         let (id, url) = (node.id.clone(), node.url.clone());
-        let prober = Prober { id, url, client, publisher: publisher.clone(), timing };
+        let prober = Prober { id, url, client, publisher: publisher.clone(), looks: looks.clone(), timing };
         threads.spawn(format!("prober-{}", node.id), move |stop| prober.run(stop))?;
     }
     Ok(())

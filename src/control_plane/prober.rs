@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use super::node_client::{NodeClient, NodeError};
 use super::publisher::Publisher;
+use super::status::{Looks, NodeLook};
 use crate::logic::ids::NodeId;
 
 /// How often and how long.
@@ -32,6 +33,8 @@ pub struct Prober {
     pub client: NodeClient,
     /// Told of every change.
     pub publisher: Arc<Publisher>,
+    /// Where operators look.
+    pub looks: Looks,
     /// See there.
     pub timing: ProbeTiming,
 }
@@ -49,6 +52,7 @@ impl Prober {
                 // While a name cannot be resolved the last address is the best that is known.
                 node.address = address.or(node.address);
             });
+            self.looks.note(&self.id, self.look(&health));
             if was_well != Some(is_well) {
                 self.log(&health);
                 was_well = Some(is_well);
@@ -57,6 +61,24 @@ impl Prober {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// For operators only: what fails here is shown, and changes nothing else.
+    fn look(&self, health: &Result<(), NodeError>) -> NodeLook {
+        if let Err(error) = health {
+            return NodeLook { error: Some(error.to_string()), ..NodeLook::default() };
+        }
+        let timeout = self.timing.timeout;
+        let seen = self.client.version(timeout).and_then(|version| Ok((version, self.client.stats(timeout)?)));
+        match seen {
+            Ok((version, stats)) => NodeLook {
+                version: Some(version),
+                documents: Some(stats.indexes.values().map(|index| index.number_of_documents).sum()),
+                database_size: Some(stats.database_size),
+                error: None,
+            },
+            Err(error) => NodeLook { error: Some(error.to_string()), ..NodeLook::default() },
         }
     }
 

@@ -19,6 +19,7 @@ use crate::logic::payload::Payload;
 use crate::logic::snapshot::{CoverPart, NodeView};
 use crate::logic::split::split_ids;
 use crate::meili::error::{ApiError, Code, ErrorBody};
+use crate::meili::search_message::client_message;
 
 #[cfg(test)]
 mod tests;
@@ -176,19 +177,8 @@ fn id_of(document: &serde_json::Map<String, Value>, primary_key: Option<&str>) -
 /// A node's refusal as the task of one server shows it: with the client's name of the index and without the marker.
 fn shown_error(request: ResolveRequest<'_>, error: &ErrorBody) -> ErrorBody {
     let uid = request.entry.index.as_ref().map(ToString::to_string).unwrap_or_default();
-    let message = without_marker(&error.message).replace(request.index.as_str(), &uid);
+    let message = client_message(&error.message, request.index.as_str(), &uid);
     let prefix = format!("Index `{uid}`: ");
     let message = if message.starts_with(&prefix) { message } else { prefix + &message };
     ApiError::new(Code::from_name(&error.code).unwrap_or(Code::InvalidDocumentFilter), message).body()
-}
-
-/// Takes the marker out of a list of attributes in a message.
-fn without_marker(message: &str) -> String {
-    let field = marker::FIELD;
-    let alone = format!("Available filterable attributes patterns are: `{field}`.");
-    message
-        .replace(&alone, "This index does not have configured filterable attributes.")
-        .replace(&format!("`{field}, "), "`")
-        .replace(&format!(", {field}, "), ", ")
-        .replace(&format!(", {field}`"), "`")
 }

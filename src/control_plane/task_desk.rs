@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crossbeam::channel::{Receiver, select};
 
 use super::journal::{error_code, is_for_the_desk};
+use super::status::{Looks, fleet_status};
 use super::task_view::{task_page, task_view};
+use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
 use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, Timestamp};
@@ -30,6 +32,8 @@ pub enum DeskJob {
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
+    /// The state of the fleet.
+    Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// Carry out a committed deletion of tasks.
     Execute(Arc<Entry>),
 }
@@ -41,6 +45,7 @@ impl DeskJob {
         match self {
             Self::Tasks(_, reply) => reply.send(Err(busy())),
             Self::Task(_, reply) => reply.send(Err(busy())),
+            Self::Fleet(reply) => reply.send(Err(busy())),
             Self::Execute(_) => {}
         }
     }
@@ -50,6 +55,10 @@ impl DeskJob {
 pub struct TaskDesk {
     /// Durable state.
     pub store: Arc<dyn Store>,
+    /// What readers go by.
+    pub bridge: Arc<Bridge>,
+    /// What probers see.
+    pub looks: Looks,
 }
 
 impl TaskDesk {
@@ -61,6 +70,7 @@ impl TaskDesk {
                 recv(jobs) -> job => match job {
                     Ok(DeskJob::Tasks(query, reply)) => reply.send(self.tasks(&query)),
                     Ok(DeskJob::Task(entry, reply)) => reply.send(self.task(entry)),
+                    Ok(DeskJob::Fleet(reply)) => reply.send(self.fleet()),
                     Ok(DeskJob::Execute(entry)) => self.execute(&entry),
                     Err(_) => return,
                 },
@@ -79,6 +89,12 @@ impl TaskDesk {
             Some(record) if !record.is_deleted => Ok(task_view(&record)),
             Some(_) | None => Err(ApiError::new(Code::TaskNotFound, format!("Task `{id}` not found."))),
         }
+    }
+
+    fn fleet(&self) -> Result<serde_json::Value, ApiError> {
+        let snapshot = self.bridge.snapshot.load_full();
+        let status = fleet_status(&*self.store, &snapshot, &self.looks).map_err(|error| api_error(&error))?;
+        serde_json::to_value(status).map_err(|error| ApiError::new(Code::Internal, error.to_string()))
     }
 
     /// Carries out what an earlier life accepted and did not finish.

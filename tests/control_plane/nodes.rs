@@ -156,7 +156,7 @@ fn what_depends_on_documents_is_resolved_over_all_shards_once() {
         // `id` is not filterable.
         let Resolution::Failed(error) = resolved.unwrap().resolution else { panic!("`id` is not filterable") };
         let expected =
-            "Index `a`: Attribute `id` is not filterable. Available filterable attributes patterns are: `parity`.";
+            "Index `a`: Attribute `id` is not filterable. Available filterable attribute patterns are: `parity`.";
         assert!(error.message.starts_with(expected), "{}", error.message);
         let resolved = resolve(by(json!("parity = 0")), &out_of_sync).unwrap();
         let Resolution::Ids { count, .. } = resolved.resolution else { panic!("{resolved:?}") };

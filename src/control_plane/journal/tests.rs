@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::bridge::{IndexHead, reply::ReplyFuture};
+use crate::control_plane::status::Looks;
 use crate::control_plane::task_desk::{JOBS_MAX, TaskDesk};
 use crate::logic::entry::PutMode;
 use crate::logic::ids::ShardId;
@@ -44,7 +45,7 @@ impl Desk {
         let notes = Arc::new(Notes::default());
         let (desk, jobs) = bounded(JOBS_MAX);
         let (stop, stopped) = unbounded();
-        let task_desk = TaskDesk { store: store.clone() };
+        let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: Looks::default() };
         task_desk.resume().unwrap();
         let parts = JournalParts {
             store: store.clone(),

@@ -32,20 +32,12 @@ fn a_refusal_names_the_clients_index_and_never_the_marker() {
     let start = "Attribute `x` is not filterable.";
     let cases = [
         (
-            " Available filterable attributes patterns are: `_miroir`.",
+            " Available filterable attribute patterns are: `_miroir`.",
             " This index does not have configured filterable attributes.",
         ),
         (
-            " Available filterable attributes patterns are: `_miroir, y`.",
-            " Available filterable attributes patterns are: `y`.",
-        ),
-        (
-            " Available filterable attributes patterns are: `A, _miroir, y`.",
-            " Available filterable attributes patterns are: `A, y`.",
-        ),
-        (
-            " Available filterable attributes patterns are: `A, _miroir`.",
-            " Available filterable attributes patterns are: `A`.",
+            " Available filterable attribute patterns are: `A`, `_miroir`, `y`.",
+            " Available filterable attribute patterns are: `A`, `y`.",
         ),
     ];
     for (said, shown) in cases {

@@ -55,6 +55,7 @@ impl Fixture {
                         let page = TaskPage { results: vec![], total: 0, limit: query.limit, from: None, next: None };
                         reply.send(Ok(page));
                     }
+                    Command::Fleet(reply) => reply.send(Ok(Value::Null)),
                     Command::Task(entry, reply) => {
                         reply.send(Err(ApiError::new(Code::TaskNotFound, format!("Task `{entry}` not found."))));
                     }
