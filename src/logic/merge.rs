@@ -117,7 +117,7 @@ pub fn merge(
     }
     let query = serde_json::to_string(request.text()).expect("a string is always valid JSON");
     write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
-    write_totals(request.paging, &answers, settings, &mut text);
+    write_totals(request.paging, &answers, &mut text);
     if request.has_facets() {
         FacetMerge::of(&answers)?.write(&settings.facets, &mut text)?;
     }
@@ -169,12 +169,11 @@ fn best_head(heads: &[Option<Rank>]) -> Option<usize> {
     best.map(|(place, _)| place)
 }
 
-fn write_totals(paging: Paging, answers: &[NodeAnswer<'_>], settings: &AnswerSettings, text: &mut String) {
-    let max_total_hits = settings.max_total_hits();
-    let total = answers.iter().map(|answer| answer.total).sum::<u64>().min(max_total_hits);
+/// Totals count everything that matches: `maxTotalHits` bounds what can be paged to, not what is counted.
+fn write_totals(paging: Paging, answers: &[NodeAnswer<'_>], text: &mut String) {
+    let total: u64 = answers.iter().map(|answer| answer.total).sum();
     match paging {
         Paging::Window { offset, limit } => {
-            let offset = offset.min(max_total_hits);
             write!(text, ",\"limit\":{limit},\"offset\":{offset},\"estimatedTotalHits\":{total}")
         }
         Paging::Page { page, hits_per_page } => {

@@ -3,7 +3,8 @@
 //! The engine returns the numbers of a facet before its texts. Texts that are equal once normalised are one value, shown
 //! as the first answer spells it. In alphabetical order numbers are ordered as texts as long as no more than
 //! [`NUMBERS_AS_TEXTS_MAX`] documents match, and by value beyond; which of both one server would have done is told by the
-//! answers themselves. By count, the most frequent values come first and equal ones in falling order.
+//! answers themselves. By count, the most frequent values come first and equal ones in falling order (the engine's order of
+//! equal ones follows its tree of values, which nobody else has).
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

@@ -99,14 +99,16 @@ fn the_answer_has_one_servers_shape_and_nothing_of_ours() {
 }
 
 #[test]
-fn pages_count_all_hits_up_to_the_limit_of_the_settings() {
+fn totals_count_all_hits_whatever_can_be_paged_to() {
     let page =
         |total: u64| json!({"hits": [], "query": "", "hitsPerPage": 4, "page": 1, "totalPages": 1, "totalHits": total});
     let answers = [page(10), page(7)];
     let paged = merged(r#"{"page":2,"hitsPerPage":4}"#, &json!({}), &answers);
     assert_eq!((&paged["totalHits"], &paged["totalPages"], &paged["page"]), (&json!(17), &json!(5), &json!(2)));
-    let capped = merged(r#"{"hitsPerPage":4}"#, &json!({"pagination": {"maxTotalHits": 9}}), &answers);
-    assert_eq!((&capped["totalHits"], &capped["totalPages"]), (&json!(9), &json!(3)));
+    let limited = merged(r#"{"hitsPerPage":4}"#, &json!({"pagination": {"maxTotalHits": 9}}), &answers);
+    assert_eq!((&limited["totalHits"], &limited["totalPages"]), (&json!(17), &json!(5)));
+    let beyond = merged(r#"{"offset":50}"#, &json!({"pagination": {"maxTotalHits": 9}}), &[answer(&[])]);
+    assert_eq!(beyond["offset"], json!(50));
     let none = merged(r#"{"hitsPerPage":0}"#, &json!({}), &answers);
     assert_eq!(none["totalPages"], json!(0));
 }
