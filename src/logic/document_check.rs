@@ -1,12 +1,14 @@
 //! What makes a document bad, checked before the entry is journalled, so that one bad document fails the whole entry
 //! here as it does on one server, with the same words.
 //!
-//! Checked: the id (see [`super::primary_key`]), `_geo` when it can be filtered or sorted by, the shape of `_vectors`.
-//! Not checked: `_geojson`, dimensions of vectors, depth and size of numbers; there the nodes decide.
+//! Checked: the id (see [`super::primary_key`]), `_geo` when it can be filtered or sorted by, the shape of `_vectors`, and
+//! that every value can be read to its depths ([`check_readable`]). Not checked: `_geojson`, dimensions of vectors; there
+//! the nodes decide.
 
 use serde_json::{Map, Value};
 
 use crate::meili::error::{ApiError, Code};
+use crate::meili::formats::Field;
 
 /// Why a document, and with it its entry, is refused. Texts are JSON where a message quotes a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +22,7 @@ pub enum DocumentError {
     TooManyIds { primary_key: String, document: String },
     Geo { message: String },
     Vectors { message: String },
+    Unreadable { reason: String },
 }
 
 /// A value as Meilisearch quotes it: parsed and written again.
@@ -47,7 +50,9 @@ impl DocumentError {
     pub fn api_error(&self, index: &str) -> ApiError {
         let message = match self {
             // A server finds these while it indexes, and says where.
-            Self::Geo { .. } | Self::Vectors { .. } => format!("Index `{index}`: {}", self.message()),
+            Self::Geo { .. } | Self::Vectors { .. } | Self::Unreadable { .. } => {
+                format!("Index `{index}`: {}", self.message())
+            }
             Self::NoPrimaryKeyCandidate
             | Self::SeveralPrimaryKeyCandidates { .. }
             | Self::PrimaryKeyCannotChange { .. }
@@ -67,6 +72,8 @@ impl DocumentError {
             Self::MissingId { .. } => Code::MissingDocumentId,
             Self::Geo { .. } => Code::InvalidDocumentGeoField,
             Self::Vectors { .. } => Code::InvalidVectorsType,
+            // So says one server.
+            Self::Unreadable { .. } => Code::Internal,
         }
     }
 
@@ -93,8 +100,53 @@ impl DocumentError {
                 format!("Document have too many matching `{primary_key}` attribute: `{document}`.")
             }
             Self::Geo { message } | Self::Vectors { message } => message.clone(),
+            Self::Unreadable { reason } => format!("internal: {reason}."),
         }
     }
+}
+
+/// Checks that every value can be read to its depths. A node takes a document in without looking into its values, and fails
+/// when it indexes it: on numbers beyond any float, halves of surrogate pairs, more than 127 levels. To a node that is an
+/// internal error and no verdict, so such a document must not get there.
+///
+/// # Errors
+/// As one server.
+pub fn check_readable(document: &str, fields: &[Field<'_>]) -> Result<(), DocumentError> {
+    if !may_be_unreadable(document.as_bytes()) {
+        return Ok(());
+    }
+    for field in fields {
+        serde_json::from_str::<Value>(field.value)
+            .map_err(|error| DocumentError::Unreadable { reason: error.to_string() })?;
+    }
+    Ok(())
+}
+
+/// Brackets that a document may hold before its depth is looked at.
+const BRACKETS_MAX: usize = 100;
+/// Digits in a row that a number may have before it is looked at; with an exponent of two digits some 200 are too many.
+const DIGITS_MAX: usize = 64;
+
+/// Quick, and never wrongly false: the documents that it lets through need no second parse.
+fn may_be_unreadable(document: &[u8]) -> bool {
+    if memchr::memchr2_iter(b'{', b'[', document).nth(BRACKETS_MAX).is_some() {
+        return true;
+    }
+    let is_digit = |at: usize| document.get(at).is_some_and(u8::is_ascii_digit);
+    // `\ud800`: an escape of the surrogate range.
+    let has_surrogate = memchr::memchr_iter(b'\\', document)
+        .any(|at| matches!(document.get(at + 1..at + 3), Some([b'u', b'd' | b'D'])));
+    // `1e400`: an exponent of three digits or more.
+    let has_exponent = memchr::memchr2_iter(b'e', b'E', document).any(|at| {
+        let digits = at + 1 + usize::from(matches!(document.get(at + 1), Some(b'+' | b'-')));
+        at > 0 && is_digit(at - 1) && is_digit(digits) && is_digit(digits + 1) && is_digit(digits + 2)
+    });
+    // So many digits in a row cannot be missed in such steps.
+    let has_long_number = (DIGITS_MAX..document.len()).step_by(DIGITS_MAX).any(|at| {
+        is_digit(at) && document[at - DIGITS_MAX / 2..at].iter().all(u8::is_ascii_digit)
+            || is_digit(at) && document[at..].iter().take(DIGITS_MAX / 2).all(u8::is_ascii_digit)
+    });
+    has_surrogate || has_exponent || has_long_number
 }
 
 /// Whether `_geo` is checked under these user's settings: it is when it can be sorted by or is named, plainly or as `*`'s
@@ -284,6 +336,40 @@ mod tests {
             let message = check_geo("1", json).err().map(|error| error.message());
             assert_eq!(message.as_deref(), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn values_that_no_node_can_read_are_refused() {
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        for (value, reason) in [
+            ("1e308".to_owned(), None),
+            ("1e-999".to_owned(), None),
+            ("\"1e999 {[{[\"".to_owned(), None),
+            (r#""\ud83d\ude00""#.to_owned(), None),
+            (format!("{}.5", "9".repeat(300)), None),
+            (deep(127), None),
+            ("1e999".to_owned(), Some("number out of range at line 1 column 5")),
+            ("[0.5E+1234]".to_owned(), Some("number out of range at line 1 column 10")),
+            ("9".repeat(400), Some("number out of range at line 1 column 400")),
+            (r#""\ud800""#.to_owned(), Some("unexpected end of hex escape at line 1 column 8")),
+            (deep(128), Some("recursion limit exceeded at line 1 column 128")),
+        ] {
+            let document = format!("{{\"id\":1,\"a\":{value}}}");
+            let fields = [Field { key: "id".into(), value: "1" }, Field { key: "a".into(), value: &value }];
+            let message = check_readable(&document, &fields).err().map(|error| error.api_error("i").message);
+            assert_eq!(message, reason.map(|reason| format!("Index `i`: internal: {reason}.")), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_quick_look_misses_nothing() {
+        proptest::proptest!(|(value in r#"(\[{0,3})("[a-zA-Z0-9\\ud83e+-]{0,8}"|-?[1-9][0-9]{0,330}(\.[0-9]{1,4})?([eE][+-]?[0-9]{1,4})?)(\]{0,3})"#)| {
+            let Ok(raw) = serde_json::from_str::<&serde_json::value::RawValue>(&value) else { return Ok(()) };
+            let is_readable = serde_json::from_str::<Value>(raw.get()).is_ok();
+            let document = format!("{{\"id\":1,\"a\":{value}}}");
+            let fields = [Field { key: "a".into(), value: raw.get() }];
+            proptest::prop_assert_eq!(check_readable(&document, &fields).is_ok(), is_readable, "{}", value);
+        });
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
 
-use super::document_check::{DocumentError, check_geo, check_vectors};
+use super::document_check::{DocumentError, check_geo, check_readable, check_vectors};
 use super::entry::PutMode;
 use super::ids::ShardId;
 use super::marker;
@@ -139,6 +139,7 @@ impl DocumentSplitter {
             written(fields)
         });
         let id = primary_key::document_id(primary_key, fields, document)?;
+        check_readable(document, fields)?;
         let hash = id_hash(&id);
         self.check_fields(&id, hash, fields);
         let place = usize::from(shard_of_hash(hash, self.rules.shard_count).0);

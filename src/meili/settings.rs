@@ -118,12 +118,37 @@ const PATCHED_BY_FIELD: [&str; 4] = ["typoTolerance", "minWordSizeForTypos", "fa
 pub fn merge(user: &Object, patch: &Object) -> Object {
     let mut merged = user.clone();
     for (key, value) in patch {
-        let is_wildcard = matches!(key.as_str(), "displayedAttributes" | "searchableAttributes")
-            && value.as_array().is_some_and(|names| names.iter().any(|name| name == "*"));
-        let value = if is_wildcard { &Value::Null } else { value };
-        merge_field(&mut merged, key, value);
+        merge_field(&mut merged, key, &as_kept(key, value));
     }
     merged
+}
+
+/// A value as the engine keeps it, which is not always as the task shows it.
+fn as_kept(key: &str, value: &Value) -> Value {
+    let mut kept = value.clone();
+    match (key, &mut kept) {
+        ("displayedAttributes" | "searchableAttributes", Value::Array(names)) => {
+            if names.iter().any(|name| name == "*") {
+                return Value::Null;
+            }
+            let mut seen = Vec::new();
+            names.retain(|name| {
+                let is_new = !seen.contains(name);
+                seen.push(name.clone());
+                is_new
+            });
+        }
+        ("typoTolerance", Value::Object(fields)) => {
+            if let Some(Value::Array(words)) = fields.get_mut("disableOnWords") {
+                let mut lower: Vec<String> = words.iter().filter_map(Value::as_str).map(str::to_lowercase).collect();
+                lower.sort();
+                lower.dedup();
+                *words = lower.into_iter().map(Value::from).collect();
+            }
+        }
+        _ => {}
+    }
+    kept
 }
 
 fn merge_field(fields: &mut Object, key: &str, value: &Value) {

@@ -86,6 +86,9 @@ fn before(entry: &Entry, record: &IndexRecord) -> Resolution {
     let after = settings::merge(&record.settings, patch.as_object().unwrap_or(&none));
     match settings::check_merged(&after) {
         Ok(()) => Resolution::Settings { before: record.settings.clone(), after },
-        Err(error) => Resolution::Failed(error.body()),
+        Err(mut error) => {
+            error.message.insert_str(0, &format!("Index `{}`: ", record.uid));
+            Resolution::Failed(error.body())
+        }
     }
 }

@@ -228,12 +228,9 @@ pub(super) async fn delete_one(core: &Core, request: &Request, arguments: &Argum
 
 pub(super) async fn delete_batch(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     require_json(request)?;
-    let values = match parse_json(&request.body)? {
-        Value::Array(values) => values,
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
-            return Err(wrong_type(Code::BadRequest, "", "an array", &other));
-        }
-    };
+    parse_json(&request.body)?;
+    let values: Vec<Value> = serde_json::from_slice(&request.body)
+        .map_err(|error| ApiError::new(Code::BadRequest, format!("Json deserialize error: {error}")))?;
     let metadata = custom_metadata(&request.query)?;
     let index = arguments.index()?;
     let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);

@@ -42,7 +42,7 @@ pub async fn route(core: &Core, request: Request) -> Response {
         Access::Open => Ok(()),
         Access::Key => auth::check(core.settings.master_key.as_deref(), &request.headers),
     };
-    let result = match checked {
+    let result = match checked.and_then(|()| arguments::refuse_compressed(&request)) {
         Ok(()) => (route.handle)(core, &request, &arguments).await,
         Err(error) => Err(error),
     };

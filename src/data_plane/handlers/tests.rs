@@ -14,8 +14,8 @@ use crate::data_plane::core::{Core, CoreSettings};
 use crate::data_plane::fake::{FakeUpstream, block_on, core_and_commands};
 use crate::http_types::{Request, Response};
 use crate::logic::entry::Operation;
-use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Timestamp};
-use crate::logic::snapshot::{IndexView, RoutingSnapshot};
+use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
+use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::tasks::TaskPage;
 
@@ -97,7 +97,17 @@ fn movies_head(primary_key: Option<&str>) -> IndexHead {
     IndexHead { node_uid: NodeIndexUid::new("movies-0"), primary_key: primary_key.map(Arc::from) }
 }
 
+/// One node, which does not answer, holds all shards.
 fn snapshot() -> RoutingSnapshot {
+    let node = NodeView {
+        id: NodeId::new("node-0"),
+        url: "http://127.0.0.1:1".to_owned(),
+        address: None,
+        zone: None,
+        weight: 1.0,
+        reachable: false,
+    };
+    let part = CoverPart { node: NodeSlot(0), shards: (0..64).map(ShardId).collect(), filter: None };
     let settings = json!({"stopWords": ["the"], "displayedAttributes": ["title"]});
     let view = IndexView {
         uid: IndexUid::new("movies"),
@@ -107,9 +117,14 @@ fn snapshot() -> RoutingSnapshot {
         created_at: Timestamp(0),
         updated_at: Timestamp(1_000_000),
         out_of_sync: vec![],
-        covers: Arc::from([]),
+        covers: Arc::from([CoveringSet { parts: vec![part], missing: vec![] }]),
     };
-    RoutingSnapshot { indexes: [(view.uid.clone(), Arc::new(view))].into(), ..RoutingSnapshot::default() }
+    RoutingSnapshot {
+        nodes: vec![node],
+        placement: vec![vec![NodeSlot(0)]; 64],
+        indexes: [(view.uid.clone(), Arc::new(view))].into(),
+        ..RoutingSnapshot::default()
+    }
 }
 
 fn shown(response: &Response) -> (u16, Value) {

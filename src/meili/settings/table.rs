@@ -42,10 +42,8 @@ impl Setting {
             return Ok(value);
         }
         let value = self.shape.check(value, Place { code: self.code, location })?;
-        match self.key {
-            "rankingRules" => check_no_mix(&value)?,
-            "typoTolerance" => return Ok(lower_case_words(value)),
-            _ => {}
+        if self.key == "rankingRules" {
+            check_no_mix(&value)?;
         }
         Ok(value)
     }
@@ -81,17 +79,6 @@ fn check_no_mix(rules: &Value) -> Result<(), ApiError> {
         return Err(ApiError::new(Code::InvalidSettingsRankingRules, message));
     }
     Ok(())
-}
-
-/// The engine keeps these words in lower case.
-fn lower_case_words(mut value: Value) -> Value {
-    if let Some(words) = value.get_mut("disableOnWords").and_then(Value::as_array_mut) {
-        let mut lower: Vec<String> = words.iter().filter_map(Value::as_str).map(str::to_lowercase).collect();
-        lower.sort();
-        lower.dedup();
-        *words = lower.into_iter().map(Value::from).collect();
-    }
-    value
 }
 
 macro_rules! settings {

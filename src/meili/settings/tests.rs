@@ -130,6 +130,16 @@ fn a_patch_changes_only_what_it_names() {
 }
 
 #[test]
+fn values_are_kept_as_the_engine_keeps_them() {
+    let patch = r#"{"displayedAttributes":["b","a","b"],"typoTolerance":{"disableOnWords":["B","a"]}}"#;
+    let merged = patched(json!({}), patch);
+    assert_eq!(merged["displayedAttributes"], json!(["b", "a"]));
+    assert_eq!(merged["typoTolerance"]["disableOnWords"], json!(["a", "b"]));
+    let details = task_details(&parse_patch(patch.as_bytes()).expect("a valid patch"));
+    assert_eq!(details["typoTolerance"]["disableOnWords"], json!(["B", "a"]));
+}
+
+#[test]
 fn defaults_show_where_nothing_is_set() {
     let shown = Value::Object(display(&object(json!({"faceting": {"sortFacetValuesBy": {"b": "count"}}}))));
     assert_eq!(shown["faceting"], json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": {"*": "alpha", "b": "count"}}));
