@@ -121,6 +121,15 @@ impl Running {
         self.coordinator.clone()
     }
 
+    /// As a crash would: the threads end, and what was not stored is lost.
+    #[cfg(test)]
+    pub(super) fn kill(self) {
+        self.coordinator.stop();
+        for thread in self.feeders.into_iter().chain(self.others) {
+            thread.join().expect("no thread panics");
+        }
+    }
+
     /// Lets every request end, stores what is known, ends the threads.
     pub fn stop(self) {
         self.coordinator.stop();
