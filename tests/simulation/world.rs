@@ -59,6 +59,7 @@ pub struct World {
     pub options: Options,
     pub random: Random,
     pub now: u64,
+    replicas: usize,
     pub nodes: Vec<Node>,
     pub ids: Vec<NodeId>,
     pub holdings: Holdings,
@@ -100,6 +101,7 @@ impl World {
         let mut world = Self {
             options,
             now: 0,
+            replicas,
             nodes,
             ids,
             holdings,
@@ -440,6 +442,7 @@ impl World {
             self.tick()?;
         }
         self.is_quiet = true;
+        self.run_without_a_node()?;
         for node in &mut self.nodes {
             node.is_up = true;
             node.is_slow = false;
@@ -457,9 +460,36 @@ impl World {
         self.check_end()
     }
 
+    /// With a copy of every shard left, everything is reported while one node stays away.
+    fn run_without_a_node(&mut self) -> Checked {
+        if self.options.is_far || self.replicas == 1 || self.random.chance(0.5) {
+            return Ok(());
+        }
+        let away = self.random.below(self.nodes.len());
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            node.is_slow = false;
+            node.hiccups = 0.0;
+            match number == away {
+                true => node.crash(),
+                false => node.is_up = true,
+            }
+        }
+        let end = self.now + 6_000;
+        while !self.is_reported() {
+            if self.now > end {
+                return violated(format!("liveness: n{away} stays away, and not all entries end"));
+            }
+            self.tick()?;
+        }
+        Ok(())
+    }
+
+    fn is_reported(&self) -> bool {
+        self.durable.records.iter().all(|record| record.outcome.is_some())
+    }
+
     fn is_settled(&self) -> bool {
-        let is_reported = self.durable.records.iter().all(|record| record.outcome.is_some());
-        is_reported
+        self.is_reported()
             && self.durable.out.is_subset(&self.durable.rebuild)
             && self.nodes.iter().all(Node::is_quiet)
             && self.in_flight.iter().all(Option::is_none)

@@ -217,7 +217,7 @@ impl Fleet {
                 let is_out = match feed.sync {
                     Sync::In => feed.came_back_in > self.stored,
                     Sync::Returning(stage) => stage.stored_in > self.stored,
-                    Sync::Leaving(_) | Sync::Out => true,
+                    Sync::Leaving(_) | Sync::Out | Sync::Joining => true,
                 };
                 if is_out {
                     out_of_sync.insert((node.id.clone(), uid.clone()));
@@ -240,7 +240,7 @@ impl Fleet {
             for feed in &mut state.feeds {
                 match &mut feed.sync {
                     Sync::Leaving(stage) | Sync::Returning(stage) => stamp(stage),
-                    Sync::In | Sync::Out => {}
+                    Sync::In | Sync::Out | Sync::Joining => {}
                 }
             }
             state.hidden.iter_mut().for_each(stamp);

@@ -22,6 +22,7 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> bool {
         seen.sort_unstable_by_key(|task| task.task);
+        self.nodes[node].is_reachable = true;
         let state = &self.nodes[node];
         let is_unknown = |task: &&SeenTask| task.task >= state.next_task && !state.known_ahead.contains(&task.task);
         let unknown: Vec<SeenTask> = seen.iter().filter(is_unknown).cloned().collect();

@@ -39,6 +39,8 @@ pub(super) enum Sync {
     Leaving(Stage),
     /// Read by nobody.
     Out,
+    /// Read by nobody yet, but close to its peers: reports wait for it, so that it can catch up with them.
+    Joining,
     /// Only without the rule `required`: read, but not needed for verdicts until published.
     Returning(Stage),
 }
@@ -126,7 +128,7 @@ pub(super) struct Feed {
     pub failures: u32,
     /// The last index-wide step it passed in this life.
     pub last_barrier: Option<(Position, StepKind)>,
-    /// Where its peers were, and when.
+    /// Where its peers were while it was behind them, and when.
     pub lag: Option<(Position, Monotonic)>,
     pub ahead: Ahead,
 }
@@ -163,7 +165,7 @@ impl Feed {
     /// Verdicts need it.
     pub(super) fn is_required(&self) -> bool {
         match self.sync {
-            Sync::In | Sync::Leaving(_) => true,
+            Sync::In | Sync::Leaving(_) | Sync::Joining => true,
             Sync::Out | Sync::Returning(_) => false,
         }
     }
@@ -172,7 +174,7 @@ impl Feed {
     pub(super) fn is_in_sync(&self) -> bool {
         match self.sync {
             Sync::In | Sync::Returning(_) => true,
-            Sync::Leaving(_) | Sync::Out => false,
+            Sync::Leaving(_) | Sync::Out | Sync::Joining => false,
         }
     }
 

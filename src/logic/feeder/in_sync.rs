@@ -19,8 +19,7 @@ impl Fleet {
             self.acknowledge(&uid, acknowledged);
             // An unreadable journal: the next round tries again.
             if let Ok(due) = self.due_steps(&uid, journal) {
-                self.come_back(&uid, &due);
-                self.leave_laggards(&uid, &due, now);
+                self.compare_peers(&uid, &due, now);
                 self.decide(&uid, &due);
                 self.report_index(&uid, acknowledged);
             }
@@ -36,7 +35,7 @@ impl Fleet {
             match feed.sync {
                 Sync::Leaving(stage) if stage.is_acknowledged(acknowledged) || !waits => feed.sync = Sync::Out,
                 Sync::Returning(stage) if stage.is_acknowledged(acknowledged) => feed.sync = Sync::In,
-                Sync::In | Sync::Out | Sync::Leaving(_) | Sync::Returning(_) => {}
+                Sync::In | Sync::Out | Sync::Joining | Sync::Leaving(_) | Sync::Returning(_) => {}
             }
         }
         if state.hidden.is_some_and(|stage| stage.is_acknowledged(acknowledged)) {
@@ -60,56 +59,89 @@ impl Fleet {
             .collect()
     }
 
-    fn come_back(&mut self, uid: &NodeIndexUid, due: &[Option<Position>]) {
-        let top_reported = self.index(uid).top_reported;
-        for (node, due) in due.iter().enumerate() {
-            let feed = self.feed(node, uid);
-            let is_done = due.is_none_or(|due| due > top_reported && feed.applied >= feed.goal);
-            if feed.sync != Sync::Out || feed.needs_rebuild || !is_done {
+    /// How far each node is behind its peers, and what follows from it. What is read and falls behind leaves; what is not
+    /// read and is close again is first waited for, so that it can catch up however much is written, and read when it has
+    /// applied all that was reported.
+    fn compare_peers(&mut self, uid: &NodeIndexUid, due: &[Option<Position>], now: Monotonic) {
+        for (node, &my_due) in due.iter().enumerate() {
+            if self.holdings.of(node).is_empty() {
                 continue;
             }
-            let version = self.version;
-            let is_required = self.rules.required;
-            let feed = self.feed_mut(node, uid);
-            feed.sync = if is_required { Sync::In } else { Sync::Returning(Stage::new(version)) };
-            feed.came_back_in = version;
-            feed.lag = None;
-            self.pending.sync.insert((node, uid.clone()), false);
-            self.want_publication();
+            let peers_at = self.peers_at(node, uid, due);
+            let distance = self.distance(node, uid, (my_due, peers_at), now);
+            match (self.feed(node, uid).sync, distance) {
+                (Sync::In, Distance::Far) if self.has_cover(node, uid) => self.leave(node, uid),
+                (Sync::Joining, Distance::Far) => self.feed_mut(node, uid).sync = Sync::Out,
+                (Sync::Out, Distance::Near) => self.come_closer(node, uid, my_due),
+                (Sync::Joining, Distance::Near | Distance::Unknown) => self.come_back(node, uid, my_due),
+                (Sync::In | Sync::Out | Sync::Leaving(_) | Sync::Returning(_), _) => {}
+            }
         }
     }
 
-    fn leave_laggards(&mut self, uid: &NodeIndexUid, due: &[Option<Position>], now: Monotonic) {
-        let end = Position(u64::MAX);
-        // Up to where each node is, counting a step that it has voted on.
-        let reached = |feed: &Feed, due: Option<Position>| match due {
-            None => end,
-            Some(due) if feed.vote.is_some() => due,
-            Some(due) => due.before(),
-        };
-        for node in 0..self.nodes.len() {
-            let Some(my_due) = due[node] else {
-                self.feed_mut(node, uid).lag = None;
-                continue;
-            };
-            let feeds = &self.index(uid).feeds;
-            let peers = (0..feeds.len()).filter(|&peer| peer != node && feeds[peer].is_required());
-            let peers = peers.filter(|&peer| !self.holdings.of(peer).is_empty());
-            let peers_at = peers.map(|peer| reached(&feeds[peer], due[peer])).min().unwrap_or_default();
-            let is_behind = feeds[node].is_in_sync() && peers_at >= my_due && feeds[node].vote.is_none();
-            let is_slow = match feeds[node].lag {
-                Some((mark, since)) if is_behind && my_due <= mark => {
-                    now.0 >= since.0.saturating_add(self.timing.in_sync_timeout_ms)
-                }
-                Some(_) | None => {
-                    self.feed_mut(node, uid).lag = is_behind.then_some((peers_at, now));
-                    false
-                }
-            };
-            if is_slow && self.has_cover(node, uid) {
-                self.leave(node, uid);
-            }
+    /// Up to where all peers are that verdicts need, counting a step that they have voted on.
+    fn peers_at(&self, node: usize, uid: &NodeIndexUid, due: &[Option<Position>]) -> Position {
+        let feeds = &self.index(uid).feeds;
+        let peers = (0..feeds.len()).filter(|&peer| peer != node && feeds[peer].is_required());
+        let peers = peers.filter(|&peer| !self.holdings.of(peer).is_empty());
+        peers.map(|peer| reached(&feeds[peer], due[peer])).min().unwrap_or_default()
+    }
+
+    /// Measured by a mark: where the peers were at some moment, and when this replica gets there.
+    fn distance(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        (my_due, peers_at): (Option<Position>, Position),
+        now: Monotonic,
+    ) -> Distance {
+        let timeout = self.timing.in_sync_timeout_ms;
+        let feed = self.feed_mut(node, uid);
+        let here = reached(feed, my_due);
+        if peers_at <= here {
+            feed.lag = None;
+            return Distance::Near;
         }
+        match feed.lag {
+            None => {
+                feed.lag = Some((peers_at, now));
+                Distance::Unknown
+            }
+            Some((mark, since)) if here >= mark => {
+                feed.lag = Some((peers_at, now));
+                if now.0 <= since.0.saturating_add(timeout / 2) { Distance::Near } else { Distance::Unknown }
+            }
+            Some((_, since)) if now.0 >= since.0.saturating_add(timeout) => Distance::Far,
+            Some(_) => Distance::Unknown,
+        }
+    }
+
+    fn come_closer(&mut self, node: usize, uid: &NodeIndexUid, due: Option<Position>) {
+        if self.feed(node, uid).needs_rebuild || !self.nodes[node].is_reachable {
+            return;
+        }
+        if self.rules.required {
+            let feed = self.feed_mut(node, uid);
+            feed.sync = Sync::Joining;
+            feed.lag = None;
+        }
+        self.come_back(node, uid, due);
+    }
+
+    /// Read again, if it has applied everything that was reported.
+    fn come_back(&mut self, node: usize, uid: &NodeIndexUid, due: Option<Position>) {
+        let state = self.index(uid);
+        let feed = &state.feeds[node];
+        if due.is_some_and(|due| due <= state.top_reported || feed.applied < feed.goal) {
+            return;
+        }
+        let version = self.version;
+        let is_required = self.rules.required;
+        let feed = self.feed_mut(node, uid);
+        feed.sync = if is_required { Sync::In } else { Sync::Returning(Stage::new(version)) };
+        feed.came_back_in = version;
+        self.pending.sync.insert((node, uid.clone()), false);
+        self.want_publication();
     }
 
     /// The replica is read, and each of its shards has another one that will be.
@@ -190,6 +222,26 @@ impl Fleet {
             self.attention.remove(uid);
         }
     }
+}
+
+/// Up to where a replica is, counting a step that it has voted on.
+fn reached(feed: &Feed, due: Option<Position>) -> Position {
+    match due {
+        None => Position(u64::MAX),
+        Some(due) if feed.vote.is_some() => due,
+        Some(due) => due.before(),
+    }
+}
+
+/// How far a replica is behind its peers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Distance {
+    /// Not behind, or less than half of the timeout.
+    Near,
+    /// Being measured.
+    Unknown,
+    /// At least the timeout.
+    Far,
 }
 
 /// Readers see more of an index than its documents change with it.

@@ -193,6 +193,8 @@ pub(super) struct NodeState {
     pub cursor: Option<NodeIndexUid>,
     /// Ended and collected: may be deleted on the node.
     pub finished: Vec<NodeTask>,
+    /// It answered when it was asked last.
+    pub is_reachable: bool,
     /// Its task numbers went back: it is another or an emptied server.
     pub is_lost: bool,
 }
@@ -212,6 +214,7 @@ impl NodeState {
             active: BTreeSet::new(),
             cursor: None,
             finished: Vec::new(),
+            is_reachable: false,
             is_lost: false,
         }
     }

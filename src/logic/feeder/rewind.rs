@@ -118,7 +118,8 @@ impl Fleet {
             pos: first.before(),
             careful: goal.max(first),
             goal,
-            sync: feed.sync,
+            // One that was about to be read begins anew.
+            sync: if feed.sync == Sync::Joining { Sync::Out } else { feed.sync },
             came_back_in: feed.came_back_in,
             needs_rebuild: feed.needs_rebuild,
             changed_in: feed.changed_in,
@@ -140,7 +141,7 @@ impl Fleet {
 
     /// Out of sync for good, if its peers can do without it; otherwise it goes on, and the operator is told.
     pub(super) fn give_up_if_covered(&mut self, node: usize, uid: &NodeIndexUid) {
-        if self.has_cover(node, uid) || self.feed(node, uid).sync == Sync::Out {
+        if self.has_cover(node, uid) || matches!(self.feed(node, uid).sync, Sync::Out | Sync::Joining) {
             self.give_up(node, uid);
         }
     }
@@ -149,6 +150,8 @@ impl Fleet {
     pub(super) fn give_up(&mut self, node: usize, uid: &NodeIndexUid) {
         if self.has_cover(node, uid) {
             self.leave(node, uid);
+        } else if self.feed(node, uid).sync == Sync::Joining {
+            self.feed_mut(node, uid).sync = Sync::Out;
         }
         if !self.feed(node, uid).needs_rebuild {
             self.feed_mut(node, uid).needs_rebuild = true;

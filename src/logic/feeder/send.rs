@@ -149,7 +149,7 @@ impl Fleet {
         let has_failed = |sent: &Sent| sent.kind.is_document() && !is_success(sent.end.as_ref());
         let is_leaving = match feed.sync {
             Sync::Leaving(_) => self.rules.hold,
-            Sync::In | Sync::Out | Sync::Returning(_) => false,
+            Sync::In | Sync::Out | Sync::Joining | Sync::Returning(_) => false,
         };
         let is_blocked = is_leaving
             || feed.is_hidden
@@ -271,6 +271,7 @@ impl Fleet {
 
     /// The node could not be asked; nothing was changed there.
     pub fn unreachable(&mut self, node: usize, now: Monotonic) {
+        self.nodes[node].is_reachable = false;
         self.back_off(node, now);
     }
 
@@ -299,7 +300,8 @@ impl Fleet {
                     state.poll_at = now.plus_ms(state.poll_gap_ms);
                 }
             }
-            SendOutcome::NotSent | SendOutcome::Busy => self.back_off(node, now),
+            SendOutcome::NotSent => self.unreachable(node, now),
+            SendOutcome::Busy => self.back_off(node, now),
             SendOutcome::Refused(error) => match in_flight {
                 InFlight::Step { send, .. } => self.refused(node, &send, error, now),
                 InFlight::Housekeeping => {}
