@@ -108,7 +108,9 @@ fn counted(facets: &FieldFacets, found: &RoaringBitmap, order: FacetOrder, limit
             numbers.extend(strings);
         }
         FacetOrder::Count => {
-            let mut strings: Vec<(String, u64)> = strings.collect();
+            // Of equal counts the largest value comes first.
+            let mut strings: Vec<(String, u64)> = strings.rev().collect();
+            numbers.reverse();
             numbers.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
             strings.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
             numbers.extend(strings);

@@ -172,7 +172,7 @@ impl Index {
     pub fn set_settings(&mut self, settings: Settings) -> Result<(), ApiError> {
         if settings.is_geo_enabled() && !self.settings.is_geo_enabled() {
             for document in self.documents.values() {
-                geo::document_point(document, &self.id_of(document)).map_err(|error| self.named(error))?;
+                geo::document_point(document, &self.id_of(document)).map_err(|error| self.named(&error))?;
             }
         }
         let rebuild = settings.needs_rebuild(&self.settings);
@@ -277,7 +277,7 @@ impl Index {
         if self.uid.is_empty() { message.to_owned() } else { format!("Index `{}`: {message}", self.uid) }
     }
 
-    fn named(&self, error: ApiError) -> ApiError {
+    fn named(&self, error: &ApiError) -> ApiError {
         ApiError { message: self.message(&error.message), code: error.code }
     }
 

@@ -101,13 +101,13 @@ fn answer(
     Ok(SearchResult {
         hits,
         query: query.q.clone().unwrap_or_default(),
-        hits_info: hits_info(index, query, &ranking.candidates),
+        hits_info: hits_info(query, &ranking.candidates),
         facet_distribution,
         facet_stats,
     })
 }
 
-fn hits_info(index: &Index, query: &SearchQuery, candidates: &RoaringBitmap) -> HitsInfo {
+fn hits_info(query: &SearchQuery, candidates: &RoaringBitmap) -> HitsInfo {
     // Hits past `maxTotalHits` cannot be paged to, but they count.
     let total = candidates.len() as usize;
     if query.is_paged() {
@@ -115,7 +115,7 @@ fn hits_info(index: &Index, query: &SearchQuery, candidates: &RoaringBitmap) -> 
         let total_pages = if hits_per_page == 0 { 0 } else { total.div_ceil(hits_per_page) };
         HitsInfo::Pages { hits_per_page, page: query.page.unwrap_or(1), total_pages, total_hits: total }
     } else {
-        HitsInfo::Offsets { limit: query.limit, offset: page(index, query).0, estimated_total_hits: total }
+        HitsInfo::Offsets { limit: query.limit, offset: query.offset, estimated_total_hits: total }
     }
 }
 

@@ -135,18 +135,23 @@ pub(super) fn check(index: &Index, criteria: &[Criterion]) -> Result<(), String>
     Ok(())
 }
 
-/// The documents in order, ties by number.
+/// The documents of a listing in order, ties by number. As on Meilisearch 1.50, documents whose attribute is there but
+/// has no value to sort by (`[]`, `""`, null) are left out of a listing that sorts by it.
 pub(super) fn ordered(index: &Index, criteria: &[Criterion], documents: &RoaringBitmap) -> Vec<u32> {
     let Some((first, rest)) = criteria.split_first() else { return documents.iter().collect() };
+    let mut left = documents.clone();
     let groups: Vec<RoaringBitmap> = match &first.key {
         SortKey::Attribute(name) => {
+            if let Some(facets) = index.fields.id(name).and_then(|field| index.facets.field(field)) {
+                left -= &facets.exists;
+            }
             value_groups(index, name, first.is_ascending, documents).map(|(_, group)| group).collect()
         }
         SortKey::Distance(point) => {
-            distance_groups(index, *point, first.is_ascending, documents).into_iter().map(|(_, group)| group).collect()
+            let groups = distance_groups(index, *point, first.is_ascending, documents);
+            groups.into_iter().map(|(_, group)| group).collect()
         }
     };
-    let mut left = documents.clone();
     let mut order = Vec::with_capacity(documents.len() as usize);
     for group in groups {
         left -= &group;

@@ -42,7 +42,7 @@ impl<'t> TextMatches<'t> {
         while next < words.len() {
             let (place, token) = words[next];
             let phrase = found.phrases_at(token).find_map(|(first, positions)| {
-                let last = phrase_end(&words, next, first)?;
+                let last = phrase_end(&words, next, &first)?;
                 Some((last, positions))
             });
             if let Some((last, query_positions)) = phrase {
@@ -118,10 +118,10 @@ impl<'t> TextMatches<'t> {
 }
 
 /// The place of the last word of a phrase that begins at `start`, if it is all there.
-fn phrase_end(words: &[(usize, &Token<'_>)], start: usize, first: Step<'_>) -> Option<usize> {
+fn phrase_end(words: &[(usize, &Token<'_>)], start: usize, first: &Step<'_>) -> Option<usize> {
     let mut left = match first {
         Step::Whole => return Some(start),
-        Step::Begun(left) => left,
+        Step::Begun(left) => *left,
     };
     for (place, (_, token)) in words.iter().enumerate().skip(start + 1) {
         match step(left, token)? {

@@ -51,7 +51,7 @@ pub(super) fn apply(index: &mut Index, payloads: &[Payload]) -> Result<BatchRepo
     if index.settings.is_geo_enabled() {
         for Change { id, document } in &changes.list {
             if let Some(document) = document {
-                geo::document_point(document, id).map_err(|error| index.named(error))?;
+                geo::document_point(document, id).map_err(|error| index.named(&error))?;
             }
         }
     }
