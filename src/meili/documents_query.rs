@@ -88,9 +88,7 @@ impl DocumentsQuery {
     /// Reads the query string of `GET /indexes/{uid}/documents`.
     pub fn from_query(query: &str) -> Result<Self, ApiError> {
         let query = QueryString::parse(query, &FIELDS)?;
-        if query.boolean("useNetwork", Code::InvalidDocumentUseNetwork)?.is_some() {
-            return Err(network_is_off());
-        }
+        refuse_network(&query)?;
         let ids = query.get("ids").map(|text| comma_separated(text).into_iter().map(Value::from).collect());
         let filter = query.get("filter").map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)));
         Ok(Self {
@@ -181,9 +179,7 @@ impl DocumentQuery {
     /// Reads the query string of `GET /indexes/{uid}/documents/{id}`.
     pub fn from_query(query: &str) -> Result<Self, ApiError> {
         let query = QueryString::parse(query, &["fields", "retrieveVectors", "useNetwork"])?;
-        if query.boolean("useNetwork", Code::InvalidDocumentUseNetwork)?.is_some() {
-            return Err(network_is_off());
-        }
+        refuse_network(&query)?;
         let fields = fields_of(&query);
         for field in fields.iter().flatten() {
             refuse_marker("fields", field)?;
@@ -208,8 +204,16 @@ fn texts(location: &str, value: &Value, code: Code) -> Result<Vec<String>, ApiEr
     items.iter().enumerate().map(text).collect()
 }
 
+/// One server does not understand it in a query string whatever it says.
+fn refuse_network(query: &QueryString) -> Result<(), ApiError> {
+    let Some(value) = query.get("useNetwork") else { return Ok(()) };
+    let message =
+        format!("Invalid value type for parameter `useNetwork`: expected a string, but found a string: `{value}`");
+    Err(ApiError::new(Code::InvalidDocumentUseNetwork, message))
+}
+
 fn network_is_off() -> ApiError {
-    let message = "passing `useNetwork` in a document query requires enabling the `network` experimental feature. See https://github.com/orgs/meilisearch/discussions/805";
+    let message = "passing `useNetwork` in a search query requires enabling the `network` experimental feature. See https://github.com/orgs/meilisearch/discussions/805";
     ApiError::new(Code::FeatureNotEnabled, message)
 }
 

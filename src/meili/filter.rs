@@ -194,6 +194,8 @@ impl Filter {
         match filter {
             Value::String(text) => Self::parse_text(text),
             Value::Array(items) => {
+                // What cannot be a filter is told before what is wrong with a filter.
+                items.iter().try_for_each(Self::check_item)?;
                 let mut all = Vec::with_capacity(items.len());
                 for item in items {
                     all.extend(Self::parse_item(item)?);
@@ -214,21 +216,27 @@ impl Filter {
         parser::Parser::new(text).parse().map(Some)
     }
 
-    fn parse_item(item: &Value) -> Result<Option<Self>, FilterError> {
+    fn check_item(item: &Value) -> Result<(), FilterError> {
         match item {
-            Value::String(text) => Self::parse_text(text),
-            Value::Array(items) => {
-                let mut any = Vec::with_capacity(items.len());
-                for item in items {
-                    let Value::String(text) = item else { return Err(FilterError::wrong_type(&["String"], item)) };
-                    any.extend(Self::parse_text(text)?);
-                }
-                Ok(Self::join(any, Self::Or))
-            }
+            Value::String(_) => Ok(()),
+            Value::Array(items) => items
+                .iter()
+                .find(|item| !item.is_string())
+                .map_or(Ok(()), |other| Err(FilterError::wrong_type(&["String"], other))),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => {
                 Err(FilterError::wrong_type(&["String", "[String]"], item))
             }
         }
+    }
+
+    /// An item of the outer array, checked: a text, or texts of which one must hold.
+    fn parse_item(item: &Value) -> Result<Option<Self>, FilterError> {
+        let texts = item.as_array().map_or(std::slice::from_ref(item), Vec::as_slice);
+        let mut any = Vec::with_capacity(texts.len());
+        for text in texts.iter().filter_map(Value::as_str) {
+            any.extend(Self::parse_text(text)?);
+        }
+        Ok(Self::join(any, Self::Or))
     }
 
     fn join(mut filters: Vec<Self>, join: impl FnOnce(Vec<Self>) -> Self) -> Option<Self> {

@@ -255,11 +255,6 @@ pub(super) fn refuse_marker(parameter: &str, attribute: &str) -> Result<(), ApiE
 
 /// Checks that a filter can be read and does not name the marker.
 pub fn check_filter(filter: &Value, code: Code) -> Result<(), ApiError> {
-    // At the top, Meilisearch says it in other words than inside an array.
-    if !filter.is_string() && !filter.is_array() {
-        let message = format!("Invalid syntax for the filter parameter: `expected String, Array, found: {filter}`.");
-        return Err(ApiError::new(code, message));
-    }
     let Some(parsed) = Filter::parse(filter).map_err(|error| ApiError::new(code, error.to_string()))? else {
         return Ok(());
     };

@@ -6,7 +6,7 @@ use serde_json::Value;
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 pub enum FilterError {
     /// Neither text nor array where one is needed.
-    #[error("Invalid type for filter subexpression: expected: {}, found: {found}.", .expected.join(", "))]
+    #[error("Invalid syntax for the filter parameter: `expected {}, found: {found}`.", .expected.join(", "))]
     WrongType {
         /// What would do.
         expected: &'static [&'static str],

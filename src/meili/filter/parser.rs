@@ -356,6 +356,12 @@ impl<'a> Parser<'a> {
         before.rsplit('\n').next().unwrap_or_default().chars().count() + 1
     }
 
+    /// An error about a word of the text.
+    fn error_at(&self, token: &Token, kind: Kind) -> FilterError {
+        let end = token.column + token.width;
+        FilterError::Syntax { kind, column: token.column, end, source_text: self.text.to_owned() }
+    }
+
     /// An error about a slice of the text.
     fn error(&self, part: &'a str, kind: Kind) -> FilterError {
         let start = part.as_ptr() as usize - self.text.as_ptr() as usize;

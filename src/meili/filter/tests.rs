@@ -104,9 +104,10 @@ fn arrays_mean_and_of_or() {
         assert_eq!(Filter::parse(&value).expect("valid").as_ref().map(show).as_deref(), expected, "{value}");
     }
     for (value, message) in [
-        (json!(12), "Invalid type for filter subexpression: expected: String, Array, found: 12."),
-        (json!([1]), "Invalid type for filter subexpression: expected: String, [String], found: 1."),
-        (json!([[["a"]]]), "Invalid type for filter subexpression: expected: String, found: [\"a\"]."),
+        (json!(12), "Invalid syntax for the filter parameter: `expected String, Array, found: 12`."),
+        (json!(["a", ["b", ["c"]]]), "Invalid syntax for the filter parameter: `expected String, found: [\"c\"]`."),
+        (json!([1]), "Invalid syntax for the filter parameter: `expected String, [String], found: 1`."),
+        (json!([[["a"]]]), "Invalid syntax for the filter parameter: `expected String, found: [\"a\"]`."),
     ] {
         assert_eq!(Filter::parse(&value).expect_err("refused").to_string(), message);
     }
@@ -134,6 +135,7 @@ fn errors_say_what_and_where() {
         ("position <= _geoRadius(12, 13, 14)", "The `_geoRadius` filter is an operation and can't be used as a value.\n13:35 position <= _geoRadius(12, 13, 14)".to_owned()),
         ("channel = 'ponce", "Expression `\\'ponce` is missing the following closing delimiter: `'`.\n11:17 channel = 'ponce".to_owned()),
         ("channel = mv OR (followers >= 1000", "Expression `(followers >= 1000` is missing the following closing delimiter: `)`.\n17:35 channel = mv OR (followers >= 1000".to_owned()),
+        ("_geoBoundingBox([1,2],[3])", "Was expecting 2 coordinates but instead found 1.\n24:25 _geoBoundingBox([1,2],[3])".to_owned()),
         ("colour NOT EXIST", format!("{OPERATIONS} at `colour NOT EXIST`.\n1:17 colour NOT EXIST")),
         ("colour IN blue]", "Expected `[` after `IN` keyword.\n11:16 colour IN blue]".to_owned()),
         ("colour IN [blue", "Expected matching `]` after the list of field names given to `IN[`\n16:16 colour IN [blue".to_owned()),

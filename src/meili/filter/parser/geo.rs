@@ -76,7 +76,13 @@ impl Parser<'_> {
 
     fn pairs(&self, points: Vec<Vec<Token>>) -> Parsed<Vec<GeoPoint>> {
         let pair = |point: Vec<Token>| {
-            <GeoPoint>::try_from(point).map_err(|point| self.error(self.rest(), Kind::GeoCoordinates(point.len())))
+            <GeoPoint>::try_from(point).map_err(|point| {
+                let kind = Kind::GeoCoordinates(point.len());
+                match point.first() {
+                    Some(first) => self.error_at(first, kind),
+                    None => self.error(self.rest(), kind),
+                }
+            })
         };
         points.into_iter().map(pair).collect()
     }

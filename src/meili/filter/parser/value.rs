@@ -111,12 +111,7 @@ impl Parser<'_> {
             Err(BrokenEscape::Number) => Kind::InvalidEscapedNumber(shown),
             Err(BrokenEscape::Character) => Kind::MalformedValue(shown),
         };
-        Err(Failure::NoMatch(super::FilterError::Syntax {
-            kind,
-            column: token.column,
-            end: token.column + token.width,
-            source_text: self.text.to_owned(),
-        }))
+        Err(Failure::NoMatch(self.error_at(&token, kind)))
     }
 }
 
