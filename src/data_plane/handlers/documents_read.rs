@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
-use super::search::{bodies_of, check_complete, explained, node_error, partial_policy, with_missing};
+use super::search::{bodies_of, check_complete, explained, node_error, nothing_to_read, partial_policy, with_missing};
 use crate::data_plane::core::Core;
 use crate::data_plane::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
 use crate::data_plane::upstream::NodeRequest;
@@ -95,7 +95,8 @@ async fn answer_list(
     let policy = partial_policy(core, request);
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
     // All pages of a list must come from the same nodes: nothing but the index decides.
-    let set = choose(&index.covers, &snapshot.nodes, query_hash([uid.as_str().as_bytes()]));
+    let set =
+        choose(&index.covers, &snapshot.nodes, query_hash([uid.as_str().as_bytes()])).ok_or_else(nothing_to_read)?;
     let reading = Reading { core, scope, set, query, target: format!("/indexes/{}/documents/fetch", index.node_uid) };
     let result = if query.sort.is_empty() { reading.one_behind_the_other().await } else { reading.sorted().await };
     let (documents, total, scattered) = match result {

@@ -58,7 +58,7 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
         let query = NodeQuery { marker_filter, first_hits, displayed: &settings.displayed };
         NodeRequest::post_read(target.clone(), search.node_body(query))
     };
-    let set = choose(&index.covers, &snapshot.nodes, hash_of(uid, search));
+    let set = choose(&index.covers, &snapshot.nodes, hash_of(uid, search)).ok_or_else(nothing_to_read)?;
     let scattered = match scatter(core, scope, set, make).await {
         Ok(scattered) => scattered,
         Err(refusal) => {
@@ -75,6 +75,10 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
     let bodies = bodies_of(&scattered, &snapshot)?;
     let text = merge(search, &settings, &bodies, &frame).map_err(|error| merge_failed(&error))?;
     Ok(with_missing(Response::json_bytes(200, Bytes::from(text)), &scattered.missing))
+}
+
+pub(super) fn nothing_to_read() -> ApiError {
+    ApiError::new(Code::MiroirShardUnavailable, "No replica of this index can be read.")
 }
 
 fn hash_of(uid: &IndexUid, search: &SearchRequest) -> u64 {
