@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals;
 use super::Failure;
 use crate::config::{self, environment::Environment};
 use crate::server::{self, End, StartError};
+use crate::telemetry::log;
 
 /// serve clients from a fleet of nodes
 #[derive(FromArgs, PartialEq, Debug)]
@@ -24,6 +25,8 @@ impl Serve {
     /// Runs until SIGTERM or Ctrl-C.
     pub fn run(self) -> Result<(), Failure> {
         let settings = config::load(Some(&self.config), &Environment::of_process(), &[])?;
+        // A second set-up in one process is no reason not to run.
+        let _already = log::init(settings.log);
         for warning in settings.warnings() {
             tracing::warn!("{warning}");
         }

@@ -44,7 +44,10 @@ fn difference(aspect: Aspect, what: &str, one: &Value, miroir: &Value) -> Differ
 }
 
 /// Fields that measure, not answer.
-const VOLATILE: &[&str] = &["processingTimeMs", "requestUid"];
+const VOLATILE: &[&str] = &["processingTimeMs"];
+
+/// Fields that only real servers have, new with every answer.
+pub const IGNORED: &[&str] = &["requestUid"];
 
 /// All differences between two answers with score details.
 pub fn compare(primary_key: &str, one: &Value, miroir: &Value) -> Vec<Difference> {
@@ -76,7 +79,10 @@ fn fields(one: &Value, miroir: &Value, found: &mut Vec<Difference>) {
     let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     for name in names {
         let (a, b) = (left.get(name), right.get(name));
-        if name == "hits" || (VOLATILE.contains(&name.as_str()) && a.is_some() == b.is_some()) {
+        if name == "hits"
+            || IGNORED.contains(&name.as_str())
+            || (VOLATILE.contains(&name.as_str()) && a.is_some() == b.is_some())
+        {
             continue;
         }
         let aspect = match name.as_str() {

@@ -9,7 +9,7 @@ pub struct Rule {
     pub name: &'static str,
     /// Why Miroir cannot answer the same.
     pub reason: &'static str,
-    /// Applies to real nodes only; embedded ones have no caps and no estimates.
+    /// Applies to real nodes only; embedded ones have no caps, and no estimates but under a threshold.
     pub real_nodes_only: bool,
     /// What it covers.
     pub covers: fn(kind: &str, aspect: Aspect) -> bool,
@@ -29,8 +29,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         name: "totals under a score threshold",
         reason: "how many documents reach the threshold is counted only as deep as each node's search went",
-        real_nodes_only: true,
-        covers: |kind, aspect| kind == "ranking score threshold" && aspect == Aspect::Total,
+        real_nodes_only: false,
+        covers: |kind, aspect| kind == "ranking score threshold" && matches!(aspect, Aspect::Total | Aspect::Estimate),
         percent_max: 3,
     },
     Rule {

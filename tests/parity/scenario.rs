@@ -6,13 +6,49 @@
 
 use serde_json::{Map, Value, json};
 
+use super::compare::IGNORED;
 use super::steps::{Body, Step, steps};
 use crate::support::fleet::START_LIMIT;
 use crate::support::fleet::{NODE_KEY, Node};
 use crate::support::{Answer, Client, Fleet, FleetOptions, real_meilisearch, records};
 
+/// In what an answer may differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Differs {
+    /// In everything.
+    Whole,
+    /// In the words of the message; status, code, type and link are the same.
+    Words,
+    /// In the order of the documents.
+    Order,
+}
+
 /// Steps that Miroir answers in its own way, and why.
-const DIFFERENT: &[(&str, &str)] = &[("GET /version", "Miroir tells its own version beside the one of the API")];
+const DIFFERENT: &[(&str, Differs, &str)] = &[
+    ("GET /version", Differs::Whole, "Miroir tells its own version beside the one of the API"),
+    ("POST /indexes/films/documents [1,2]", Differs::Words, "where the parser stopped is the parser's own affair"),
+    (
+        "POST /indexes/films/documents application/x-ndjson \"{\\\"id\\\": 1}\\nnonsense\\n\"",
+        Differs::Words,
+        "where the parser stopped is the parser's own affair",
+    ),
+    (
+        "POST /indexes/films/documents/delete-batch {\"ids\":[1]}",
+        Differs::Words,
+        "where the parser stopped is the parser's own affair",
+    ),
+    (
+        "POST /indexes/films/search {\"filter\":\"title = x\"}",
+        Differs::Words,
+        "the message points into the filter as it was rewritten there, and as it was written here",
+    ),
+    (
+        "GET /indexes/films/documents?fields=id&ids=1,2,a-b_c",
+        Differs::Order,
+        "documents come in the order of each node, node by node",
+    ),
+    ("POST /indexes/films/search {\"attributesToSearchOn\":[\"colour\"]}", Differs::Order, "all of them are ties"),
+];
 
 /// Fields that measure, or number batches. Their presence is compared.
 const MASKED: &[&str] = &[
@@ -29,7 +65,6 @@ const MASKED: &[&str] = &[
     "usedDatabaseSize",
     "rawDocumentDbSize",
     "avgDocumentSize",
-    "requestUid",
 ];
 
 fn golden_path() -> std::path::PathBuf {
@@ -45,7 +80,8 @@ fn masked(value: &Value) -> Value {
                 (name.clone(), if is_masked { json!("(masked)") } else { masked(value) })
             };
             // Two servers number the fields of documents as they meet them: order is not part of the answer.
-            let mut sorted: Vec<(String, Value)> = fields.iter().map(mask).collect();
+            let mut sorted: Vec<(String, Value)> =
+                fields.iter().filter(|(name, _)| !IGNORED.contains(&name.as_str())).map(mask).collect();
             sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
             sorted.into_iter().collect::<Map<_, _>>().into()
         }
@@ -65,6 +101,23 @@ fn send(client: &Client, step: &Step) -> Answer {
     };
     let sent = client.send(step.method, step.target, content_type, body.as_bytes());
     sent.unwrap_or_else(|error| panic!("{}: {error}", step.name()))
+}
+
+/// What is left to compare of a step whose answer may differ.
+fn leniently(outcome: &Value, differs: Differs) -> Value {
+    let mut outcome = outcome.clone();
+    match differs {
+        Differs::Whole => outcome = Value::Null,
+        Differs::Words => outcome["body"]["message"] = Value::Null,
+        Differs::Order => {
+            for list in ["hits", "results"] {
+                if let Some(documents) = outcome["body"][list].as_array_mut() {
+                    documents.sort_by_key(ToString::to_string);
+                }
+            }
+        }
+    }
+    outcome
 }
 
 /// The answer as it is compared: status, kind of content, body, and the task at its end.
@@ -106,7 +159,11 @@ fn the_api_answers_as_one_server_does() {
     for (step, expected) in steps.iter().zip(&golden) {
         assert_eq!(expected["step"], step.name(), "record again: the steps have changed");
         let found = outcome(&client, step);
-        if *expected != found && !DIFFERENT.iter().any(|(name, _)| *name == step.name()) {
+        let is_equal = match DIFFERENT.iter().find(|(name, ..)| *name == step.name()) {
+            Some((_, differs, _)) => leniently(&masked(expected), *differs) == leniently(&found, *differs),
+            None => masked(expected) == found,
+        };
+        if !is_equal {
             findings.push(format!("{}\n    one server: {expected}\n    miroir:     {found}", step.name()));
         }
     }

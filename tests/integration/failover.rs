@@ -1,0 +1,103 @@
+//! A node dies and comes back; and a fleet without a second copy.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::replicas::wait_until_equal;
+use crate::support::{Client, Fleet, FleetOptions, wait_for};
+
+/// How long a returning node may take to be read again.
+const RETURN_LIMIT: Duration = Duration::from_secs(60);
+
+fn documents(from: usize, to: usize) -> Value {
+    (from..to).map(|id| json!({"id": id, "title": format!("number {id}"), "group": id % 5})).collect()
+}
+
+fn total(client: &Client) -> Value {
+    client.post("/indexes/things/search", &json!({"page": 1, "hitsPerPage": 1})).expect(200).json["totalHits"].clone()
+}
+
+fn out_of_sync(fleet: &Fleet) -> Value {
+    fleet.admin().get("/status").expect(200).json["nodes"]["outOfSync"].clone()
+}
+
+/// Goal: with two replicas the death of a node changes no answer and stops no write; the node catches up when it is back.
+#[test]
+fn writes_go_on_without_a_node_and_it_catches_up() {
+    let options = FleetOptions {
+        configuration: "in_sync_timeout: 1s\nfeeder: {quarantine: 3s}\n".to_owned(),
+        ..FleetOptions::new()
+    };
+    let mut fleet = Fleet::start(&options);
+    let client = fleet.client();
+    client.write_well("POST", "/indexes/things/documents", Some(&documents(0, 200)));
+    client.write_well("PUT", "/indexes/things/settings/filterable-attributes", Some(&json!(["group"])));
+    assert_eq!(total(&client), 200);
+
+    fleet.nodes[2].kill();
+    assert_eq!(total(&client), 200);
+    client.write_well("POST", "/indexes/things/documents", Some(&documents(200, 300)));
+    client.write_well("POST", "/indexes/things/documents/delete-batch", Some(&json!([0, 1, 2])));
+    client.write_well("POST", "/indexes/things/documents/delete", Some(&json!({"filter": "group = 4"})));
+    client.write_well("PUT", "/indexes/things/settings/sortable-attributes", Some(&json!(["id"])));
+    client.write_well("POST", "/indexes", Some(&json!({"uid": "made-meanwhile", "primaryKey": "id"})));
+    // 300 without 0, 1, 2 and without the 60 of group 4.
+    assert_eq!(total(&client), 237);
+    assert_eq!(out_of_sync(&fleet), 1);
+
+    fleet.nodes[2].start();
+    wait_for("the node to be in sync again", RETURN_LIMIT, || match out_of_sync(&fleet) {
+        count if count == 0 => Ok(()),
+        count => Err(format!("{count} nodes out of sync")),
+    });
+    assert_eq!(wait_until_equal(&fleet, "things", "id", 2).len(), 237);
+    // Now it can carry the fleet with either of the others.
+    fleet.nodes[0].kill();
+    assert_eq!(total(&client), 237);
+}
+
+/// Goal: with one replica the loss of a node is never silent, and writes for its shards wait.
+#[test]
+fn without_a_second_copy_answers_are_marked_and_writes_wait() {
+    let options = FleetOptions {
+        nodes: 2,
+        replication_factor: 1,
+        shards: 8,
+        configuration: "in_sync_timeout: 1s\nfeeder: {quarantine: 3s}\n".to_owned(),
+        ..FleetOptions::new()
+    };
+    let mut fleet = Fleet::start(&options);
+    let client = fleet.client();
+    client.write_well("POST", "/indexes/things/documents", Some(&documents(0, 100)));
+    fleet.nodes[1].kill();
+    let answer = client.post("/indexes/things/search", &json!({"page": 1, "hitsPerPage": 100})).expect(200);
+    assert_eq!(answer.json["degraded"], true, "{}", answer.text);
+    let header = answer.header("x-miroir-degraded").expect("the missing shards are named").to_owned();
+    assert!(header.starts_with("shards="), "{header}");
+    let found = answer.json["hits"].as_array().expect("hits").len();
+    assert!((1..100).contains(&found), "{found} of 100");
+
+    let deny = ureq::post(format!("{}/indexes/things/search", client.base))
+        .header("authorization", format!("Bearer {}", fleet.master_key))
+        .header("x-miroir-partial", "deny")
+        .content_type("application/json")
+        .config()
+        .http_status_as_error(false)
+        .build()
+        .send("{}")
+        .expect("Miroir answers");
+    assert_eq!(deny.status(), 503);
+
+    let answer = client.post("/indexes/things/documents", &documents(100, 140)).expect(202);
+    let uid = answer.json["taskUid"].as_u64().expect("an integer");
+    let task = client.get(&format!("/tasks/{uid}")).expect(200).json;
+    assert!(matches!(task["status"].as_str(), Some("enqueued" | "processing")), "{task}");
+    fleet.nodes[1].start();
+    assert_eq!(client.wait_for_task(uid)["status"], "succeeded");
+    wait_for("complete answers", RETURN_LIMIT, || {
+        let answer = client.post("/indexes/things/search", &json!({"page": 1, "hitsPerPage": 1}));
+        if answer.json["totalHits"] == 140 && answer.json["degraded"].is_null() { Ok(()) } else { Err(answer.text) }
+    });
+    assert_eq!(wait_until_equal(&fleet, "things", "id", 1).len(), 140);
+}

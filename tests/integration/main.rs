@@ -1,0 +1,16 @@
+//! Whole fleets of real processes over real sockets: what the README promises, what happens when processes die, what no
+//! client may see, and how mistakes of operators are answered.
+//!
+//! Every test has its own ports and folders and ends its processes. Nothing sleeps; conditions are waited for.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cities;
+mod dev;
+mod errors;
+mod failover;
+mod kill;
+mod marker;
+mod operator;
+mod replicas;

@@ -1,0 +1,144 @@
+//! Mistakes of operators: each is answered with a message that names the cause and the remedy, and a fitting exit code.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::fleet::{MASTER_KEY, Node, START_LIMIT};
+use crate::support::process::{miroir, miroir_ctl};
+use crate::support::{Fleet, FleetOptions, wait_for};
+
+/// How long a refusal may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn one_node() -> FleetOptions {
+    FleetOptions { nodes: 1, replication_factor: 1, shards: 4, ..FleetOptions::new() }
+}
+
+/// Starts Miroir, waits until it has ended, and gives its exit code and what it said.
+fn refusal(fleet: &mut Fleet) -> (Option<i32>, String) {
+    fleet.start_miroir();
+    let process = fleet.miroir.as_mut().expect("just started");
+    let status = process.wait(LIMIT);
+    (status.code(), process.output())
+}
+
+/// Waits until Miroir has said all of these on its log or as its last words.
+fn says(fleet: &Fleet, words: &[&str]) {
+    let process = fleet.miroir.as_ref().expect("Miroir was started");
+    wait_for(&format!("{words:?}"), LIMIT, || {
+        let output = process.output();
+        if words.iter().all(|word| output.contains(word)) { Ok(()) } else { Err(output) }
+    });
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_named_at_once() {
+    let folder = tempfile::tempdir().expect("the temporary folder is writable");
+    let path = folder.path().join("miroir.yaml");
+    std::fs::write(&path, "listen: somewhere\nshrads: 3\nnodes: [{id: a}]\n").expect("the folder is writable");
+    for subcommand in ["check-config", "serve"] {
+        let output = miroir().args([subcommand, "--config"]).arg(&path).output().expect("miroir runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        for word in ["listen:", "127.0.0.1:7700", "shrads: unknown key (did you mean `shards`?)", "nodes[0].url:"] {
+            assert!(said.contains(word), "{word} is not in: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let mut fleet = Fleet::prepare(&one_node(), MASTER_KEY);
+    let _taken = TcpListener::bind(fleet.port.address()).expect("the port is reserved for this test");
+    let (code, said) = refusal(&mut fleet);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&fleet.port.address().to_string()) && said.contains("in use"), "{said}");
+}
+
+#[test]
+fn a_second_start_on_one_data_directory_is_refused() {
+    let fleet = Fleet::start(&one_node());
+    let mut second = Fleet::prepare(&one_node(), MASTER_KEY);
+    let data_dir = fleet.folder.path().join("miroir");
+    let yaml = std::fs::read_to_string(second.config_path()).expect("it was written");
+    let own = second.folder.path().join("miroir").display().to_string();
+    let yaml = yaml.replace(&own, &data_dir.display().to_string());
+    std::fs::write(second.config_path(), yaml).expect("the folder is writable");
+    let (code, said) = refusal(&mut second);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("data_dir") && said.contains(&data_dir.display().to_string()), "{said}");
+}
+
+#[test]
+fn a_data_dir_that_cannot_be_written_is_named() {
+    let mut fleet = Fleet::prepare(&one_node(), MASTER_KEY);
+    // A file in its place stops even a privileged user; permissions alone would not.
+    let data_dir = fleet.folder.path().join("miroir");
+    std::fs::write(&data_dir, "in the way").expect("the folder is writable");
+    std::fs::set_permissions(&data_dir, std::fs::Permissions::from_mode(0o400)).expect("it is ours");
+    let (code, said) = refusal(&mut fleet);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("data_dir") && said.contains(&data_dir.display().to_string()), "{said}");
+}
+
+#[test]
+fn a_node_that_cannot_be_reached_is_named_and_used_when_it_comes() {
+    let mut fleet = Fleet::prepare(&one_node(), MASTER_KEY);
+    fleet.start_miroir();
+    says(&fleet, &["node-0", &fleet.nodes[0].port.url()]);
+    fleet.nodes[0].start();
+    fleet.client().wait_until_healthy(START_LIMIT);
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1}])));
+}
+
+#[test]
+fn a_wrong_node_key_is_named() {
+    let mut fleet = Fleet::prepare(&one_node(), MASTER_KEY);
+    let yaml = std::fs::read_to_string(fleet.config_path()).expect("it was written");
+    let yaml = yaml.replace("node_master_key: ", "node_master_key: not-");
+    std::fs::write(fleet.config_path(), yaml).expect("the folder is writable");
+    fleet.nodes.iter_mut().for_each(Node::start);
+    fleet.nodes[0].client().wait_until_healthy(START_LIMIT);
+    fleet.start_miroir();
+    says(&fleet, &["node-0", "node_master_key"]);
+}
+
+#[test]
+fn a_node_with_foreign_data_is_refused_and_left_alone() {
+    let mut fleet = Fleet::prepare(&one_node(), MASTER_KEY);
+    fleet.nodes[0].start();
+    let node = fleet.nodes[0].client();
+    node.wait_until_healthy(START_LIMIT);
+    node.write_well("POST", "/indexes/precious/documents", Some(&json!([{"id": 1, "title": "not ours"}])));
+    fleet.start_miroir();
+    says(&fleet, &["node-0", "precious"]);
+    assert_eq!(node.get("/indexes/precious/documents/1").expect(200).json["title"], "not ours");
+}
+
+#[test]
+fn miroir_ctl_says_what_to_check() {
+    let fleet = Fleet::start(&one_node());
+    let run = |admin: &str, key: &str, words: &[&str]| {
+        let mut command = miroir_ctl();
+        let output =
+            command.args(["--admin", admin, "--admin-key", key]).args(words).output().expect("miroir-ctl runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (url, key) = (fleet.admin_port.url(), crate::support::fleet::ADMIN_KEY);
+    for command in ["status", "nodes", "shards", "tasks"] {
+        let (code, table, said) = run(&url, key, &[command]);
+        assert_eq!((code, said.as_str()), (Some(0), ""), "{command}: {table}");
+        let (code, json, _) = run(&url, key, &["--json", command]);
+        assert_eq!(code, Some(0));
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok_and(|json| json.is_object()), "{json}");
+    }
+    let (code, _, said) = run(&url, "wrong", &["status"]);
+    assert!(code == Some(1) && said.contains("--admin-key"), "{code:?} {said}");
+    let nobody = crate::support::Port::reserve();
+    let (code, _, said) = run(&nobody.url(), key, &["status"]);
+    assert!(code == Some(3) && said.contains("does not answer"), "{code:?} {said}");
+}

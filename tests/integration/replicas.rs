@@ -1,0 +1,121 @@
+//! What nodes really hold, read past Miroir: for checks that replicas are equal and that every document is there once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::support::{Client, Fleet, wait_for};
+
+/// How long replicas may take to agree.
+const AGREE_LIMIT: Duration = Duration::from_secs(90);
+
+/// Documents that one request asks a node for.
+const PAGE: usize = 1000;
+
+/// One stored document: its shard's marker and the hash of its content.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Stored {
+    /// The value of `_miroir`.
+    pub marker: String,
+    /// Of the document with its keys sorted, the marker left out.
+    pub hash: u64,
+}
+
+/// On one node, by canonical id.
+pub type Contents = BTreeMap<String, Stored>;
+
+/// The nodes' names of a client's index (without what older creations left behind).
+fn node_indexes(client: &Client, index: &str) -> Result<Vec<String>, String> {
+    let answer = client.try_ask("GET", "/indexes?limit=1000", None).map_err(|error| error.to_string())?;
+    let results = answer.json["results"].as_array().ok_or(answer.text.clone())?;
+    let prefix = format!("{index}-");
+    let uids = results.iter().filter_map(|found| found["uid"].as_str());
+    Ok(uids.filter(|uid| uid.starts_with(&prefix)).map(str::to_owned).collect())
+}
+
+/// Everything that a node holds of a client's index.
+pub fn contents(client: &Client, index: &str, primary_key: &str) -> Result<Contents, String> {
+    let mut contents = Contents::new();
+    for uid in node_indexes(client, index)? {
+        let mut offset = 0;
+        loop {
+            let body = json!({"offset": offset, "limit": PAGE});
+            let target = format!("/indexes/{uid}/documents/fetch");
+            let answer = client.try_ask("POST", &target, Some(&body)).map_err(|error| error.to_string())?;
+            let results = answer.json["results"].as_array().ok_or(answer.text.clone())?;
+            for document in results {
+                let (id, stored) = stored(document, primary_key)?;
+                if contents.insert(id.clone(), stored).is_some() {
+                    return Err(format!("{id} is there twice on one node"));
+                }
+            }
+            offset += results.len();
+            if results.len() < PAGE {
+                break;
+            }
+        }
+    }
+    Ok(contents)
+}
+
+fn stored(document: &Value, primary_key: &str) -> Result<(String, Stored), String> {
+    let fields = document.as_object().ok_or("a document is an object")?;
+    let marker = fields.get("_miroir").and_then(Value::as_str).ok_or(format!("no marker in {document}"))?;
+    let id = match &fields[primary_key] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let sorted: BTreeMap<&String, &Value> = fields.iter().filter(|(name, _)| *name != "_miroir").collect();
+    let hash = xxh3_64(serde_json::to_string(&sorted).expect("documents can be written").as_bytes());
+    Ok((id, Stored { marker: marker.to_owned(), hash }))
+}
+
+/// Waits until every document is on exactly R nodes with equal content, and all documents of a shard on the same nodes.
+/// Gives the document's hashes by id.
+pub fn wait_until_equal(fleet: &Fleet, index: &str, primary_key: &str, replicas: usize) -> BTreeMap<String, u64> {
+    wait_for("replicas to be equal", AGREE_LIMIT, || {
+        let mut nodes = Vec::new();
+        for node in &fleet.nodes {
+            nodes.push(contents(&node.client(), index, primary_key).map_err(|error| format!("{}: {error}", node.id))?);
+        }
+        check_equal(&nodes, replicas)
+    })
+}
+
+fn check_equal(nodes: &[Contents], replicas: usize) -> Result<BTreeMap<String, u64>, String> {
+    let mut holders: BTreeMap<&String, Vec<(usize, &Stored)>> = BTreeMap::new();
+    for (number, contents) in nodes.iter().enumerate() {
+        for (id, stored) in contents {
+            holders.entry(id).or_default().push((number, stored));
+        }
+    }
+    let mut shards: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut hashes = BTreeMap::new();
+    for (id, found) in holders {
+        let on: Vec<usize> = found.iter().map(|(number, _)| *number).collect();
+        if found.len() != replicas {
+            return Err(format!("{id} is on nodes {on:?}, expected {replicas}"));
+        }
+        if found.iter().any(|(_, stored)| *stored != found[0].1) {
+            return Err(format!("{id} differs between nodes {on:?}"));
+        }
+        let shard = shards.entry(&found[0].1.marker).or_insert_with(|| on.clone());
+        if *shard != on {
+            return Err(format!("shard of {id} is on {shard:?}, but the document on {on:?}"));
+        }
+        hashes.insert(id.clone(), found[0].1.hash);
+    }
+    Ok(hashes)
+}
+
+/// Documents by id as the test believes they are, hashed the same way.
+pub fn expected(documents: &BTreeMap<String, Value>) -> BTreeMap<String, u64> {
+    let hash = |document: &Value| {
+        let fields: &Map<String, Value> = document.as_object().expect("a document is an object");
+        let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
+        xxh3_64(serde_json::to_string(&sorted).expect("documents can be written").as_bytes())
+    };
+    documents.iter().map(|(id, document)| (id.clone(), hash(document))).collect()
+}
