@@ -48,7 +48,7 @@ pub mod threads;
 /// How long the nodes are waited for at the first start.
 const FIRST_START_PATIENCE: Duration = Duration::from_secs(30);
 /// For one node's answer to a delete by filter.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(60);
+const RESOLVE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why the control plane did not start. Each message names cause and remedy.
 #[derive(Debug, thiserror::Error)]
