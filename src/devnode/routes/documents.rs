@@ -169,7 +169,7 @@ fn owned(items: Vec<&str>) -> Vec<String> {
 }
 
 /// Vectors are shown when asked for, even when there are none; they are hidden otherwise.
-fn with_vectors(mut document: Document, vectors: bool) -> Document {
+pub fn with_vectors(mut document: Document, vectors: bool) -> Document {
     if vectors {
         document.entry("_vectors").or_insert_with(|| json!({}));
     } else {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::documents::with_vectors;
 use super::params::{Params, check_uid};
 use super::{Node, body};
 use crate::devnode::engine::{FacetSearchQuery, SearchQuery};
@@ -9,39 +10,38 @@ use crate::devnode::http::{Request, Response};
 use crate::meili::error::{ApiError, Code};
 use crate::telemetry::clock;
 
-/// Parameters of a search by GET.
+/// Parameters of a search by GET, in the order in which Meilisearch names them.
 const PARAMETERS: &[&str] = &[
     "q",
-    "vector",
-    "media",
     "offset",
     "limit",
     "page",
     "hitsPerPage",
     "attributesToRetrieve",
-    "retrieveVectors",
     "attributesToCrop",
     "cropLength",
+    "cropMarker",
     "attributesToHighlight",
+    "highlightPreTag",
+    "highlightPostTag",
+    "showMatchesPosition",
     "filter",
     "sort",
     "distinct",
-    "showMatchesPosition",
+    "facets",
+    "matchingStrategy",
+    "attributesToSearchOn",
+    "rankingScoreThreshold",
+    "locales",
+    "hybridEmbedder",
+    "hybridSemanticRatio",
+    "vector",
+    "retrieveVectors",
+    "personalizeUserContext",
+    "useNetwork",
     "showRankingScore",
     "showRankingScoreDetails",
     "showPerformanceDetails",
-    "facets",
-    "highlightPreTag",
-    "highlightPostTag",
-    "cropMarker",
-    "matchingStrategy",
-    "attributesToSearchOn",
-    "hybridEmbedder",
-    "hybridSemanticRatio",
-    "rankingScoreThreshold",
-    "locales",
-    "personalizeUserContext",
-    "useNetwork",
 ];
 
 /// `GET` and `POST /indexes/{uid}/search`.
@@ -49,9 +49,13 @@ pub fn search(node: &Node, uid: &str, request: Request) -> Result<Response, ApiE
     let started = clock::instant();
     let uid = check_uid(uid)?;
     let body = if request.method == "GET" { from_parameters(&request.query)? } else { body::object(request)? };
+    let vectors = body.get("retrieveVectors") == Some(&Value::Bool(true));
     let query = SearchQuery::from_json(&body)?;
     let index = node.indexes.get(uid)?;
-    let result = index.read().engine.search(&query)?;
+    let mut result = index.read().engine.search(&query)?;
+    for hit in &mut result.hits {
+        hit.fields = with_vectors(std::mem::take(&mut hit.fields), vectors);
+    }
     Ok(Response::json(200, &result.to_json(started.elapsed().as_millis() as u64)))
 }
 
@@ -97,12 +101,17 @@ fn from_parameters(query: &str) -> Result<Map<String, Value>, ApiError> {
             "sort" => Value::from(super::documents::split_sort(text)),
             "filter" => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
             "rankingScoreThreshold" => {
-                let reason = || format!("Invalid value in parameter `{name}`: could not parse `{text}` as a number");
+                let reason = || {
+                    format!(
+                        "Invalid value in parameter `{name}`: the value of `rankingScoreThreshold` is invalid, \
+                         expected a float between `0.0` and `1.0`."
+                    )
+                };
                 let threshold: f64 =
                     text.parse().map_err(|_| ApiError::new(Code::InvalidSearchRankingScoreThreshold, reason()))?;
                 Value::from(threshold)
             }
-            "hybridEmbedder" | "hybridSemanticRatio" | "vector" | "media" | "personalizeUserContext" => {
+            "hybridEmbedder" | "hybridSemanticRatio" | "vector" | "personalizeUserContext" => {
                 let message = format!("The embedded development node does not have `{name}`.");
                 return Err(ApiError::new(Code::MiroirNotSupported, message));
             }
