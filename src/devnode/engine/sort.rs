@@ -57,7 +57,7 @@ fn criterion(text: &str) -> Result<Criterion, String> {
 
 fn reserved(name: &str) -> String {
     let message = format!("`{name}` is a reserved keyword and thus can't be used as a sort expression.");
-    if name == "_geo" {
+    if matches!(name, "_geo" | "_geoRadius" | "_geoBoundingBox") {
         return format!(
             "{message} Use the _geoPoint(latitude, longitude) built-in rule to sort on _geo field coordinates."
         );
@@ -83,7 +83,12 @@ fn sort_point(text: &str, name: &str) -> Result<Point, String> {
     let numbers = text.split_once(',').and_then(|(latitude, longitude)| {
         Some((latitude.trim().parse::<f64>().ok()?, longitude.trim().parse::<f64>().ok()?))
     });
-    let Some((latitude, longitude)) = numbers else { return Err(reserved(name)) };
+    let Some((latitude, longitude)) = numbers else {
+        return Err(format!(
+            "Invalid syntax for the geo parameter: expected expression formated like `_geoPoint(latitude, longitude)` \
+             and ending by `:asc` or `:desc`, found `{name}`."
+        ));
+    };
     if !(-90.0..=90.0).contains(&latitude) {
         return Err(bad_latitude(latitude));
     }
@@ -244,7 +249,8 @@ mod tests {
             ("_geo:asc", "Use the _geoPoint"),
             ("_geoPoint(100,3):asc", "Bad latitude `100`"),
             ("_geoPoint(10,181):asc", "Hint: try using `-179`"),
-            ("_geoPoint(a,3):asc", "reserved keyword"),
+            ("_geoPoint(a,3):asc", "Invalid syntax for the geo parameter"),
+            ("_geoRadius(1,2,3):asc", "Use the _geoPoint"),
         ];
         for (text, part) in table {
             let message = criterion(text).unwrap_err();

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{MatchingStrategy, SearchQuery};
+use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
 
 /// Every parameter that Meilisearch knows, in its order.
@@ -48,17 +49,7 @@ struct Parameter<'a> {
 
 impl Parameter<'_> {
     fn wrong(&self, path: &str, value: &Value, expected: &str) -> ApiError {
-        let found = match value {
-            Value::Null => "null".to_owned(),
-            Value::Bool(value) => format!("a boolean: `{value}`"),
-            Value::Number(number) if number.is_u64() => format!("a positive integer: `{number}`"),
-            Value::Number(number) if number.is_i64() => format!("a negative integer: `{number}`"),
-            Value::Number(number) => format!("a number: `{number}`"),
-            Value::String(_) => format!("a string: `{value}`"),
-            Value::Array(_) => format!("an array: `{value}`"),
-            Value::Object(_) => format!("an object: `{value}`"),
-        };
-        ApiError::new(self.code, format!("Invalid value type at `.{path}`: expected {expected}, but found {found}"))
+        bad_value::wrong_type(self.code, &format!(".{path}"), expected, value)
     }
 
     fn text(&self) -> Result<String, ApiError> {
@@ -102,10 +93,10 @@ impl Parameter<'_> {
             "last" => Ok(MatchingStrategy::Last),
             "all" => Ok(MatchingStrategy::All),
             "frequency" => Ok(MatchingStrategy::Frequency),
-            other => Err(ApiError::new(
-                self.code,
-                format!("Unknown value `{other}` at `.matchingStrategy`: expected one of `last`, `all`, `frequency`"),
-            )),
+            other => {
+                let allowed = ["last", "all", "frequency"];
+                Err(bad_value::unknown_value(self.code, ".matchingStrategy", other, &allowed))
+            }
         }
     }
 }
@@ -115,9 +106,7 @@ pub(super) fn from_json(body: &Map<String, Value>) -> Result<SearchQuery, ApiErr
     let mut query = SearchQuery::default();
     for (name, value) in body {
         let Some(code) = code_of(name) else {
-            let known: Vec<String> = KNOWN.iter().map(|name| format!("`{name}`")).collect();
-            let message = format!("Unknown field `{name}`: expected one of {}", known.join(", "));
-            return Err(ApiError::new(Code::BadRequest, message));
+            return Err(bad_value::unknown_field(Code::BadRequest, "", name, &KNOWN));
         };
         if !value.is_null() {
             read(&mut query, &Parameter { name, value, code })?;

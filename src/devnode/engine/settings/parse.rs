@@ -8,6 +8,7 @@ use super::{
     FacetOrder, Faceting, FilterFeatures, FilterableRule, PrefixSearch, ProximityPrecision, RankingRule, Settings,
     TypoTolerance,
 };
+use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
 
 /// A value together with where it stands, for messages.
@@ -20,20 +21,7 @@ struct Located<'a> {
 
 impl Located<'_> {
     fn wrong(self, expected: &str) -> ApiError {
-        let found = match self.value {
-            Value::Null => "null".to_owned(),
-            Value::Bool(value) => format!("a boolean: `{value}`"),
-            Value::Number(value) if value.is_f64() => format!("a number: `{value}`"),
-            Value::Number(value) if value.is_i64() && !value.is_u64() => format!("a negative integer: `{value}`"),
-            Value::Number(value) => format!("a positive integer: `{value}`"),
-            Value::String(value) => format!("a string: `{value:?}`"),
-            Value::Array(_) => format!("an array: `{}`", self.value),
-            Value::Object(_) => format!("an object: `{}`", self.value),
-        };
-        ApiError::new(
-            self.code,
-            format!("Invalid value type at `.{}`: expected {expected}, but found {found}", self.path),
-        )
+        bad_value::wrong_type(self.code, &format!(".{}", self.path), expected, self.value)
     }
 
     fn text(self) -> Result<String, ApiError> {
@@ -78,11 +66,7 @@ impl Located<'_> {
     }
 
     fn unknown_field(self, key: &str, known: &[&str]) -> ApiError {
-        let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-        ApiError::new(
-            self.code,
-            format!("Unknown field `{key}` inside `.{}`: expected one of {}", self.path, known.join(", ")),
-        )
+        bad_value::unknown_field(self.code, &format!(".{}", self.path), key, known)
     }
 }
 
@@ -312,13 +296,12 @@ fn synonyms(at: Located<'_>) -> Result<BTreeMap<String, Vec<String>>, ApiError> 
 
 fn one_of<T>(at: Located<'_>, choices: [(&str, T); 2]) -> Result<T, ApiError> {
     let text = at.text()?;
-    let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
-    choices.into_iter().find(|(name, _)| *name == text).map(|(_, value)| value).ok_or_else(|| {
-        ApiError::new(
-            at.code,
-            format!("Unknown value `{text}` at `.{}`: expected one of {}", at.path, names.join(", ")),
-        )
-    })
+    let names = [choices[0].0, choices[1].0];
+    choices
+        .into_iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, value)| value)
+        .ok_or_else(|| bad_value::unknown_value(at.code, &format!(".{}", at.path), &text, &names))
 }
 
 fn proximity_precision(at: Located<'_>) -> Result<ProximityPrecision, ApiError> {
