@@ -93,7 +93,10 @@ fn the_checks_find_what_they_look_for() {
     assert_eq!(checks::header(&file("src/a.rs", "use x;\n")).len(), 1);
     assert_eq!(checks::length(&file("src/a.rs", &"//! x\n".repeat(700))).len(), 1);
     assert_eq!(checks::names(&file("src/utils/mod.rs", "")).len(), 1);
-    assert_eq!(checks::unwraps(&file("src/a.rs", "let a = b.unwrap();\n#[cfg(test)]\nb.unwrap();\n")).len(), 1);
+    assert_eq!(
+        checks::unwraps(&file("src/a.rs", "let a = b.unwrap();\n#[cfg(test)]\nmod tests {\nb.unwrap();\n}\n")).len(),
+        1
+    );
     assert_eq!(checks::test_names(&file("src/a.rs", &["#[test]\nfn ", "test_", "it() {}\n"].concat())).len(), 1);
     assert_eq!(checks::log_messages(&file("src/a.rs", "warn!(id = 3, \"Node is gone.\");\n")).len(), 2);
     assert_eq!(

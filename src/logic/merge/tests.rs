@@ -1,3 +1,5 @@
+//! The merge against tables, and against sorting everything.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! The promises of the placement as properties, and its golden table.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The filter grammar and its messages by table.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! JSON, NDJSON and CSV bodies, good and bad.
+
 use super::*;
 
 fn read(body: &str, format: DocumentFormat) -> Result<Vec<String>, ApiError> {

@@ -1,3 +1,5 @@
+//! Search parameters and their messages by table.
+
 use super::*;
 
 fn error_of(body: &str) -> (Code, String) {

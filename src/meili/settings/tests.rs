@@ -1,3 +1,5 @@
+//! Checking, merging, showing and deriving settings.
+
 use super::*;
 
 fn object(value: Value) -> Object {

@@ -1,3 +1,5 @@
+//! Searches against nodes played by a function: scatter, retry, degraded answers.
+
 use std::rc::Rc;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Statistics against nodes played by a function.
+
 use http::Method;
 use serde_json::{Value, json};
 
