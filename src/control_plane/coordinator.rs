@@ -161,7 +161,7 @@ impl Coordinator {
         let (changes, version, mut delta) = {
             let mut state = self.state.lock();
             let (changes, version) = state.fleet.take_changes();
-            let delta = self.delta(&mut state, &changes);
+            let delta = delta(&mut state, &changes);
             (changes, version, delta)
         };
         let now = clock::timestamp();
@@ -195,42 +195,6 @@ impl Coordinator {
 
     fn count_documents(&self, entry: &Entry) -> Option<u64> {
         self.store.payload(entry.id).ok().flatten().map(|payload| payload.count())
-    }
-
-    fn delta(&self, state: &mut State, changes: &Changes) -> ProtocolDelta {
-        for (index, is_visible) in &changes.visible {
-            state.book.change(index, |record| record.is_visible = *is_visible);
-        }
-        let now = clock::timestamp();
-        for (index, position, is_commit) in &changes.decisions {
-            let open = position.entry().and_then(|entry| state.open.get(&entry).cloned());
-            if let Some(open) = open.filter(|_| *is_commit) {
-                state.book.commit_vote(index, *position, (&open.entry, open.resolution.as_deref()), now);
-            }
-        }
-        for (entry, at) in &changes.started {
-            if let Some(open) = state.open.get_mut(entry) {
-                open.started_at.get_or_insert(*at);
-            }
-        }
-        for index in &changes.forgotten {
-            state.book.forget(index);
-        }
-        let decision = |is_commit| if is_commit { Decision::Commit } else { Decision::Abort };
-        let verdicts = changes.verdicts.iter().cloned();
-        ProtocolDelta {
-            applied: changes.applied.clone(),
-            next_task: changes.next_task.clone(),
-            went_out: changes.went_out.clone(),
-            came_back: changes.came_back.clone(),
-            needs_rebuild: changes.needs_rebuild.clone(),
-            verdicts: verdicts.map(|(position, shard, error)| Verdict { position, shard, error }).collect(),
-            decisions: changes.decisions.iter().map(|(_, position, commit)| (*position, decision(*commit))).collect(),
-            outcomes: Vec::new(),
-            started: changes.started.clone(),
-            indexes: state.book.take_changed(),
-            forgotten_indexes: changes.forgotten.clone(),
-        }
     }
 
     /// Nothing may go on that depends on this transaction, so it is tried until it is done.
@@ -280,10 +244,48 @@ impl Coordinator {
     }
 }
 
+/// The transaction that makes the changes durable, still without outcomes; the index records are brought up to date.
+fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
+    for (index, is_visible) in &changes.visible {
+        state.book.change(index, |record| record.is_visible = *is_visible);
+    }
+    let now = clock::timestamp();
+    for (index, position, is_commit) in &changes.decisions {
+        let open = position.entry().and_then(|entry| state.open.get(&entry).cloned());
+        if let Some(open) = open.filter(|_| *is_commit) {
+            state.book.commit_vote(index, *position, (&open.entry, open.resolution.as_deref()), now);
+        }
+    }
+    for (entry, at) in &changes.started {
+        if let Some(open) = state.open.get_mut(entry) {
+            open.started_at.get_or_insert(*at);
+        }
+    }
+    for index in &changes.forgotten {
+        state.book.forget(index);
+    }
+    let decision = |is_commit| if is_commit { Decision::Commit } else { Decision::Abort };
+    let verdicts = changes.verdicts.iter().cloned();
+    ProtocolDelta {
+        applied: changes.applied.clone(),
+        next_task: changes.next_task.clone(),
+        went_out: changes.went_out.clone(),
+        came_back: changes.came_back.clone(),
+        needs_rebuild: changes.needs_rebuild.clone(),
+        verdicts: verdicts.map(|(position, shard, error)| Verdict { position, shard, error }).collect(),
+        decisions: changes.decisions.iter().map(|(_, position, commit)| (*position, decision(*commit))).collect(),
+        outcomes: Vec::new(),
+        started: changes.started.clone(),
+        indexes: state.book.take_changed(),
+        forgotten_indexes: changes.forgotten.clone(),
+    }
+}
+
 /// After these the control thread has more to do at once.
 fn publication_follows(changes: &Changes) -> bool {
-    !(changes.visible.is_empty() && changes.decisions.is_empty() && changes.reports.is_empty())
-        || !(changes.went_out.is_empty() && changes.came_back.is_empty())
+    let Changes { visible, decisions, reports, went_out, came_back, .. } = changes;
+    let has_entries = !(decisions.is_empty() && reports.is_empty());
+    has_entries || !(visible.is_empty() && went_out.is_empty() && came_back.is_empty())
 }
 
 fn log(alarm: &Alarm) {

@@ -27,10 +27,23 @@ pub const TIMING: Timing = Timing {
     housekeeping: 0,
 };
 
+/// What there is more of than usual.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Storm {
+    Mixed,
+    /// Restarts of the orchestrator, which stores little of its own accord.
+    Restarts,
+    /// Those, and settings that nodes reject.
+    Votes,
+    /// Lost answers.
+    Losses,
+}
+
 /// What a run is made of, apart from its seed.
 #[derive(Clone, Copy)]
 pub struct Options {
     pub rules: Rules,
+    pub storm: Storm,
     /// Lost requests may register after the quarantine.
     pub is_far: bool,
     pub operations: usize,
@@ -83,6 +96,8 @@ pub struct World {
     write_rate: f64,
     /// How often the control thread gets its turn: what it has not stored is lost in a crash.
     control_rate: f64,
+    /// Faults that are restarts of the orchestrator.
+    restart_share: f64,
     names: &'static [&'static str],
 }
 
@@ -97,7 +112,7 @@ impl World {
         let hiccups = random.pick(&[0.0, 0.0, 0.02]);
         let nodes = (0..count).map(|_| Node { is_up: true, hiccups, ..Node::default() }).collect();
         let durable = Durable::default();
-        let fleet = Fleet::start(durable.start(&ids), holdings.clone(), TIMING, options.rules, Monotonic(0));
+        let fleet = Fleet::start(&durable.start(&ids), holdings.clone(), TIMING, options.rules, Monotonic(0));
         let mut world = Self {
             options,
             now: 0,
@@ -120,12 +135,30 @@ impl World {
             lost_rate: random.pick(&[0.0, 0.05, 0.2]),
             bad_rate: random.pick(&[0.0, 0.1, 0.3]),
             write_rate: random.pick(&[0.05, 0.15, 0.5]),
+            restart_share: 0.25,
             control_rate: random.pick(&[0.5, 0.2, 0.04]),
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
             random,
         };
+        world.storm();
         world.boot();
         world
+    }
+
+    fn storm(&mut self) {
+        match self.options.storm {
+            Storm::Mixed => {}
+            Storm::Restarts | Storm::Votes => {
+                self.restart_share = 0.7;
+                self.fault_rate = 0.015;
+                self.control_rate = 0.05;
+                self.bad_rate = 0.3;
+            }
+            Storm::Losses => {
+                self.lost_rate = 0.3;
+                self.fault_rate = 0.002;
+            }
+        }
     }
 
     pub fn log(&self, text: impl FnOnce() -> String) {
@@ -140,7 +173,7 @@ impl World {
             self.durable.out.clear();
         }
         let start = self.durable.start(&self.ids);
-        self.fleet = Fleet::start(start, self.holdings.clone(), TIMING, self.options.rules, Monotonic(self.now));
+        self.fleet = Fleet::start(&start, self.holdings.clone(), TIMING, self.options.rules, Monotonic(self.now));
         for record in self.durable.records.iter().filter(|record| record.outcome.is_none()) {
             self.fleet.load(&record.entry, record.resolution.as_ref());
         }
@@ -178,7 +211,8 @@ impl World {
         if !exists {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
-        match self.random.below(22) {
+        let is_vote = self.options.storm == Storm::Votes && self.random.chance(0.3);
+        match if is_vote { 17 } else { self.random.below(22) } {
             0..12 => Wish::Documents(self.put()),
             12..16 => {
                 let count = self.random.between(1, 3) as usize;
@@ -401,7 +435,8 @@ impl World {
 
     fn fault(&mut self) -> Checked {
         let node = self.random.below(self.nodes.len());
-        match self.random.below(4) {
+        let is_restart = self.random.chance(self.restart_share);
+        match if is_restart { 3 } else { self.random.below(3) } {
             0 | 1 if self.nodes[node].is_up => {
                 self.log(|| format!("n{node} crashes"));
                 self.nodes[node].crash();

@@ -89,7 +89,7 @@ impl Coordinator {
         let by_shard = placement.iter().map(|holders| holders.iter().filter_map(number).collect()).collect();
         let holdings = Holdings::new(ids.len(), by_shard);
         let start = start_of(&stored, ids, indexes(&*store, &book.all(), &stored)?, next_entry);
-        let mut fleet = Fleet::start(start, holdings, timing, Rules::ALL, clock::monotonic());
+        let mut fleet = Fleet::start(&start, holdings, timing, Rules::ALL, clock::monotonic());
         for record in &open {
             fleet.load(&record.entry, record.resolution.as_ref());
         }

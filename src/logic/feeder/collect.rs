@@ -145,7 +145,7 @@ impl Fleet {
     fn collect_front(&mut self, node: usize, uid: &NodeIndexUid, now: Monotonic) {
         let Some(sent) = self.feed_mut(node, uid).sent.pop_front() else { return };
         self.nodes[node].finished.push(sent.task);
-        self.ended(node, uid, sent, now);
+        self.ended(node, uid, &sent, now);
     }
 
     fn finish_all(&mut self, node: usize, uid: &NodeIndexUid) {
@@ -154,7 +154,7 @@ impl Fleet {
     }
 
     /// A task of ours has ended, and everything before it has succeeded.
-    pub(super) fn ended(&mut self, node: usize, uid: &NodeIndexUid, sent: Sent, now: Monotonic) {
+    pub(super) fn ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent, now: Monotonic) {
         let Some(SentEnd { end, was_shared, deleted }) = sent.end.clone() else { return };
         if let End::Retry(reason) = &end {
             self.pending.alarms.push(Alarm::Retried {
@@ -168,7 +168,7 @@ impl Fleet {
         }
         self.feed_mut(node, uid).failures = 0;
         if is_voted(sent.kind) {
-            self.voted(node, uid, &sent, end, now);
+            self.voted(node, uid, sent, end, now);
         } else if sent.kind.is_barrier() {
             // A creation or deletion that finds its work done counts as done.
             self.pass_barrier(node, uid, sent.position, sent.kind);
@@ -179,9 +179,9 @@ impl Fleet {
                 End::Retry(_) => return,
             };
             if let (None, StepKind::Delete, Some(deleted)) = (&error, sent.kind, deleted) {
-                self.count_deleted(node, &sent, deleted);
+                self.count_deleted(node, sent, deleted);
             }
-            self.document_ended(node, uid, &sent, error, was_shared);
+            self.document_ended(node, uid, sent, error, was_shared);
         }
     }
 

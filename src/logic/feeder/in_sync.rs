@@ -150,11 +150,7 @@ impl Fleet {
         let is_other = |other: &usize| *other != node && feeds[*other].is_in_sync() && !feeds[*other].needs_rebuild;
         let by_shard = self.holdings.by_shard();
         feeds[node].is_in_sync()
-            && self
-                .holdings
-                .of(node)
-                .iter()
-                .all(|shard| by_shard[usize::from(shard.0)].iter().any(|other| is_other(other)))
+            && self.holdings.of(node).iter().all(|shard| by_shard[usize::from(shard.0)].iter().any(&is_other))
     }
 
     /// Out of the in-sync set: stored, then published; verdicts need it until every core has acknowledged that.
@@ -163,11 +159,15 @@ impl Fleet {
         let feed = self.feed_mut(node, uid);
         feed.sync = Sync::Leaving(Stage::new(version));
         feed.lag = None;
+        self.attention.insert(uid.clone());
         if self.rules.outdur {
             self.pending.sync.insert((node, uid.clone()), true);
+            self.want_publication();
+        } else {
+            let stored = self.stored;
+            self.feed_mut(node, uid).sync = Sync::Leaving(Stage::new(stored));
+            self.publish_in.insert(stored);
         }
-        self.attention.insert(uid.clone());
-        self.want_publication();
     }
 
     /// The fleet has voted when every required replica stands at the step with a vote.

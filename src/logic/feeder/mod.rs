@@ -189,7 +189,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// The state after a start: nothing is known but what was stored. Unreported entries follow with [`Fleet::load`].
-    pub fn start(start: Start, holdings: Holdings, timing: Timing, rules: Rules, now: Monotonic) -> Self {
+    pub fn start(start: &Start, holdings: Holdings, timing: Timing, rules: Rules, now: Monotonic) -> Self {
         let until = now.plus_ms(timing.quarantine_ms);
         let nodes = start.nodes.iter().map(|id| {
             let next_task = start.next_task.get(id).copied().unwrap_or_default();
@@ -213,7 +213,7 @@ impl Fleet {
             attention: BTreeSet::new(),
         };
         for index in &start.indexes {
-            fleet.start_index(&start, index);
+            fleet.start_index(start, index);
         }
         fleet
     }

@@ -199,10 +199,8 @@ impl Fleet {
         for entry in entries {
             let task = &self.tasks[&entry];
             let is_plain = task.steps.is_empty();
-            if !is_plain && !(is_covered && self.is_settled(uid, task)) {
-                continue;
-            }
-            if is_plain || self.is_shown(uid, entry, acknowledged) {
+            let is_settled = is_covered && self.is_settled(uid, task);
+            if is_plain || is_settled && self.is_shown(uid, entry, acknowledged) {
                 self.report(entry);
             }
         }

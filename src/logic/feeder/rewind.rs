@@ -13,6 +13,8 @@ use crate::logic::ids::{NodeIndexUid, Position};
 pub(super) enum Repair {
     /// Send from here on again.
     Rewind(Position),
+    /// Send the vote that is due again, after this.
+    VoteAgain,
     /// Too old to be rewound to.
     Far,
 }
@@ -69,8 +71,8 @@ impl Fleet {
         Ok(Some(if is_far { Repair::Far } else { Repair::Rewind(first) }))
     }
 
-    /// Settings and primary keys carry no label. The one that is due now is sent again anyway, and the last one that was
-    /// passed can be gone back to; anything older cannot be told from them.
+    /// Settings and primary keys carry no label. Where one is due it is sent again after the stranger, whosever that is;
+    /// the last one that was passed can be gone back to; anything older cannot be told from them.
     fn repair_of_vote(
         &mut self,
         node: usize,
@@ -79,7 +81,7 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> Result<Option<Repair>, JournalUnavailable> {
         if self.step_after_pos(node, uid, journal)?.is_some_and(|step| step.kind == kind) {
-            return Ok(None);
+            return Ok(Some(Repair::VoteAgain));
         }
         Ok(Some(match self.feed(node, uid).last_barrier {
             Some((position, passed)) if passed == kind => Repair::Rewind(position),
@@ -97,6 +99,14 @@ impl Fleet {
                 let feed = self.feed(node, uid);
                 if first <= feed.pos.max(feed.applied) {
                     self.rewind(node, uid, first);
+                }
+            }
+            Repair::VoteAgain => {
+                let feed = self.feed_mut(node, uid);
+                if feed.sent.iter().all(|sent| sent.kind.is_barrier()) {
+                    feed.sent.clear();
+                    feed.vote = None;
+                    feed.is_idle = false;
                 }
             }
             Repair::Far => {

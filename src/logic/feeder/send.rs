@@ -376,7 +376,7 @@ impl Fleet {
             let Send { index, position, kind, shards, is_split, purpose } = send.clone();
             let end = Some(SentEnd { end: End::Rejected(error), was_shared: false, deleted: None });
             let sent = Sent { task: NodeTask(0), position, kind, shards, is_split, purpose, ids: Vec::new(), end };
-            self.ended(node, &index, sent, now);
+            self.ended(node, &index, &sent, now);
         }
     }
 
