@@ -1,7 +1,8 @@
 //! The end-to-end comparison of `make bench`: the same searches straight to a node, through nginx, and through Miroir.
 //!
 //! Everything runs on this machine in one run. The targets take turns in short rounds and the median round counts, so
-//! that a disturbance from outside hits all of them or is dropped. All processes are children of this one and end with it.
+//! that a disturbance from outside hits all of them or is dropped. The processor time that a target took per request is
+//! printed too: it hardly depends on what else the machine does. All processes are children of this one and end with it.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -43,6 +44,20 @@ impl Drop for Running {
 struct Target {
     name: &'static str,
     address: SocketAddr,
+    pid: u32,
+}
+
+/// Processor time of a process and its children so far, in microseconds. The kernel counts in steps of 10 ms.
+fn processor_us(pid: u32) -> u64 {
+    const TICK_US: u64 = 10_000;
+    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let stat = read(format!("/proc/{pid}/stat"));
+    // After the name, which may contain anything: state is field 3, user and system time are fields 14 and 15.
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let children = read(format!("/proc/{pid}/task/{pid}/children"));
+    let of_children: u64 = children.split_whitespace().filter_map(|pid| pid.parse().ok()).map(processor_us).sum();
+    (ticks(14) + ticks(15)) * TICK_US + of_children
 }
 
 /// A free address; whoever listens there next has it.
@@ -113,6 +128,7 @@ struct Row {
     rate: f64,
     p50: f64,
     p99: f64,
+    processor: f64,
     errors: u64,
     answer_bytes: usize,
 }
@@ -129,20 +145,24 @@ fn measure(targets: &[Target], connections: usize, rounds: usize, duration: Dura
     for target in targets {
         generator::run(&plan(target, Duration::from_millis(500)));
     }
+    let mut processor = vec![0; targets.len()];
     for _ in 0..rounds {
-        for (target, rounds) in targets.iter().zip(&mut measured) {
+        for ((target, rounds), processor) in targets.iter().zip(&mut measured).zip(&mut processor) {
+            let before = processor_us(target.pid);
             rounds.push(generator::run(&plan(target, duration)));
+            *processor += processor_us(target.pid) - before;
         }
     }
-    let row = |(target, rounds): (&Target, Vec<Measured>)| Row {
+    let row = |((target, rounds), processor): ((&Target, Vec<Measured>), u64)| Row {
         name: target.name,
         rate: median(&rounds, Measured::rate),
         p50: median(&rounds, |round| round.percentile(50.0) as f64),
         p99: median(&rounds, |round| round.percentile(99.0) as f64),
+        processor: processor as f64 / rounds.iter().map(|round| round.latency.len()).sum::<u64>() as f64,
         errors: rounds.iter().map(|round| round.errors).sum(),
         answer_bytes: rounds.iter().map(|round| round.answer_bytes).max().unwrap_or(0),
     };
-    targets.iter().zip(measured).map(row).collect()
+    targets.iter().zip(measured).zip(processor).map(row).collect()
 }
 
 /// Rows by their place in the list of targets.
@@ -151,11 +171,13 @@ const NGINX: usize = 1;
 
 fn print(rows: &[Row], connections: usize) {
     println!("\n{connections} connection(s)");
-    println!("| target | requests/s | of nginx | p50 us | added us | p99 us | of nginx | answer bytes | errors |");
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!(
+        "| target | requests/s | of nginx | p50 us | added us | p99 us | of nginx | processor us | answer bytes | errors |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for row in rows {
         println!(
-            "| {} | {:.0} | {:.2} | {:.0} | {:.0} | {:.0} | {:.2} | {} | {} |",
+            "| {} | {:.0} | {:.2} | {:.0} | {:.0} | {:.0} | {:.2} | {:.1} | {} | {} |",
             row.name,
             row.rate,
             row.rate / rows[NGINX].rate,
@@ -163,6 +185,7 @@ fn print(rows: &[Row], connections: usize) {
             row.p50 - rows[STRAIGHT].p50,
             row.p99,
             row.p99 / rows[NGINX].p99,
+            row.processor,
             row.answer_bytes,
             row.errors
         );
@@ -183,11 +206,11 @@ impl Compare {
             nodes.push(address);
         }
         let (nginx, nginx_address) = start_nginx(&self.nginx, directory.path(), nodes[0])?;
-        running.push(nginx);
         let mut targets = vec![
-            Target { name: "straight to the node", address: nodes[0] },
-            Target { name: "nginx", address: nginx_address },
+            Target { name: "straight to the node", address: nodes[0], pid: running[0].0.id() },
+            Target { name: "nginx", address: nginx_address, pid: nginx.0.id() },
         ];
+        running.push(nginx);
         let variants =
             [("bare pass-through", 1, true), ("Miroir, one node", 1, false), ("Miroir, three nodes", 3, false)];
         for (name, count, is_bare) in variants {
@@ -199,8 +222,9 @@ impl Compare {
             if is_bare {
                 arguments.push("--bare".to_owned());
             }
-            running.push(start_self(&arguments, address)?);
-            targets.push(Target { name, address });
+            let proxy = start_self(&arguments, address)?;
+            targets.push(Target { name, address, pid: proxy.0.id() });
+            running.push(proxy);
         }
         for connections in [1, 32] {
             let rows = measure(&targets, connections, self.rounds, Duration::from_secs_f64(self.seconds));
