@@ -232,10 +232,17 @@ fn check_known_nodes(settings: &Settings, store: &dyn Store) -> Result<(), Fleet
 /// Waits for an empty node; returns the number of its next task.
 fn first_look(node: &NodeSettings, key: Option<&Secret>, deadline: std::time::Instant) -> Result<NodeTask, FleetError> {
     let client = client_of(node, key);
+    let mut is_told = false;
     let stats = loop {
         match client.stats(ANSWER_TIMEOUT) {
             Ok(stats) => break stats,
-            Err(NodeError::Unreachable(_)) if clock::instant() < deadline => std::thread::park_timeout(TRY_AGAIN),
+            Err(NodeError::Unreachable(error)) if clock::instant() < deadline => {
+                if !is_told {
+                    is_told = true;
+                    tracing::warn!(node = %node.id, url = node.url, %error, "node does not answer; waiting for it");
+                }
+                std::thread::park_timeout(TRY_AGAIN);
+            }
             Err(error) => return Err(refusal(node, error)),
         }
     };
