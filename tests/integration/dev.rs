@@ -48,7 +48,7 @@ fn the_example_of_the_readme_works_and_its_data_is_found_again() {
     assert!(text.contains("shards per node: node-0 "), "{text}");
 
     dev.process.signal(Signal::SIGINT);
-    let status = dev.process.wait(Duration::from_secs(60));
+    let status = dev.process.wait(Duration::from_mins(1));
     assert!(status.success(), "{status}: {}", dev.process.output());
     let again = start(folder.path(), &port, &admin, &[]);
     assert_eq!(find(&again.client)["hits"], found["hits"]);

@@ -8,7 +8,7 @@ use crate::replicas::wait_until_equal;
 use crate::support::{Client, Fleet, FleetOptions, wait_for};
 
 /// How long a returning node may take to be read again.
-const RETURN_LIMIT: Duration = Duration::from_secs(60);
+const RETURN_LIMIT: Duration = Duration::from_mins(1);
 
 fn documents(from: usize, to: usize) -> Value {
     (from..to).map(|id| json!({"id": id, "title": format!("number {id}"), "group": id % 5})).collect()

@@ -143,7 +143,9 @@ fn reads(client: &Client, index: &str) {
     ] {
         get(target);
     }
-    SETTINGS.iter().for_each(|name| get(&format!("/settings/{name}")));
+    for name in SETTINGS {
+        get(&format!("/settings/{name}"));
+    }
     for target in ["/documents/fetch", "/facet-search", "/similar", "/fields"] {
         clean(target, &client.post(&format!("/indexes/{index}{target}"), &json!({"facetName": "_miroi", "id": 1})));
     }

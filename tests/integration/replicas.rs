@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::{Client, Fleet, wait_for};
@@ -63,13 +63,9 @@ pub fn contents(client: &Client, index: &str, primary_key: &str) -> Result<Conte
 fn stored(document: &Value, primary_key: &str) -> Result<(String, Stored), String> {
     let fields = document.as_object().ok_or("a document is an object")?;
     let marker = fields.get("_miroir").and_then(Value::as_str).ok_or(format!("no marker in {document}"))?;
-    let id = match &fields[primary_key] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let sorted: BTreeMap<&String, &Value> = fields.iter().filter(|(name, _)| *name != "_miroir").collect();
-    let hash = xxh3_64(serde_json::to_string(&sorted).expect("documents can be written").as_bytes());
-    Ok((id, Stored { marker: marker.to_owned(), hash }))
+    let id = &fields[primary_key];
+    let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+    Ok((id, Stored { marker: marker.to_owned(), hash: hash(document) }))
 }
 
 /// Waits until every document is on exactly R nodes with equal content, and all documents of a shard on the same nodes.
@@ -110,12 +106,9 @@ fn check_equal(nodes: &[Contents], replicas: usize) -> Result<BTreeMap<String, u
     Ok(hashes)
 }
 
-/// Documents by id as the test believes they are, hashed the same way.
-pub fn expected(documents: &BTreeMap<String, Value>) -> BTreeMap<String, u64> {
-    let hash = |document: &Value| {
-        let fields: &Map<String, Value> = document.as_object().expect("a document is an object");
-        let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-        xxh3_64(serde_json::to_string(&sorted).expect("documents can be written").as_bytes())
-    };
-    documents.iter().map(|(id, document)| (id.clone(), hash(document))).collect()
+/// Of a document with its keys sorted, the marker left out.
+pub fn hash(document: &Value) -> u64 {
+    let fields = document.as_object().expect("a document is an object");
+    let sorted: BTreeMap<&String, &Value> = fields.iter().filter(|(name, _)| *name != "_miroir").collect();
+    xxh3_64(serde_json::to_string(&sorted).expect("documents can be written").as_bytes())
 }

@@ -170,19 +170,19 @@ mod tests {
         json!({"id": id, "_rankingScoreDetails": {"words": {"order": 0, "score": score}}})
     }
 
-    fn aspects(one: Value, miroir: Value) -> Vec<Aspect> {
-        compare("id", &one, &miroir).into_iter().map(|difference| difference.aspect).collect()
+    fn aspects(one: &Value, miroir: &Value) -> Vec<Aspect> {
+        compare("id", one, miroir).into_iter().map(|difference| difference.aspect).collect()
     }
 
     #[test]
     fn ties_may_stand_in_any_order_and_only_ties() {
         let one = json!({"hits": [hit(1, 1.0), hit(2, 0.5), hit(3, 0.5), hit(4, 0.2)]});
         let swapped = json!({"hits": [hit(1, 1.0), hit(3, 0.5), hit(2, 0.5), hit(4, 0.2)]});
-        assert_eq!(aspects(one.clone(), swapped), []);
+        assert_eq!(aspects(&one, &swapped), []);
         let wrong = json!({"hits": [hit(1, 1.0), hit(4, 0.2), hit(2, 0.5), hit(3, 0.5)]});
-        assert_eq!(aspects(one.clone(), wrong), [Aspect::Order]);
+        assert_eq!(aspects(&one, &wrong), [Aspect::Order]);
         let foreign = json!({"hits": [hit(1, 1.0), hit(2, 0.5), hit(9, 0.5), hit(4, 0.2)]});
-        assert_eq!(aspects(one, foreign), [Aspect::Ties]);
+        assert_eq!(aspects(&one, &foreign), [Aspect::Ties]);
     }
 
     #[test]
@@ -191,10 +191,10 @@ mod tests {
             json!({"hits": [hit(1, 1.0)], "totalHits": 1, "facetDistribution": {"a": {"b": 1}}, "processingTimeMs": 1});
         let mut miroir = one.clone();
         miroir["processingTimeMs"] = json!(7);
-        assert_eq!(aspects(one.clone(), miroir.clone()), []);
+        assert_eq!(aspects(&one, &miroir), []);
         miroir["totalHits"] = json!(2);
         miroir["facetDistribution"]["a"]["b"] = json!(2);
         miroir["hits"][0]["extra"] = json!(true);
-        assert_eq!(aspects(one, miroir), [Aspect::Facets, Aspect::Total, Aspect::Body]);
+        assert_eq!(aspects(&one, &miroir), [Aspect::Facets, Aspect::Total, Aspect::Body]);
     }
 }

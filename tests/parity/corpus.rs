@@ -139,7 +139,7 @@ pub fn cities(seed: u64, count: usize) -> Corpus {
     const COUNTRIES: &[&str] =
         &["France", "Deutschland", "日本", "Brasil", "Kenya", "Ísland", "New Zealand", "Perú", "Chad"];
     const TAGS: &[&str] = &["port", "capital", "old town", "university", "airport", "spa"];
-    let random = &mut Random::new(seed ^ 0xC171E5);
+    let random = &mut Random::new(seed ^ 0x00C1_71E5);
     let words = vocabulary();
     let city = |number: usize| {
         let mut city = Map::new();

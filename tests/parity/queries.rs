@@ -220,7 +220,7 @@ fn typo(random: &mut Random, corpus: &Corpus) -> String {
 
 fn prefix(random: &mut Random, corpus: &Corpus) -> String {
     let word: Vec<char> = random.pick_skewed(&corpus.words).chars().collect();
-    word[..1 + random.below(word.len())].iter().collect()
+    word[..=random.below(word.len())].iter().collect()
 }
 
 /// Two words that stand beside each other in some document.

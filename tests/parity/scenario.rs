@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::IGNORED;
-use super::steps::{Body, Step, steps};
+use super::steps::{Body, Key, Step, steps};
 use crate::support::fleet::START_LIMIT;
 use crate::support::fleet::{NODE_KEY, Node};
 use crate::support::{Answer, Client, Fleet, FleetOptions, real_meilisearch, records};
@@ -91,8 +91,9 @@ fn masked(value: &Value) -> Value {
 
 fn send(client: &Client, step: &Step) -> Answer {
     let client = client.with_key(match step.key {
-        None => Some(NODE_KEY),
-        Some(key) => key,
+        Key::Right => Some(NODE_KEY),
+        Key::Wrong => Some("wrong"),
+        Key::None => None,
     });
     let (content_type, body) = match &step.body {
         Body::None => (None, String::new()),

@@ -43,8 +43,10 @@ impl Alone {
 
 fn say_which_nodes() {
     match real_meilisearch() {
-        Some(path) => println!("parity on real nodes: {}", path.display()),
-        None => println!("parity on embedded nodes; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs it on real ones"),
+        Some(path) => eprintln!("parity on real nodes: {}", path.display()),
+        None => {
+            eprintln!("parity on embedded nodes; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs it on real ones")
+        }
     }
 }
 
@@ -144,7 +146,7 @@ fn ask_all(corpus: &Corpus, one: &Client, miroir: &Client) {
             };
             match RULES.iter().find(applies) {
                 Some(rule) => {
-                    println!("explained by {}: {}: {plain} {text}", rule.name, query.kind);
+                    eprintln!("explained by {}: {}: {plain} {text}", rule.name, query.kind);
                     rules.push(rule.name);
                 }
                 None => unexplained.push(format!("{} ({aspect:?}): {plain}\n    {text}", query.kind)),
@@ -156,10 +158,10 @@ fn ask_all(corpus: &Corpus, one: &Client, miroir: &Client) {
         }
     }
     assert!(with_hits * 100 > queries.len() * 65, "only {with_hits} of {} queries find something", queries.len());
-    println!("{} queries, {with_hits} with hits", queries.len());
+    eprintln!("{} queries, {with_hits} with hits", queries.len());
     for rule in RULES {
         let count = explained.get(rule.name).copied().unwrap_or_default();
-        println!("{count} of {} queries differ in {}: {}", queries.len(), rule.name, rule.reason);
+        eprintln!("{count} of {} queries differ in {}: {}", queries.len(), rule.name, rule.reason);
         if count * 100 > rule.percent_max * queries.len() {
             unexplained.push(format!(
                 "{}: {count} of {} queries, at most {} %",

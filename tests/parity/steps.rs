@@ -12,6 +12,17 @@ pub enum Body {
     Raw(Option<&'static str>, &'static str),
 }
 
+/// A request's key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Key {
+    /// The right one.
+    Right,
+    /// Another one.
+    Wrong,
+    /// No header at all.
+    None,
+}
+
 /// One request.
 pub struct Step {
     /// GET and so on.
@@ -20,8 +31,8 @@ pub struct Step {
     pub target: &'static str,
     /// What is sent.
     pub body: Body,
-    /// None: the right key. Some: this one, or no key at all.
-    pub key: Option<Option<&'static str>>,
+    /// Which key goes with it.
+    pub key: Key,
 }
 
 impl Step {
@@ -33,39 +44,40 @@ impl Step {
             Body::Raw(content_type, text) => format!(" {} {text:?}", content_type.unwrap_or("(no type)")),
         };
         let key = match self.key {
-            None => String::new(),
-            Some(key) => format!(" with key {key:?}"),
+            Key::Right => String::new(),
+            Key::Wrong => " with key Some(\"wrong\")".to_owned(),
+            Key::None => " with key None".to_owned(),
         };
         format!("{} {}{body}{key}", self.method, self.target)
     }
 }
 
 fn get(target: &'static str) -> Step {
-    Step { method: "GET", target, body: Body::None, key: None }
+    Step { method: "GET", target, body: Body::None, key: Key::Right }
 }
 
 fn delete(target: &'static str) -> Step {
-    Step { method: "DELETE", target, body: Body::None, key: None }
+    Step { method: "DELETE", target, body: Body::None, key: Key::Right }
 }
 
 fn post(target: &'static str, body: Value) -> Step {
-    Step { method: "POST", target, body: Body::Json(body), key: None }
+    Step { method: "POST", target, body: Body::Json(body), key: Key::Right }
 }
 
 fn put(target: &'static str, body: Value) -> Step {
-    Step { method: "PUT", target, body: Body::Json(body), key: None }
+    Step { method: "PUT", target, body: Body::Json(body), key: Key::Right }
 }
 
 fn patch(target: &'static str, body: Value) -> Step {
-    Step { method: "PATCH", target, body: Body::Json(body), key: None }
+    Step { method: "PATCH", target, body: Body::Json(body), key: Key::Right }
 }
 
 fn raw(method: &'static str, target: &'static str, content_type: Option<&'static str>, text: &'static str) -> Step {
-    Step { method, target, body: Body::Raw(content_type, text), key: None }
+    Step { method, target, body: Body::Raw(content_type, text), key: Key::Right }
 }
 
-fn keyed(target: &'static str, key: Option<&'static str>) -> Step {
-    Step { method: "GET", target, body: Body::None, key: Some(key) }
+fn keyed(target: &'static str, key: Key) -> Step {
+    Step { method: "GET", target, body: Body::None, key }
 }
 
 /// All of them.
@@ -109,13 +121,13 @@ fn empty_server() -> Vec<Step> {
 
 fn keys() -> Vec<Step> {
     vec![
-        keyed("/indexes", None),
-        keyed("/indexes", Some("wrong")),
-        keyed("/health", None),
-        keyed("/version", None),
-        keyed("/stats", Some("wrong")),
-        keyed("/tasks", None),
-        keyed("/indexes/nowhere/search?q=x", Some("wrong")),
+        keyed("/indexes", Key::None),
+        keyed("/indexes", Key::Wrong),
+        keyed("/health", Key::None),
+        keyed("/version", Key::None),
+        keyed("/stats", Key::Wrong),
+        keyed("/tasks", Key::None),
+        keyed("/indexes/nowhere/search?q=x", Key::Wrong),
     ]
 }
 

@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::wait_for;
 
 /// How long one request may take.
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
+const REQUEST_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long a task may take.
-pub const TASK_LIMIT: Duration = Duration::from_secs(120);
+pub const TASK_LIMIT: Duration = Duration::from_mins(2);
 
 /// Speaks to one server.
 #[derive(Clone, Debug)]

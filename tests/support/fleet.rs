@@ -20,7 +20,7 @@ pub const NODE_KEY: &str = "test-node-key-012345";
 pub const ADMIN_KEY: &str = "test-admin-key-01234";
 
 /// How long a server may take to come up. Generous: the machine may be busy with other tests.
-pub const START_LIMIT: Duration = Duration::from_secs(60);
+pub const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// What kind of fleet.
 #[derive(Clone, Debug)]
@@ -68,25 +68,22 @@ impl Node {
     pub fn start(&mut self) {
         let data = self.folder.join(&self.id);
         let listen = self.port.address().to_string();
-        let command = match &self.meilisearch {
-            Some(program) => {
-                let mut command = Command::new(program);
-                command.current_dir(&self.folder).args([
-                    "--no-analytics",
-                    "--http-addr",
-                    &listen,
-                    "--master-key",
-                    NODE_KEY,
-                ]);
-                command.arg("--db-path").arg(&data).args(["--log-level", "WARN"]);
-                command
-            }
-            None => {
-                let mut command = miroir();
-                command.args(["node", "--listen", &listen, "--master-key", NODE_KEY, "--exit-with-parent"]);
-                command.arg("--data-dir").arg(&data);
-                command
-            }
+        let command = if let Some(program) = &self.meilisearch {
+            let mut command = Command::new(program);
+            command.current_dir(&self.folder).args([
+                "--no-analytics",
+                "--http-addr",
+                &listen,
+                "--master-key",
+                NODE_KEY,
+            ]);
+            command.arg("--db-path").arg(&data).args(["--log-level", "WARN"]);
+            command
+        } else {
+            let mut command = miroir();
+            command.args(["node", "--listen", &listen, "--master-key", NODE_KEY, "--exit-with-parent"]);
+            command.arg("--data-dir").arg(&data);
+            command
         };
         self.process = Some(Process::start(&self.id, command, &self.folder));
     }

@@ -23,7 +23,7 @@ use super::places::{NodePlace, Places};
 use crate::telemetry::clock;
 
 /// How long nodes may take to come up; one with much data replays it first.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// How long nodes may take to stop before they are killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
