@@ -8,9 +8,10 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argh::FromArgs;
+use miroir::telemetry::clock;
 
 use crate::generator::{self, Measured, Plan};
 
@@ -66,9 +67,9 @@ fn free_address() -> std::io::Result<SocketAddr> {
 }
 
 fn wait_until_up(address: SocketAddr) -> crate::Outcome {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = clock::instant() + Duration::from_secs(10);
     while TcpStream::connect(address).is_err() {
-        if Instant::now() > deadline {
+        if clock::instant() > deadline {
             return Err(format!("nobody listens on {address}").into());
         }
         std::thread::park_timeout(Duration::from_millis(10));

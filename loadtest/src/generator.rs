@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use argh::FromArgs;
 use hdrhistogram::Histogram;
 use may::net::TcpStream;
+use miroir::telemetry::clock;
 
 /// What is asked, again and again.
 const BODY: &str = r#"{"q":"storm film","limit":20}"#;
@@ -144,10 +145,10 @@ fn one_connection(plan: &Plan, number: usize, begun: Instant) -> Counted {
     };
     while begun.elapsed() < plan.duration {
         if let Some(interval) = interval {
-            may::coroutine::sleep(due.saturating_duration_since(Instant::now()));
+            may::coroutine::sleep(due.saturating_duration_since(clock::instant()));
             due += interval;
         }
-        let started = interval.map_or_else(Instant::now, |interval| due - interval);
+        let started = interval.map_or_else(clock::instant, |interval| due - interval);
         let answer = stream.write_all(request.as_bytes()).and_then(|()| read_answer(&mut stream, &mut buffer));
         if let Ok((200, length)) = answer {
             counted.answer_bytes = length;
@@ -165,7 +166,7 @@ fn one_connection(plan: &Plan, number: usize, begun: Instant) -> Counted {
 
 /// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Measured {
-    let begun = Instant::now();
+    let begun = clock::instant();
     let connections: Vec<_> = (0..plan.connections)
         .map(|number| {
             let plan = plan.clone();

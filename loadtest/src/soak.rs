@@ -4,6 +4,8 @@
 //! from other threads, and a shutdown with tasks left over. Prints rates, memory and open files, so that a leak shows.
 //! Uses the runtime crate directly and nothing of Miroir, so that two crates can be compared with one program.
 
+#![expect(clippy::disallowed_methods, reason = "nothing of Miroir is used here, not even its clock")]
+
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
