@@ -78,8 +78,7 @@ pub async fn scatter(
 ) -> Result<Scattered, NodeRefusal> {
     let mut result = Scattered { missing: set.missing.clone(), ..Scattered::default() };
     let mut failed: Vec<NodeSlot> = Vec::new();
-    let mut in_flight: Gather<'_, (CoverPart, (usize, usize), bool), Result<NodeResponse, UpstreamError>> =
-        Gather::new();
+    let mut in_flight = Gather::new();
     let ask = |part: &CoverPart, is_alone: bool, failed: &[NodeSlot]| {
         let request = make(part, is_alone);
         let deadline = attempt_deadline(core, &scope, part, failed);

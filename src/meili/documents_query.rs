@@ -49,10 +49,8 @@ impl Default for DocumentsQuery {
 impl DocumentsQuery {
     /// Reads the body of `POST /indexes/{uid}/documents/fetch`.
     pub fn from_json(body: &[u8]) -> Result<Self, ApiError> {
-        let fields = match parse_json(body)? {
-            Value::Object(fields) => fields,
-            other => return Err(wrong_type(Code::BadRequest, "", "an object", &other)),
-        };
+        let body = parse_json(body)?;
+        let Value::Object(fields) = body else { return Err(wrong_type(Code::BadRequest, "", "an object", &body)) };
         let mut query = Self::default();
         for (name, value) in fields {
             query.set(&name, value)?;
@@ -72,10 +70,11 @@ impl DocumentsQuery {
             "fields" => self.fields = Some(texts(".fields", &value, Code::InvalidDocumentFields)?),
             "sort" => self.sort = texts(".sort", &value, Code::InvalidDocumentSort)?,
             "filter" => self.filter = Some(value),
-            "ids" => match value {
-                Value::Array(ids) => self.ids = Some(ids),
-                other => return Err(wrong_type(Code::InvalidDocumentIds, ".ids", "an array", &other)),
-            },
+            "ids" => {
+                let ids =
+                    value.as_array().ok_or_else(|| wrong_type(Code::InvalidDocumentIds, ".ids", "an array", &value))?;
+                self.ids = Some(ids.clone());
+            }
             "useNetwork" => {
                 boolean(Code::InvalidDocumentUseNetwork)?;
                 return Err(network_is_off());

@@ -59,7 +59,8 @@ pub async fn get(core: &Core, request: &Request, arguments: &Arguments) -> Resul
     let set = set.unwrap_or_else(|| scope.cover(&[shard], &[]));
     let mut target = format!("/indexes/{}/documents/{}", index.node_uid, encoded(id));
     if let Some(fields) = &query.fields {
-        target.push_str(&format!("?fields={}", encoded(&fields.join(","))));
+        target.push_str("?fields=");
+        target.push_str(&encoded(&fields.join(",")));
     }
     if query.retrieve_vectors {
         target.push_str(if query.fields.is_some() { "&retrieveVectors=true" } else { "?retrieveVectors=true" });

@@ -73,7 +73,7 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
         is_final_page: scattered.is_alone,
     };
     let bodies = bodies_of(&scattered, &snapshot)?;
-    let text = merge(search, &settings, &bodies, &frame).map_err(|error| merge_failed(&error))?;
+    let text = merge(search, &settings, &bodies, &frame).map_err(merge_failed)?;
     Ok(with_missing(Response::json_bytes(200, Bytes::from(text)), &scattered.missing))
 }
 
@@ -133,7 +133,7 @@ pub(super) fn bodies_of<'a>(scattered: &'a Scattered, snapshot: &RoutingSnapshot
     scattered.answers.iter().map(text).collect()
 }
 
-fn merge_failed(error: &MergeError) -> ApiError {
+fn merge_failed(error: MergeError) -> ApiError {
     match error {
         MergeError::Malformed => ApiError::new(Code::Internal, "A node sent an answer that is not a search answer."),
         MergeError::TooManyFacetValues => {

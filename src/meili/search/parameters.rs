@@ -83,10 +83,8 @@ pub(super) const THRESHOLD_RANGE: &str =
 
 /// A JSON body as checked parameters, nulls left out.
 pub(super) fn from_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let fields = match parse_json(body)? {
-        Value::Object(fields) => fields,
-        other => return Err(wrong_type(Code::BadRequest, "", "an object", &other)),
-    };
+    let body = parse_json(body)?;
+    let Value::Object(fields) = body else { return Err(wrong_type(Code::BadRequest, "", "an object", &body)) };
     let mut parameters = Map::new();
     for (name, value) in fields {
         let Some(parameter) = PARAMETERS.iter().find(|parameter| parameter.name == name) else {

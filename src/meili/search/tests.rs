@@ -8,9 +8,9 @@ fn error_of(body: &str) -> (Code, String) {
     (error.code, error.message)
 }
 
-#[test]
-fn bad_bodies_are_refused_in_meilisearchs_words() {
-    for (body, code, message) in [
+/// Body, code, message.
+#[rustfmt::skip]
+const BAD_BODIES: &[(&str, Code, &str)] = &[
         (
             r#"{"q":1}"#,
             Code::InvalidSearchQ,
@@ -99,8 +99,12 @@ fn bad_bodies_are_refused_in_meilisearchs_words() {
             Code::MiroirNotSupported,
             "The `distinct` search parameter is not supported by Miroir yet.",
         ),
-    ] {
-        assert_eq!(error_of(body), (code, message.to_owned()), "{body}");
+];
+
+#[test]
+fn bad_bodies_are_refused_in_meilisearchs_words() {
+    for (body, code, message) in BAD_BODIES {
+        assert_eq!(error_of(body), (*code, (*message).to_owned()), "{body}");
     }
     let (code, message) = error_of(r#"{"foo":1}"#);
     assert_eq!(code, Code::BadRequest);
