@@ -24,7 +24,7 @@ pub const RULES: &[Rule] = &[
         reason: "`estimatedTotalHits` depends on how deep each node's search went; `page` and `hitsPerPage` are exact",
         real_nodes_only: true,
         covers: |_, aspect| aspect == Aspect::Estimate,
-        percent_max: 60,
+        percent_max: 5,
     },
     Rule {
         name: "totals under a score threshold",

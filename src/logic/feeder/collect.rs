@@ -188,6 +188,11 @@ impl Fleet {
     fn voted(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent, end: End, now: Monotonic) {
         match (sent.purpose, end) {
             (Purpose::Revert, End::Succeeded) => self.pass_barrier(node, uid, sent.position, sent.kind),
+            // Seen: a node whose documents make it reject one change of settings rejects them all, those from before too.
+            // It never took what is reverted, so its settings are those from before.
+            (Purpose::Revert, End::Rejected(_)) if self.feed(node, uid).vote != Some(Vote::Took) => {
+                self.pass_barrier(node, uid, sent.position, sent.kind);
+            }
             (Purpose::Revert, End::Rejected(error)) => {
                 self.pending.alarms.push(Alarm::Stuck {
                     node: self.nodes[node].id.clone(),
