@@ -14,3 +14,4 @@ mod kill;
 mod marker;
 mod operator;
 mod replicas;
+mod verdicts;
