@@ -100,7 +100,9 @@ impl Model {
 
     fn happened(&mut self, write: &Write) {
         for (id, possible) in &mut self.possible {
-            possible.iter_mut().for_each(|value| *value = write.apply(*id, value.as_ref()));
+            for value in possible.iter_mut() {
+                *value = write.apply(*id, value.as_ref());
+            }
             dedup(possible);
         }
     }

@@ -45,7 +45,7 @@ fn say_which_nodes() {
     match real_meilisearch() {
         Some(path) => eprintln!("parity on real nodes: {}", path.display()),
         None => {
-            eprintln!("parity on embedded nodes; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs it on real ones")
+            eprintln!("parity on embedded nodes; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs it on real ones");
         }
     }
 }
