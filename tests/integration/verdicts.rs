@@ -28,7 +28,7 @@ fn writes(random: &mut Random) -> Vec<Write> {
         ("PUT", "/indexes/things/settings/filterable-attributes", json!(["_geo"])),
     ];
     for version in 0..WRITES {
-        let ids: Vec<usize> = (0..1 + random.below(4)).map(|_| random.below(IDS)).collect();
+        let ids: Vec<usize> = (0..=random.below(4)).map(|_| random.below(IDS)).collect();
         let method = *random.pick(&["POST", "PUT"]);
         let bad = if random.percent(25) { random.below(ids.len()) } else { usize::MAX };
         let place = |number: usize| if number == bad { json!("nowhere") } else { json!({"lat": 1, "lng": number}) };

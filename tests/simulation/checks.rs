@@ -32,7 +32,7 @@ impl World {
         for core in &self.cores {
             for node in 0..self.nodes.len() {
                 for doc in 0..IDS {
-                    if self.is_read(core, node, &uid, doc) && self.touches(record, doc) {
+                    if self.is_read(core, node, &uid, doc) && touches(record, doc) {
                         self.check_document(node, &uid, doc, id, "J4 at the report")?;
                     }
                 }
@@ -43,17 +43,6 @@ impl World {
 
     fn oracle_name(&self, record: &Record) -> Option<NodeIndexUid> {
         self.durable.head(record.entry.index.as_ref()?.as_str())
-    }
-
-    fn touches(&self, record: &Record, doc: usize) -> bool {
-        let of_document = |wish: &Wish| match wish {
-            Wish::Documents(change) | Wish::CreateAndPut(change) => {
-                change.ids().iter().any(|id| id % SHARDS == doc % SHARDS)
-            }
-            Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::DeleteByFilter => true,
-            Wish::Cancel(_) => false,
-        };
-        of_document(&record.wish)
     }
 
     fn is_read(&self, core: &View, node: usize, uid: &NodeIndexUid, doc: usize) -> bool {
@@ -69,7 +58,7 @@ impl World {
         let is_done = |record: &&Record| {
             record.entry.index.as_ref().is_some_and(|index| index.as_str() == name)
                 && matches!(record.outcome, Some(ReportStatus::Succeeded | ReportStatus::Failed(_)))
-                && self.touches(record, doc)
+                && touches(record, doc)
         };
         let Some(last) = self.durable.records.iter().rev().find(is_done) else { return Ok(()) };
         let Some(uid) = self.durable.head(name).filter(|head| last.entry.target.as_ref() == Some(head)) else {
@@ -141,5 +130,15 @@ impl World {
     /// A far stranger met a replica without peers: only the operator can help.
     fn is_given_up(&self, uid: &NodeIndexUid) -> bool {
         self.alarms.iter().any(|alarm| matches!(alarm, Alarm::FarStranger { index, .. } if index == uid))
+    }
+}
+
+fn touches(record: &Record, doc: usize) -> bool {
+    match &record.wish {
+        Wish::Documents(change) | Wish::CreateAndPut(change) => {
+            change.ids().iter().any(|id| id % SHARDS == doc % SHARDS)
+        }
+        Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::DeleteByFilter => true,
+        Wish::Cancel(_) => false,
     }
 }

@@ -69,12 +69,9 @@ impl Durable {
         &self.records[id.0 as usize]
     }
 
-    pub fn is_live(&self, record: &Record) -> bool {
-        !matches!(record.outcome, Some(ReportStatus::Canceled(_)))
-    }
-
-    pub fn steps(&self, record: &Record) -> Vec<StepInfo> {
-        if self.is_live(record) { steps_of(&record.entry, record.resolution.as_ref()) } else { Vec::new() }
+    pub fn steps(record: &Record) -> Vec<StepInfo> {
+        let is_canceled = matches!(record.outcome, Some(ReportStatus::Canceled(_)));
+        if is_canceled { Vec::new() } else { steps_of(&record.entry, record.resolution.as_ref()) }
     }
 
     /// What a start finds.
@@ -92,7 +89,7 @@ impl Durable {
             if record.wish == Wish::Drop {
                 index.dropped_by = Some(id);
             }
-            if let (Some(_), Some(last)) = (&record.outcome, self.steps(record).last()) {
+            if let (Some(_), Some(last)) = (&record.outcome, Self::steps(record).last()) {
                 index.top_reported = index.top_reported.max(last.position);
             }
         }
@@ -173,7 +170,7 @@ impl Durable {
                 (Some(_) | None, _) => false,
             }),
             StepKind::PrimaryKey => panic!("not simulated"),
-            StepKind::Put(_) | StepKind::Delete => Work::Documents(self.change(record).cut(is_wanted)),
+            StepKind::Put(_) | StepKind::Delete => Work::Documents(change(record).cut(is_wanted)),
         };
         let has_label = matches!(work, Work::Documents(_) | Work::Clear);
         Request { index: send.index.clone(), work, label: has_label.then(|| send.label()) }
@@ -186,13 +183,13 @@ impl Durable {
             Work::Create | Work::Drop | Work::Clear | Work::Settings(_) => Vec::new(),
         }
     }
+}
 
-    fn change(&self, record: &Record) -> Change {
-        match &record.wish {
-            Wish::Documents(change) | Wish::CreateAndPut(change) => change.clone(),
-            Wish::DeleteByFilter => Change::Delete { ids: record.resolved_ids.clone() },
-            Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::Cancel(_) => panic!("has no documents"),
-        }
+fn change(record: &Record) -> Change {
+    match &record.wish {
+        Wish::Documents(change) | Wish::CreateAndPut(change) => change.clone(),
+        Wish::DeleteByFilter => Change::Delete { ids: record.resolved_ids.clone() },
+        Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::Cancel(_) => panic!("has no documents"),
     }
 }
 
@@ -200,7 +197,7 @@ impl JournalView for Durable {
     fn steps(&self, index: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
         let first = after.entry().map_or(0, |entry| entry.0 as usize).min(self.records.len());
         let of_index = self.records[first..].iter().filter(|record| record.entry.target.as_ref() == Some(index));
-        let steps = of_index.flat_map(|record| self.steps(record)).filter(|step| step.position > after);
+        let steps = of_index.flat_map(Self::steps).filter(|step| step.position > after);
         Ok(steps.take(limit).collect())
     }
 }

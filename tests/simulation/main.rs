@@ -140,6 +140,7 @@ fn survey() {
         let failing: Vec<(u64, String)> =
             (0..seeds).filter_map(|seed| Some((seed, one(seed, options).err()?.0))).collect();
         let first = failing.first().map(|(seed, text)| format!("{seed}: {text}"));
-        println!("{:14} {:5} of {seeds}, first {first:?}", mutation.name, failing.len());
+        let (name, within) = (mutation.name, mutation.seeds);
+        println!("{name:14} {:5} of {seeds}, expected within {within}, first {first:?}", failing.len());
     }
 }
