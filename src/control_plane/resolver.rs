@@ -16,7 +16,7 @@ use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::ids::{NodeId, NodeIndexUid, NodeSlot, ShardId};
 use crate::logic::marker;
 use crate::logic::payload::Payload;
-use crate::logic::snapshot::{CoverPart, NodeView};
+use crate::logic::snapshot::{CoverPart, CoveringSet, NodeView};
 use crate::logic::split::split_ids;
 use crate::meili::error::{ApiError, Code, ErrorBody};
 use crate::meili::search_message::client_message;
@@ -107,18 +107,17 @@ impl Resolver {
         let mut ids = Vec::new();
         // Without a primary key there are no documents, but the filter must be judged all the same.
         let fields = request.primary_key.as_slice();
-        for part in self.cover(request)? {
-            let combined = and_marker(filter, &part.shards, self.placement.len() as u16);
-            match self.fetch(request, &part, &combined, (fields, ALL)) {
-                Ok(fetched) => ids.extend(fetched.results.iter().filter_map(|found| id_of(found, request.primary_key))),
-                Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {
-                    return Ok(Resolved {
-                        resolution: Resolution::Failed(shown_error(request, &error)),
-                        payload: None,
-                    });
-                }
-                Err(error) => return Err(error),
+        let combined = |part: &CoverPart| and_marker(filter, &part.shards, self.placement.len() as u16);
+        let asked = self.ask_all(request, combined, (fields, ALL), |fetched| {
+            ids.extend(fetched.results.iter().filter_map(|found| id_of(found, request.primary_key)));
+        });
+        match asked {
+            Ok(()) => {}
+            Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {
+                let resolution = Resolution::Failed(shown_error(request, &error));
+                return Ok(Resolved { resolution, payload: None });
             }
+            Err(error) => return Err(error),
         }
         let payload = split_ids(ids.iter().map(String::as_str), self.placement.len() as u16);
         let resolution = Resolution::Ids { count: payload.count(), shards: payload.shards() };
@@ -127,20 +126,51 @@ impl Resolver {
 
     fn count(&self, request: ResolveRequest<'_>) -> Result<u64, ResolveError> {
         let mut count = 0;
-        for part in self.cover(request)? {
-            let filter = json!(marker::filter_text(&part.shards, self.placement.len() as u16));
-            count += self.fetch(request, &part, &filter, (&[], 0))?.total;
-        }
+        let filter = |part: &CoverPart| json!(marker::filter_text(&part.shards, self.placement.len() as u16));
+        self.ask_all(request, filter, (&[], 0), |fetched| count += fetched.total)?;
         Ok(count)
     }
 
-    fn cover(&self, request: ResolveRequest<'_>) -> Result<Vec<CoverPart>, ResolveError> {
+    /// Asks one replica of every shard; what a node does not answer is asked of others. A dead node stays in sync as long
+    /// as its peers wait for this entry, so nobody else would go round it.
+    fn ask_all(
+        &self,
+        request: ResolveRequest<'_>,
+        filter: impl Fn(&CoverPart) -> Value,
+        what: (&[&str], u64),
+        mut take: impl FnMut(FetchedDocuments),
+    ) -> Result<(), ResolveError> {
+        let mut failed: Vec<NodeSlot> = Vec::new();
+        let mut last_error = None;
+        let mut waiting: Vec<Vec<ShardId>> =
+            vec![(0..self.placement.len()).map(|shard| ShardId(shard as u16)).collect()];
+        while let Some(shards) = waiting.pop() {
+            let cover = self.cover(request, &shards, &failed);
+            if !cover.missing.is_empty() {
+                return Err(last_error.unwrap_or(ResolveError::NotCovered(cover.missing)));
+            }
+            for part in cover.parts {
+                match self.fetch(request, &part, &filter(&part), what) {
+                    Ok(fetched) => take(fetched),
+                    Err(error @ ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => {
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        failed.push(part.node);
+                        last_error = Some(error);
+                        waiting.push(part.shards);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn cover(&self, request: ResolveRequest<'_>, shards: &[ShardId], failed: &[NodeSlot]) -> CoveringSet {
         let is_out = |(id, _): &(&NodeId, u16)| request.out_of_sync.contains(id);
         let out_of_sync: Vec<_> = self.nodes.iter().zip(0..).filter(is_out).map(|(_, slot)| NodeSlot(slot)).collect();
-        let all: Vec<ShardId> = (0..self.placement.len()).map(|shard| ShardId(shard as u16)).collect();
         let input = CoverInput { placement: &self.placement, out_of_sync: &out_of_sync, may_hold_foreign: &[] };
-        let cover = cover_again(input, &all, &[]);
-        if cover.missing.is_empty() { Ok(cover.parts) } else { Err(ResolveError::NotCovered(cover.missing)) }
+        cover_again(input, shards, failed)
     }
 
     fn fetch(
