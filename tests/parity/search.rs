@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::compare::{Aspect, Difference, IGNORED, compare};
 use super::corpus::{Corpus, cities, films};
 use super::queries::{Query, generate};
-use super::rules::RULES;
+use super::rules::{Comparison, RULES, Rule};
 use crate::support::fleet::{Node, START_LIMIT};
 use crate::support::{Answer, Client, Fleet, FleetOptions, real_meilisearch, seed};
 
@@ -119,10 +119,10 @@ fn run(corpus: &Corpus, replication_factor: usize) {
     let (one, miroir) = (alone.node.client(), fleet.client());
     load(&one, corpus);
     load(&miroir, corpus);
-    ask_all(corpus, &one, &miroir);
+    ask_all(corpus, Comparison::Fleet, &one, &miroir);
 }
 
-fn ask_all(corpus: &Corpus, one: &Client, miroir: &Client) {
+fn ask_all(corpus: &Corpus, comparison: Comparison, one: &Client, miroir: &Client) {
     let target = format!("/indexes/{}/search", corpus.index);
     let queries = generate(seed(), corpus, ROUNDS);
     assert!(queries.len() >= 150, "{} queries", queries.len());
@@ -141,8 +141,8 @@ fn ask_all(corpus: &Corpus, one: &Client, miroir: &Client) {
         found.extend(compare_shapes(&one.post(&target, &plain), &miroir.post(&target, &plain)));
         let mut rules = Vec::new();
         for Difference { aspect, text } in found {
-            let applies = |rule: &&super::rules::Rule| {
-                (!rule.real_nodes_only || real_meilisearch().is_some()) && (rule.covers)(query.kind, aspect)
+            let applies = |rule: &&Rule| {
+                rule.applies.to(comparison, real_meilisearch().is_some()) && (rule.covers)(query, aspect)
             };
             match RULES.iter().find(applies) {
                 Some(rule) => {
@@ -209,7 +209,7 @@ fn two_servers_alone_do_not_differ() {
     for corpus in [films(seed(), DOCUMENTS / 2), cities(seed(), DOCUMENTS / 2)] {
         load(&first.node.client(), &corpus);
         load(&second.node.client(), &corpus);
-        ask_all(&corpus, &first.node.client(), &second.node.client());
+        ask_all(&corpus, Comparison::Fleet, &first.node.client(), &second.node.client());
     }
 }
 
@@ -220,7 +220,7 @@ fn run_embedded_against_real(corpus: &Corpus) {
     let (real, embedded) = (Alone::of(Some(meilisearch)), Alone::of(None));
     load(&real.node.client(), corpus);
     load(&embedded.node.client(), corpus);
-    ask_all(corpus, &real.node.client(), &embedded.node.client());
+    ask_all(corpus, Comparison::Model, &real.node.client(), &embedded.node.client());
 }
 
 #[test]
