@@ -60,7 +60,7 @@ impl Command {
     fn target(&self) -> String {
         match self {
             Self::Status(_) => "/status".to_owned(),
-            Self::Nodes(_) => "/nodes".to_owned(),
+            Self::Nodes(_) => "/fleet".to_owned(),
             Self::Shards(_) => "/shards".to_owned(),
             Self::Tasks(tasks) => tasks.target(),
         }

@@ -1,4 +1,4 @@
-//! `miroir-ctl nodes`: one line per node.
+//! `miroir-ctl nodes`: one line per node: what it holds, and how many entries it has yet to apply.
 
 use argh::FromArgs;
 use serde_json::Value;
@@ -14,15 +14,17 @@ const COLUMNS: &[Column] = &[
     ("NODE", |node| cell(&node["id"])),
     ("URL", |node| cell(&node["url"])),
     ("ZONE", |node| cell(&node["zone"])),
-    ("WEIGHT", |node| cell(&node["weight"])),
     ("REACHABLE", |node| cell(&node["reachable"])),
-    ("SHARDS", |node| cell(&node["shards"])),
+    ("SHARDS", |node| cell(&node["shards"].as_array().map_or(0, Vec::len).into())),
+    ("DOCUMENTS", |node| cell(&node["documents"])),
+    ("LAG", |node| cell(&node["lag"])),
+    ("VERSION", |node| cell(&node["version"])),
     ("OUT OF SYNC", |node| cell(&node["outOfSync"])),
 ];
 
 impl Nodes {
     /// The answer for people.
     pub(super) fn render(answer: &Value) -> String {
-        table::render(answer, COLUMNS)
+        table::render(&answer["nodes"], COLUMNS)
     }
 }

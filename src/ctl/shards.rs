@@ -18,7 +18,7 @@ const COLUMNS: &[Column] = &[("SHARD", |shard| cell(&shard["shard"])), ("NODES",
 impl Shards {
     /// The answer for people.
     pub(super) fn render(answer: &Value) -> String {
-        let mut text = table::render(answer, COLUMNS);
+        let mut text = table::render(&answer["results"], COLUMNS);
         let mut loads: BTreeMap<&str, usize> = BTreeMap::new();
         for shard in answer["results"].as_array().into_iter().flatten() {
             for node in shard["nodes"].as_array().into_iter().flatten().filter_map(Value::as_str) {

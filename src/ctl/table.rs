@@ -7,9 +7,9 @@ use serde_json::Value;
 /// A heading and, for one result, the cell.
 pub type Column = (&'static str, fn(&Value) -> String);
 
-/// One line per result of `answer.results`, under a line of headings.
-pub fn render(answer: &Value, columns: &[Column]) -> String {
-    let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+/// One line per element of a list, under a line of headings.
+pub fn render(list: &Value, columns: &[Column]) -> String {
+    let results = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|(heading, _)| (*heading).to_owned()).collect()];
     lines.extend(results.iter().map(|result| columns.iter().map(|(_, cell)| cell(result)).collect()));
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();

@@ -32,6 +32,6 @@ impl Tasks {
 
     /// The answer for people.
     pub(super) fn render(answer: &Value) -> String {
-        table::render(answer, COLUMNS)
+        table::render(&answer["results"], COLUMNS)
     }
 }
