@@ -23,6 +23,9 @@ const IDS: usize = 300;
 /// Documents whose ids leave the same rest are deleted together by a filter.
 const GROUPS: usize = 30;
 
+/// Writes before the kills begin.
+const SETUP_WRITES: u64 = 2;
+
 /// One write, and what it makes of a document.
 #[derive(Clone, Debug)]
 enum Write {
@@ -140,13 +143,24 @@ impl Model {
         }
     }
 
-    /// Compares with what the nodes hold.
-    fn check(&self, found: &BTreeMap<String, u64>) {
+    /// Compares with what the nodes hold: nothing lost, nothing changed, nothing that was never written.
+    fn check(&self, found: &BTreeMap<String, u64>) -> Result<(), String> {
         for (id, possible) in &self.possible {
             let allowed: BTreeSet<Option<u64>> = possible.iter().map(|value| value.as_ref().map(hash)).collect();
             let found = found.get(&id.to_string()).copied();
-            assert!(allowed.contains(&found), "document {id} is {found:?}, but may only be one of {possible:?}");
+            if !allowed.contains(&found) {
+                return Err(format!("document {id} is {found:?}, but may only be one of {possible:?}"));
+            }
         }
+        let is_foreign = |id: &&String| id.parse().map_or(true, |id: usize| !self.possible.contains_key(&id));
+        found.keys().find(is_foreign).map_or(Ok(()), |id| Err(format!("nobody has written document {id}")))
+    }
+
+    /// Every write is one task: none lost, none journalled twice.
+    fn check_tasks(&self, total: u64) -> Result<(), String> {
+        let least = SETUP_WRITES + self.acknowledged.len() as u64;
+        let allowed = least..=least + self.unanswered as u64;
+        if allowed.contains(&total) { Ok(()) } else { Err(format!("{total} tasks, but {allowed:?} were written")) }
     }
 }
 
@@ -186,7 +200,7 @@ fn settle(client: &Client, model: &Model) {
     let failed = client.get("/tasks?statuses=failed,canceled&limit=5").expect(200);
     assert_eq!(failed.json["total"], 0, "{}", failed.text);
     let total = client.get("/tasks?limit=1").expect(200).json["total"].as_u64().expect("a number");
-    assert!(total >= model.acknowledged.len() as u64, "{total} tasks, {} acknowledged", model.acknowledged.len());
+    model.check_tasks(total).expect("one task for each write");
     for uid in &model.acknowledged {
         let task = client.get(&format!("/tasks/{uid}"));
         assert_eq!(task.json["status"], "succeeded", "acknowledged task {uid}: {}", task.text);
@@ -243,7 +257,7 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
     });
     settle(&client, &model);
     let found = wait_until_equal(&fleet, "things", "id", 2);
-    model.check(&found);
+    model.check(&found).expect("documents are what was written");
     // And clients see just that.
     let answer = client.post("/indexes/things/documents/fetch", &json!({"limit": 0})).expect(200);
     assert_eq!(answer.json["total"], found.len());
@@ -252,4 +266,37 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
         "{acknowledged} writes acknowledged, {unanswered} without an answer, {} documents at the end",
         found.len()
     );
+}
+
+/// A model of three documents, of which the last one may also have been deleted: that write got no answer.
+fn small_model() -> (Model, BTreeMap<String, u64>) {
+    let mut model = Model::new();
+    model.happened(&Write::Put(vec![1, 2, 3], 7));
+    model.happened(&Write::Update(vec![2], 8));
+    model.acknowledged = vec![2, 3];
+    model.perhaps_happened(&Write::Delete(vec![3]));
+    let value = |id: &usize| model.possible[id][0].as_ref().map(hash).expect("written");
+    let found = [1, 2, 3].iter().map(|id| (id.to_string(), value(id))).collect();
+    (model, found)
+}
+
+/// Goal: the check after the kills bites. Method: right contents pass, then each kind of damage is done to them.
+#[test]
+fn the_check_after_kills_finds_lost_stale_and_foreign_documents() {
+    let (model, right) = small_model();
+    model.check(&right).expect("as written");
+    let with = |change: &dyn Fn(&mut BTreeMap<String, u64>)| {
+        let mut found = right.clone();
+        change(&mut found);
+        model.check(&found)
+    };
+    with(&|found| _ = found.remove("3")).expect("its deletion may have happened");
+    with(&|found| _ = found.remove("1")).expect_err("a lost document");
+    let stale = hash(&json!({"id": 2, "group": 2, "put": 7}));
+    with(&|found| _ = found.insert("2".to_owned(), stale)).expect_err("a lost update");
+    with(&|found| _ = found.insert("4".to_owned(), 1)).expect_err("one that nobody wrote");
+    with(&|found| _ = found.insert("3000".to_owned(), 1)).expect_err("one that nobody could write");
+    for (total, is_right) in [(3, false), (4, true), (5, true), (6, false)] {
+        assert_eq!(model.check_tasks(total).is_ok(), is_right, "{total} tasks");
+    }
 }

@@ -45,12 +45,7 @@ pub fn contents(client: &Client, index: &str, primary_key: &str) -> Result<Conte
             let target = format!("/indexes/{uid}/documents/fetch");
             let answer = client.try_ask("POST", &target, Some(&body)).map_err(|error| error.to_string())?;
             let results = answer.json["results"].as_array().ok_or(answer.text.clone())?;
-            for document in results {
-                let (id, stored) = stored(document, primary_key)?;
-                if contents.insert(id.clone(), stored).is_some() {
-                    return Err(format!("{id} is there twice on one node"));
-                }
-            }
+            add(&mut contents, results, primary_key)?;
             offset += results.len();
             if results.len() < PAGE {
                 break;
@@ -58,6 +53,16 @@ pub fn contents(client: &Client, index: &str, primary_key: &str) -> Result<Conte
         }
     }
     Ok(contents)
+}
+
+fn add(contents: &mut Contents, documents: &[Value], primary_key: &str) -> Result<(), String> {
+    for document in documents {
+        let (id, stored) = stored(document, primary_key)?;
+        if contents.insert(id.clone(), stored).is_some() {
+            return Err(format!("{id} is there twice on one node"));
+        }
+    }
+    Ok(())
 }
 
 fn stored(document: &Value, primary_key: &str) -> Result<(String, Stored), String> {
@@ -111,4 +116,31 @@ pub fn hash(document: &Value) -> u64 {
     let fields = document.as_object().expect("a document is an object");
     let sorted: BTreeMap<&String, &Value> = fields.iter().filter(|(name, _)| *name != "_miroir").collect();
     xxh3_64(serde_json::to_string(&sorted).expect("documents can be written").as_bytes())
+}
+
+/// Goal: the comparison of replicas bites. Method: equal replicas pass, then each kind of damage is done to them.
+#[test]
+fn the_comparison_of_replicas_finds_lost_doubled_and_diverged_documents() {
+    let document =
+        |id: u64, version: u64| json!({"id": id, "version": version, "_miroir": format!("shard {}", id % 2)});
+    let node = |documents: &[Value]| {
+        let mut contents = Contents::new();
+        add(&mut contents, documents, "id").map(|()| contents)
+    };
+    let (one, two, three) = (document(1, 5), document(2, 5), document(3, 5));
+    let odd = node(&[one.clone(), three.clone()]).expect("as stored");
+    let all = node(&[one.clone(), two.clone(), three.clone()]).expect("as stored");
+    let even = node(std::slice::from_ref(&two)).expect("as stored");
+    let check = |nodes: [&Contents; 3]| check_equal(&nodes.map(Clone::clone), 2);
+    assert_eq!(check([&odd, &all, &even]).expect("equal").len(), 3);
+    let lost = node(std::slice::from_ref(&one)).expect("as stored");
+    check([&lost, &all, &even]).expect_err("lost on one replica");
+    check([&all, &all, &even]).expect_err("on one node too many");
+    node(&[one.clone(), one.clone()]).expect_err("twice on one node");
+    let diverged = node(&[one.clone(), document(3, 4)]).expect("as stored");
+    check([&diverged, &all, &even]).expect_err("replicas differ");
+    let elsewhere = node(&[two, three]).expect("as stored");
+    let first = node(&[one]).expect("as stored");
+    check([&first, &all, &elsewhere]).expect_err("a shard on more nodes than it has replicas");
+    node(&[json!({"id": 1})]).expect_err("no marker");
 }

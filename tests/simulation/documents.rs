@@ -12,6 +12,8 @@ pub enum Geo {
     Bad,
     /// Always rejected.
     Poison,
+    /// Stored, but no settings are taken while it is.
+    Stubborn,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,12 +32,17 @@ impl Doc {
         match self.geo {
             Some(Geo::Poison) => true,
             Some(Geo::Bad) => is_strict,
-            Some(Geo::Null) | None => false,
+            Some(Geo::Null | Geo::Stubborn) | None => false,
         }
     }
 
-    pub fn is_stored_bad(self) -> bool {
-        matches!(self.geo, Some(Geo::Bad | Geo::Poison))
+    /// While it is stored no node takes these settings.
+    pub fn is_against_settings(self, is_strict: bool) -> bool {
+        match self.geo {
+            Some(Geo::Stubborn) => true,
+            Some(Geo::Bad | Geo::Poison) => is_strict,
+            Some(Geo::Null) | None => false,
+        }
     }
 }
 

@@ -136,7 +136,11 @@ impl Durable {
                 self.visible.remove(uid);
             }
         }
-        self.forgotten.extend(changes.forgotten.iter().cloned());
+        for uid in &changes.forgotten {
+            self.out.retain(|(_, other)| other != uid);
+            self.applied.retain(|(_, other), _| other != uid);
+            self.forgotten.insert(uid.clone());
+        }
     }
 
     /// The settings before and after an entry, for its resolution.

@@ -170,7 +170,7 @@ impl Node {
                 // Settings create a missing index, too.
                 let mut new = old.cloned().unwrap_or_default();
                 new.is_strict = *is_strict;
-                let is_refused = *is_strict && new.docs.values().any(|doc| doc.is_stored_bad());
+                let is_refused = new.docs.values().any(|doc| doc.is_against_settings(*is_strict));
                 return (if is_refused { Err(Failure::User("bad_document_stored")) } else { Ok(Some(new)) }, none);
             }
             (Work::Clear | Work::Documents(_), _) => {}

@@ -52,7 +52,7 @@ impl Oracle {
             }
             Wish::Clear => state.docs.clear(),
             Wish::Settings(is_strict) => {
-                is_fine = !(*is_strict && state.docs.values().any(|doc| doc.is_stored_bad()));
+                is_fine = !state.docs.values().any(|doc| doc.is_against_settings(*is_strict));
                 if is_fine {
                     state.is_strict = *is_strict;
                 }

@@ -35,7 +35,7 @@ pub enum Storm {
     Restarts,
     /// Those, and settings that nodes reject.
     Votes,
-    /// Lost answers.
+    /// Lost answers, and settings.
     Losses,
 }
 
@@ -150,12 +150,12 @@ impl World {
             Storm::Mixed => {}
             Storm::Restarts | Storm::Votes => {
                 self.restart_share = 0.7;
-                self.fault_rate = 0.015;
-                self.control_rate = 0.05;
+                self.fault_rate = 0.004;
+                self.control_rate = 0.1;
                 self.bad_rate = 0.3;
             }
             Storm::Losses => {
-                self.lost_rate = 0.3;
+                self.lost_rate = 0.4;
                 self.fault_rate = 0.002;
             }
         }
@@ -211,8 +211,11 @@ impl World {
         if !exists {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
-        let is_vote = self.options.storm == Storm::Votes && self.random.chance(0.3);
-        match if is_vote { 17 } else { self.random.below(22) } {
+        let is_barrier = match self.options.storm {
+            Storm::Mixed | Storm::Restarts => false,
+            Storm::Votes | Storm::Losses => self.random.chance(0.25),
+        };
+        match if is_barrier { 17 } else { self.random.below(22) } {
             0..12 => Wish::Documents(self.put()),
             12..16 => {
                 let count = self.random.between(1, 3) as usize;
@@ -239,7 +242,7 @@ impl World {
             let field = if self.random.chance(0.5) { &mut doc.x } else { &mut doc.y };
             *field = Some(entry);
             if self.random.chance(self.bad_rate) {
-                doc.geo = Some(self.random.pick(&[Geo::Poison, Geo::Bad, Geo::Bad]));
+                doc.geo = Some(self.random.pick(&[Geo::Poison, Geo::Bad, Geo::Bad, Geo::Stubborn]));
             } else if self.random.chance(0.3) {
                 doc.geo = Some(Geo::Null);
             }

@@ -1,7 +1,12 @@
-//! The driver against embedded nodes in this process: replicas are equal in the end, and every verdict is right.
+//! The driver against nodes: replicas are equal in the end, and every verdict is right.
+//!
+//! The nodes are embedded ones in this process, or with `MIROIR_TEST_MEILISEARCH=path` real servers, which are killed
+//! where embedded ones are shut down.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -24,8 +29,12 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Outcome, TaskRecord};
 
 const SHARDS: u16 = 8;
-const KEY: &str = "node-key";
-const PATIENCE: Duration = Duration::from_secs(30);
+const KEY: &str = "node-key-of-the-tests";
+/// All that test documents have.
+const FIELDS: &[&str] = &[marker::FIELD, "id", "text", "number", "more", "_geo"];
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Real servers sync the disk for every batch.
+const PATIENCE_REAL: Duration = Duration::from_secs(600);
 
 const TIMING: Timing = Timing {
     quarantine_ms: 300,
@@ -37,10 +46,32 @@ const TIMING: Timing = Timing {
     housekeeping: 50,
 };
 
+enum Node {
+    Embedded(Server),
+    Real(Child),
+}
+
+impl Node {
+    fn stop(self) {
+        match self {
+            Self::Embedded(server) => server.shutdown(),
+            Self::Real(mut child) => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration")]
+fn meilisearch() -> Option<PathBuf> {
+    std::env::var("MIROIR_TEST_MEILISEARCH").ok().map(PathBuf::from)
+}
+
 /// Nodes, a store, and a coordinator over them.
 struct Fixture {
     folder: TempDir,
-    servers: Vec<Option<Server>>,
+    servers: Vec<Option<Node>>,
     listens: Vec<String>,
     store: Arc<dyn Store>,
     running: Option<Running>,
@@ -66,9 +97,11 @@ impl Fixture {
             expected: BTreeMap::new(),
         };
         for node in 0..nodes {
-            let server = Server::start(fixture.options(node, "127.0.0.1:0")).unwrap();
-            fixture.listens.push(server.address().to_string());
-            fixture.servers.push(Some(server));
+            // Free a moment ago, and nobody else in this test asks for it.
+            let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+            fixture.listens.push(listen);
+            fixture.servers.push(None);
+            fixture.start_node(node);
         }
         fixture.start();
         fixture
@@ -121,12 +154,21 @@ impl Fixture {
     }
 
     fn stop_node(&mut self, node: usize) {
-        self.servers[node].take().expect("it runs").shutdown();
+        self.servers[node].take().expect("it runs").stop();
     }
 
     fn start_node(&mut self, node: usize) {
         let options = self.options(node, &self.listens[node]);
-        self.servers[node] = Some(Server::start(options).unwrap());
+        let Some(program) = meilisearch() else {
+            self.servers[node] = Some(Node::Embedded(Server::start(options).unwrap()));
+            return;
+        };
+        let mut command = Command::new(program);
+        command.args(["--no-analytics", "--http-addr", &options.listen, "--master-key", KEY, "--db-path"]);
+        command.arg(&options.data_dir).stdout(Stdio::null()).stderr(Stdio::null());
+        self.servers[node] = Some(Node::Real(command.spawn().unwrap()));
+        let client = NodeClient::new(format!("http://{}", options.listen), Some(KEY));
+        wait_for("the node", || client.health(PATIENCE).is_ok());
     }
 
     fn append(&self, index: &str, operation: Operation, payload: Option<Payload>) -> EntryId {
@@ -221,7 +263,7 @@ impl Fixture {
         let placement = self.placement();
         for (node, listen) in self.listens.iter().enumerate() {
             let client = NodeClient::new(format!("http://{listen}"), Some(KEY));
-            let fetched = client.fetch_documents(&uid, None, &["*"], 100_000, PATIENCE).unwrap();
+            let fetched = client.fetch_documents(&uid, None, FIELDS, 100_000, PATIENCE).unwrap();
             let mut found = BTreeMap::new();
             for mut document in fetched.results {
                 assert!(document.shift_remove(marker::FIELD).is_some(), "the marker is there");
@@ -245,13 +287,13 @@ impl Drop for Fixture {
             running.stop();
         }
         for server in self.servers.drain(..).flatten() {
-            server.shutdown();
+            server.stop();
         }
     }
 }
 
 fn wait_for(what: &str, mut is_done: impl FnMut() -> bool) {
-    let deadline = clock::instant() + PATIENCE;
+    let deadline = clock::instant() + if meilisearch().is_some() { PATIENCE_REAL } else { PATIENCE };
     while !is_done() {
         assert!(clock::instant() < deadline, "{what}: not in time");
         std::thread::park_timeout(Duration::from_millis(5));

@@ -211,6 +211,11 @@ impl Fleet {
                         reason: error.message.clone(),
                     });
                     self.give_up_if_covered(node, uid);
+                    if !self.feed(node, uid).needs_rebuild {
+                        // The only copy: it goes on, and the operator knows.
+                        self.pass_barrier(node, uid, sent.position, sent.kind);
+                    }
+                    return;
                 }
                 self.feed_mut(node, uid).vote = Some(Vote::Rejected(error));
             }

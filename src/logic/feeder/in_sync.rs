@@ -40,6 +40,10 @@ impl Fleet {
         }
         if state.hidden.is_some_and(|stage| stage.is_acknowledged(acknowledged)) {
             state.is_hidden = true;
+            // Even those may go on that were given up.
+            for node in &mut self.nodes {
+                node.active.insert(uid.clone());
+            }
         }
     }
 

@@ -13,8 +13,8 @@ use crate::logic::ids::{NodeIndexUid, Position};
 pub(super) enum Repair {
     /// Send from here on again.
     Rewind(Position),
-    /// Send the vote that is due again, after this.
-    VoteAgain,
+    /// Send the index-wide step that is due, or under way, again after this.
+    BarrierAgain,
     /// Too old to be rewound to.
     Far,
 }
@@ -37,7 +37,7 @@ impl Fleet {
         let uid = uid.clone();
         let state = self.index(&uid);
         let feed = &state.feeds[node];
-        if let Some(dropped) = state.dropped.filter(|&dropped| feed.applied >= dropped) {
+        if let Some(dropped) = state.dropped.filter(|&dropped| feed.barrier_reached() >= dropped) {
             // It may have brought the index back: delete it again.
             let may_create = match task.kind {
                 SeenKind::Put | SeenKind::Create | SeenKind::Settings => true,
@@ -47,7 +47,9 @@ impl Fleet {
                 | SeenKind::Housekeeping
                 | SeenKind::Foreign => false,
             };
-            return Ok(may_create.then_some(Repair::Rewind(dropped)));
+            let is_passed = feed.applied >= dropped;
+            let repair = if is_passed { Repair::Rewind(dropped) } else { Repair::BarrierAgain };
+            return Ok(may_create.then_some(repair));
         }
         let first = match task.kind {
             SeenKind::Put | SeenKind::Deletion => task.label.map(|label| label.position),
@@ -81,7 +83,7 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> Result<Option<Repair>, JournalUnavailable> {
         if self.step_after_pos(node, uid, journal)?.is_some_and(|step| step.kind == kind) {
-            return Ok(Some(Repair::VoteAgain));
+            return Ok(Some(Repair::BarrierAgain));
         }
         Ok(Some(match self.feed(node, uid).last_barrier {
             Some((position, passed)) if passed == kind => Repair::Rewind(position),
@@ -101,7 +103,7 @@ impl Fleet {
                     self.rewind(node, uid, first);
                 }
             }
-            Repair::VoteAgain => {
+            Repair::BarrierAgain => {
                 let feed = self.feed_mut(node, uid);
                 if feed.sent.iter().all(|sent| sent.kind.is_barrier()) {
                     feed.sent.clear();
@@ -151,7 +153,12 @@ impl Fleet {
 
     /// Out of sync for good, if its peers can do without it; otherwise it goes on, and the operator is told.
     pub(super) fn give_up_if_covered(&mut self, node: usize, uid: &NodeIndexUid) {
-        if self.has_cover(node, uid) || matches!(self.feed(node, uid).sync, Sync::Out | Sync::Joining) {
+        let is_spared = match self.feed(node, uid).sync {
+            Sync::In | Sync::Returning(_) => self.has_cover(node, uid),
+            // It had cover when it left.
+            Sync::Leaving(_) | Sync::Out | Sync::Joining => true,
+        };
+        if is_spared {
             self.give_up(node, uid);
         }
     }

@@ -106,9 +106,15 @@ impl Fleet {
     ) -> Result<Turn, JournalUnavailable> {
         loop {
             let stored = self.stored;
+            let dropped = self.index(uid).dropped.filter(|_| self.index(uid).is_hidden);
             let feed = self.feed_mut(node, uid);
             if feed.needs_rebuild {
-                return Ok(Turn::Done);
+                // Nothing repairs it, but it can be deleted.
+                let Some(dropped) = dropped.filter(|&dropped| feed.applied < dropped) else { return Ok(Turn::Done) };
+                if feed.pos < dropped.before() {
+                    feed.pos = dropped.before();
+                    feed.sent.clear();
+                }
             }
             if feed.must_store && feed.changed_in > stored {
                 return Ok(Turn::Act(Action::Store));
@@ -206,8 +212,8 @@ impl Fleet {
             (Some(true) | None, None) => Ok(Purpose::Do),
             (None, Some(_)) => Err(Next::Wait),
             (Some(true), Some(Vote::Took)) => Err(Next::Pass),
-            // Raised as an alarm when it happened; it will be rebuilt, or tries for ever.
-            (Some(true), Some(Vote::Rejected(_))) => Err(Next::Wait),
+            // Others committed what this one rejected: it has no vote any more.
+            (Some(true), Some(Vote::Rejected(_))) => Ok(Purpose::Do),
             (Some(false), Some(Vote::Took)) => Ok(Purpose::Revert),
             (Some(false), Some(Vote::Rejected(_)) | None) if self.rules.revert => Ok(Purpose::Revert),
             (Some(false), Some(Vote::Rejected(_)) | None) => Err(Next::Pass),
