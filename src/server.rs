@@ -14,6 +14,7 @@ use crossbeam::channel::{Receiver, select};
 use crate::bridge::Bridge;
 use crate::config::{self, Secret, Settings};
 use crate::control_plane::admin::AdminApi;
+use crate::control_plane::troubles::Troubles;
 use crate::control_plane::{self, ControlPlane};
 use crate::data_plane::client_api::client_handlers;
 use crate::data_plane::connection::{Handler, overloaded};
@@ -72,23 +73,26 @@ pub struct RunningServer {
     drain: Duration,
 }
 
-/// A thread that panicked.
+/// A thread that panicked, or ended unasked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the thread {name} died: {panic}")]
+#[error(
+    "the thread {name} died: {reason}; no accepted write is lost: start miroir again, and if it happens again, report it \
+     with the log"
+)]
 pub struct DeadThread {
     /// Which.
     pub name: String,
     /// What its panic said.
-    pub panic: String,
+    pub reason: String,
 }
 
 impl DeadThread {
     fn unknown(name: &str) -> Self {
-        Self { name: name.to_owned(), panic: "unknown".to_owned() }
+        Self { name: name.to_owned(), reason: "unknown".to_owned() }
     }
 
     fn executor(death: Option<DeadExecutor>) -> Self {
-        death.map_or_else(|| Self::unknown("executor"), |death| Self { name: death.name, panic: death.panic })
+        death.map_or_else(|| Self::unknown("executor"), |death| Self { name: death.name, reason: death.panic })
     }
 }
 
@@ -188,14 +192,14 @@ pub fn start_on(settings: &Settings, cores: Cores) -> Result<RunningServer, Star
 
     let control = control_plane::start(settings, &bridge, commands)?;
     let addresses = Addresses { client: client.address(), admin: admin.address() };
-    let admin = admin.start(&admin_handlers(bridge, settings.admin.key.clone()))?;
+    let admin = admin.start(&admin_handlers(bridge, control.troubles().clone(), settings.admin.key.clone()))?;
     let client = client.start(&client_handlers)?;
     tracing::info!(client = %addresses.client, admin = %addresses.admin, executors, "miroir is up");
     Ok(RunningServer { addresses, client, control: Some(control), admin, drain: settings.shutdown_timeout })
 }
 
-fn admin_handlers(bridge: Arc<Bridge>, key: Option<Secret>) -> HandlerFactory {
-    Arc::new(move |_| Rc::new(AdminHandler(AdminApi::new(bridge.clone(), key.clone()))))
+fn admin_handlers(bridge: Arc<Bridge>, troubles: Troubles, key: Option<Secret>) -> HandlerFactory {
+    Arc::new(move |_| Rc::new(AdminHandler(AdminApi::new(bridge.clone(), troubles.clone(), key.clone()))))
 }
 
 impl RunningServer {
@@ -210,7 +214,7 @@ impl RunningServer {
         select! {
             recv(asked) -> _ => End::Asked,
             recv(control.deaths()) -> death => {
-                let death = death.map(|death| DeadThread { name: death.name, panic: death.panic });
+                let death = death.map(|death| DeadThread { name: death.name, reason: death.reason });
                 End::Died(death.unwrap_or_else(|_| DeadThread::unknown("control plane")))
             }
             recv(self.client.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),

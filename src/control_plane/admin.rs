@@ -3,7 +3,7 @@
 //! | Route | Answer |
 //! |---|---|
 //! | `GET /health` | the process works; needs no key |
-//! | `GET /status` | version, cluster constants, counts, epochs |
+//! | `GET /status` | version, cluster constants, counts, epochs, what does not get on |
 //! | `GET /nodes` | one object per node |
 //! | `GET /shards` | one object per shard: the nodes that hold it |
 //! | `GET /fleet` | nodes and shards with what they hold, lag and in-sync replicas, from the store and the probers |
@@ -18,6 +18,7 @@ use std::sync::Arc;
 use http::Method;
 use serde::Serialize;
 
+use super::troubles::{HeldUp, StoreTrouble, Troubles};
 use crate::bridge::{Bridge, Command};
 use crate::config::Secret;
 use crate::http_types::{Request, Response};
@@ -63,6 +64,8 @@ struct StatusView {
     nodes: NodeCounts,
     indexes: usize,
     tasks: TaskCounts,
+    store_trouble: Option<StoreTrouble>,
+    held_up: Vec<HeldUp>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -95,14 +98,15 @@ struct ListView<T> {
 #[derive(Debug)]
 pub struct AdminApi {
     bridge: Arc<Bridge>,
+    troubles: Troubles,
     /// None: everyone who reaches the address.
     key: Option<Secret>,
 }
 
 impl AdminApi {
     /// In front of this bridge.
-    pub fn new(bridge: Arc<Bridge>, key: Option<Secret>) -> Self {
-        Self { bridge, key }
+    pub fn new(bridge: Arc<Bridge>, troubles: Troubles, key: Option<Secret>) -> Self {
+        Self { bridge, troubles, key }
     }
 
     /// Answers one request. Waits for the control plane when it needs tasks: bound it from outside.
@@ -167,6 +171,8 @@ impl AdminApi {
             },
             indexes: snapshot.indexes.len(),
             tasks: TaskCounts { unfinished },
+            store_trouble: self.troubles.store(),
+            held_up: self.troubles.writes(),
         })
     }
 

@@ -3,9 +3,11 @@
 //! The rules are in [`crate::logic::feeder`]; here are only locks, threads and the order of effects. Lock order: `commits`
 //! before `state`; no I/O happens under `state` except reads of the journal for nodes that lag. A transaction is taken
 //! from the fleet, committed and reported back while `commits` is held, so transactions are durable in the order in which
-//! they were taken. A store that fails is tried again until it works: nothing else goes on meanwhile.
+//! they were taken. A store that fails is tried again until it works: nothing else goes on meanwhile. After a panic under a
+//! lock nothing is sent, stored or reported any more; the process ends, and the next start goes on from what is stored.
 
 mod feeding;
+mod fragile;
 mod index_book;
 mod journal_view;
 mod outcome;
@@ -19,23 +21,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::Condvar;
 
+use self::fragile::{Fragile, Held};
 use self::index_book::IndexBook;
 use self::journal_view::StoreView;
 use self::outcome::{Reported, outcome};
 use super::journal;
 use super::publisher::Publisher;
+use super::troubles::{Place, Troubles};
 use crate::bridge::Bridge;
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet};
-use crate::logic::ids::{EntryId, Epoch, NodeId, Timestamp};
+use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::NodeView;
 use crate::store::{Decision, ProtocolDelta, Store, StoreError, Verdict};
 use crate::telemetry::clock;
 
-pub use self::start::{CoordinatorParts, Running};
+pub use self::start::{CoordinatorParts, Running, StartError};
 
 /// While cores have not yet acknowledged: how often to look.
 const ACK_POLL: Duration = Duration::from_millis(2);
@@ -49,12 +53,15 @@ pub struct Coordinator {
     store: Arc<dyn Store>,
     publisher: Arc<Publisher>,
     bridge: Arc<Bridge>,
-    commits: Mutex<()>,
-    state: Mutex<State>,
+    troubles: Troubles,
+    commits: Fragile<()>,
+    state: Fragile<State>,
     /// Something that feeders may wait for has happened.
     feeders: Condvar,
     /// Something that the control thread and the resolver may wait for has happened.
     control: Condvar,
+    /// The threads are asked to end.
+    stopping: Condvar,
     is_stopping: AtomicBool,
     node_key: Option<String>,
 }
@@ -88,7 +95,7 @@ impl OpenEntry {
     }
 }
 
-/// The process stops.
+/// The threads are asked to end, or one of them has died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("stopping")]
 pub(super) struct Stopping;
@@ -118,11 +125,16 @@ impl journal::Coordinator for Coordinator {
 
 impl Coordinator {
     fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::Acquire)
+        self.is_stopping.load(Ordering::Acquire) || self.is_broken()
+    }
+
+    /// A thread panicked while it held a lock, or changes were lost: what is left cannot be trusted.
+    fn is_broken(&self) -> bool {
+        self.state.is_broken() || self.commits.is_broken()
     }
 
     /// Something happened: feeders look again, and the control thread too if it is concerned.
-    fn wake(&self, mut state: MutexGuard<'_, State>, is_control_due: bool) {
+    fn wake(&self, mut state: Held<'_, State>, is_control_due: bool) {
         state.is_due |= is_control_due;
         drop(state);
         if is_control_due {
@@ -139,7 +151,7 @@ impl Coordinator {
             let is_waiting_for_cores = acknowledged < state.published;
             if !state.is_due {
                 let pause = if is_waiting_for_cores { ACK_POLL } else { CONTROL_IDLE };
-                self.control.wait_for(&mut state, pause);
+                state.wait(&self.control, pause);
             }
             state.is_due = false;
             let acknowledged = self.bridge.acks.acknowledged();
@@ -148,7 +160,9 @@ impl Coordinator {
             let has_changes = fleet.has_changes();
             let alarms = fleet.take_alarms();
             drop(state);
-            alarms.iter().for_each(log);
+            for alarm in alarms {
+                self.alarm(alarm);
+            }
             if has_changes && self.commit().is_err() {
                 return;
             }
@@ -158,6 +172,9 @@ impl Coordinator {
     /// Makes everything durable that happened up to now, then publishes what readers must hear of.
     pub(super) fn commit(&self) -> Result<(), Stopping> {
         let commits = self.commits.lock();
+        if self.is_broken() {
+            return Err(Stopping);
+        }
         let (changes, version, mut delta) = {
             let mut state = self.state.lock();
             let (changes, version) = state.fleet.take_changes();
@@ -177,14 +194,17 @@ impl Coordinator {
             delta.outcomes.push((report.entry, outcome(report, &reported, now)));
         }
         self.store_until_done(&delta)?;
+        for (node, index, position) in &delta.applied {
+            self.troubles.got_on(&(Some(node.clone()), index.clone()), *position);
+        }
+        delta.forgotten_indexes.iter().for_each(|index| self.troubles.forget(index));
         let mut state = self.state.lock();
         state.fleet.stored(version);
         let publication = state.fleet.publication();
         if let Some(publication) = publication {
             let records = state.book.all();
             // Still under `commits`: what is published is exactly what is stored.
-            let epoch =
-                MutexGuard::unlocked(&mut state, || self.publisher.publish_indexes(&records, &publication.out_of_sync));
+            let epoch = state.unlocked(|| self.publisher.publish_indexes(&records, &publication.out_of_sync));
             state.fleet.published(&publication, epoch);
             state.published = epoch;
         }
@@ -199,22 +219,69 @@ impl Coordinator {
 
     /// Nothing may go on that depends on this transaction, so it is tried until it is done.
     fn store_until_done(&self, delta: &ProtocolDelta) -> Result<(), Stopping> {
-        while let Err(error) = self.store.commit(delta) {
-            tracing::error!(%error, "protocol state cannot be stored; nothing is reported until it can");
-            if self.is_stopping() || matches!(error, StoreError::Refused(_)) {
-                self.stop();
-                return Err(Stopping);
+        loop {
+            match self.store.commit(delta) {
+                Ok(()) => break,
+                // What is stored is not what this life believes: only a start can bring them together again.
+                Err(StoreError::Refused(reason)) => panic!("the store refuses protocol state: {reason}"),
+                Err(error @ (StoreError::Failed(_) | StoreError::Full(_) | StoreError::Damaged(_))) => {
+                    tracing::error!(%error, "protocol state cannot be stored; nothing is reported until it can");
+                    self.troubles.store_failed(error.to_string(), clock::timestamp());
+                }
             }
             let mut state = self.state.lock();
-            self.control.wait_for(&mut state, STORE_RETRY);
+            if !self.is_stopping() {
+                state.wait(&self.stopping, STORE_RETRY);
+            }
+            if self.is_stopping() {
+                // What was taken from the fleet is lost; nothing that follows may be stored without it.
+                self.commits.break_for_good();
+                return Err(Stopping);
+            }
         }
+        self.troubles.store_works();
         Ok(())
+    }
+
+    /// For the log, and for `miroir-ctl status` as long as it lasts.
+    fn alarm(&self, alarm: Alarm) {
+        match alarm {
+            Alarm::FarStranger { node, index } => {
+                tracing::error!(%node, %index, "a request arrived long after it was given up; the replica needs a rebuild");
+            }
+            Alarm::LateRejection { node, index, position, reason } => {
+                tracing::error!(%node, %index, ?position, reason, "a node rejects settings that its peers took");
+            }
+            Alarm::Stuck { node, index, position, reason } => {
+                tracing::error!(%node, %index, ?position, reason, "a node refuses what no node may refuse; trying again");
+                self.held_up((Some(node), index), position, reason);
+            }
+            Alarm::Retried { node, index, position, reason } => {
+                tracing::warn!(%node, %index, ?position, reason, "a node failed by itself; trying again");
+                self.held_up((Some(node), index), position, reason);
+            }
+            Alarm::NodeLost { node } => {
+                tracing::error!(%node, "the node's task numbers went back: it lost its data, and is not used any more");
+            }
+            Alarm::Foreign { node, task } => {
+                tracing::error!(%node, %task, "somebody else writes to this node");
+            }
+        }
+    }
+
+    /// Notes that a write does not get on at a node, or, without one, in the fleet.
+    fn held_up(&self, place: Place, position: Position, error: String) {
+        let uid = self.state.lock().book.get(&place.1).map(|record| record.uid.clone());
+        if let Some(uid) = uid {
+            self.troubles.held_up(place, position, (uid, error), clock::timestamp());
+        }
     }
 
     /// Asks all threads to end.
     fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Release);
         let state = self.state.lock();
+        self.is_stopping.store(true, Ordering::Release);
+        self.stopping.notify_all();
         self.wake(state, true);
     }
 
@@ -286,27 +353,4 @@ fn publication_follows(changes: &Changes) -> bool {
     let Changes { visible, decisions, reports, went_out, came_back, .. } = changes;
     let has_entries = !(decisions.is_empty() && reports.is_empty());
     has_entries || !(visible.is_empty() && went_out.is_empty() && came_back.is_empty())
-}
-
-fn log(alarm: &Alarm) {
-    match alarm {
-        Alarm::FarStranger { node, index } => {
-            tracing::error!(%node, %index, "a request arrived long after it was given up; the replica needs a rebuild");
-        }
-        Alarm::LateRejection { node, index, position, reason } => {
-            tracing::error!(%node, %index, ?position, reason, "a node rejects settings that its peers took");
-        }
-        Alarm::Stuck { node, index, position, reason } => {
-            tracing::error!(%node, %index, ?position, reason, "a node refuses what no node may refuse; trying again");
-        }
-        Alarm::Retried { node, index, position, reason } => {
-            tracing::warn!(%node, %index, ?position, reason, "a node failed by itself; trying again");
-        }
-        Alarm::NodeLost { node } => {
-            tracing::error!(%node, "the node's task numbers went back: it lost its data, and is not used any more");
-        }
-        Alarm::Foreign { node, task } => {
-            tracing::error!(%node, %task, "somebody else writes to this node");
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::node_client::{BodyParts, NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as Answer};
 use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
 use crate::logic::feeder::{End, Label, Purpose, SeenKind, SeenTask, Send, SendOutcome};
-use crate::logic::ids::{IndexUid, NodeIndexUid, NodeTask};
+use crate::logic::ids::{IndexUid, NodeId, NodeIndexUid, NodeTask};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::NodeView;
 use crate::meili::error::{Code, ErrorBody, ErrorType};
@@ -27,6 +27,7 @@ const WRITE_TIMEOUT_PER_MIB: Duration = Duration::from_secs(1);
 pub(super) struct Feeder {
     /// The protocol's number of the node.
     pub node: usize,
+    pub id: NodeId,
     pub client: NodeClient,
 }
 
@@ -41,7 +42,7 @@ pub(super) struct Material {
 
 impl Feeder {
     pub(super) fn new(node: usize, view: &NodeView, node_key: Option<&str>) -> Self {
-        Self { node, client: NodeClient::new(view.url.clone(), node_key) }
+        Self { node, id: view.id.clone(), client: NodeClient::new(view.url.clone(), node_key) }
     }
 
     /// The tasks with these numbers, as the protocol sees them; none when the node does not answer.
@@ -64,11 +65,11 @@ impl Feeder {
     }
 
     pub(super) fn delete_tasks(&self, tasks: &[NodeTask]) -> SendOutcome {
-        told(self.client.delete_tasks(tasks, WRITE_TIMEOUT))
+        told(self.client.delete_tasks(tasks, WRITE_TIMEOUT)).0
     }
 
-    /// Sends it, once.
-    pub(super) fn send(&self, send: &Send, material: &Material) -> SendOutcome {
+    /// Sends it, once. When the node takes no writes, also why.
+    pub(super) fn send(&self, send: &Send, material: &Material) -> (SendOutcome, Option<String>) {
         let label = send.label().to_string();
         let node_settings;
         let wanted = |shard| send.shards.contains(&shard);
@@ -116,28 +117,28 @@ fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> O
     }
 }
 
-/// What the client knows, as far as the protocol cares.
-fn told(answer: Answer) -> SendOutcome {
+/// What the client knows, as far as the protocol cares, and why the node takes no writes.
+fn told(answer: Answer) -> (SendOutcome, Option<String>) {
     match answer {
-        Answer::Registered(task) => SendOutcome::Registered(task),
+        Answer::Registered(task) => (SendOutcome::Registered(task), None),
         Answer::NotSent(reason) => {
             tracing::debug!(reason, "a node cannot be reached");
-            SendOutcome::NotSent
+            (SendOutcome::NotSent, None)
         }
         Answer::Unclear(reason) => {
             tracing::warn!(reason, "it is not clear whether a node got a request");
-            SendOutcome::Unclear
+            (SendOutcome::Unclear, None)
         }
         Answer::Busy { reason, .. } => {
             tracing::warn!(reason, "a node takes no writes now");
-            SendOutcome::Busy
+            (SendOutcome::Busy, Some(reason))
         }
         // Its key, its routes or its limits are wrong, not the request.
         Answer::Refused { status, error } if status != 400 => {
             tracing::error!(status, code = error.code, message = error.message, "a node refuses writes");
-            SendOutcome::Busy
+            (SendOutcome::Busy, Some(format!("{} ({status} {})", error.message, error.code)))
         }
-        Answer::Refused { error, .. } => SendOutcome::Refused(error),
+        Answer::Refused { error, .. } => (SendOutcome::Refused(error), None),
     }
 }
 
@@ -147,7 +148,7 @@ pub(super) fn seen(task: TaskView, client_uid: impl Fn(&NodeIndexUid) -> Option<
     let uid = index.as_ref().and_then(client_uid);
     let failure = |error: Option<ErrorBody>| match error {
         Some(error) if is_verdict(&error) => End::Rejected(shown(error, index.as_ref(), uid.as_ref())),
-        Some(error) => End::Retry(error.message),
+        Some(error) => End::Retry(format!("{} ({})", error.message, error.code)),
         None => End::Retry("failed without an error".to_owned()),
     };
     let end = match task.status {

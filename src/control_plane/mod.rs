@@ -29,6 +29,7 @@ use startup::FleetError;
 use status::Looks;
 use task_desk::TaskDesk;
 use threads::{DeadThread, Threads};
+use troubles::Troubles;
 
 pub mod admin;
 pub mod admission;
@@ -44,10 +45,11 @@ pub mod status;
 pub mod task_desk;
 pub mod task_view;
 pub mod threads;
+pub mod troubles;
 
 /// How long the nodes are waited for at the first start.
 const FIRST_START_PATIENCE: Duration = Duration::from_secs(30);
-/// For one node's answer to a delete by filter.
+/// For one answer of a node while a delete by filter is resolved.
 const RESOLVE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why the control plane did not start. Each message names cause and remedy.
@@ -67,12 +69,22 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
+impl From<coordinator::StartError> for StartError {
+    fn from(error: coordinator::StartError) -> Self {
+        match error {
+            coordinator::StartError::Store(error) => Self::Store(error),
+            coordinator::StartError::Thread(error) => Self::Thread(error),
+        }
+    }
+}
+
 /// The running control plane. Dropping it stops it.
 pub struct ControlPlane {
     threads: Threads,
     /// None once it was stopped.
     coordinator: Option<coordinator::Running>,
     cluster: ClusterRecord,
+    troubles: Troubles,
 }
 
 /// Opens the store, checks the fleet, and starts everything. When this returns, readers see what they may see as of the
@@ -86,6 +98,8 @@ pub fn start(
     let cluster = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
     let nodes = startup::node_views(settings);
     let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &cluster.placement));
+    let threads = Threads::default();
+    let troubles = Troubles::default();
     let running = Coordinator::start(CoordinatorParts {
         store: store.clone(),
         publisher: publisher.clone(),
@@ -95,10 +109,12 @@ pub fn start(
         node_key: settings.node_master_key.as_ref().map(|key| key.expose().to_owned()),
         timing: timing(settings),
         resolve_timeout: RESOLVE_TIMEOUT,
+        troubles: troubles.clone(),
+        threads: threads.group(),
     })?;
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
-    let mut plane = ControlPlane { threads: Threads::default(), coordinator: Some(running), cluster };
+    let mut plane = ControlPlane { threads, coordinator: Some(running), cluster, troubles };
     let looks = Looks::default();
     start_probers(settings, &publisher, &looks, &mut plane.threads)?;
 
@@ -138,7 +154,7 @@ fn start_probers(
 }
 
 impl ControlPlane {
-    /// Hears of every thread that panics: the process must end then.
+    /// Hears of every thread that dies: the process must end then.
     pub fn deaths(&self) -> &Receiver<DeadThread> {
         self.threads.deaths()
     }
@@ -146,6 +162,11 @@ impl ControlPlane {
     /// What is fixed about the cluster.
     pub fn cluster(&self) -> &ClusterRecord {
         &self.cluster
+    }
+
+    /// What goes wrong and is tried again.
+    pub fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// Ends all threads and waits for them. Writes that were answered are durable; those that wait are not answered.

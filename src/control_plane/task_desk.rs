@@ -72,7 +72,11 @@ impl TaskDesk {
                     Ok(DeskJob::Task(entry, reply)) => reply.send(self.task(entry)),
                     Ok(DeskJob::Fleet(reply)) => reply.send(self.fleet()),
                     Ok(DeskJob::Execute(entry)) => self.execute(&entry),
-                    Err(_) => return,
+                    Err(_) => {
+                        // The journal died, and is mourned under its own name.
+                        let _ = stop.recv();
+                        return;
+                    }
                 },
             }
         }

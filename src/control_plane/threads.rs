@@ -1,17 +1,19 @@
 //! The control plane's threads: each has a name, ends when the stop is called, and is not mourned in silence.
+//!
+//! A thread dies when it panics, or when it ends although nobody asked it to. Either way the process cannot go on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
-/// A thread that panicked. The process cannot go on without it.
+/// A thread that panicked or ended unasked.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeadThread {
     /// Which.
     pub name: String,
-    /// What it said.
-    pub panic: String,
+    /// What its panic said.
+    pub reason: String,
 }
 
 /// Starts, stops and joins threads.
@@ -25,12 +27,22 @@ pub struct Threads {
 
 impl Default for Threads {
     fn default() -> Self {
-        let (stop, stopped) = bounded(0);
-        Self { stop: Some(stop), stopped, deaths: unbounded(), handles: Vec::new() }
+        Self::telling(unbounded())
     }
 }
 
 impl Threads {
+    fn telling(deaths: (Sender<DeadThread>, Receiver<DeadThread>)) -> Self {
+        let (stop, stopped) = bounded(0);
+        Self { stop: Some(stop), stopped, deaths, handles: Vec::new() }
+    }
+
+    /// None yet, with a stop of their own. Their deaths are heard of here.
+    #[must_use]
+    pub fn group(&self) -> Self {
+        Self::telling(self.deaths.clone())
+    }
+
     /// Starts a thread. Its work gets a channel that is closed when it shall end.
     pub fn spawn(
         &mut self,
@@ -42,24 +54,34 @@ impl Threads {
         let deaths = self.deaths.0.clone();
         let builder = std::thread::Builder::new().name(name.clone());
         self.handles.push(builder.spawn(move || {
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&stopped))) {
-                let panic = text_of(&*panic);
-                tracing::error!(thread = name, panic, "a thread of the control plane died");
-                // Nobody listens any more when the process is on its way down.
-                let _ = deaths.send(DeadThread { name, panic });
-            }
+            let ended = catch_unwind(AssertUnwindSafe(|| work(&stopped)));
+            let reason = match ended {
+                Err(panic) => text_of(&*panic),
+                Ok(()) if stopped.try_recv() == Err(TryRecvError::Empty) => {
+                    "it ended without being asked to".to_owned()
+                }
+                Ok(()) => return,
+            };
+            tracing::error!(thread = name, reason, "a thread of the control plane died");
+            // Nobody listens any more when the process is on its way down.
+            let _ = deaths.send(DeadThread { name, reason });
         })?);
         Ok(())
     }
 
-    /// Hears of every thread that panics.
+    /// Hears of every thread that dies.
     pub fn deaths(&self) -> &Receiver<DeadThread> {
         &self.deaths.1
     }
 
+    /// Tells all threads to end.
+    pub fn ask_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// Tells all threads to end and waits for them.
     pub fn stop(&mut self) {
-        drop(self.stop.take());
+        self.ask_to_stop();
         for handle in self.handles.drain(..) {
             // Panics were caught inside.
             let _ = handle.join();
@@ -85,10 +107,15 @@ mod tests {
     #[test]
     fn a_stop_ends_all_threads_and_a_death_is_heard_of() {
         let mut threads = Threads::default();
+        let mut group = threads.group();
         threads.spawn("waits", |stop| assert!(stop.recv().is_err())).unwrap();
-        threads.spawn("dies", |_| panic!("of hunger")).unwrap();
-        let death = threads.deaths().recv_timeout(std::time::Duration::from_secs(10)).unwrap();
-        assert_eq!(death, DeadThread { name: "dies".to_owned(), panic: "of hunger".to_owned() });
+        let hear = || threads.deaths().recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+        group.spawn("dies", |_| panic!("of hunger")).unwrap();
+        assert_eq!(hear(), DeadThread { name: "dies".to_owned(), reason: "of hunger".to_owned() });
+        group.spawn("leaves", |_| {}).unwrap();
+        assert_eq!(hear().reason, "it ended without being asked to");
+        group.stop();
         threads.stop();
+        assert!(threads.deaths().is_empty(), "who ends when asked is not mourned");
     }
 }

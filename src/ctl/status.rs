@@ -5,7 +5,7 @@ use std::fmt::Write;
 use argh::FromArgs;
 use serde_json::Value;
 
-use super::table::cell;
+use super::table::{self, Column, cell};
 
 /// the cluster at a glance
 #[derive(FromArgs, PartialEq, Debug)]
@@ -18,15 +18,35 @@ impl Status {
         let mut text = String::new();
         for (name, value) in answer.as_object().into_iter().flatten() {
             let count = |(name, value): (&String, &Value)| format!("{} {}", cell(value), words(name));
-            let shown = match value.as_object() {
-                Some(counts) => counts.iter().map(count).collect::<Vec<_>>().join(", "),
-                None => cell(value),
+            let shown = match value {
+                Value::Object(counts) => counts.iter().map(count).collect::<Vec<_>>().join(", "),
+                Value::Array(items) if items.is_empty() => "none".to_owned(),
+                Value::Array(items) => format!("{}, see below", items.len()),
+                Value::Null => "none".to_owned(),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) => cell(value),
             };
             writeln!(text, "{:<20}{shown}", words(name)).expect("writing to a text cannot fail");
+        }
+        if answer["heldUp"].as_array().is_some_and(|held_up| !held_up.is_empty()) {
+            text.extend(["\n", &table::render(&answer["heldUp"], HELD_UP), HELD_UP_REMEDY]);
         }
         text
     }
 }
+
+const HELD_UP: &[Column] = &[
+    ("INDEX", |held| cell(&held["index"])),
+    ("TASK", |held| cell(&held["task"])),
+    ("NODE", |held| cell(&held["node"])),
+    ("SINCE", |held| cell(&held["since"])),
+    ("FAILURES", |held| cell(&held["failures"])),
+    ("ERROR", |held| cell(&held["error"])),
+];
+
+const HELD_UP_REMEDY: &str = "\
+These writes are tried again until they succeed, and later ones of their index wait there. Look at the node's log, disk and
+memory, and restart it if it does not recover; docs/ADMIN-API.md says more.
+";
 
 /// `replicationFactor` as `replication factor`.
 fn words(name: &str) -> String {

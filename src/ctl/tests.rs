@@ -39,6 +39,25 @@ fn status_is_one_line_per_field() {
 }
 
 #[test]
+fn status_shows_what_is_held_up_and_what_to_do() {
+    let held = json!({"node": "n1", "index": "films", "task": 7, "error": "disk full (internal)", "since": "S", "failures": 3});
+    let render = |answer| Command::Status(status::Status {}).render(&answer);
+    assert_eq!(
+        render(json!({"storeTrouble": null, "heldUp": []})),
+        "store trouble       none\nheld up             none\n"
+    );
+    let text = render(json!({"storeTrouble": {"error": "full", "since": "S"}, "heldUp": [held]}));
+    let expected = "\
+store trouble       full error, S since
+held up             1, see below
+
+INDEX  TASK  NODE  SINCE  FAILURES  ERROR
+films  7     n1    S      3         disk full (internal)
+These writes are tried again";
+    assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named_with_what_to_check() {
     // Port 1 of the loopback address is never listened on.
     let failure =

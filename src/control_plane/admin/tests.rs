@@ -41,7 +41,7 @@ fn snapshot() -> RoutingSnapshot {
 fn ask(key: Option<&str>, target: &str, authorization: Option<&'static str>) -> (u16, Value) {
     let (bridge, commands) = Bridge::new(1);
     bridge.snapshot.store(Arc::new(snapshot()));
-    let api = AdminApi::new(bridge, key.map(Secret::new));
+    let api = AdminApi::new(bridge, Troubles::default(), key.map(Secret::new));
     let mut request = Request::new(Method::GET, target);
     if let Some(value) = authorization {
         request = request.with_header(AUTHORIZATION, HeaderValue::from_static(value));
@@ -71,6 +71,8 @@ fn status_counts_what_matters() {
         "nodes": {"total": 2, "reachable": 1, "outOfSync": 1},
         "indexes": 1,
         "tasks": {"unfinished": 3},
+        "storeTrouble": null,
+        "heldUp": [],
     });
     assert_eq!((status, body), (200, expected));
 }

@@ -49,12 +49,13 @@ impl Coordinator {
     fn next_action(&self, node: usize) -> Action {
         let mut state = self.state.lock();
         let now = clock::monotonic();
+        if self.is_stopping() {
+            return Action::Wait(now);
+        }
         let (fleet, journal) = state.split(&*self.store);
         let action = fleet.next(node, now, &journal);
-        if let Action::Wait(until) = action
-            && !self.is_stopping()
-        {
-            self.feeders.wait_for(&mut state, between(now, until));
+        if let Action::Wait(until) = action {
+            state.wait(&self.feeders, between(now, until));
         }
         action
     }
@@ -79,9 +80,15 @@ impl Coordinator {
     }
 
     fn send(&self, feeder: &Feeder, send: &Send) {
-        let Some(material) = self.material(send) else {
-            self.state.lock().fleet.unreachable(feeder.node, clock::monotonic());
-            return;
+        let place = || (Some(feeder.id.clone()), send.index.clone());
+        let material = match self.material(send) {
+            Ok(material) => material,
+            Err(reason) => {
+                tracing::error!(position = ?send.position, reason, "what a node needs cannot be read");
+                self.held_up(place(), send.position, reason);
+                self.state.lock().fleet.unreachable(feeder.node, clock::monotonic());
+                return;
+            }
         };
         let hashes = material.payload.iter().flat_map(|payload| &payload.sections);
         let hashes = hashes.filter(|section| send.shards.contains(&section.shard));
@@ -94,7 +101,10 @@ impl Coordinator {
                 return;
             }
         }
-        let outcome = feeder.send(send, &material);
+        let (outcome, trouble) = feeder.send(send, &material);
+        if let Some(reason) = trouble {
+            self.held_up(place(), send.position, reason);
+        }
         let is_refused = matches!(outcome, SendOutcome::Refused(_));
         let mut state = self.state.lock();
         state.fleet.sent(feeder.node, outcome, clock::monotonic());
@@ -104,27 +114,22 @@ impl Coordinator {
         }
     }
 
-    /// Reads what the request is made of; none, logged, when it cannot be read now.
-    fn material(&self, send: &Send) -> Option<Material> {
-        let id = send.position.entry()?;
-        let Some((entry, resolution)) = self.entry(id) else {
-            tracing::error!(entry = id.0, "an entry that a node needs is not in the journal");
-            return None;
-        };
-        let payload = match send.kind.is_document().then(|| self.payload(id)) {
-            None => None,
-            Some(Ok(Some(payload))) => Some(payload),
-            Some(answer) => {
-                tracing::error!(entry = id.0, ?answer, "the documents that a node needs cannot be read");
-                return None;
-            }
+    /// Reads what the request is made of, or says why it cannot be read now.
+    fn material(&self, send: &Send) -> Result<Material, String> {
+        let entry = send.position.entry().and_then(|id| self.entry(id));
+        let (entry, resolution) = entry.ok_or("an entry that a node needs is not in the journal, or cannot be read")?;
+        let payload = if send.kind.is_document() {
+            let payload = self.payload(entry.id).map_err(|error| error.to_string())?;
+            Some(payload.ok_or("the documents that a node needs are not in the journal")?)
+        } else {
+            None
         };
         let around = settings_around(&entry, resolution.as_deref());
         let settings = around.map(|(before, after)| match send.purpose {
             Purpose::Do => after,
             Purpose::Revert => before,
         });
-        Some(Material { entry, resolution, payload, settings })
+        Ok(Material { entry, resolution, payload, settings })
     }
 }
 

@@ -8,9 +8,9 @@ use super::{Coordinator, OpenEntry};
 use crate::control_plane::resolver::{ResolveRequest, Resolved, Resolver};
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Needs, Resolve};
-use crate::logic::ids::NodeIndexUid;
+use crate::logic::ids::{NodeIndexUid, Position};
 use crate::meili::settings;
-use crate::store::IndexRecord;
+use crate::store::{IndexRecord, StoreError};
 
 /// Between two looks if nothing happens, and after a node did not answer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ impl Coordinator {
             let done = due.iter().filter(|due| self.resolve(resolver, due)).count();
             if done == 0 {
                 let mut state = self.state.lock();
-                self.control.wait_for(&mut state, PAUSE);
+                state.wait(&self.control, PAUSE);
             }
         }
     }
@@ -39,6 +39,7 @@ impl Coordinator {
             let Some(record) = state.book.get(&due.index).cloned() else { return false };
             (open, record)
         };
+        let position = Position::of(due.entry, 0);
         let resolved = match due.needs {
             Needs::Nothing => return false,
             Needs::Before => Resolved { resolution: before(&open.entry, &record), payload: None },
@@ -47,10 +48,17 @@ impl Coordinator {
                 None => return false,
             },
         };
-        if let Err(error) = self.store.resolve(due.entry, &resolved.resolution, resolved.payload.as_ref()) {
-            tracing::error!(%error, entry = due.entry.0, "a resolution cannot be stored");
-            return false;
+        match self.store.resolve(due.entry, &resolved.resolution, resolved.payload.as_ref()) {
+            Ok(()) => {}
+            // As for protocol state: only a start can bring what is stored and what is believed together again.
+            Err(StoreError::Refused(reason)) => panic!("the store refuses a resolution: {reason}"),
+            Err(error @ (StoreError::Failed(_) | StoreError::Full(_) | StoreError::Damaged(_))) => {
+                tracing::error!(%error, entry = due.entry.0, "a resolution cannot be stored");
+                self.held_up((None, due.index.clone()), position, error.to_string());
+                return false;
+            }
         }
+        self.troubles.got_on(&(None, due.index.clone()), position);
         let mut state = self.state.lock();
         state.fleet.resolved(&open.entry, &resolved.resolution);
         let resolution = Some(Arc::new(resolved.resolution));
@@ -68,6 +76,7 @@ impl Coordinator {
             Ok(resolved) => Some(resolved),
             Err(error) => {
                 tracing::warn!(%error, entry = entry.id.0, "an entry cannot be resolved now");
+                self.held_up((None, index.clone()), Position::of(entry.id, 0), error.to_string());
                 None
             }
         }

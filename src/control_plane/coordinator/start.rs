@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 
+use super::fragile::Fragile;
 use super::index_book::IndexBook;
 use super::journal_view::{StoreView, steps_of_record};
 use super::{Coordinator, OpenEntry, State};
@@ -16,6 +16,8 @@ use crate::control_plane::feeder::Feeder;
 use crate::control_plane::journal::is_for_the_desk;
 use crate::control_plane::publisher::Publisher;
 use crate::control_plane::resolver::Resolver;
+use crate::control_plane::threads::Threads;
+use crate::control_plane::troubles::Troubles;
 use crate::logic::feeder::{Fleet, Holdings, IndexStart, Rules, Start, Timing};
 use crate::logic::ids::{EntryId, NodeId, NodeIndexUid, Position};
 use crate::logic::snapshot::NodeView;
@@ -43,40 +45,47 @@ pub struct CoordinatorParts {
     pub timing: Timing,
     /// For one answer of a node to the resolver.
     pub resolve_timeout: Duration,
+    /// Told what an operator should know.
+    pub troubles: Troubles,
+    /// Takes the threads.
+    pub threads: Threads,
 }
 
-/// The threads of a coordinator.
+/// A coordinator and its threads. Dropping it ends them.
 pub struct Running {
     coordinator: Arc<Coordinator>,
-    feeders: Vec<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
+    threads: Threads,
+}
+
+/// Why a coordinator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What is stored cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system has no thread for it.
+    #[error(transparent)]
+    Thread(#[from] std::io::Error),
 }
 
 impl Coordinator {
     /// Reads the state, publishes the first snapshot, and starts the threads.
-    pub fn start(parts: CoordinatorParts) -> Result<Running, StoreError> {
+    pub fn start(mut parts: CoordinatorParts) -> Result<Running, StartError> {
+        let threads = std::mem::take(&mut parts.threads);
         let resolver = Resolver::new(&parts.nodes, &parts.placement, parts.node_key.as_deref(), parts.resolve_timeout);
-        let coordinator = Arc::new(Self::load(parts)?);
-        let spawn = |name: String, run: Box<dyn FnOnce(&Self) + Send>| {
-            let coordinator = coordinator.clone();
-            let thread = std::thread::Builder::new().name(name).spawn(move || run(&coordinator));
-            thread.map_err(|error| StoreError::Failed(format!("a thread cannot be started: {error}")))
-        };
-        let nodes = coordinator.state.lock().nodes.clone();
-        let mut feeders = Vec::new();
+        let mut running = Running { coordinator: Arc::new(Self::load(parts)?), threads };
+        let nodes = running.coordinator.state.lock().nodes.clone();
         for (number, node) in nodes.iter().enumerate() {
-            let feeder = Feeder::new(number, node, coordinator.node_key.as_deref());
-            feeders.push(spawn(format!("feeder-{}", node.id), Box::new(move |shared| shared.run_feeder(&feeder)))?);
+            let feeder = Feeder::new(number, node, running.coordinator.node_key.as_deref());
+            running.spawn(format!("feeder-{}", node.id), move |shared| shared.run_feeder(&feeder))?;
         }
-        let others = vec![
-            spawn("control".to_owned(), Box::new(Self::run_control))?,
-            spawn("resolver".to_owned(), Box::new(move |shared| shared.run_resolver(&resolver)))?,
-        ];
-        Ok(Running { coordinator, feeders, others })
+        running.spawn("control".to_owned(), Self::run_control)?;
+        running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&resolver))?;
+        Ok(running)
     }
 
     fn load(parts: CoordinatorParts) -> Result<Self, StoreError> {
-        let CoordinatorParts { store, publisher, bridge, nodes, placement, node_key, timing, .. } = parts;
+        let CoordinatorParts { store, publisher, bridge, nodes, placement, node_key, timing, troubles, .. } = parts;
         let stored = store.protocol_state()?;
         let next_entry = store.next_entry()?;
         let open = unreported(&*store)?;
@@ -105,10 +114,12 @@ impl Coordinator {
             store,
             publisher,
             bridge,
-            commits: Mutex::new(()),
-            state: Mutex::new(state),
+            troubles,
+            commits: Fragile::new(()),
+            state: Fragile::new(state),
             feeders: Condvar::new(),
             control: Condvar::new(),
+            stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
             node_key,
         })
@@ -121,26 +132,41 @@ impl Running {
         self.coordinator.clone()
     }
 
-    /// As a crash would: the threads end, and what was not stored is lost.
-    #[cfg(test)]
-    pub(super) fn kill(self) {
-        self.coordinator.stop();
-        for thread in self.feeders.into_iter().chain(self.others) {
-            thread.join().expect("no thread panics");
-        }
+    fn spawn(&mut self, name: String, work: impl FnOnce(&Coordinator) + Send + 'static) -> std::io::Result<()> {
+        let coordinator = self.coordinator.clone();
+        self.threads.spawn(name, move |stop| {
+            work(&coordinator);
+            if coordinator.is_broken() {
+                // Another thread died, and it is that one's name that the operator must see.
+                let _ = stop.recv();
+            }
+        })
     }
 
-    /// Lets every request end, stores what is known, ends the threads.
-    pub fn stop(self) {
-        self.coordinator.stop();
-        for thread in self.feeders.into_iter().chain(self.others) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the coordinator had panicked");
-            }
-        }
+    /// As a crash would: the threads end, and what was not stored is lost.
+    #[cfg(test)]
+    pub(super) fn kill(mut self) {
+        self.end();
+    }
+
+    /// Lets every request end, ends the threads, stores what is known.
+    pub fn stop(mut self) {
+        self.end();
         if self.coordinator.commit().is_err() {
             tracing::warn!("the last changes could not be stored; they are found again at the next start");
         }
+    }
+
+    fn end(&mut self) {
+        self.threads.ask_to_stop();
+        self.coordinator.stop();
+        self.threads.stop();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -3,6 +3,8 @@
 //! The nodes are embedded ones in this process, or with `MIROIR_TEST_MEILISEARCH=path` real servers, which are killed
 //! where embedded ones are shut down.
 
+mod store;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use super::*;
 use crate::control_plane::admission::{Stamp, admit};
 use crate::control_plane::journal::Coordinator as _;
 use crate::control_plane::node_client::NodeClient;
+use crate::control_plane::threads::Threads;
 use crate::devnode::{Faults, Server, ServerOptions};
 use crate::logic::entry::{Operation, PutMode};
 use crate::logic::feeder::Timing;
@@ -144,6 +147,8 @@ impl Fixture {
             node_key: Some(KEY.to_owned()),
             timing: TIMING,
             resolve_timeout: Duration::from_secs(5),
+            troubles: Troubles::default(),
+            threads: Threads::default(),
         });
         self.running = Some(running.unwrap());
     }
