@@ -5,6 +5,7 @@
 //! the body is an error as Meilisearch writes them, since anything else may come from a proxy in between.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,10 +28,8 @@ mod tests;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections idle for longer are not used again: the node may be closing them.
 const IDLE_MAX: Duration = Duration::from_secs(4);
-/// An answer to anything but a fetch of documents.
+/// An answer.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The ids of one delete by filter, or the documents of one chunk.
-const FETCH_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// What became of a write.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -353,26 +352,26 @@ impl NodeClient {
         }
     }
 
-    /// Documents that match a filter, with these fields only, all from one read transaction of the node.
+    /// Documents that match a filter, with these fields only; of their list, those at these places, all from one read
+    /// transaction of the node. The order of the list stays the same as long as the index does.
     pub fn fetch_documents(
         &self,
         index: &NodeIndexUid,
         filter: Option<&Value>,
         fields: &[&str],
-        limit: u64,
+        places: Range<u64>,
         timeout: Duration,
     ) -> Result<FetchedDocuments, NodeError> {
-        let mut body = json!({ "fields": fields, "limit": limit });
+        let mut body = json!({ "fields": fields, "offset": places.start, "limit": places.end - places.start });
         if let Some(filter) = filter {
             body["filter"] = filter.clone();
         }
         let parts = ("application/json", BodyParts::json(&body));
-        let answer = self.exchange(Method::POST, &format!("/indexes/{index}/documents/fetch"), Some(parts), timeout);
-        decode(answer, FETCH_BYTES_MAX)
+        decode(self.exchange(Method::POST, &format!("/indexes/{index}/documents/fetch"), Some(parts), timeout))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str, timeout: Duration) -> Result<T, NodeError> {
-        decode(self.exchange(Method::GET, path, None, timeout), ANSWER_BYTES_MAX)
+        decode(self.exchange(Method::GET, path, None, timeout))
     }
 
     fn exchange(
@@ -501,11 +500,11 @@ fn never_left(error: &ureq::Error) -> bool {
     )
 }
 
-fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, ureq::Error>, limit: u64) -> Result<T, NodeError> {
+fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, ureq::Error>) -> Result<T, NodeError> {
     let unreachable = |error: ureq::Error| NodeError::Unreachable(error.to_string());
     let mut response = answer.map_err(unreachable)?;
     let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(limit).read_to_vec().map_err(unreachable)?;
+    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(unreachable)?;
     if (200..=299).contains(&status) {
         return serde_json::from_slice(&body).map_err(|error| NodeError::BadAnswer(error.to_string()));
     }

@@ -2,9 +2,11 @@
 //!
 //! A delete by filter becomes ids; clearing or deleting an index becomes a number of documents. The caller guarantees
 //! that every replica named as readable has applied all that comes before the entry, and that nothing of the index is
-//! sent past it meanwhile. Each node is asked once, in one read transaction of its own.
+//! sent past it meanwhile. So the list of a node's matching documents stands still, and is read in pages: no request
+//! takes long, no answer is large, and when a node fails only its part is asked of others.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,8 +26,12 @@ use crate::meili::search_message::client_message;
 #[cfg(test)]
 mod tests;
 
-/// More documents than any index has.
-const ALL: u64 = u32::MAX as u64;
+/// Ids in one answer at most.
+const IDS_PER_PAGE: u64 = 10_000;
+/// Bytes of one answer at most, about.
+const PAGE_BYTES: u64 = 16 * 1024 * 1024;
+/// Of an id with all around it but the name of the primary key.
+const ID_BYTES_MAX: u64 = 530;
 
 /// What is to be resolved.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +60,15 @@ pub enum ResolveError {
         /// What it said.
         error: NodeError,
     },
+    /// What must stand still did not: try again.
+    #[error("node {node}: its documents changed while they were listed")]
+    Changed {
+        /// Which.
+        node: NodeId,
+    },
+    /// The caller does not want to know any more.
+    #[error("stopping")]
+    Stopping,
 }
 
 /// What came out: to be stored together.
@@ -75,7 +90,7 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    /// Nodes in the order of their slots; `timeout` is for one node's answer.
+    /// Nodes in the order of their slots; `timeout` is for one answer.
     pub fn new(nodes: &[NodeView], placement: &[Vec<NodeId>], node_key: Option<&str>, timeout: Duration) -> Self {
         let ids: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
         let slot = |id: &NodeId| ids.iter().position(|other| other == id).map(|slot| NodeSlot(slot as u16));
@@ -84,10 +99,11 @@ impl Resolver {
         Self { clients: clients.collect(), nodes: ids, placement, timeout }
     }
 
-    /// Asks the nodes. An answer that the entry cannot be done is a resolution too.
-    pub fn resolve(&self, request: ResolveRequest<'_>) -> Result<Resolved, ResolveError> {
+    /// Asks the nodes, and before each request whether to stop. An answer that the entry cannot be done is a resolution
+    /// too.
+    pub fn resolve(&self, request: ResolveRequest<'_>, stops: &dyn Fn() -> bool) -> Result<Resolved, ResolveError> {
         match &request.entry.operation {
-            Operation::DeleteByFilter { filter } => self.resolve_filter(request, filter),
+            Operation::DeleteByFilter { filter } => self.resolve_filter(request, filter, stops),
             Operation::ClearDocuments
             | Operation::DeleteIndex
             | Operation::PutDocuments { .. }
@@ -97,20 +113,20 @@ impl Resolver {
             | Operation::UpdateSettings { .. }
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {
-                let count = self.count(request)?;
+                let count = self.count(request, stops)?;
                 Ok(Resolved { resolution: Resolution::Count(count), payload: None })
             }
         }
     }
 
-    fn resolve_filter(&self, request: ResolveRequest<'_>, filter: &Value) -> Result<Resolved, ResolveError> {
+    fn resolve_filter(
+        &self,
+        request: ResolveRequest<'_>,
+        filter: &Value,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<Resolved, ResolveError> {
         let mut ids = Vec::new();
-        // Without a primary key there are no documents, but the filter must be judged all the same.
-        let fields = request.primary_key.as_slice();
-        let combined = |part: &CoverPart| and_marker(filter, &part.shards, self.placement.len() as u16);
-        let asked = self.ask_all(request, combined, (fields, ALL), |fetched| {
-            ids.extend(fetched.results.iter().filter_map(|found| id_of(found, request.primary_key)));
-        });
+        let asked = self.ask_all(request, |part| self.ids(request, part, filter, stops), |found| ids.extend(found));
         match asked {
             Ok(()) => {}
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {
@@ -124,21 +140,23 @@ impl Resolver {
         Ok(Resolved { resolution, payload: Some(payload) })
     }
 
-    fn count(&self, request: ResolveRequest<'_>) -> Result<u64, ResolveError> {
+    fn count(&self, request: ResolveRequest<'_>, stops: &dyn Fn() -> bool) -> Result<u64, ResolveError> {
         let mut count = 0;
-        let filter = |part: &CoverPart| json!(marker::filter_text(&part.shards, self.placement.len() as u16));
-        self.ask_all(request, filter, (&[], 0), |fetched| count += fetched.total)?;
+        let ask = |part: &CoverPart| {
+            let filter = json!(marker::filter_text(&part.shards, self.placement.len() as u16));
+            Ok(self.fetch(request, part.node, (&filter, &[], 0..0), stops)?.total)
+        };
+        self.ask_all(request, ask, |found| count += found)?;
         Ok(count)
     }
 
     /// Asks one replica of every shard; what a node does not answer is asked of others. A dead node stays in sync as long
     /// as its peers wait for this entry, so nobody else would go round it.
-    fn ask_all(
+    fn ask_all<T>(
         &self,
         request: ResolveRequest<'_>,
-        filter: impl Fn(&CoverPart) -> Value,
-        what: (&[&str], u64),
-        mut take: impl FnMut(FetchedDocuments),
+        ask: impl Fn(&CoverPart) -> Result<T, ResolveError>,
+        mut take: impl FnMut(T),
     ) -> Result<(), ResolveError> {
         let mut failed: Vec<NodeSlot> = Vec::new();
         let mut last_error = None;
@@ -150,11 +168,9 @@ impl Resolver {
                 return Err(last_error.unwrap_or(ResolveError::NotCovered(cover.missing)));
             }
             for part in cover.parts {
-                match self.fetch(request, &part, &filter(&part), what) {
-                    Ok(fetched) => take(fetched),
-                    Err(error @ ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => {
-                        return Err(error);
-                    }
+                match ask(&part) {
+                    Ok(found) => take(found),
+                    Err(error) if !is_of_the_node(&error) => return Err(error),
                     Err(error) => {
                         failed.push(part.node);
                         last_error = Some(error);
@@ -164,6 +180,36 @@ impl Resolver {
             }
         }
         Ok(())
+    }
+
+    /// The ids of the documents of one part that match, page by page.
+    fn ids(
+        &self,
+        request: ResolveRequest<'_>,
+        part: &CoverPart,
+        filter: &Value,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<Vec<String>, ResolveError> {
+        let filter = and_marker(filter, &part.shards, self.placement.len() as u16);
+        // Without a primary key there are no documents, but the filter must be judged all the same.
+        let fields = request.primary_key.as_slice();
+        let step = ids_per_page(request.primary_key);
+        let mut ids: Vec<String> = Vec::new();
+        let mut seen = 0;
+        let mut expected = None;
+        loop {
+            let page = self.fetch(request, part.node, (&filter, fields, seen..seen + step), stops)?;
+            let count = page.results.len() as u64;
+            seen += count;
+            ids.extend(page.results.iter().filter_map(|found| id_of(found, request.primary_key)));
+            let is_end = seen == page.total;
+            if *expected.get_or_insert(page.total) != page.total || (count == 0 && !is_end) {
+                return Err(ResolveError::Changed { node: self.id(part.node) });
+            }
+            if is_end {
+                return Ok(ids);
+            }
+        }
     }
 
     fn cover(&self, request: ResolveRequest<'_>, shards: &[ShardId], failed: &[NodeSlot]) -> CoveringSet {
@@ -176,14 +222,37 @@ impl Resolver {
     fn fetch(
         &self,
         request: ResolveRequest<'_>,
-        part: &CoverPart,
-        filter: &Value,
-        (fields, limit): (&[&str], u64),
+        node: NodeSlot,
+        (filter, fields, places): (&Value, &[&str], Range<u64>),
+        stops: &dyn Fn() -> bool,
     ) -> Result<FetchedDocuments, ResolveError> {
-        let client = self.clients.get(&part.node).expect("every slot of the placement has a client");
-        let answer = client.fetch_documents(request.index, Some(filter), fields, limit, self.timeout);
-        answer.map_err(|error| ResolveError::Node { node: self.nodes[usize::from(part.node.0)].clone(), error })
+        if stops() {
+            return Err(ResolveError::Stopping);
+        }
+        let client = self.clients.get(&node).expect("every slot of the placement has a client");
+        let answer = client.fetch_documents(request.index, Some(filter), fields, places, self.timeout);
+        answer.map_err(|error| ResolveError::Node { node: self.id(node), error })
     }
+
+    fn id(&self, node: NodeSlot) -> NodeId {
+        self.nodes[usize::from(node.0)].clone()
+    }
+}
+
+/// Another replica may answer better; a refused filter is refused by all.
+fn is_of_the_node(error: &ResolveError) -> bool {
+    match error {
+        ResolveError::Node { error: NodeError::Refused { status, .. }, .. } => *status != 400,
+        ResolveError::Node { error: NodeError::Unreachable(_) | NodeError::BadAnswer(_), .. }
+        | ResolveError::Changed { .. } => true,
+        ResolveError::NotCovered(_) | ResolveError::Stopping => false,
+    }
+}
+
+/// A name may be long too, and is repeated with every id.
+fn ids_per_page(primary_key: Option<&str>) -> u64 {
+    let name = primary_key.map_or(0, |name| json!(name).to_string().len() as u64);
+    (PAGE_BYTES / (ID_BYTES_MAX + name)).clamp(1, IDS_PER_PAGE)
 }
 
 /// The user's filter, and only these shards.

@@ -4,4 +4,5 @@
 
 mod fleet;
 mod nodes;
+mod resolver;
 mod startup;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::index_book::settings_around;
 use super::{Coordinator, OpenEntry};
-use crate::control_plane::resolver::{ResolveRequest, Resolved, Resolver};
+use crate::control_plane::resolver::{ResolveError, ResolveRequest, Resolved, Resolver};
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Needs, Resolve};
 use crate::logic::ids::{NodeIndexUid, Position};
@@ -72,9 +72,10 @@ impl Coordinator {
         let out_of_sync = self.unreadable(index);
         let primary_key = record.primary_key.as_deref();
         let request = ResolveRequest { entry, index, primary_key, out_of_sync: &out_of_sync };
-        match resolver.resolve(request) {
+        match resolver.resolve(request, &|| self.is_stopping()) {
             Ok(resolved) => Some(resolved),
-            Err(error) => {
+            Err(ResolveError::Stopping) => None,
+            Err(error @ (ResolveError::NotCovered(_) | ResolveError::Node { .. } | ResolveError::Changed { .. })) => {
                 tracing::warn!(%error, entry = entry.id.0, "an entry cannot be resolved now");
                 self.held_up((None, index.clone()), Position::of(entry.id, 0), error.to_string());
                 None

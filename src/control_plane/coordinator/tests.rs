@@ -268,7 +268,7 @@ impl Fixture {
         let placement = self.placement();
         for (node, listen) in self.listens.iter().enumerate() {
             let client = NodeClient::new(format!("http://{listen}"), Some(KEY));
-            let fetched = client.fetch_documents(&uid, None, FIELDS, 100_000, PATIENCE).unwrap();
+            let fetched = client.fetch_documents(&uid, None, FIELDS, 0..100_000, PATIENCE).unwrap();
             let mut found = BTreeMap::new();
             for mut document in fetched.results {
                 assert!(document.shift_remove(marker::FIELD).is_some(), "the marker is there");
