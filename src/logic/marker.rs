@@ -8,9 +8,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use sonic_rs::to_object_iter;
-
 use super::ids::ShardId;
+use super::json::{Malformed, ObjectWriter, members};
 
 /// The name of the field.
 pub const FIELD: &str = "_miroir";
@@ -72,40 +71,9 @@ pub fn is_reserved(attribute: &str) -> bool {
     attribute.strip_prefix(FIELD).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The text is not the JSON object that it should be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("not a JSON object")]
-pub struct NotAnObject;
-
-/// One member of a JSON object.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Member<'a> {
-    /// Decoded.
-    pub key: Cow<'a, str>,
-    /// Key and value as they stand in the text.
-    pub text: &'a str,
-    /// The value as it stands in the text.
-    pub value: &'a str,
-}
-
-/// The members of a JSON object in order, without building anything. White space around the object is allowed.
-pub fn members(object: &str) -> impl Iterator<Item = Result<Member<'_>, NotAnObject>> {
-    let base = object.as_ptr() as usize;
-    let mut unread = object.find('{').map_or(0, |place| place + 1);
-    to_object_iter(object).map(move |member| {
-        let (key, value) = member.map_err(|_| NotAnObject)?;
-        // The iterator hands out slices of the text itself; what lies between two of them is comma, space and key.
-        let start = unread + object[unread..].find('"').ok_or(NotAnObject)?;
-        let value_start = value.as_raw_str().as_ptr() as usize - base;
-        let end = value_start + value.as_raw_str().len();
-        unread = end;
-        Ok(Member { key, text: &object[start..end], value: &object[value_start..end] })
-    })
-}
-
 /// The object without its top-level [`FIELD`], and without it in `_formatted` and `_matchesPosition`. Borrows when there
 /// is nothing to take away.
-pub fn strip(object: &str) -> Result<Cow<'_, str>, NotAnObject> {
+pub fn strip(object: &str) -> Result<Cow<'_, str>, Malformed> {
     if !may_name_marker(object) {
         return Ok(Cow::Borrowed(object));
     }
@@ -114,7 +82,7 @@ pub fn strip(object: &str) -> Result<Cow<'_, str>, NotAnObject> {
         let member = member?;
         match member.key.as_ref() {
             FIELD => {}
-            "_formatted" | "_matchesPosition" => match strip_top_level(member.value)? {
+            "_formatted" | "_matchesPosition" => match strip_top_level(member.value.text)? {
                 Cow::Borrowed(_) => stripped.push_text(member.text),
                 Cow::Owned(value) => stripped.push(&member.key, &value),
             },
@@ -125,7 +93,7 @@ pub fn strip(object: &str) -> Result<Cow<'_, str>, NotAnObject> {
 }
 
 /// The object without its top-level [`FIELD`]; what is no object is left as it is.
-fn strip_top_level(object: &str) -> Result<Cow<'_, str>, NotAnObject> {
+fn strip_top_level(object: &str) -> Result<Cow<'_, str>, Malformed> {
     if !object.starts_with('{') || !may_name_marker(object) {
         return Ok(Cow::Borrowed(object));
     }
@@ -143,45 +111,6 @@ fn strip_top_level(object: &str) -> Result<Cow<'_, str>, NotAnObject> {
 fn may_name_marker(json: &str) -> bool {
     memchr::memmem::find(json.as_bytes(), b"_miroir").is_some()
         || memchr::memmem::find(json.as_bytes(), b"\\u00").is_some()
-}
-
-/// Writes a JSON object member by member.
-#[derive(Debug)]
-pub struct ObjectWriter(String);
-
-impl ObjectWriter {
-    /// An object without members, with room for so many bytes.
-    pub fn with_capacity(bytes: usize) -> Self {
-        let mut text = String::with_capacity(bytes.max(2));
-        text.push('{');
-        Self(text)
-    }
-
-    fn separate(&mut self) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-    }
-
-    /// Adds a member that is JSON text already: `"key":value`.
-    pub fn push_text(&mut self, member: &str) {
-        self.separate();
-        self.0.push_str(member);
-    }
-
-    /// Adds a member with a value that is JSON text already.
-    pub fn push(&mut self, key: &str, value: &str) {
-        self.separate();
-        self.0.push_str(&serde_json::to_string(key).expect("a string is always valid JSON"));
-        self.0.push(':');
-        self.0.push_str(value);
-    }
-
-    /// The whole object.
-    pub fn finish(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
 }
 
 #[cfg(test)]

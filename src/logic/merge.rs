@@ -2,7 +2,8 @@
 //!
 //! * Hits are merged from lists that are each in order already, rule by rule as the engine compares (see [`rank`]). Equal
 //!   hits keep their node's order, node by node in the order of the covering set.
-//! * Hits stay slices of the nodes' answers: only their keys are looked at, and only those that are returned are copied.
+//! * Hits stay slices of the nodes' answers. A hit is looked at only when it comes to the head of its node's list, and
+//!   copied only when it is returned.
 //! * Totals and facet counts are sums, since every document is counted by exactly one node.
 //!
 //! | module | concern |
@@ -12,13 +13,13 @@
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`hit`] | what a client may see of a hit |
 //! | [`documents`] | lists of documents |
-//! | [`sort_values`] | what `sort` sees of a document, where nodes give no score details |
 //! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use super::json::{Elements, Malformed, elements};
 use crate::meili::search::{Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, SearchRequest};
 
 pub mod answer;
@@ -30,7 +31,7 @@ pub mod sort_values;
 
 use answer::NodeAnswer;
 use facets::{FacetLimits, FacetMerge};
-use hit::HitView;
+use hit::{Hit, HitView};
 use rank::Rank;
 
 /// What the user's settings say about answers.
@@ -85,8 +86,8 @@ pub enum MergeError {
     TooManyFacetValues,
 }
 
-impl From<super::marker::NotAnObject> for MergeError {
-    fn from(_: super::marker::NotAnObject) -> Self {
+impl From<Malformed> for MergeError {
+    fn from(_: Malformed) -> Self {
         Self::Malformed
     }
 }
@@ -103,17 +104,14 @@ pub fn merge(
     let mut text = String::with_capacity(capacity + 256);
     text.push_str("{\"hits\":[");
     let view = HitView { displayed: &settings.displayed, shows_details: request.shows_score_details() };
-    let hits = if frame.is_final_page {
-        answers.iter().flat_map(|answer| answer.hits.iter().copied()).collect()
+    let mut hits = HitWriter { view, is_first: true, text: &mut text };
+    if frame.is_final_page {
+        for hit in answers.iter().flat_map(|answer| elements(answer.hits)) {
+            hits.push(&Hit::read(hit?, false)?.0)?;
+        }
     } else {
         let (offset, limit) = request.paging.window(settings.max_total_hits());
-        ordered_page(&answers, offset as usize, limit as usize)?
-    };
-    for (place, hit) in hits.into_iter().enumerate() {
-        if place > 0 {
-            text.push(',');
-        }
-        view.write(hit, &mut text)?;
+        write_page(&answers, offset as usize, limit as usize, &mut hits)?;
     }
     let query = serde_json::to_string(request.text()).expect("a string is always valid JSON");
     write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
@@ -135,32 +133,64 @@ pub fn merge(
     Ok(text)
 }
 
-/// The hits from `offset` on, at most `limit`, over all answers in order. Ranks are read only of hits that come to the
-/// head of their list.
-fn ordered_page<'a>(answers: &[NodeAnswer<'a>], offset: usize, limit: usize) -> Result<Vec<&'a str>, MergeError> {
-    let mut page = Vec::with_capacity(limit.min(answers.iter().map(|answer| answer.hits.len()).sum()));
-    let mut next = vec![0; answers.len()];
-    let mut heads: Vec<Option<Rank>> = Vec::with_capacity(answers.len());
-    for answer in answers {
-        heads.push(answer.hits.first().map(|hit| Rank::of_hit(hit)).transpose()?);
-    }
-    for taken in 0..offset.saturating_add(limit) {
-        let Some(best) = best_head(&heads) else { break };
-        let answer = &answers[best];
-        if taken >= offset {
-            page.push(answer.hits[next[best]]);
+/// Hits as a JSON array without its brackets.
+struct HitWriter<'a> {
+    view: HitView<'a>,
+    is_first: bool,
+    text: &'a mut String,
+}
+
+impl HitWriter<'_> {
+    fn push(&mut self, hit: &Hit<'_>) -> Result<(), MergeError> {
+        if !std::mem::take(&mut self.is_first) {
+            self.text.push(',');
         }
-        next[best] += 1;
-        heads[best] = answer.hits.get(next[best]).map(|hit| Rank::of_hit(hit)).transpose()?;
+        Ok(self.view.write(hit, self.text)?)
     }
-    Ok(page)
+}
+
+/// One node's hits from the one on that was not taken yet.
+struct HitList<'a> {
+    head: Option<(Hit<'a>, Rank<'a>)>,
+    rest: Elements<'a>,
+}
+
+impl<'a> HitList<'a> {
+    fn of(answer: &NodeAnswer<'a>) -> Result<Self, MergeError> {
+        let mut list = Self { head: None, rest: elements(answer.hits) };
+        list.take_head()?;
+        Ok(list)
+    }
+
+    fn take_head(&mut self) -> Result<Option<Hit<'a>>, MergeError> {
+        let next = self.rest.next().transpose()?.map(|hit| Hit::read(hit, true)).transpose()?;
+        Ok(std::mem::replace(&mut self.head, next).map(|(hit, _)| hit))
+    }
+}
+
+/// The hits from `offset` on, at most `limit`, over all answers in order.
+fn write_page(
+    answers: &[NodeAnswer<'_>],
+    offset: usize,
+    limit: usize,
+    hits: &mut HitWriter<'_>,
+) -> Result<(), MergeError> {
+    let mut lists = answers.iter().map(HitList::of).collect::<Result<Vec<_>, _>>()?;
+    for taken in 0..offset.saturating_add(limit) {
+        let Some(best) = best_head(&lists) else { break };
+        let hit = lists[best].take_head()?.expect("the best head is there");
+        if taken >= offset {
+            hits.push(&hit)?;
+        }
+    }
+    Ok(())
 }
 
 /// The first of the best: equal hits come in the order of the answers.
-fn best_head(heads: &[Option<Rank>]) -> Option<usize> {
+fn best_head(lists: &[HitList<'_>]) -> Option<usize> {
     let mut best: Option<(usize, &Rank)> = None;
-    for (place, head) in heads.iter().enumerate() {
-        if let Some(rank) = head
+    for (place, list) in lists.iter().enumerate() {
+        if let Some((_, rank)) = &list.head
             && best.is_none_or(|(_, best_rank)| rank.is_better_than(best_rank))
         {
             best = Some((place, rank));

@@ -7,6 +7,7 @@ pub mod document_id;
 pub mod entry;
 pub mod feeder;
 pub mod ids;
+pub mod json;
 pub mod marker;
 pub mod merge;
 pub mod payload;

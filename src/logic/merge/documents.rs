@@ -4,10 +4,10 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use super::MergeError;
-use super::answer::elements;
 use super::rank::{SortValue, compare_distances};
 use super::sort_values::{distance_to, sort_value};
-use crate::logic::marker::{NotAnObject, members, strip};
+use crate::logic::json::{Malformed, elements, members};
+use crate::logic::marker::strip;
 
 /// A node's answer to `documents/fetch`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -27,10 +27,11 @@ impl<'a> NodePage<'a> {
             let member = member?;
             match member.key.as_ref() {
                 "results" => {
-                    page.documents = elements(member.value)?;
+                    let documents = elements(member.value.text);
+                    page.documents = documents.map(|part| part.map(|part| part.text)).collect::<Result<_, _>>()?;
                     has_results = true;
                 }
-                "total" => page.total = member.value.parse().map_err(|_| MergeError::Malformed)?,
+                "total" => page.total = member.value.text.parse().map_err(|_| MergeError::Malformed)?,
                 _ => {}
             }
         }
@@ -64,7 +65,7 @@ pub struct DocumentPage {
 }
 
 /// The client's answer, without markers.
-pub fn write_list(documents: &[String], page: DocumentPage, is_degraded: bool) -> Result<String, NotAnObject> {
+pub fn write_list(documents: &[String], page: DocumentPage, is_degraded: bool) -> Result<String, Malformed> {
     let mut text = String::with_capacity(documents.iter().map(|document| document.len() + 1).sum::<usize>() + 80);
     text.push_str("{\"results\":[");
     for (place, document) in documents.iter().enumerate() {

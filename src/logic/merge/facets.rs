@@ -15,7 +15,8 @@ use serde_json::{Map, Value};
 
 use super::MergeError;
 use super::answer::NodeAnswer;
-use crate::logic::marker::{FIELD, ObjectWriter, members};
+use crate::logic::json::{ObjectWriter, Part, members};
+use crate::logic::marker::FIELD;
 use crate::meili::settings::FACET_VALUES_BY_COUNT;
 
 /// Up to this many matching documents the engine orders numbers as texts.
@@ -157,14 +158,14 @@ impl<'a> FacetMerge<'a> {
 
 impl<'a> Facet<'a> {
     /// Adds one answer's values.
-    fn add(&mut self, values: &'a str, has_numbers: bool) -> Result<(), MergeError> {
+    fn add(&mut self, values: Part<'a>, has_numbers: bool) -> Result<(), MergeError> {
         let mut is_among_numbers = has_numbers;
         let mut previous: Option<String> = None;
         let mut listed = 0;
-        for member in members(values) {
+        for member in values.members()? {
             let member = member?;
             listed += 1;
-            let count: u64 = member.value.parse().map_err(|_| MergeError::Malformed)?;
+            let count: u64 = member.value.text.parse().map_err(|_| MergeError::Malformed)?;
             is_among_numbers = is_among_numbers && is_number_text(&member.key);
             if is_among_numbers {
                 let key = member.key.as_ref().to_owned();
@@ -224,9 +225,9 @@ fn read_stats(stats: &str) -> Result<BTreeMap<String, (f64, f64)>, MergeError> {
             continue;
         }
         let mut bounds = (f64::MAX, f64::MIN);
-        for bound in members(facet.value) {
+        for bound in facet.value.members()? {
             let bound = bound?;
-            let value = bound.value.parse().map_err(|_| MergeError::Malformed)?;
+            let value = bound.value.text.parse().map_err(|_| MergeError::Malformed)?;
             match bound.key.as_ref() {
                 "min" => bounds.0 = value,
                 "max" => bounds.1 = value,

@@ -1,9 +1,67 @@
 //! What a client may see of a hit: no marker, score details only when asked for, nothing of hidden attributes.
+//!
+//! A hit is walked once, when it comes to the head of its node's list. Most of it goes to the client as it is.
 
 use std::borrow::Cow;
 
-use crate::logic::marker::{FIELD, Member, NotAnObject, ObjectWriter, members, strip};
+use super::MergeError;
+use super::rank::Rank;
+use crate::logic::json::{Malformed, Member, ObjectWriter, Part, members, offset_of};
+use crate::logic::marker::{FIELD, strip};
 use crate::meili::search::Displayed;
+
+/// A hit that was walked.
+#[derive(Debug)]
+pub struct Hit<'a> {
+    text: &'a str,
+    /// The members that do not go to the client as they are, in order.
+    special: Vec<(Special, Slice<'a>)>,
+}
+
+/// Why a member does not go to the client as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Special {
+    Marker,
+    Formatted,
+    MatchesPosition,
+    ScoreDetails,
+}
+
+/// Of a member.
+#[derive(Clone, Copy, Debug)]
+struct Slice<'a> {
+    member: &'a str,
+    value: &'a str,
+}
+
+impl<'a> Hit<'a> {
+    /// Walks a hit, and reads its rank if it `is_ranked`. Without score details the rank is empty, equal to every other.
+    pub fn read(hit: Part<'a>, is_ranked: bool) -> Result<(Self, Rank<'a>), MergeError> {
+        let text = hit.text;
+        let mut special = Vec::with_capacity(4);
+        let mut details = None;
+        for member in hit.members()? {
+            let Member { key, text, value } = member?;
+            let why = match key.as_ref() {
+                FIELD => Special::Marker,
+                "_formatted" => Special::Formatted,
+                "_matchesPosition" => Special::MatchesPosition,
+                "_rankingScoreDetails" => {
+                    // A document may have a field of that name: the engine's comes after it.
+                    special.retain(|(why, _)| *why != Special::ScoreDetails);
+                    Special::ScoreDetails
+                }
+                _ => continue,
+            };
+            special.push((why, Slice { member: text, value: value.text }));
+            if why == Special::ScoreDetails {
+                details = Some(value.text);
+            }
+        }
+        let rank = details.filter(|_| is_ranked).map(Rank::of_details).transpose()?.unwrap_or_default();
+        Ok((Self { text, special }, rank))
+    }
+}
 
 /// How hits of one search are shown.
 #[derive(Clone, Copy, Debug)]
@@ -16,42 +74,32 @@ pub struct HitView<'a> {
 
 impl HitView<'_> {
     /// Appends the hit as the client may see it.
-    pub fn write(&self, hit: &str, text: &mut String) -> Result<(), NotAnObject> {
+    pub fn write(&self, hit: &Hit<'_>, text: &mut String) -> Result<(), Malformed> {
         text.push('{');
         let mut is_first = true;
-        let mut pending_details: Option<Member<'_>> = None;
-        for member in members(hit) {
-            let member = member?;
-            match member.key.as_ref() {
-                FIELD => {}
-                "_rankingScoreDetails" => {
-                    // The engine's comes after a document's field of the same name.
-                    if let Some(field) = pending_details.replace(member) {
-                        push(text, &mut is_first, field.text);
-                    }
+        let mut unread = 1;
+        for (why, slice) in &hit.special {
+            let start = offset_of(hit.text, slice.member);
+            push(text, &mut is_first, &hit.text[unread..start]);
+            unread = start + slice.member.len();
+            match why {
+                Special::Marker => {}
+                Special::ScoreDetails if !self.shows_details => {}
+                Special::ScoreDetails => {
+                    push_member(text, &mut is_first, "_rankingScoreDetails", &self.visible_details(slice.value)?);
                 }
-                "_formatted" => {
-                    let formatted = strip_object(member.value)?;
-                    push_member(text, &mut is_first, "_formatted", &formatted);
+                Special::Formatted => push_member(text, &mut is_first, "_formatted", &strip_object(slice.value)?),
+                Special::MatchesPosition => {
+                    push_member(text, &mut is_first, "_matchesPosition", &self.visible_positions(slice.value)?);
                 }
-                "_matchesPosition" => {
-                    let positions = self.visible_positions(member.value)?;
-                    push_member(text, &mut is_first, "_matchesPosition", &positions);
-                }
-                _ => push(text, &mut is_first, member.text),
             }
         }
-        if let Some(details) = pending_details
-            && self.shows_details
-        {
-            let details = self.visible_details(details.value)?;
-            push_member(text, &mut is_first, "_rankingScoreDetails", &details);
-        }
+        push(text, &mut is_first, &hit.text[unread..hit.text.len() - 1]);
         text.push('}');
         Ok(())
     }
 
-    fn visible_positions<'a>(&self, positions: &'a str) -> Result<Cow<'a, str>, NotAnObject> {
+    fn visible_positions<'a>(&self, positions: &'a str) -> Result<Cow<'a, str>, Malformed> {
         if !positions.starts_with('{') {
             return Ok(Cow::Borrowed(positions));
         }
@@ -66,7 +114,7 @@ impl HitView<'_> {
     }
 
     /// Sort rules on hidden attributes show neither name nor value.
-    fn visible_details<'a>(&self, details: &'a str) -> Result<Cow<'a, str>, NotAnObject> {
+    fn visible_details<'a>(&self, details: &'a str) -> Result<Cow<'a, str>, Malformed> {
         if *self.displayed == Displayed::All {
             return Ok(Cow::Borrowed(details));
         }
@@ -87,25 +135,30 @@ impl HitView<'_> {
     }
 }
 
-fn order_of(rule: &str) -> Result<&str, NotAnObject> {
-    for member in members(rule) {
+fn order_of(rule: Part<'_>) -> Result<&str, Malformed> {
+    for member in rule.members()? {
         let member = member?;
         if member.key == "order" {
-            return Ok(member.value);
+            return Ok(member.value.text);
         }
     }
-    Err(NotAnObject)
+    Err(Malformed)
 }
 
-fn strip_object(object: &str) -> Result<Cow<'_, str>, NotAnObject> {
+fn strip_object(object: &str) -> Result<Cow<'_, str>, Malformed> {
     if object.starts_with('{') { strip(object) } else { Ok(Cow::Borrowed(object)) }
 }
 
-fn push(text: &mut String, is_first: &mut bool, member: &str) {
+/// Appends members as they stand in the text, without what separates them from others.
+fn push(text: &mut String, is_first: &mut bool, members: &str) {
+    let members = members.trim_matches([',', ' ', '\n', '\r', '\t']);
+    if members.is_empty() {
+        return;
+    }
     if !std::mem::take(is_first) {
         text.push(',');
     }
-    text.push_str(member);
+    text.push_str(members);
 }
 
 fn push_member(text: &mut String, is_first: &mut bool, key: &str, value: &str) {

@@ -8,9 +8,13 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use sonic_rs::{JsonValueTrait, LazyValue};
 
 use super::MergeError;
-use crate::logic::marker::members;
 
 /// Of one document by one rule. "Greater" is better.
 #[derive(Clone, PartialEq, Debug)]
@@ -28,13 +32,14 @@ enum RuleScore<'a> {
 }
 
 /// A value of a document for a sort rule.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub enum SortValue<'a> {
     /// Numbers come before texts.
     Number(f64),
     /// Normalised by the engine.
     Text(Cow<'a, str>),
     /// Always last.
+    #[default]
     Missing,
 }
 
@@ -77,28 +82,9 @@ pub struct Rank<'a> {
 }
 
 impl<'a> Rank<'a> {
-    /// Reads the rank of a hit; of one without details an empty rank, equal to every other.
-    pub fn of_hit(hit: &'a str) -> Result<Self, MergeError> {
-        let mut details = None;
-        for member in members(hit) {
-            let member = member?;
-            // A document may have a field of that name: the engine's comes last.
-            if member.key == "_rankingScoreDetails" {
-                details = Some(member.value);
-            }
-        }
-        details.map_or_else(|| Ok(Self::default()), Self::of_details)
-    }
-
     /// Reads the value of `_rankingScoreDetails`.
     pub fn of_details(details: &'a str) -> Result<Self, MergeError> {
-        let mut scores = Vec::with_capacity(8);
-        for member in members(details) {
-            let member = member?;
-            scores.push(read_rule(&member.key, member.value)?);
-        }
-        scores.sort_by_key(|(order, _)| *order);
-        Ok(Self { scores })
+        sonic_rs::from_str(details).map_err(|_| MergeError::Malformed)
     }
 
     /// Whether a hit with this rank comes before one with the other.
@@ -147,79 +133,76 @@ fn compare_scores(left: f64, right: f64) -> Ordering {
     }
 }
 
+impl<'de: 'a, 'a> Deserialize<'de> for Rank<'a> {
+    fn deserialize<D: Deserializer<'de>>(details: D) -> Result<Self, D::Error> {
+        struct Details;
+        impl<'de> Visitor<'de> for Details {
+            type Value = Rank<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("score details")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut rules: M) -> Result<Rank<'de>, M::Error> {
+                let mut scores = Vec::with_capacity(8);
+                while let Some((RuleName(name), rule)) = rules.next_entry::<RuleName<'de>, Rule<'de>>()? {
+                    scores.push((rule.order, rule.score_of(&name)));
+                }
+                scores.sort_by_key(|(order, _)| *order);
+                Ok(Rank { scores })
+            }
+        }
+        details.deserialize_map(Details)
+    }
+}
+
+#[derive(Deserialize)]
+struct RuleName<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// What the details say of one rule, whichever it is.
-#[derive(Default)]
-struct RuleFields<'a> {
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Rule<'a> {
     order: u64,
     score: f64,
     matching_words: i64,
     typo_count: i64,
-    attribute_order: f64,
-    word_distance: f64,
-    match_type: &'a str,
-    value: &'a str,
+    attribute_ranking_order_score: f64,
+    query_word_distance_score: f64,
+    #[serde(borrow)]
+    match_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    value: SortValue<'a>,
     distance: Option<f64>,
     similarity: Option<f64>,
 }
 
-impl<'a> RuleFields<'a> {
-    fn read(details: &'a str) -> Result<Self, MergeError> {
-        let mut fields = Self::default();
-        for member in members(details) {
-            let member = member?;
-            let value = member.value;
-            match member.key.as_ref() {
-                "order" => fields.order = number(value)?,
-                "score" => fields.score = number(value)?,
-                "matchingWords" => fields.matching_words = number(value)?,
-                "typoCount" => fields.typo_count = number(value)?,
-                "attributeRankingOrderScore" => fields.attribute_order = number(value)?,
-                "queryWordDistanceScore" => fields.word_distance = number(value)?,
-                "matchType" => fields.match_type = value,
-                "value" => fields.value = value,
-                "distance" => fields.distance = optional_number(value)?,
-                "similarity" => fields.similarity = optional_number(value)?,
-                _ => {}
-            }
+impl<'a> Rule<'a> {
+    fn score_of(self, name: &str) -> RuleScore<'a> {
+        match name {
+            "words" => RuleScore::Count(self.matching_words),
+            "typo" => RuleScore::Count(-self.typo_count),
+            "attribute" => RuleScore::Score(self.attribute_ranking_order_score, self.query_word_distance_score),
+            "exactness" => self.exactness(),
+            "vectorSort" => RuleScore::Score(self.similarity.unwrap_or(0.0), 0.0),
+            "skipped" => RuleScore::Skipped,
+            _ => match direction(name) {
+                None => RuleScore::Score(self.score, 0.0),
+                Some(is_ascending) if name.starts_with("_geoPoint(") => {
+                    RuleScore::Distance { is_ascending, metres: self.distance }
+                }
+                Some(is_ascending) => RuleScore::Sort { is_ascending, value: self.value },
+            },
         }
-        Ok(fields)
     }
-}
 
-fn number<T: std::str::FromStr>(json: &str) -> Result<T, MergeError> {
-    json.parse().map_err(|_| MergeError::Malformed)
-}
-
-fn optional_number(json: &str) -> Result<Option<f64>, MergeError> {
-    if json == "null" { Ok(None) } else { number(json).map(Some) }
-}
-
-fn read_rule<'a>(name: &str, details: &'a str) -> Result<(u64, RuleScore<'a>), MergeError> {
-    let fields = RuleFields::read(details)?;
-    let score = match name {
-        "words" => RuleScore::Count(fields.matching_words),
-        "typo" => RuleScore::Count(-fields.typo_count),
-        "attribute" => RuleScore::Score(fields.attribute_order, fields.word_distance),
-        "exactness" => exactness(&fields),
-        "vectorSort" => RuleScore::Score(fields.similarity.unwrap_or(0.0), 0.0),
-        "skipped" => RuleScore::Skipped,
-        _ => match direction(name) {
-            None => RuleScore::Score(fields.score, 0.0),
-            Some(is_ascending) if name.starts_with("_geoPoint(") => {
-                RuleScore::Distance { is_ascending, metres: fields.distance }
-            }
-            Some(is_ascending) => RuleScore::Sort { is_ascending, value: sort_value(fields.value)? },
-        },
-    };
-    Ok((fields.order, score))
-}
-
-/// First how the attribute matches, then how many words of the query stand in it exactly.
-fn exactness<'a>(fields: &RuleFields<'_>) -> RuleScore<'a> {
-    match fields.match_type {
-        "\"exactMatch\"" => RuleScore::Score(3.0, 0.0),
-        "\"matchesStart\"" => RuleScore::Score(2.0, 0.0),
-        _ => RuleScore::Score(1.0, fields.matching_words as f64),
+    /// First how the attribute matches, then how many words of the query stand in it exactly.
+    fn exactness(&self) -> RuleScore<'a> {
+        match self.match_type.as_deref() {
+            Some("exactMatch") => RuleScore::Score(3.0, 0.0),
+            Some("matchesStart") => RuleScore::Score(2.0, 0.0),
+            Some(_) | None => RuleScore::Score(1.0, self.matching_words as f64),
+        }
     }
 }
 
@@ -233,14 +216,14 @@ fn direction(name: &str) -> Option<bool> {
     }
 }
 
-fn sort_value(json: &str) -> Result<SortValue<'_>, MergeError> {
-    match json.as_bytes().first() {
-        Some(b'"') if !json.contains('\\') => Ok(SortValue::Text(Cow::Borrowed(&json[1..json.len() - 1]))),
-        Some(b'"') => {
-            let text = serde_json::from_str(json).map_err(|_| MergeError::Malformed)?;
-            Ok(SortValue::Text(Cow::Owned(text)))
-        }
-        Some(b'-' | b'0'..=b'9') => Ok(SortValue::Number(number(json)?)),
-        Some(_) | None => Ok(SortValue::Missing),
+/// Whatever is neither number nor text counts as missing; the value of a geo rule is a point, for example.
+impl<'de: 'a, 'a> Deserialize<'de> for SortValue<'a> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        let json = LazyValue::deserialize(value)?;
+        Ok(if json.is_number() {
+            json.as_f64().map_or(Self::Missing, Self::Number)
+        } else {
+            json.as_str().map_or(Self::Missing, |text| Self::Text(Cow::Owned(text.to_owned())))
+        })
     }
 }

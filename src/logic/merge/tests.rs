@@ -152,7 +152,20 @@ fn hidden_attributes_stay_hidden() {
 
 #[test]
 fn broken_answers_are_noticed() {
-    for body in ["", "[]", "{}", r#"{"hits":[{"a":1}"#, r#"{"hits":{},"estimatedTotalHits":1}"#] {
+    for body in [
+        "",
+        "[]",
+        "{}",
+        r#"{"hits":[{"a":1}"#,
+        r#"{"hits":{},"estimatedTotalHits":1}"#,
+        r#"{"hits":[]}"#,
+        r#"{"estimatedTotalHits":1,"hits":[]}"#,
+        r#"{"hits":[{"a":1],"estimatedTotalHits":1}"#,
+        r#"{"hits":[1],"estimatedTotalHits":1}"#,
+        r#"{"hits":[{"a":tru}],"estimatedTotalHits":1}"#,
+        r#"{"hits":[{"_rankingScoreDetails":{"words":1}}],"estimatedTotalHits":1}"#,
+        r#"{"hits":[],"estimatedTotalHits":-1}"#,
+    ] {
         let result = merge(&search("{}"), &AnswerSettings::default(), &[body, body], &AnswerFrame::default());
         assert_eq!(result, Err(MergeError::Malformed), "{body}");
     }
