@@ -167,13 +167,11 @@ impl Index {
     /// Replaces the settings and rebuilds the search structures where needed.
     ///
     /// # Errors
-    /// `invalid_document_geo_field` when `_geo` becomes filterable or sortable and a stored one is bad; the old
-    /// settings stay in force then.
+    /// `invalid_document_geo_field` when a stored `_geo` is bad; the old settings stay in force then. Seen on a real
+    /// server: whatever is changed, and whether or not `_geo` is filterable or sortable before or after.
     pub fn set_settings(&mut self, settings: Settings) -> Result<(), ApiError> {
-        if settings.is_geo_enabled() && !self.settings.is_geo_enabled() {
-            for document in self.documents.values() {
-                geo::document_point(document, &self.id_of(document)).map_err(|error| self.named(&error))?;
-            }
+        for document in self.documents.values() {
+            geo::document_point(document, &self.id_of(document)).map_err(|error| self.named(&error))?;
         }
         let rebuild = settings.needs_rebuild(&self.settings);
         self.text_rules = TextRules::new(&settings);

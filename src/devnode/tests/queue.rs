@@ -152,10 +152,17 @@ fn settings_tasks_are_one_batch_apart_from_documents() {
 #[test]
 fn settings_that_stored_documents_contradict_fail_and_change_nothing() {
     let node = Fixture::new();
-    node.done("POST", "/indexes/a/documents", &json!([{ "id": 1, "_geo": "here" }]));
-    let task = node.done("PATCH", "/indexes/a/settings", &json!({ "filterableAttributes": ["_geo"] }));
-    assert_eq!(code(&task), "invalid_document_geo_field");
+    node.done("POST", "/indexes/a/documents", &json!([{ "id": 1, "_geo": "here" }, { "id": 2, "_geo": null }]));
+    // Any change, even one that has nothing to do with it.
+    for patch in [json!({ "filterableAttributes": ["_geo"] }), json!({ "stopWords": ["x"] }), json!({})] {
+        let task = node.done("PATCH", "/indexes/a/settings", &patch);
+        assert_eq!(code(&task), "invalid_document_geo_field", "{patch}");
+    }
+    assert_eq!(code(&node.done("DELETE", "/indexes/a/settings", &null())), "invalid_document_geo_field");
     assert_eq!(node.get("/indexes/a/settings/filterable-attributes").1, json!([]));
+    node.done("POST", "/indexes/a/documents", &json!([{ "id": 1, "_geo": { "lat": "1.5", "lng": 2 } }]));
+    let task = node.done("PATCH", "/indexes/a/settings", &json!({ "filterableAttributes": ["_geo"] }));
+    assert_eq!(task["status"], "succeeded");
 }
 
 #[test]
