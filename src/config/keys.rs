@@ -146,7 +146,13 @@ pub const KEYS: &[Key] = &[
         "backlog.max_bytes",
         Kind::Size,
         "10GB",
-        "How many bytes of unapplied writes are kept for the nodes. Past it new writes get 503 with `Retry-After`.",
+        "How many bytes of unapplied writes (documents, ids, settings, filters) are kept on disk for the nodes. Past it new writes get 503 with `Retry-After`.",
+    ),
+    key(
+        "backlog.max_entries",
+        Kind::Integer { min: 1, max: 100_000_000 },
+        "250000",
+        "How many unapplied writes are kept for the nodes. Each takes about 1.5 KB of memory until it has ended, settings and filters more. Past it new writes get 503 with `Retry-After`.",
     ),
     key(
         "feeder.quarantine",

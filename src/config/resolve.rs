@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::keys::{Key, Kind, find};
 use super::raw::{Given, Raw};
 use super::settings::{
-    AdminSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings, NodeSettings, PartialPolicy,
-    ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
+    AdminSettings, BacklogSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings, NodeSettings,
+    PartialPolicy, ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
 };
 use super::value::{self, Parsed};
 use super::{Problem, Problems};
@@ -56,7 +56,10 @@ impl Reader {
             replication_factor: self.integer("replication_factor"),
             cores: self.required("cores", |_, value| value::cores(value)),
             in_sync_timeout: self.duration("in_sync_timeout"),
-            backlog_max_bytes: self.size("backlog.max_bytes"),
+            backlog: BacklogSettings {
+                max_bytes: self.size("backlog.max_bytes"),
+                max_entries: self.integer("backlog.max_entries") as u64,
+            },
             feeder: FeederSettings { quarantine: self.duration("feeder.quarantine") },
             probe: ProbeSettings { interval: self.duration("probe.interval"), timeout: self.duration("probe.timeout") },
             search: SearchSettings {

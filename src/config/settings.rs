@@ -106,6 +106,15 @@ pub struct SearchSettings {
     pub partial: PartialPolicy,
 }
 
+/// `backlog.*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BacklogSettings {
+    /// On disk.
+    pub max_bytes: u64,
+    /// In memory.
+    pub max_entries: u64,
+}
+
 /// `feeder.*`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FeederSettings {
@@ -184,8 +193,8 @@ pub struct Settings {
     pub cores: Cores,
     /// How long a node may lag behind its peers.
     pub in_sync_timeout: Duration,
-    /// `backlog.max_bytes`.
-    pub backlog_max_bytes: u64,
+    /// `backlog.*`.
+    pub backlog: BacklogSettings,
     /// `feeder.*`.
     pub feeder: FeederSettings,
     /// `probe.*`.

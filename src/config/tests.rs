@@ -43,7 +43,7 @@ fn defaults_fill_a_minimal_file() {
     assert_eq!(settings.replication_factor, 2);
     assert_eq!(settings.in_sync_timeout, Duration::from_secs(10));
     assert_eq!(settings.http.max_body, 104_857_600);
-    assert_eq!(settings.backlog_max_bytes, 10_000_000_000);
+    assert_eq!(settings.backlog.max_bytes, 10_000_000_000);
     assert_eq!(settings.cores, Cores::Auto);
     assert_eq!(settings.search.partial, PartialPolicy::Partial);
     assert_eq!(settings.nodes[1].url, "http://127.0.0.1:7711");

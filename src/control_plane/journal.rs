@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, select};
 
@@ -17,7 +18,7 @@ use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, IndexUid, Timestamp};
 use crate::logic::payload::Payload;
 use crate::meili::error::{ApiError, Code};
-use crate::store::{HeadChange, HeadRecord, Store, StoreError};
+use crate::store::{BacklogSize, HeadChange, HeadRecord, Store, StoreError};
 use crate::telemetry::clock;
 
 #[cfg(test)]
@@ -27,8 +28,8 @@ mod tests;
 const GROUP_ENTRIES_MAX: usize = 256;
 /// Bytes of payload in one commit; a single write may have more.
 const GROUP_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// What an entry without payload counts in the backlog.
-const ENTRY_BYTES: u64 = 256;
+/// Between two measurements of a full backlog.
+const MEASURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the journal writer needs of the coordinator.
 pub trait Coordinator: Send + Sync {
@@ -51,10 +52,21 @@ pub struct JournalWriter {
     backlog: Backlog,
 }
 
-/// Payload bytes of entries that have not ended, estimated from above.
+/// Entries that have not ended, estimated from above.
 struct Backlog {
-    bytes: u64,
-    max_bytes: u64,
+    size: BacklogSize,
+    limits: BacklogLimits,
+    /// Not measured again before.
+    measure_at: Instant,
+}
+
+/// How much may wait for the nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BacklogLimits {
+    /// `backlog.max_bytes`: of documents, ids, settings, filters.
+    pub bytes: u64,
+    /// `backlog.max_entries`: each is in memory until it has ended.
+    pub entries: u64,
 }
 
 /// What the thread is made of.
@@ -67,8 +79,8 @@ pub struct JournalParts {
     pub coordinator: Arc<dyn Coordinator>,
     /// Takes what concerns tasks.
     pub desk: Sender<DeskJob>,
-    /// `backlog.max_bytes`.
-    pub backlog_bytes_max: u64,
+    /// What may wait.
+    pub backlog_limits: BacklogLimits,
 }
 
 /// Writes on their way into one commit.
@@ -80,13 +92,27 @@ struct Group {
     bytes: usize,
 }
 
+impl Backlog {
+    /// A single write larger than the limit goes through when nothing else waits.
+    fn fits(&self, bytes: u64) -> bool {
+        let Self { size, limits, .. } = self;
+        size.entries == 0 || (size.entries < limits.entries && size.bytes + bytes <= limits.bytes)
+    }
+}
+
+/// What the store will count, about, before it is written: settings and filters may be as large as documents.
+fn entry_bytes(operation: &Operation, payload: Option<&Payload>) -> u64 {
+    let operation = serde_json::to_string(operation).map_or(0, |text| text.len());
+    (operation + payload.map_or(0, |payload| payload.bytes.len())) as u64
+}
+
 impl JournalWriter {
     /// Reads where the journal ends, and shows the cores the heads.
     pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
-        let JournalParts { store, bridge, coordinator, desk, backlog_bytes_max } = parts;
+        let JournalParts { store, bridge, coordinator, desk, backlog_limits } = parts;
         let heads: HashMap<_, _> = store.heads()?.into_iter().collect();
         let next = store.next_entry()?;
-        let backlog = Backlog { bytes: store.unreported_bytes()?, max_bytes: backlog_bytes_max };
+        let backlog = Backlog { size: store.backlog()?, limits: backlog_limits, measure_at: clock::instant() };
         let writer = Self { store, bridge, coordinator, desk, heads, next, last_at: Timestamp(0), backlog };
         writer.show_heads();
         Ok(writer)
@@ -134,8 +160,8 @@ impl JournalWriter {
 
     /// Makes an entry of a write; heads change at once, for the writes behind it in the same group.
     fn prepare(&mut self, write: NewWrite, reply: WriteReply, group: &mut Group) {
-        let is_task_operation = write.index.is_none();
-        if !is_task_operation && !self.has_room(&write) {
+        // Task operations free room.
+        if write.index.is_some() && !self.has_room(&write) {
             let message = "Too many writes wait for the nodes. Try again later.";
             return reply.send(Err(WriteRefusal::Error(ApiError::new(Code::MiroirOverloaded, message))));
         }
@@ -151,28 +177,26 @@ impl JournalWriter {
                     group.changes.push(change);
                 }
                 group.bytes += payload.as_ref().map_or(0, |payload| payload.bytes.len());
+                self.backlog.size.entries += 1;
+                self.backlog.size.bytes += entry_bytes(&entry.operation, payload.as_ref());
                 group.entries.push((entry, payload));
                 group.replies.push(reply);
             }
         }
     }
 
-    /// Counts a write into the backlog, unless that is full.
     fn has_room(&mut self, write: &NewWrite) -> bool {
-        let bytes = ENTRY_BYTES + write.payload.as_ref().map_or(0, |payload| payload.bytes.len() as u64);
-        if self.backlog.bytes + bytes > self.backlog.max_bytes {
-            // The estimate only grows; what is really left is asked for only when it matters.
-            match self.store.unreported_bytes() {
-                Ok(bytes) => self.backlog.bytes = bytes,
+        let bytes = entry_bytes(&write.operation, write.payload.as_ref());
+        let now = clock::instant();
+        if !self.backlog.fits(bytes) && now >= self.backlog.measure_at {
+            // The estimate only grows; what is really left is asked for only when it matters, and not for every refusal.
+            match self.store.backlog() {
+                Ok(size) => self.backlog.size = size,
                 Err(error) => tracing::error!(%error, "the backlog cannot be measured"),
             }
+            self.backlog.measure_at = now + MEASURE_PAUSE;
         }
-        // A single write larger than the limit goes through when nothing else waits.
-        let fits = self.backlog.bytes == 0 || self.backlog.bytes + bytes <= self.backlog.max_bytes;
-        if fits {
-            self.backlog.bytes += bytes;
-        }
-        fits
+        self.backlog.fits(bytes)
     }
 
     fn commit(&mut self, group: Group) {

@@ -21,7 +21,7 @@ use crate::logic::feeder::Timing;
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
 use coordinator::{Coordinator, CoordinatorParts};
-use journal::{JournalParts, JournalWriter};
+use journal::{BacklogLimits, JournalParts, JournalWriter};
 use node_client::NodeClient;
 use prober::{ProbeTiming, Prober};
 use publisher::Publisher;
@@ -122,8 +122,8 @@ pub fn start(
     let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks };
     task_desk.resume()?;
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
-    let backlog_bytes_max = settings.backlog_max_bytes;
-    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, backlog_bytes_max };
+    let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
+    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, backlog_limits };
     let journal = JournalWriter::open(journal)?;
     plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
     Ok(plane)

@@ -7,7 +7,8 @@
 use bytes::Bytes;
 
 use super::{
-    Decision, HeadChange, HeadRecord, IndexRecord, Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError, Verdict,
+    BacklogSize, Decision, HeadChange, HeadRecord, IndexRecord, Outcome, OutcomeCounts, ProtocolDelta, Store,
+    StoreError, TaskRecord, Verdict,
 };
 use crate::logic::entry::{Entry, Operation, PutMode, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
@@ -42,7 +43,7 @@ macro_rules! contract_tests {
             heads_change_with_the_append_only,
             index_records_are_replaced_and_forgotten,
             the_cluster_record_is_kept,
-            backlog_counts_payload_after_a_position,
+            the_backlog_counts_entries_with_all_their_text_until_they_end,
             readers_see_whole_appends_while_a_writer_works
         );
     };
@@ -111,6 +112,10 @@ fn append_puts(store: &dyn Store, count: u64) {
     store.append(&entries, &[]).unwrap();
 }
 
+fn entries_from(store: &dyn Store, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
+    store.index_entries_from(&IndexUid::new("a"), first, limit)
+}
+
 fn report(store: &dyn Store, id: u64, status: TaskStatus) -> Result<(), StoreError> {
     store.commit(&ProtocolDelta { outcomes: vec![(EntryId(id), sample_outcome(status))], ..ProtocolDelta::default() })
 }
@@ -131,10 +136,10 @@ pub fn entries_are_numbered_without_gaps_and_survive_a_restart(harness: &dyn Har
     drop(store);
     let store = harness.open();
     assert_eq!(store.next_entry().unwrap(), EntryId(3));
-    let records = store.entries_from(EntryId(1), 10).unwrap();
+    let records = entries_from(&*store, EntryId(1), 10).unwrap();
     assert_eq!(records.iter().map(|record| record.entry.id.0).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(records[0].entry, sample_entry(1, "a", sample_put()));
-    assert_eq!(store.entries_from(EntryId(0), 2).unwrap().len(), 2);
+    assert_eq!(entries_from(&*store, EntryId(0), 2).unwrap().len(), 2);
     assert_eq!(store.entry(EntryId(9)).unwrap(), None);
 }
 
@@ -164,7 +169,7 @@ pub fn an_append_is_all_or_nothing(harness: &dyn Harness) {
     ];
     assert!(is_refused(&store.append(&entries, &[])));
     assert_eq!(store.next_entry().unwrap(), EntryId(0));
-    assert_eq!(store.entries_from(EntryId(0), 10).unwrap(), []);
+    assert_eq!(entries_from(&*store, EntryId(0), 10).unwrap(), []);
     assert_eq!(store.payload(EntryId(0)).unwrap(), None);
     // The number is free for another entry, with another payload.
     store.append(&[(sample_entry(0, "b", sample_put()), Some(sample_payload(60_000)))], &[]).unwrap();
@@ -346,7 +351,7 @@ pub fn deleted_tasks_leave_the_list_but_not_the_journal(harness: &dyn Harness) {
     assert_eq!(store.delete_tasks(&[EntryId(0)]).unwrap(), 0);
     let page = store.tasks(&TaskQuery { limit: 20, ..TaskQuery::default() }).unwrap();
     assert_eq!((page.records.len(), page.total), (2, 2));
-    let records = store.entries_from(EntryId(0), 10).unwrap();
+    let records = entries_from(&*store, EntryId(0), 10).unwrap();
     assert_eq!(records.iter().map(|record| record.is_deleted).collect::<Vec<_>>(), [true, false, false]);
     assert!(store.payload(EntryId(0)).unwrap().is_some());
 }
@@ -372,7 +377,6 @@ pub fn trimming_keeps_what_is_unreported_and_never_reuses_numbers(harness: &dyn 
     drop(store);
     let store = harness.open();
     assert_eq!(store.next_entry().unwrap(), EntryId(3));
-    assert_eq!(store.backlog_bytes(Position(0)).unwrap(), 0);
 }
 
 pub fn heads_change_with_the_append_only(harness: &dyn Harness) {
@@ -441,17 +445,18 @@ pub fn the_cluster_record_is_kept(harness: &dyn Harness) {
     assert_eq!(harness.open().cluster().unwrap(), Some(cluster));
 }
 
-pub fn backlog_counts_payload_after_a_position(harness: &dyn Harness) {
+pub fn the_backlog_counts_entries_with_all_their_text_until_they_end(harness: &dyn Harness) {
     let store = harness.open();
-    assert_eq!(store.backlog_bytes(Position(0)).unwrap(), 0);
+    assert_eq!(store.backlog().unwrap(), BacklogSize::default());
     append_puts(&*store, 3);
-    assert_eq!(store.backlog_bytes(Position(0)).unwrap(), 60);
-    assert_eq!(store.backlog_bytes(Position::of(EntryId(0), 0)).unwrap(), 40);
-    store.resolve(EntryId(1), &Resolution::Count(1), None).unwrap();
-    assert_eq!(store.backlog_bytes(Position(0)).unwrap(), 60, "a resolution takes no payload away");
-    assert_eq!(store.backlog_bytes(Position::of(EntryId(2), 3)).unwrap(), 0);
-    report(&*store, 0, TaskStatus::Succeeded).unwrap();
-    assert_eq!(store.unreported_bytes().unwrap(), 40);
+    let before = store.backlog().unwrap();
+    let text = |id| serde_json::to_string(&store.entry(EntryId(id)).unwrap().unwrap().entry).unwrap().len() as u64;
+    assert_eq!(before, BacklogSize { entries: 3, bytes: 60 + text(0) + text(1) + text(2) });
+    let after = serde_json::Map::from_iter([("stopWords".to_owned(), vec!["x".repeat(500)].into())]);
+    store.resolve(EntryId(1), &Resolution::Settings { before: serde_json::Map::new(), after }, None).unwrap();
+    assert!(store.backlog().unwrap().bytes > before.bytes + 500);
+    report(&*store, 1, TaskStatus::Succeeded).unwrap();
+    assert_eq!(store.backlog().unwrap(), BacklogSize { entries: 2, bytes: 40 + text(0) + text(2) });
 }
 
 pub fn readers_see_whole_appends_while_a_writer_works(harness: &dyn Harness) {
@@ -467,7 +472,7 @@ pub fn readers_see_whole_appends_while_a_writer_works(harness: &dyn Harness) {
             }
         });
         while !writer.is_finished() {
-            let records = store.entries_from(EntryId(0), usize::MAX).unwrap();
+            let records = entries_from(&*store, EntryId(0), usize::MAX).unwrap();
             assert_eq!(records.len() % 3, 0);
         }
         writer.join().unwrap();

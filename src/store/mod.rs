@@ -187,6 +187,15 @@ pub struct TaskRecordPage {
     pub next: Option<EntryId>,
 }
 
+/// What waits for the nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BacklogSize {
+    /// How many entries.
+    pub entries: u64,
+    /// Of the entries as they are stored, and of their payloads.
+    pub bytes: u64,
+}
+
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -215,9 +224,6 @@ pub trait Store: Send + Sync {
 
     /// The id that the next entry gets. Never goes back, even when tasks are deleted.
     fn next_entry(&self) -> Result<EntryId, StoreError>;
-
-    /// Entries from this id on, in order, at most so many; with resolution and outcome.
-    fn entries_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
 
     /// Entries of one client index from this id on, in order, at most so many. May span several node indexes of that
     /// name.
@@ -256,11 +262,8 @@ pub trait Store: Send + Sync {
     /// One transaction of protocol state.
     fn commit(&self, delta: &ProtocolDelta) -> Result<(), StoreError>;
 
-    /// Bytes of payload of entries after this position: the backlog of a node.
-    fn backlog_bytes(&self, after: Position) -> Result<u64, StoreError>;
-
-    /// Bytes of payload of entries without an outcome.
-    fn unreported_bytes(&self) -> Result<u64, StoreError>;
+    /// Entries without an outcome. Reads them all.
+    fn backlog(&self) -> Result<BacklogSize, StoreError>;
 
     /// The stored placement and cluster constants; none at the first start.
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError>;

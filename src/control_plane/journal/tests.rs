@@ -39,7 +39,11 @@ struct Desk {
 }
 
 impl Desk {
-    fn start(data_dir: &std::path::Path, backlog_bytes_max: u64) -> Self {
+    fn start(data_dir: &std::path::Path) -> Self {
+        Self::start_with(data_dir, BacklogLimits { bytes: u64::MAX, entries: u64::MAX })
+    }
+
+    fn start_with(data_dir: &std::path::Path, backlog_limits: BacklogLimits) -> Self {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(data_dir).unwrap());
         let (bridge, commands) = Bridge::new(0);
         let notes = Arc::new(Notes::default());
@@ -52,7 +56,7 @@ impl Desk {
             bridge: bridge.clone(),
             coordinator: notes.clone(),
             desk,
-            backlog_bytes_max,
+            backlog_limits,
         };
         let writer = JournalWriter::open(parts).unwrap();
         let stopped_too = stopped.clone();
@@ -147,7 +151,7 @@ fn put(desk: &Desk, index: &str, bytes: usize) -> NewWrite {
 fn an_answered_write_is_durable_and_its_head_is_shown() {
     let folder = tempfile::tempdir().unwrap();
     {
-        let desk = Desk::start(folder.path(), u64::MAX);
+        let desk = Desk::start(folder.path());
         let accepted = desk.write(put(&desk, "a", 100)).unwrap();
         assert_eq!(accepted.entry, EntryId(0));
         let head = desk.bridge.heads.load().get("a").cloned().expect("the index exists for writers");
@@ -155,7 +159,7 @@ fn an_answered_write_is_durable_and_its_head_is_shown() {
         assert_eq!(desk.write(put(&desk, "a", 100)).unwrap().entry, EntryId(1));
         assert_eq!(*desk.notes.0.lock(), [EntryId(0), EntryId(1)]);
     }
-    let desk = Desk::start(folder.path(), u64::MAX);
+    let desk = Desk::start(folder.path());
     assert!(desk.bridge.heads.load().contains_key("a"));
     assert_eq!(desk.write(put(&desk, "a", 100)).unwrap().entry, EntryId(2));
     assert_eq!(desk.tasks().results.iter().map(|task| task.uid).collect::<Vec<_>>(), [2, 1, 0]);
@@ -164,7 +168,7 @@ fn an_answered_write_is_durable_and_its_head_is_shown() {
 #[test]
 fn a_write_prepared_for_an_older_head_comes_back() {
     let folder = tempfile::tempdir().unwrap();
-    let desk = Desk::start(folder.path(), u64::MAX);
+    let desk = Desk::start(folder.path());
     let first = put(&desk, "a", 10);
     let second = put(&desk, "a", 10);
     desk.write(first).unwrap();
@@ -177,7 +181,7 @@ fn many_writers_get_distinct_numbers_in_commit_order() {
     const WRITERS: u64 = 8;
     const WRITES: u64 = 25;
     let folder = tempfile::tempdir().unwrap();
-    let desk = Desk::start(folder.path(), u64::MAX);
+    let desk = Desk::start(folder.path());
     desk.write(write(Some("a"), Operation::CreateIndex { primary_key: Some("id".to_owned()) }, None)).unwrap();
     let mut ids: Vec<u64> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..WRITERS)
@@ -195,24 +199,54 @@ fn many_writers_get_distinct_numbers_in_commit_order() {
     assert_eq!(committed.len() as u64, WRITERS * WRITES + 1);
 }
 
-#[test]
-fn a_full_backlog_refuses_documents_until_they_are_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let desk = Desk::start(folder.path(), 10_000);
-    desk.write(put(&desk, "a", 9_000)).unwrap();
-    let refusal = desk.write(put(&desk, "a", 9_000)).expect_err("no room");
+fn is_refused(desk: &Desk, write: NewWrite) {
+    let refusal = desk.write(write).expect_err("no room");
     let WriteRefusal::Error(error) = refusal else { panic!("{refusal:?}") };
     assert_eq!((error.code, error.status()), (Code::MiroirOverloaded, 503));
+}
+
+/// Until there is room again, which is not looked for at every refusal.
+fn is_accepted(desk: &Desk, write: impl Fn() -> NewWrite) {
+    let deadline = clock::instant() + TIMEOUT;
+    while desk.write(write()).is_err() {
+        assert!(clock::instant() < deadline, "no room");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_full_backlog_refuses_writes_until_they_are_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::start_with(folder.path(), BacklogLimits { bytes: 10_000, entries: 1_000 });
+    desk.write(put(&desk, "a", 9_000)).unwrap();
+    is_refused(&desk, put(&desk, "a", 9_000));
+    let words = "x".repeat(2_000);
+    let patch = serde_json::json!({ "stopWords": [words] });
+    let settings = Operation::UpdateSettings { patch, is_deletion: false, creates_index: false };
+    is_refused(&desk, write(Some("a"), settings, None));
     let cancel = Operation::CancelTasks { original_filter: "?uids=0".to_owned(), matched: vec![EntryId(0)] };
     desk.write(write(None, cancel, None)).expect("task operations need no room");
     desk.report(0);
-    desk.write(put(&desk, "a", 9_000)).unwrap();
+    is_accepted(&desk, || put(&desk, "a", 9_000));
+}
+
+#[test]
+fn entries_without_documents_fill_the_backlog_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::start_with(folder.path(), BacklogLimits { bytes: u64::MAX, entries: 2 });
+    let clear = || write(Some("a"), Operation::ClearDocuments, None);
+    for _ in 0..2 {
+        desk.write(clear()).unwrap();
+    }
+    is_refused(&desk, clear());
+    desk.report(1);
+    is_accepted(&desk, clear);
 }
 
 #[test]
 fn ended_tasks_are_deleted_by_a_task() {
     let folder = tempfile::tempdir().unwrap();
-    let desk = Desk::start(folder.path(), u64::MAX);
+    let desk = Desk::start(folder.path());
     for _ in 0..2 {
         desk.write(put(&desk, "a", 10)).unwrap();
     }
@@ -237,7 +271,7 @@ fn an_interrupted_task_operation_is_carried_out_at_the_next_start() {
         let admitted = admit(write(None, operation, None), None, stamp).unwrap();
         store.append(&[(admitted.entry, None)], &[]).unwrap();
     }
-    let desk = Desk::start(folder.path(), u64::MAX);
+    let desk = Desk::start(folder.path());
     assert_eq!(desk.task(0).unwrap().status, TaskStatus::Succeeded);
 }
 
@@ -247,7 +281,7 @@ fn an_interrupted_task_operation_is_carried_out_at_the_next_start() {
 fn commit_rate() {
     for writers in [1_u64, 64] {
         let folder = tempfile::tempdir().unwrap();
-        let desk = Desk::start(folder.path(), u64::MAX);
+        let desk = Desk::start(folder.path());
         desk.write(write(Some("a"), Operation::CreateIndex { primary_key: Some("id".to_owned()) }, None)).unwrap();
         desk.write(put(&desk, "a", 10)).unwrap();
         let begin = clock::instant();

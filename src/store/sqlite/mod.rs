@@ -22,11 +22,11 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    ClusterRecord, HeadChange, HeadRecord, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord,
-    TaskRecordPage,
+    BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError,
+    TaskRecord, TaskRecordPage,
 };
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::ids::{EntryId, IndexUid, Position};
+use crate::logic::ids::{EntryId, IndexUid};
 use crate::logic::payload::Payload;
 use crate::meili::tasks::TaskQuery;
 use payload_files::PayloadFolder;
@@ -222,10 +222,6 @@ impl Store for SqliteStore {
         self.read(journal::next_entry)
     }
 
-    fn entries_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
-        self.read(|transaction| journal::select(transaction, "id >= ?1", first, limit))
-    }
-
     fn index_entries_from(
         &self,
         index: &IndexUid,
@@ -280,24 +276,15 @@ impl Store for SqliteStore {
         self.write(|transaction| protocol::apply(transaction, delta))
     }
 
-    fn backlog_bytes(&self, after: Position) -> Result<u64, StoreError> {
+    fn backlog(&self) -> Result<BacklogSize, StoreError> {
         self.read(|transaction| {
-            let first = after.entry().map_or(0, |entry| entry.0 as i64 + 1);
-            let sum: i64 = transaction
+            let (entries, bytes): (i64, i64) = transaction
                 .prepare_cached(
-                    "SELECT coalesce(sum(payload_bytes), 0) FROM entries WHERE payload_bytes > 0 AND id >= ?1",
+                    "SELECT count(*), coalesce(sum(payload_bytes + octet_length(body)
+                     + coalesce(octet_length(resolution), 0)), 0) FROM entries WHERE outcome IS NULL",
                 )?
-                .query_row([first], |row| row.get(0))?;
-            Ok(sum as u64)
-        })
-    }
-
-    fn unreported_bytes(&self) -> Result<u64, StoreError> {
-        self.read(|transaction| {
-            let sum: i64 = transaction
-                .prepare_cached("SELECT coalesce(sum(payload_bytes), 0) FROM entries WHERE outcome IS NULL")?
-                .query_row([], |row| row.get(0))?;
-            Ok(sum as u64)
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(BacklogSize { entries: entries as u64, bytes: bytes as u64 })
         })
     }
 

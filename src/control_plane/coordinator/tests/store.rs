@@ -7,9 +7,9 @@ use tempfile::TempDir;
 use super::super::*;
 use crate::control_plane::journal::Coordinator as _;
 use crate::control_plane::threads::{DeadThread, Threads};
-use crate::logic::entry::Operation;
+use crate::logic::entry::{Operation, PutMode};
 use crate::logic::feeder::Timing;
-use crate::logic::ids::IndexUid;
+use crate::logic::ids::{IndexUid, NodeIndexUid, ShardId};
 use crate::meili::error::{ApiError, Code};
 use crate::store::sqlite::SqliteStore;
 
@@ -138,4 +138,40 @@ fn a_store_that_refuses_is_the_death_of_the_thread_and_the_end_of_all_reports() 
     fixture.running.stop();
     assert!(fixture.store.entry(next.id).unwrap().unwrap().outcome.is_none());
     assert!(fixture.threads.deaths().is_empty(), "one death, one name");
+}
+
+/// Prints what an entry takes in memory until it has ended; run by hand with `--run-ignored only --no-capture`.
+#[test]
+#[ignore = "a measurement"]
+fn memory_of_an_entry() {
+    const ENTRIES: u64 = 200_000;
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    };
+    let fixture = Fixture::new();
+    let entry = |id: u64| {
+        let operation = Operation::PutDocuments {
+            mode: PutMode::Replace,
+            received: 1,
+            primary_key: Some("id".to_owned()),
+            creates_index: id == 0,
+            sets_primary_key: false,
+        };
+        Arc::new(Entry {
+            id: EntryId(id),
+            enqueued_at: Timestamp(0),
+            index: Some(IndexUid::new("an-index")),
+            target: Some(NodeIndexUid::new("an-index-0")),
+            operation,
+            shards: (0..8).map(ShardId).collect(),
+            rejection: None,
+            custom_metadata: None,
+        })
+    };
+    let before = resident();
+    for id in 0..ENTRIES {
+        fixture.running.coordinator().entries_committed(vec![entry(id)]);
+    }
+    println!("{} bytes per entry", (resident() - before) / ENTRIES);
 }
