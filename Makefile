@@ -15,11 +15,13 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: ## build, and start three embedded nodes with Miroir in front of them (Ctrl-C stops all)
-	cargo run --bin miroir -- dev
+run: ## build, and start three embedded nodes with Miroir in front of them (Ctrl-C stops all); passes on ARGS="--listen HOST:PORT …"
+	cargo build --bins
+	cargo run --bin miroir -- dev $(ARGS)
 
 sample: ## the same, with a few sample documents loaded
-	cargo run --bin miroir -- dev --sample
+	cargo build --bins
+	cargo run --bin miroir -- dev --sample $(ARGS)
 
 test: ## all tests
 	$(TEST)

@@ -41,6 +41,14 @@ pub enum StartError {
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// An address cannot be had.
+    #[error("{key}: {source}")]
+    Bind {
+        /// Where it is configured.
+        key: &'static str,
+        /// Why.
+        source: ServeError,
+    },
+    /// Nothing can be served there.
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// The store or the fleet cannot be used.
@@ -176,14 +184,14 @@ pub fn start_on(settings: &Settings, cores: Cores) -> Result<RunningServer, Star
     let executors = cores.plan().len();
     let limits = http_limits(settings, executors);
     let client = ServerOptions { address: settings.listen, cores, name: "core", limits };
-    let client = BoundServer::bind(client)?;
+    let client = BoundServer::bind(client).map_err(|source| StartError::Bind { key: "listen", source })?;
     let admin = ServerOptions {
         address: settings.admin.listen,
         cores: Cores::Unpinned(1),
         name: "admin",
         limits: HttpLimits { body_max_bytes: 1024 * 1024, connections_max: 256, ..HttpLimits::default() },
     };
-    let admin = BoundServer::bind(admin)?;
+    let admin = BoundServer::bind(admin).map_err(|source| StartError::Bind { key: "admin.listen", source })?;
 
     let (bridge, commands) = Bridge::new(client.executor_count());
     let node_key = settings.node_master_key.as_ref().map(|key| key.expose().to_owned());

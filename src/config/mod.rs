@@ -60,20 +60,26 @@ pub fn load(
     overrides: &[(&str, String)],
 ) -> Result<Settings, Problems> {
     let mut raw = Raw::default();
-    if let Some(path) = file {
-        raw.read_file(path);
-    }
-    raw.read_environment(environment);
-    for (key, text) in overrides {
-        raw.set(key, text.clone(), "the command line");
-    }
-    resolve::resolve(raw)
+    let is_readable = file.is_none_or(|path| raw.read_file(path));
+    resolved(raw, is_readable, environment, overrides)
 }
 
 /// As [`load`], for a text in place of a file.
 pub fn load_text(yaml: &str, environment: &Environment, overrides: &[(&str, String)]) -> Result<Settings, Problems> {
     let mut raw = Raw::default();
-    raw.read_yaml(yaml, "the configuration");
+    let is_readable = raw.read_yaml(yaml, "the configuration");
+    resolved(raw, is_readable, environment, overrides)
+}
+
+fn resolved(
+    mut raw: Raw,
+    is_readable: bool,
+    environment: &Environment,
+    overrides: &[(&str, String)],
+) -> Result<Settings, Problems> {
+    if !is_readable {
+        return Err(Problems(raw.problems));
+    }
     raw.read_environment(environment);
     for (key, text) in overrides {
         raw.set(key, text.clone(), "the command line");

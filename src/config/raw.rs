@@ -28,26 +28,34 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Reads a YAML file.
-    pub fn read_file(&mut self, path: &Path) {
+    /// Reads a YAML file. False when it cannot be read at all: then that is the only problem worth telling.
+    pub fn read_file(&mut self, path: &Path) -> bool {
         match std::fs::read_to_string(path) {
             Ok(text) => self.read_yaml(&text, &path.display().to_string()),
-            Err(error) => self.problem(
+            Err(error) => self.unreadable(
                 &path.display().to_string(),
                 format!("cannot be read ({error}); check the path and its permissions"),
             ),
         }
     }
 
-    /// Reads a YAML text.
-    pub fn read_yaml(&mut self, text: &str, source: &str) {
+    /// Reads a YAML text; as [`Self::read_file`].
+    pub fn read_yaml(&mut self, text: &str, source: &str) -> bool {
         // An empty file, or one with comments only, is an empty configuration.
         match serde_saphyr::from_str::<Option<Value>>(text) {
-            Ok(None | Some(Value::Null)) => {}
-            Ok(Some(value @ Value::Object(_))) => self.flatten("", value, source),
-            Ok(Some(_)) => self.problem(source, "is no mapping; write `key: value` lines".to_owned()),
-            Err(error) => self.problem(source, format!("is not YAML: {error}")),
+            Ok(None | Some(Value::Null)) => true,
+            Ok(Some(value @ Value::Object(_))) => {
+                self.flatten("", value, source);
+                true
+            }
+            Ok(Some(_)) => self.unreadable(source, "is no mapping; write `key: value` lines".to_owned()),
+            Err(error) => self.unreadable(source, format!("is not YAML: {error}")),
         }
+    }
+
+    fn unreadable(&mut self, source: &str, message: String) -> bool {
+        self.problem(source, message);
+        false
     }
 
     /// Reads the variables. One that is not in the table is a problem: it is most likely misspelt.

@@ -71,7 +71,7 @@ pub enum NodeError {
         error: ErrorBody,
     },
     /// Something answered, but not as Meilisearch does.
-    #[error("not the answer of a Meilisearch: {0}")]
+    #[error("this is not how a Meilisearch answers: {0}")]
     BadAnswer(String),
 }
 
@@ -514,6 +514,8 @@ fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, ureq::Error>) -> R
     }
 }
 
+/// Enough to recognise it by, in one line.
 fn beginning(body: &[u8]) -> String {
-    String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned()
+    let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+    text.lines().next().unwrap_or_default().to_owned()
 }

@@ -50,7 +50,7 @@ pub enum FleetError {
         message: String,
     },
     /// Something else answers.
-    #[error("node {node} at {url} is not a Meilisearch that can be used: {error}; correct its url")]
+    #[error("node {node} at {url} cannot be used: {error}; check that its url is that of a Meilisearch")]
     NotUsable {
         /// Which.
         node: NodeId,
@@ -239,7 +239,8 @@ fn first_look(node: &NodeSettings, key: Option<&Secret>, deadline: std::time::In
             Err(NodeError::Unreachable(error)) if clock::instant() < deadline => {
                 if !is_told {
                     is_told = true;
-                    tracing::warn!(node = %node.id, url = node.url, %error, "node does not answer; waiting for it");
+                    let seconds = deadline.saturating_duration_since(clock::instant()).as_secs();
+                    tracing::warn!(node = %node.id, url = node.url, %error, seconds, "node does not answer; waiting for it");
                 }
                 std::thread::park_timeout(TRY_AGAIN);
             }

@@ -38,7 +38,7 @@ pub enum ListenError {
         address: SocketAddr,
     },
     /// Not an address of this machine.
-    #[error("cannot listen on {address}: this machine has no such address")]
+    #[error("cannot listen on {address}: this machine has no such address; use one of its own, or 0.0.0.0 for all")]
     NotOurs {
         /// Where.
         address: SocketAddr,

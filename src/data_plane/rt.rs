@@ -63,6 +63,10 @@ fn classify(error: &GlommioError<()>) -> RuntimeError {
         return RuntimeError::LockedMemory;
     }
     let code = if let GlommioError::IoError(error) = error { error.raw_os_error() } else { None };
+    of_code(code, error)
+}
+
+fn of_code(code: Option<i32>, error: &dyn std::fmt::Display) -> RuntimeError {
     match code {
         Some(EPERM | EACCES) => RuntimeError::Blocked,
         Some(ENOSYS) => RuntimeError::Missing,
@@ -126,6 +130,12 @@ where
 
 /// Checks that this machine can run executors, before anything else is started.
 pub fn preflight() -> Result<(), RuntimeError> {
+    // The kernel is asked first: where io_uring is blocked the executor panics, and blames the kernel's age.
+    let failed = |error: std::io::Error| of_code(error.raw_os_error(), &error);
+    let ring = io_uring::IoUring::new(1).map_err(failed)?;
+    // Came with 5.6.
+    ring.submitter().register_probe(&mut io_uring::Probe::new()).map_err(|_| RuntimeError::Missing)?;
+    drop(ring);
     let plan = ExecutorPlan { name: "preflight".to_owned(), cpu: None };
     let thread = start_executor(plan, || async {}, |_| {})?;
     thread.join().map_err(|panic| RuntimeError::Failed(panic_text(panic.as_ref())))

@@ -66,9 +66,11 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Runtime(error) => Self::Machine(error.to_string()),
-            StartError::Serve(_) | StartError::Control(_) | StartError::NodeKey(_) | StartError::AdminWithoutKey(_) => {
-                Self::Operation(error.to_string())
-            }
+            StartError::Bind { .. }
+            | StartError::Serve(_)
+            | StartError::Control(_)
+            | StartError::NodeKey(_)
+            | StartError::AdminWithoutKey(_) => Self::Operation(error.to_string()),
         }
     }
 }

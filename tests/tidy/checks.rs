@@ -162,6 +162,13 @@ pub fn dead_files(files: &[SourceFile]) -> Vec<String> {
     findings
 }
 
+/// Names of tests in a page (words joined by two underscores or more, in backticks) that are no functions.
+pub fn unknown_tests(file: &SourceFile, sources: &[SourceFile]) -> Vec<String> {
+    let names = file.text.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 1);
+    let exists = |name: &str| sources.iter().any(|source| source.text.contains(&format!("fn {name}(")));
+    names.filter(|name| !exists(name)).map(|name| format!("{}: there is no test `{name}`", file.path)).collect()
+}
+
 /// Relative links of a page.
 pub fn links(file: &SourceFile) -> Vec<String> {
     let folder = root().join(&file.path).parent().expect("a file has a folder").to_owned();

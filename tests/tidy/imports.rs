@@ -54,6 +54,7 @@ const IMPURE: &[&str] = &[
 /// Crates with one home, and where that is.
 const HOMES: &[(&str, &[&str])] = &[
     ("glommio", &["src/data_plane/", "loadtest/"]),
+    ("io_uring", &["src/data_plane/rt.rs"]),
     ("may_minihttp", &["src/devnode/", "loadtest/"]),
     ("rusqlite", &["src/store/", "src/devnode/"]),
     ("serde_saphyr", &["src/config/"]),

@@ -88,6 +88,13 @@ fn links_between_documents_lead_somewhere() {
 }
 
 #[test]
+fn the_tests_that_show_the_invariants_exist() {
+    let documents = documents();
+    let table = documents.iter().find(|file| file.path == "docs/INVARIANTS.md").expect("the table is there");
+    none(&checks::unknown_tests(table, &sources()));
+}
+
+#[test]
 fn the_checks_find_what_they_look_for() {
     let file = |path: &str, text: &str| SourceFile { path: path.to_owned(), text: text.to_owned() };
     assert_eq!(checks::header(&file("src/a.rs", "use x;\n")).len(), 1);
@@ -104,6 +111,8 @@ fn the_checks_find_what_they_look_for() {
         0
     );
     assert_eq!(checks::foreign_words(&file("docs/a.md", &["see /", "root/x\n"].concat())).len(), 1);
+    let sources = [file("src/a.rs", "fn it_works_well() {}\n")];
+    assert_eq!(checks::unknown_tests(&file("docs/a.md", "`it_works_well`, `it_works_ill`\n"), &sources).len(), 1);
     assert_eq!(imports::direction(&file("src/data_plane/a.rs", "use crate::control_plane::x;\n")).len(), 1);
     assert_eq!(imports::direction(&file("src/logic/a.rs", "use crate::{config, meili};\n")).len(), 1);
     assert_eq!(imports::direction(&file("src/program/a.rs", "use crate::data_plane::x;\n")).len(), 0);

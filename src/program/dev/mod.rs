@@ -119,11 +119,19 @@ impl Dev {
              \x20   -H 'Content-Type: application/json' -d '[{{\"id\": 1, \"title\": \"Inception\"}}, {{\"id\": 2, \"title\": \"Interstellar\"}}]'\n\
              \x20 curl -X POST http://{listen}/indexes/movies/search -H 'Authorization: Bearer {key}' \\\n\
              \x20   -H 'Content-Type: application/json' -d '{{\"q\": \"inception\"}}'\n\
-             \x20 miroir-ctl --admin http://{admin} shards\n\
+             \x20 {} --admin http://{admin} shards\n\
              \x20 kill -9 {}   (a node dies: searches go on)\n\n",
+            ctl(),
             fleet.pids().last().copied().unwrap_or_default(),
         )?;
         out.flush()?;
         Ok(())
     }
+}
+
+/// How the operator's command is called: it need not be on the search path.
+fn ctl() -> String {
+    let beside = std::env::current_exe().map(|program| program.with_file_name("miroir-ctl"));
+    let beside = beside.ok().filter(|program| program.exists());
+    beside.map_or_else(|| "miroir-ctl".to_owned(), |program| program.display().to_string())
 }
