@@ -65,7 +65,12 @@ fn snapshot(addresses: &[SocketAddr]) -> RoutingSnapshot {
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
         out_of_sync: Vec::new(),
-        covers: covering_sets(CoverInput { placement: &placement, out_of_sync: &[], may_hold_foreign: &[] }),
+        covers: covering_sets(CoverInput {
+            placement: &placement,
+            out_of_sync: &[],
+            unreachable: &[],
+            may_hold_foreign: &[],
+        }),
     };
     RoutingSnapshot { epoch: Epoch(1), nodes, placement, indexes: [(index.uid.clone(), Arc::new(index))].into() }
 }

@@ -184,7 +184,7 @@ pub const KEYS: &[Key] = &[
         "upstream.max_connections",
         Kind::Integer { min: 1, max: 4096 },
         "64",
-        "Connections that each core keeps to each node at most.",
+        "Connections that each core keeps open to each node while nothing is asked over them. As many as there are requests under way are open besides, up to 512.",
     ),
     key(
         "upstream.connect_timeout",

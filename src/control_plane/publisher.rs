@@ -2,7 +2,7 @@
 //!
 //! Two sources change what a snapshot says: the coordinator (indexes, and which replicas may be read) and the prober
 //! (addresses, reachability). Each publication takes what the other said last, has the next epoch, and wakes the cores.
-//! Covering sets are computed here, once for each set of nodes that is out of sync, not per request.
+//! Covering sets are computed here, once for each set of nodes that is out of sync or unreachable, not per request.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot};
 use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, RoutingSnapshot};
 use crate::store::IndexRecord;
 
-/// Covering sets that are kept, by who is out of sync.
+/// Covering sets that are kept, by who is out of sync while the same nodes are unreachable.
 const COVERS_MAX: usize = 64;
 
 /// Shared by the threads that publish.
@@ -62,9 +62,13 @@ impl Publisher {
         let Some(node) = state.nodes.iter_mut().find(|node| node.id == *id) else { return };
         let before = node.clone();
         change(node);
-        if *node != before {
-            self.publish(&mut state);
+        if *node == before {
+            return;
         }
+        if node.reachable != before.reachable {
+            state.cover_again();
+        }
+        self.publish(&mut state);
     }
 
     fn publish(&self, state: &mut State) -> Epoch {
@@ -100,6 +104,17 @@ impl State {
         }
     }
 
+    /// All indexes are covered anew: other nodes are reachable.
+    fn cover_again(&mut self) {
+        self.covers.clear();
+        let indexes = std::mem::take(&mut self.indexes);
+        let covered = indexes.into_iter().map(|(uid, view)| {
+            let covers = self.covers(&view.out_of_sync);
+            (uid, Arc::new(IndexView { covers, ..IndexView::clone(&view) }))
+        });
+        self.indexes = covered.collect();
+    }
+
     fn covers(&mut self, out_of_sync: &[NodeSlot]) -> Arc<[CoveringSet]> {
         if let Some(covers) = self.covers.get(out_of_sync) {
             return covers.clone();
@@ -107,7 +122,10 @@ impl State {
         if self.covers.len() >= COVERS_MAX {
             self.covers.clear();
         }
-        let input = CoverInput { placement: &self.placement, out_of_sync, may_hold_foreign: &[] };
+        let slots = self.nodes.iter().zip(0..).filter(|(node, _)| !node.reachable);
+        let unreachable: Vec<NodeSlot> = slots.map(|(_, slot)| NodeSlot(slot)).collect();
+        let input =
+            CoverInput { placement: &self.placement, out_of_sync, unreachable: &unreachable, may_hold_foreign: &[] };
         let covers = covering_sets(input);
         self.covers.insert(out_of_sync.to_vec(), covers.clone());
         covers
@@ -177,6 +195,8 @@ mod tests {
         seen(true);
         let snapshot = bridge.snapshot.load_full();
         assert_eq!(snapshot.epoch, Epoch(2));
-        assert!(snapshot.nodes[0].reachable && snapshot.indexes.contains_key(&IndexUid::new("a")));
+        // The second node is not reachable: only its own shard is asked of it.
+        let cover = &snapshot.indexes[&IndexUid::new("a")].covers[0];
+        assert!(snapshot.nodes[0].reachable && cover.parts[0].node == NodeSlot(0) && cover.parts[0].shards.len() == 2);
     }
 }

@@ -215,7 +215,12 @@ impl Resolver {
     fn cover(&self, request: ResolveRequest<'_>, shards: &[ShardId], failed: &[NodeSlot]) -> CoveringSet {
         let is_out = |(id, _): &(&NodeId, u16)| request.out_of_sync.contains(id);
         let out_of_sync: Vec<_> = self.nodes.iter().zip(0..).filter(is_out).map(|(_, slot)| NodeSlot(slot)).collect();
-        let input = CoverInput { placement: &self.placement, out_of_sync: &out_of_sync, may_hold_foreign: &[] };
+        let input = CoverInput {
+            placement: &self.placement,
+            out_of_sync: &out_of_sync,
+            unreachable: &[],
+            may_hold_foreign: &[],
+        };
         cover_again(input, shards, failed)
     }
 

@@ -14,6 +14,7 @@ use std::task::Poll;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
+use super::scatter::HedgeBudget;
 use super::upstream::{LocalFuture, Upstream};
 use crate::bridge::Bridge;
 pub use crate::config::PartialPolicy;
@@ -85,6 +86,8 @@ pub struct Core {
     pub upstream: Rc<dyn Upstream>,
     /// Time and tasks.
     pub timers: Rc<dyn Timers>,
+    /// Second requests that it may send.
+    pub hedges: HedgeBudget,
     snapshot: RefCell<Cache<SnapshotSource, Arc<RoutingSnapshot>>>,
 }
 
@@ -98,7 +101,7 @@ impl Core {
         timers: Rc<dyn Timers>,
     ) -> Self {
         let snapshot = RefCell::new(Cache::new(SnapshotSource(bridge.clone())));
-        Self { number, bridge, settings, upstream, timers, snapshot }
+        Self { number, bridge, settings, upstream, timers, hedges: HedgeBudget::default(), snapshot }
     }
 
     /// The newest snapshot. Take it once per request.

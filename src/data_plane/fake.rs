@@ -26,7 +26,7 @@ use crate::telemetry::clock;
 
 type Answer = dyn Fn(&NodeView, &NodeRequest) -> Result<NodeResponse, UpstreamError>;
 
-/// Nodes played by a function; it keeps what was asked.
+/// Nodes played by a function; it keeps what was asked. A node that times out does so at the deadline.
 pub struct FakeUpstream {
     answer: Box<Answer>,
     /// Every request so far, in order.
@@ -50,15 +50,20 @@ impl Upstream for FakeUpstream {
         &'a self,
         node: &'a NodeView,
         request: NodeRequest,
-        _deadline: Monotonic,
+        deadline: Monotonic,
     ) -> LocalFuture<'a, Result<NodeResponse, UpstreamError>> {
         let answer = (self.answer)(node, &request);
         self.requests.borrow_mut().push((node.id.clone(), request));
-        Box::pin(std::future::ready(answer))
+        Box::pin(async move {
+            if matches!(answer, Err(UpstreamError::TimedOut { .. })) {
+                FakeTimers.sleep_until(deadline).await;
+            }
+            answer
+        })
     }
 
     fn load(&self, _node: &NodeId) -> NodeLoad {
-        NodeLoad::default()
+        NodeLoad { slow_us: 1_000.0, ..NodeLoad::default() }
     }
 }
 

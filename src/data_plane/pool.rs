@@ -191,24 +191,35 @@ struct NodePool {
     address: Cell<Option<SocketAddr>>,
     in_flight: Cell<u32>,
     latency_us: Cell<f64>,
+    slow_us: Cell<f64>,
+    /// When it last answered, or when the first of the requests was sent that are in flight.
+    heard_at: Cell<Monotonic>,
 }
 
 /// A request that counts as in flight until it is dropped.
-struct InFlight<'a>(&'a NodePool);
+struct InFlight<'a> {
+    pool: &'a NodePool,
+    begun: std::time::Instant,
+}
 
 impl<'a> InFlight<'a> {
     fn enter(pool: &'a NodePool, max: u32) -> Option<Self> {
         let count = pool.in_flight.get();
         (count < max).then(|| {
+            if count == 0 {
+                pool.heard_at.set(clock::monotonic());
+            }
             pool.in_flight.set(count + 1);
-            Self(pool)
+            Self { pool, begun: clock::instant() }
         })
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get() - 1);
+        // What was given up counts with the time that it cost: a node that hangs looks slow.
+        self.pool.note_latency(self.begun.elapsed());
+        self.pool.in_flight.set(self.pool.in_flight.get() - 1);
     }
 }
 
@@ -242,6 +253,18 @@ impl NodePool {
         let sample = elapsed.as_micros() as f64;
         let old = self.latency_us.get();
         self.latency_us.set(if old == 0.0 { sample } else { old + WEIGHT * (sample - old) });
+    }
+
+    /// Moves the estimate of what nineteen of twenty answers stay below: in balance when one of twenty raises it.
+    fn note_answer(&self, elapsed: std::time::Duration) {
+        const STEP: f64 = 0.02;
+        self.heard_at.set(clock::monotonic());
+        let (sample, old) = (elapsed.as_micros() as f64, self.slow_us.get());
+        self.slow_us.set(match sample > old {
+            _ if old == 0.0 => 2.0 * sample,
+            true => old * (1.0 + 19.0 * STEP / 2.0),
+            false => old * (1.0 - STEP / 2.0),
+        });
     }
 }
 
@@ -307,11 +330,25 @@ impl UpstreamPool {
             return Err(UpstreamError::Unresolved { node: node.id.clone() });
         };
         let pool = self.pool(&node.id);
-        let Some(_in_flight) = InFlight::enter(&pool, self.limits.in_flight_max) else {
+        let Some(in_flight) = InFlight::enter(&pool, self.limits.in_flight_max) else {
             return Err(UpstreamError::Busy { node: node.id.clone() });
         };
+        let result = self.attempt_at(address, &pool, node, request).await;
+        if result.is_ok() {
+            pool.note_answer(in_flight.begun.elapsed());
+        }
+        result
+    }
+
+    async fn attempt_at(
+        &self,
+        address: SocketAddr,
+        pool: &NodePool,
+        node: &NodeView,
+        request: &NodeRequest,
+    ) -> Result<NodeResponse, UpstreamError> {
         if let Some(connection) = pool.take_idle(address, self.limits.idle_timeout_ms) {
-            match self.exchange(&pool, connection, self.to_hyper(node, request)?).await {
+            match self.exchange(pool, connection, self.to_hyper(node, request)?).await {
                 // The node had closed it while it was idle: ask once more on a fresh one.
                 Err(Failure::Broken { is_untouched: true, .. }) if request.is_repeatable => {}
                 result => return result.map_err(|failure| broken(node, failure)),
@@ -320,7 +357,7 @@ impl UpstreamPool {
         let connection = NodeConnection::open(address).await;
         let connection = connection.map_err(|reason| UpstreamError::Unreachable { node: node.id.clone(), reason })?;
         let traffic = connection.traffic.clone();
-        let exchange = self.exchange(&pool, connection, self.to_hyper(node, request)?);
+        let exchange = self.exchange(pool, connection, self.to_hyper(node, request)?);
         let result = self.when_connected(&traffic, exchange).await;
         match result {
             Some(Ok(response)) => Ok(response),
@@ -384,12 +421,8 @@ impl Upstream for UpstreamPool {
         deadline: Monotonic,
     ) -> LocalFuture<'a, Result<NodeResponse, UpstreamError>> {
         Box::pin(async move {
-            let begun = clock::instant();
             let result = rt::before(deadline, self.attempt(node, &request)).await;
-            let result = result.unwrap_or_else(|| Err(UpstreamError::TimedOut { node: node.id.clone() }));
-            // Failures count with the time that they cost: a node that times out looks slow.
-            self.pool(&node.id).note_latency(begun.elapsed());
-            result
+            result.unwrap_or_else(|| Err(UpstreamError::TimedOut { node: node.id.clone() }))
         })
     }
 
@@ -397,6 +430,12 @@ impl Upstream for UpstreamPool {
         self.nodes.borrow().get(node).map_or_else(NodeLoad::default, |pool| NodeLoad {
             in_flight: pool.in_flight.get(),
             latency_us: pool.latency_us.get(),
+            slow_us: pool.slow_us.get(),
+            silent_ms: if pool.in_flight.get() == 0 {
+                0
+            } else {
+                clock::monotonic().0.saturating_sub(pool.heard_at.get().0)
+            },
         })
     }
 }

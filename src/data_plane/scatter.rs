@@ -1,20 +1,39 @@
-//! One read, asked of all nodes of a covering set at once; what fails is asked again elsewhere.
+//! One read, asked of all nodes of a covering set at once; what fails or takes too long is asked again elsewhere.
 //!
 //! * A part whose node fails, is overloaded or has lost the index is covered again by other replicas in sync, within the
 //!   deadline. As long as others can take over, a node has only half of the time that is left.
+//! * A part whose node takes longer than it takes for nineteen of twenty answers is hedged: others are asked too, and
+//!   whoever is complete first counts. Once per part, and within a budget (see [`HedgeBudget`]).
+//! * A node that does not answer the prober is asked only when nobody else has its shards, and gets little time.
 //! * What no replica answers is `missing` in the result: partial results are part of the type, never silent.
 //! * A node that calls the *client's* request wrong ends the whole: its answer is the client's.
 //!
 //! Cancel safety: dropping the future closes the connections of what is in flight.
 
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+
 use bytes::Bytes;
 
 use super::core::Core;
 use super::gather::Gather;
-use super::upstream::{NodeRequest, NodeResponse, UpstreamError};
+use super::upstream::{LocalFuture, NodeLoad, NodeRequest, NodeResponse, UpstreamError};
 use crate::logic::covering::{CoverInput, cover_again};
 use crate::logic::ids::{Monotonic, NodeSlot, ShardId};
-use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, RoutingSnapshot};
+use crate::logic::replica_choice::choose;
+use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot};
+
+/// The part of the time left that a node gets which does not answer the prober: it may have come back since.
+const UNREACHABLE_SHARE: u64 = 20;
+
+/// No hedge before that, in milliseconds.
+const HEDGE_AFTER_MIN_MS: u64 = 10;
+
+/// The latest hedge, as a part of the time left.
+const HEDGE_LATEST_SHARE: u64 = 4;
+
+/// A node that has answered nothing for so long, in milliseconds, though it was asked, is hedged at no cost: it hangs.
+const SILENCE_MS: u64 = 100;
 
 /// What one node answered for its part.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,19 +42,24 @@ pub struct PartAnswer {
     pub part: CoverPart,
     /// The body of its answer; the status was 2xx.
     pub body: Bytes,
-    /// Which part of the original set this is or stands in for, then which of several stand-ins. Decides the order.
-    place: (usize, usize),
+    /// It was asked as the only one.
+    is_alone: bool,
 }
 
 /// What all nodes answered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Scattered {
-    /// In the order of the covering set.
+    /// In the order of the covering set; stand-ins in the place of whom they stand in for.
     pub answers: Vec<PartAnswer>,
     /// Shards that nobody answered for, ascending.
     pub missing: Vec<ShardId>,
+}
+
+impl Scattered {
     /// There is one answer, and its node was asked as the only one.
-    pub is_alone: bool,
+    pub fn is_alone(&self) -> bool {
+        matches!(&self.answers[..], [answer] if answer.is_alone)
+    }
 }
 
 /// A node refused the request as the client's mistake.
@@ -45,6 +69,33 @@ pub struct NodeRefusal {
     pub node: NodeSlot,
     /// Its answer, an error body.
     pub response: NodeResponse,
+}
+
+/// Hedges that a core may still send: one for twenty requests, and some at once.
+#[derive(Debug)]
+pub struct HedgeBudget(Cell<f64>);
+
+impl Default for HedgeBudget {
+    fn default() -> Self {
+        Self(Cell::new(Self::MAX))
+    }
+}
+
+impl HedgeBudget {
+    const MAX: f64 = 64.0;
+    const OF_A_REQUEST: f64 = 0.05;
+
+    fn earn(&self) {
+        self.0.set((self.0.get() + Self::OF_A_REQUEST).min(Self::MAX));
+    }
+
+    fn spend(&self) -> bool {
+        let has_one = self.0.get() >= 1.0;
+        if has_one {
+            self.0.set(self.0.get() - 1.0);
+        }
+        has_one
+    }
 }
 
 /// Of one read.
@@ -58,15 +109,38 @@ pub struct ScatterScope<'a> {
     pub deadline: Monotonic,
 }
 
-impl ScatterScope<'_> {
-    fn cover_input(&self) -> CoverInput<'_> {
-        CoverInput { placement: &self.snapshot.placement, out_of_sync: &self.index.out_of_sync, may_hold_foreign: &[] }
+impl<'a> ScatterScope<'a> {
+    /// Replicas for these shards.
+    pub fn cover(&self, shards: &[ShardId], excluded: &[NodeSlot]) -> CoveringSet {
+        let RoutingSnapshot { nodes, placement, .. } = self.snapshot;
+        let slots = nodes.iter().zip(0..).filter(|(node, _)| !node.reachable);
+        let unreachable: Vec<NodeSlot> = slots.map(|(_, slot)| NodeSlot(slot)).collect();
+        let out_of_sync = &self.index.out_of_sync;
+        let input = CoverInput { placement, out_of_sync, unreachable: &unreachable, may_hold_foreign: &[] };
+        cover_again(input, shards, excluded)
     }
 
-    /// Other replicas for these shards.
-    pub fn cover(&self, shards: &[ShardId], excluded: &[NodeSlot]) -> CoveringSet {
-        cover_again(self.cover_input(), shards, excluded)
+    /// The covering set for a query, by its hash and how busy the nodes are.
+    pub fn choose(&self, core: &Core, query_hash: u64) -> Option<&'a CoveringSet> {
+        let nodes = &self.snapshot.nodes;
+        let expected_us = |node: NodeSlot| core.upstream.load(&nodes[usize::from(node.0)].id).expected_us();
+        choose(&self.index.covers, nodes, query_hash, expected_us)
     }
+
+    /// Whether anybody else may be read for the part.
+    fn has_stand_ins(&self, part: &CoverPart, excluded: &[NodeSlot]) -> bool {
+        part.shards.first().is_some_and(|shard| {
+            let replicas = &self.snapshot.placement[usize::from(shard.0)];
+            replicas.iter().any(|node| !excluded.contains(node) && !self.index.out_of_sync.contains(node))
+        })
+    }
+}
+
+/// Until when to wait for a node that nobody can stand in for.
+pub fn patience_with(core: &Core, node: &NodeView, deadline: Monotonic) -> Monotonic {
+    let now = core.now();
+    let left = deadline.0.saturating_sub(now.0);
+    if node.reachable { deadline } else { now.plus_ms(left / UNREACHABLE_SHARE) }
 }
 
 /// Asks every part. `make` writes a node's request; its second argument says that this node is the only one asked.
@@ -76,84 +150,167 @@ pub async fn scatter(
     set: &CoveringSet,
     make: impl Fn(&CoverPart, bool) -> NodeRequest,
 ) -> Result<Scattered, NodeRefusal> {
-    let mut result = Scattered { missing: set.missing.clone(), ..Scattered::default() };
-    let mut failed: Vec<NodeSlot> = Vec::new();
-    let mut in_flight = Gather::new();
-    let ask = |part: &CoverPart, is_alone: bool, failed: &[NodeSlot]| {
-        let request = make(part, is_alone);
-        let deadline = attempt_deadline(core, &scope, part, failed);
-        let node = &scope.snapshot.nodes[usize::from(part.node.0)];
-        core.upstream.send(node, request, deadline)
-    };
-    for (place, part) in set.parts.iter().enumerate() {
-        let is_alone = set.parts.len() == 1;
-        in_flight.push((part.clone(), (place, 0), is_alone), ask(part, is_alone, &failed));
-    }
-    while let Some(((part, place, is_alone), outcome)) = in_flight.next().await {
-        match verdict(outcome) {
-            Verdict::Answer(body) => {
-                result.is_alone = is_alone;
-                result.answers.push(PartAnswer { part, body, place });
-            }
-            Verdict::Refused(response) => return Err(NodeRefusal { node: part.node, response }),
-            Verdict::Failed(reason) => {
-                let node = &scope.snapshot.nodes[usize::from(part.node.0)].id;
-                tracing::debug!(%node, reason, "a node did not answer a read");
-                failed.push(part.node);
-                let again = scope.cover(&part.shards, &failed);
-                result.missing.extend(&again.missing);
-                if core.now() >= scope.deadline {
-                    result.missing.extend(again.parts.iter().flat_map(|part| &part.shards));
-                    continue;
-                }
-                let is_alone = is_alone && again.parts.len() == 1;
-                for (stand_in, part) in again.parts.iter().enumerate() {
-                    // Stand-ins of stand-ins keep their order behind it.
-                    let place = (place.0, place.1 * 64 + stand_in);
-                    in_flight.push((part.clone(), place, is_alone), ask(part, is_alone, &failed));
-                }
-            }
-        }
-    }
-    result.answers.sort_by_key(|answer| answer.place);
+    let asking = Asking { core, scope, make: &make, failed: RefCell::default() };
+    let way = Way { is_alone: true, is_hedge: false, tried: Vec::new() };
+    let mut result = asking.all_of(set, &way).await?;
     result.missing.sort_unstable();
     result.missing.dedup();
     Ok(result)
 }
 
-/// All the time that is left, or half of it while others could take over.
-fn attempt_deadline(core: &Core, scope: &ScatterScope<'_>, part: &CoverPart, failed: &[NodeSlot]) -> Monotonic {
-    let excluded: Vec<NodeSlot> = failed.iter().copied().chain([part.node]).collect();
-    let has_stand_ins = part.shards.first().is_some_and(|shard| {
-        let replicas = &scope.snapshot.placement[usize::from(shard.0)];
-        replicas.iter().any(|node| !excluded.contains(node) && !scope.index.out_of_sync.contains(node))
-    });
-    let now = core.now();
-    let left = scope.deadline.0.saturating_sub(now.0);
-    if has_stand_ins { now.plus_ms(left / 2) } else { scope.deadline }
+/// How a part came to be asked for.
+#[derive(Clone)]
+struct Way {
+    is_alone: bool,
+    is_hedge: bool,
+    /// Who was asked for these shards before.
+    tried: Vec<NodeSlot>,
+}
+
+struct Asking<'a> {
+    core: &'a Core,
+    scope: ScatterScope<'a>,
+    make: &'a dyn Fn(&CoverPart, bool) -> NodeRequest,
+    /// By any part.
+    failed: RefCell<Vec<NodeSlot>>,
+}
+
+impl Asking<'_> {
+    async fn all_of(&self, set: &CoveringSet, way: &Way) -> Result<Scattered, NodeRefusal> {
+        let is_alone = way.is_alone && set.parts.len() == 1;
+        let mut in_flight = Gather::new();
+        for (place, part) in set.parts.iter().enumerate() {
+            in_flight.push(place, self.one(part, Way { is_alone, ..way.clone() }));
+        }
+        let mut results: Vec<(usize, Scattered)> = Vec::with_capacity(set.parts.len());
+        while let Some((place, result)) = in_flight.next().await {
+            results.push((place, result?));
+        }
+        results.sort_by_key(|(place, _)| *place);
+        let mut whole = Scattered { answers: Vec::with_capacity(results.len()), missing: set.missing.clone() };
+        for (_, result) in results {
+            whole.answers.extend(result.answers);
+            whole.missing.extend(result.missing);
+        }
+        Ok(whole)
+    }
+
+    /// A part from its node, or from whoever stands in for it.
+    async fn one(&self, part: &CoverPart, way: Way) -> Result<Scattered, NodeRefusal> {
+        let mut excluded = way.tried.clone();
+        excluded.extend(self.failed.borrow().iter().copied().chain([part.node]));
+        let has_stand_ins = self.scope.has_stand_ins(part, &excluded);
+        let mut own = pin!(self.ask(part, way.is_alone, has_stand_ins));
+        let answered = if has_stand_ins && !way.is_hedge {
+            self.before_hedge(part, own.as_mut()).await
+        } else {
+            Some(own.as_mut().await)
+        };
+        match answered {
+            Some(Verdict::Failed) => self.stand_ins(part, way).await,
+            Some(verdict) => verdict.settle(part, way.is_alone),
+            None => {
+                let mut both = Gather::new();
+                let hedge = Way { is_hedge: true, ..way.clone() };
+                both.push((), self.stand_ins(part, hedge));
+                both.push((), boxed(async { own.await.settle(part, way.is_alone) }));
+                let mut best: Option<Scattered> = None;
+                while let Some(((), result)) = both.next().await {
+                    let result = result?;
+                    if best.as_ref().is_none_or(|best| result.missing.len() < best.missing.len()) {
+                        best = Some(result);
+                    }
+                    if best.as_ref().is_some_and(|best| best.missing.is_empty()) {
+                        break;
+                    }
+                }
+                Ok(best.unwrap_or_default())
+            }
+        }
+    }
+
+    /// What the node answers, or none when it is time to ask others too.
+    async fn before_hedge(&self, part: &CoverPart, mut own: impl Future<Output = Verdict> + Unpin) -> Option<Verdict> {
+        let node = &self.scope.snapshot.nodes[usize::from(part.node.0)].id;
+        let NodeLoad { slow_us, .. } = self.core.upstream.load(node);
+        let latest = self.scope.deadline.0.saturating_sub(self.core.now().0) / HEDGE_LATEST_SHARE;
+        let usual = if slow_us > 0.0 { (slow_us / 1_000.0) as u64 } else { latest };
+        let delay = usual.max(HEDGE_AFTER_MIN_MS).min(latest.max(1));
+        self.core.hedges.earn();
+        loop {
+            if let Some(verdict) = self.core.before(self.core.now().plus_ms(delay), &mut own).await {
+                return Some(verdict);
+            }
+            let is_silent = self.core.upstream.load(node).silent_ms >= SILENCE_MS;
+            if is_silent || self.core.hedges.spend() {
+                return None;
+            }
+        }
+    }
+
+    fn stand_ins<'a>(&'a self, part: &'a CoverPart, way: Way) -> LocalFuture<'a, Result<Scattered, NodeRefusal>> {
+        boxed(async move {
+            let tried: Vec<NodeSlot> = way.tried.iter().copied().chain([part.node]).collect();
+            let excluded: Vec<NodeSlot> = tried.iter().chain(&*self.failed.borrow()).copied().collect();
+            if self.core.now() >= self.scope.deadline {
+                return Ok(Scattered { answers: Vec::new(), missing: part.shards.clone() });
+            }
+            let set = self.scope.cover(&part.shards, &excluded);
+            self.all_of(&set, &Way { tried, ..way }).await
+        })
+    }
+
+    async fn ask(&self, part: &CoverPart, is_alone: bool, has_stand_ins: bool) -> Verdict {
+        let Self { core, scope, .. } = self;
+        let now = core.now();
+        let node = &scope.snapshot.nodes[usize::from(part.node.0)];
+        let patience = patience_with(core, node, scope.deadline);
+        let half = now.plus_ms(scope.deadline.0.saturating_sub(now.0) / 2);
+        let deadline = if has_stand_ins { patience.min(half) } else { patience };
+        let verdict = verdict(core.upstream.send(node, (self.make)(part, is_alone), deadline).await);
+        if let Err(reason) = &verdict {
+            tracing::debug!(node = %node.id, reason, "a node did not answer a read");
+            self.failed.borrow_mut().push(part.node);
+        }
+        verdict.unwrap_or(Verdict::Failed)
+    }
+}
+
+/// Ends the recursion of types: a part may be answered by parts.
+fn boxed<'a, T>(future: impl Future<Output = T> + 'a) -> LocalFuture<'a, T> {
+    Box::pin(future)
 }
 
 enum Verdict {
     Answer(Bytes),
     Refused(NodeResponse),
-    Failed(String),
+    Failed,
 }
 
-/// Whose fault it is when it is not an answer.
-fn verdict(outcome: Result<NodeResponse, UpstreamError>) -> Verdict {
-    match outcome {
-        Ok(response) if (200..300).contains(&response.status) => Verdict::Answer(response.body),
+impl Verdict {
+    fn settle(self, part: &CoverPart, is_alone: bool) -> Result<Scattered, NodeRefusal> {
+        match self {
+            Self::Answer(body) => {
+                let answer = PartAnswer { part: part.clone(), body, is_alone };
+                Ok(Scattered { answers: vec![answer], missing: Vec::new() })
+            }
+            Self::Refused(response) => Err(NodeRefusal { node: part.node, response }),
+            Self::Failed => Ok(Scattered { answers: Vec::new(), missing: part.shards.clone() }),
+        }
+    }
+}
+
+/// Whose fault it is when it is not an answer; the node's: why.
+fn verdict(outcome: Result<NodeResponse, UpstreamError>) -> Result<Verdict, String> {
+    let response = outcome.map_err(|error| error.to_string())?;
+    match response.status {
+        200..300 => Ok(Verdict::Answer(response.body)),
         // A key that does not fit, an index that is gone, time-outs and overload are the node's state, not the client's
         // request.
-        Ok(response) if matches!(response.status, 401 | 403 | 408 | 429) => {
-            Verdict::Failed(format!("status {}", response.status))
-        }
-        Ok(response) if response.status == 404 && names_index(&response.body) => {
-            Verdict::Failed("the index is not there".to_owned())
-        }
-        Ok(response) if (400..500).contains(&response.status) => Verdict::Refused(response),
-        Ok(response) => Verdict::Failed(format!("status {}", response.status)),
-        Err(error) => Verdict::Failed(error.to_string()),
+        404 if names_index(&response.body) => Err("the index is not there".to_owned()),
+        401 | 403 | 408 | 429 => Err(format!("status {}", response.status)),
+        400..500 => Ok(Verdict::Refused(response)),
+        status => Err(format!("status {status}")),
     }
 }
 

@@ -120,8 +120,19 @@ impl UpstreamError {
 pub struct NodeLoad {
     /// Requests of this core without an answer.
     pub in_flight: u32,
-    /// Moving average of answer times in microseconds; 0 before the first.
+    /// Moving average of the time that requests took, given up ones too, in microseconds; 0 before the first.
     pub latency_us: f64,
+    /// Nineteen of twenty answers took less, in microseconds; 0 before the first.
+    pub slow_us: f64,
+    /// Requests are in flight, and for so long not one was answered, in milliseconds.
+    pub silent_ms: u64,
+}
+
+impl NodeLoad {
+    /// How long the next answer may be expected to take, in microseconds.
+    pub fn expected_us(&self) -> f64 {
+        self.latency_us * f64::from(self.in_flight + 1)
+    }
 }
 
 /// See the module.

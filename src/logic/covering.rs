@@ -18,6 +18,8 @@ pub struct CoverInput<'a> {
     pub placement: &'a [Vec<NodeSlot>],
     /// Nodes that may not be read for this index.
     pub out_of_sync: &'a [NodeSlot],
+    /// Nodes that do not answer the prober: taken only for what nobody else has.
+    pub unreachable: &'a [NodeSlot],
     /// Nodes that may hold documents of shards that the placement does not give them (a move is under way): always asked
     /// with the filter.
     pub may_hold_foreign: &'a [NodeSlot],
@@ -31,7 +33,9 @@ pub fn covering_sets(input: CoverInput<'_>) -> Arc<[CoveringSet]> {
     let all: Vec<ShardId> = (0..input.placement.len()).map(|shard| ShardId(shard as u16)).collect();
     let holdings = Holdings::new(input, &[]);
     let mut sets: Vec<CoveringSet> = Vec::new();
-    for start in holdings.nodes().take(ALTERNATIVES_MAX) {
+    let starts: Vec<NodeSlot> = holdings.nodes().filter(|node| !input.unreachable.contains(node)).collect();
+    let starts = if starts.is_empty() { holdings.nodes().collect() } else { starts };
+    for start in starts.into_iter().take(ALTERNATIVES_MAX) {
         let set = holdings.cover(&all, Some(start));
         if !sets.contains(&set) {
             sets.push(set);
@@ -92,9 +96,11 @@ impl<'a> Holdings<'a> {
         let mut next = start;
         loop {
             // Of equals the lowest slot: the order must not depend on chance.
-            let node = next
-                .take()
-                .or_else(|| self.nodes().max_by_key(|&node| (open_on(node, &is_open).len(), std::cmp::Reverse(node))));
+            let usefulness = |&node: &NodeSlot| {
+                let open = open_on(node, &is_open).len();
+                (open > 0 && !self.input.unreachable.contains(&node), open, std::cmp::Reverse(node))
+            };
+            let node = next.take().or_else(|| self.nodes().max_by_key(usefulness));
             let Some(node) = node else { break };
             let shards = open_on(node, &is_open);
             if shards.is_empty() {
@@ -126,7 +132,7 @@ mod tests {
     use super::*;
 
     fn input<'a>(placement: &'a [Vec<NodeSlot>], out_of_sync: &'a [NodeSlot]) -> CoverInput<'a> {
-        CoverInput { placement, out_of_sync, may_hold_foreign: &[] }
+        CoverInput { placement, out_of_sync, unreachable: &[], may_hold_foreign: &[] }
     }
 
     fn table(rows: &[&[u16]]) -> Vec<Vec<NodeSlot>> {
@@ -154,6 +160,20 @@ mod tests {
         assert_eq!(sets[0].parts[1].filter.as_deref(), Some(&*marker::filter_text(&[ShardId(1)], 3)));
         let moving = CoverInput { may_hold_foreign: &[NodeSlot(0)], ..input(&placement, &[]) };
         assert!(covering_sets(moving)[0].parts[0].filter.is_some());
+    }
+
+    #[test]
+    fn unreachable_nodes_are_asked_only_for_what_nobody_else_has() {
+        let placement = table(&[&[0, 1], &[1, 2], &[2, 0], &[0]]);
+        let avoiding = |nodes| CoverInput { unreachable: nodes, ..input(&placement, &[]) };
+        for set in covering_sets(avoiding(&[NodeSlot(0)])).iter() {
+            let of_first = set.parts.iter().find(|part| part.node == NodeSlot(0)).expect("it alone has shard 3");
+            assert_eq!((&of_first.shards[..], set.missing.len()), (&[ShardId(3)][..], 0));
+        }
+        let again = cover_again(avoiding(&[NodeSlot(1)]), &[ShardId(0), ShardId(1)], &[NodeSlot(2)]);
+        assert_eq!(again.parts.iter().map(|part| part.node).collect::<Vec<_>>(), [NodeSlot(0), NodeSlot(1)]);
+        let all = [NodeSlot(0), NodeSlot(1), NodeSlot(2)];
+        assert_eq!(covering_sets(avoiding(&all)), covering_sets(avoiding(&[])));
     }
 
     #[test]

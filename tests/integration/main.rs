@@ -11,6 +11,7 @@ mod deaths;
 mod dev;
 mod errors;
 mod failover;
+mod hang;
 mod kill;
 mod marker;
 mod operator;

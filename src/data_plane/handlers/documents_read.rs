@@ -13,7 +13,7 @@ use crate::data_plane::core::Core;
 use crate::data_plane::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
 use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};
-use crate::logic::ids::{IndexUid, NodeSlot, ShardId};
+use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::marker::strip;
 use crate::logic::merge::documents::{DocumentPage, NodePage, merge_sorted, page_windows, write_list};
 use crate::logic::replica_choice::{choose, query_hash};
@@ -52,11 +52,7 @@ pub async fn get(core: &Core, request: &Request, arguments: &Arguments) -> Resul
     let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
     let shard = shard_of(id, snapshot.placement.len().max(1) as u16);
-    // The node that the prober sees first, the others if it fails.
-    let replicas = snapshot.placement.get(usize::from(shard.0)).into_iter().flatten().copied();
-    let unreachable: Vec<NodeSlot> = replicas.filter(|node| !snapshot.nodes[usize::from(node.0)].reachable).collect();
-    let set = Some(scope.cover(&[shard], &unreachable)).filter(|set| !set.parts.is_empty());
-    let set = set.unwrap_or_else(|| scope.cover(&[shard], &[]));
+    let set = scope.cover(&[shard], &[]);
     let mut target = format!("/indexes/{}/documents/{}", index.node_uid, encoded(id));
     if let Some(fields) = &query.fields {
         target.push_str("?fields=");
@@ -93,11 +89,11 @@ async fn answer_list(
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
     query.check()?;
-    let policy = partial_policy(core, request);
+    let policy = partial_policy(core, request)?;
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
     // All pages of a list must come from the same nodes: nothing but the index decides.
-    let set =
-        choose(&index.covers, &snapshot.nodes, query_hash([uid.as_str().as_bytes()])).ok_or_else(nothing_to_read)?;
+    let hash = query_hash([uid.as_str().as_bytes()]);
+    let set = choose(&index.covers, &snapshot.nodes, hash, |_| 0.0).ok_or_else(nothing_to_read)?;
     let reading = Reading { core, scope, set, query, target: format!("/indexes/{}/documents/fetch", index.node_uid) };
     let result = if query.sort.is_empty() { reading.one_behind_the_other().await } else { reading.sorted().await };
     let (documents, total, scattered) = match result {
@@ -160,7 +156,7 @@ impl Reading<'_> {
         let counted = counted.await?;
         let pages = read_pages(&counted)?;
         let total = pages.iter().map(|page| page.total).sum();
-        if counted.is_alone {
+        if counted.is_alone() {
             let documents = pages.into_iter().flat_map(|page| page.documents).map(str::to_owned).collect();
             return Ok((documents, total, counted));
         }
@@ -200,7 +196,7 @@ impl Reading<'_> {
         let asked = asked.await?;
         let pages = read_pages(&asked)?;
         let total = pages.iter().map(|page| page.total).sum();
-        if asked.is_alone {
+        if asked.is_alone() {
             let documents = pages.into_iter().flat_map(|page| page.documents).map(str::to_owned).collect();
             return Ok((documents, total, asked));
         }

@@ -11,7 +11,7 @@ use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, merge};
-use crate::logic::replica_choice::{choose, query_hash};
+use crate::logic::replica_choice::query_hash;
 use crate::logic::snapshot::{CoverPart, IndexView, RoutingSnapshot};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::{NodeQuery, SearchRequest};
@@ -47,7 +47,7 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
     search.check()?;
-    let policy = partial_policy(core, request);
+    let policy = partial_policy(core, request)?;
     let settings = AnswerSettings::from_settings(&index.settings);
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
     let target = format!("/indexes/{}/search", index.node_uid);
@@ -58,7 +58,7 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
         let query = NodeQuery { marker_filter, first_hits, displayed: &settings.displayed };
         NodeRequest::post_read(target.clone(), search.node_body(query))
     };
-    let set = choose(&index.covers, &snapshot.nodes, hash_of(uid, search)).ok_or_else(nothing_to_read)?;
+    let set = scope.choose(core, hash_of(uid, search)).ok_or_else(nothing_to_read)?;
     let scattered = match scatter(core, scope, set, make).await {
         Ok(scattered) => scattered,
         Err(refusal) => {
@@ -70,7 +70,7 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
     let frame = AnswerFrame {
         processing_time_ms: core.now().0.saturating_sub(started.0),
         is_degraded: !scattered.missing.is_empty(),
-        is_final_page: scattered.is_alone,
+        is_final_page: scattered.is_alone(),
     };
     let bodies = bodies_of(&scattered, &snapshot)?;
     let text = merge(search, &settings, &bodies, &frame).map_err(merge_failed)?;
@@ -87,11 +87,15 @@ fn hash_of(uid: &IndexUid, search: &SearchRequest) -> u64 {
 }
 
 /// What this request wants of partial results.
-pub(super) fn partial_policy(core: &Core, request: &Request) -> PartialPolicy {
+pub(super) fn partial_policy(core: &Core, request: &Request) -> Result<PartialPolicy, ApiError> {
     match request.header(PARTIAL) {
-        Some("allow") => PartialPolicy::Partial,
-        Some("deny") => PartialPolicy::Error,
-        Some(_) | None => core.settings.partial,
+        Some("allow") => Ok(PartialPolicy::Partial),
+        Some("deny") => Ok(PartialPolicy::Error),
+        Some(other) => {
+            let message = format!("The header `X-Miroir-Partial` must be `allow` or `deny`, found `{other}`.");
+            Err(ApiError::new(Code::BadRequest, message))
+        }
+        None => Ok(core.settings.partial),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::data_plane::upstream::{NodeResponse, UpstreamError};
 use crate::logic::covering::{CoverInput, covering_sets};
 use crate::logic::ids::{Epoch, NodeId, NodeIndexUid, NodeSlot, Timestamp};
 use crate::logic::snapshot::NodeView;
+use crate::telemetry::clock;
 
 /// A fleet with one index `movies` (`movies-1` on the nodes); `placement` names the nodes of each shard.
 pub(in crate::data_plane::handlers) fn fleet(placement: &[&[u16]], out_of_sync: &[u16]) -> RoutingSnapshot {
@@ -28,7 +29,8 @@ pub(in crate::data_plane::handlers) fn fleet(placement: &[&[u16]], out_of_sync: 
         reachable: true,
     };
     let out_of_sync = slots(out_of_sync);
-    let input = CoverInput { placement: &placement, out_of_sync: &out_of_sync, may_hold_foreign: &[] };
+    let input =
+        CoverInput { placement: &placement, out_of_sync: &out_of_sync, unreachable: &[], may_hold_foreign: &[] };
     let index = IndexView {
         uid: IndexUid::new("movies"),
         node_uid: NodeIndexUid::new("movies-1"),
@@ -128,6 +130,37 @@ fn another_replica_stands_in_for_a_node_that_fails() {
 }
 
 #[test]
+fn another_replica_is_asked_too_when_a_node_hangs() {
+    let upstream = FakeUpstream::new(|node, request| {
+        let hangs = node.id.as_str() == "n1";
+        if hangs { Err(UpstreamError::TimedOut { node: node.id.clone() }) } else { numbered(node, request) }
+    });
+    let half_of_the_deadline = std::time::Duration::from_secs(5);
+    for query in 0..8 {
+        let begun = clock::instant();
+        let placement: [&[u16]; 4] = [&[0, 1], &[1, 2], &[2, 0], &[1, 0]];
+        let response = ask(&upstream, fleet(&placement, &[]), search_for(&json!({"q": query.to_string()})));
+        assert_eq!((response.status, response.header("x-miroir-degraded")), (200, None));
+        assert!(begun.elapsed() < half_of_the_deadline, "{:?}", begun.elapsed());
+    }
+    assert!(upstream.requests.borrow().iter().any(|(node, _)| node.as_str() == "n1"));
+}
+
+#[test]
+fn a_node_that_the_prober_cannot_reach_gets_little_time() {
+    let upstream = FakeUpstream::new(|node, request| {
+        let hangs = node.id.as_str() == "n1";
+        if hangs { Err(UpstreamError::TimedOut { node: node.id.clone() }) } else { numbered(node, request) }
+    });
+    let mut snapshot = fleet(&[&[0], &[1]], &[]);
+    snapshot.nodes[1].reachable = false;
+    let begun = clock::instant();
+    let response = ask(&upstream, snapshot, search_for(&json!({})));
+    assert_eq!((response.status, response.header("x-miroir-degraded")), (200, Some("shards=1")));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn what_nobody_answers_is_said_or_refused() {
     let fleet = || fleet(&[&[0], &[1], &[1]], &[]);
     let upstream =
@@ -140,6 +173,10 @@ fn what_nobody_answers_is_said_or_refused() {
     assert_eq!((response.status, json_of(&response)["code"].as_str()), (503, Some("miroir_shard_unavailable")));
     let response = ask(&FakeUpstream::refusing(), fleet(), search_for(&json!({})));
     assert_eq!(response.status, 503, "nothing at all is no partial answer");
+    let other = search_for(&json!({})).with_header(HeaderName::from_static(PARTIAL), HeaderValue::from_static("foo"));
+    let response = ask(&upstream, fleet(), other);
+    let message = "The header `X-Miroir-Partial` must be `allow` or `deny`, found `foo`.";
+    assert_eq!((response.status, json_of(&response)["message"].as_str()), (400, Some(message)));
 }
 
 #[test]
