@@ -307,32 +307,52 @@ fn append_line(bytes: &mut Vec<u8>, member: &str, document: &str) {
     bytes.push(b'\n');
 }
 
-/// Cuts ids by shard: canonical ids in, a deletion's payload out. Duplicates are dropped.
-pub fn split_ids<'a>(ids: impl IntoIterator<Item = &'a str>, shard_count: u16) -> Payload {
-    let mut seen: HashSet<u64, ByHash> = HashSet::default();
-    let mut pieces: Vec<(ShardId, u64, &str)> = Vec::new();
-    for id in ids {
+/// Cuts ids by shard, one after the other: canonical ids in, a deletion's payload out. Duplicates are dropped.
+pub struct IdSplitter {
+    seen: HashSet<u64, ByHash>,
+    /// By shard: ids as JSON with commas between them.
+    buffers: Vec<ShardBuffer>,
+}
+
+impl IdSplitter {
+    /// Nothing split yet.
+    pub fn new(shard_count: u16) -> Self {
+        Self { seen: HashSet::default(), buffers: (0..shard_count).map(|_| ShardBuffer::default()).collect() }
+    }
+
+    /// Takes one id.
+    pub fn push(&mut self, id: &str) {
         let hash = id_hash(id);
-        if seen.insert(hash) {
-            pieces.push((shard_of_hash(hash, shard_count), hash, id));
+        if !self.seen.insert(hash) {
+            return;
         }
-    }
-    pieces.sort_by_key(|(shard, _, _)| *shard);
-    let mut sections: Vec<Section> = Vec::new();
-    let mut bytes = Vec::new();
-    for (shard, hash, id) in pieces {
-        let start = bytes.len();
-        if sections.last().is_none_or(|section| section.shard != shard) {
-            sections.push(Section { shard, start: start as u64, length: 0, id_hashes: Vec::new() });
-        } else {
-            bytes.push(b',');
+        let shard = shard_of_hash(hash, self.buffers.len() as u16);
+        let buffer = &mut self.buffers[usize::from(shard.0)];
+        if !buffer.bytes.is_empty() {
+            buffer.bytes.push(b',');
         }
-        serde_json::to_writer(&mut bytes, id).expect("writing to memory does not fail");
-        let section = sections.last_mut().expect("one was pushed above");
-        section.length += (bytes.len() - start) as u64;
-        section.id_hashes.push(hash);
+        serde_json::to_writer(&mut buffer.bytes, id).expect("writing to memory does not fail");
+        buffer.id_hashes.push(hash);
     }
-    Payload { sections, bytes: Bytes::from(bytes) }
+
+    /// All of them.
+    pub fn finish(self) -> Payload {
+        let mut sections = Vec::new();
+        let mut bytes = Vec::with_capacity(self.buffers.iter().map(|buffer| buffer.bytes.len()).sum());
+        for (buffer, shard) in self.buffers.into_iter().zip(0..).filter(|(buffer, _)| !buffer.bytes.is_empty()) {
+            let (start, length) = (bytes.len() as u64, buffer.bytes.len() as u64);
+            bytes.extend_from_slice(&buffer.bytes);
+            sections.push(Section { shard: ShardId(shard), start, length, id_hashes: buffer.id_hashes });
+        }
+        Payload { sections, bytes: Bytes::from(bytes) }
+    }
+}
+
+/// [`IdSplitter`] for ids that are all there.
+pub fn split_ids<'a>(ids: impl IntoIterator<Item = &'a str>, shard_count: u16) -> Payload {
+    let mut splitter = IdSplitter::new(shard_count);
+    ids.into_iter().for_each(|id| splitter.push(id));
+    splitter.finish()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use super::error::{ApiError, Code};
 
 pub mod csv;
+pub mod list;
 mod messages;
 
 use messages::{NEITHER, Place};

@@ -18,11 +18,12 @@ use crate::logic::entry::{Operation, PutMode};
 use crate::logic::ids::IndexUid;
 use crate::logic::marker;
 use crate::logic::payload::Payload;
-use crate::logic::split::{DocumentSplitter, SplitDocuments, SplitRules, split_ids};
+use crate::logic::split::{DocumentSplitter, IdSplitter, SplitDocuments, SplitRules};
 use crate::meili::bad_value::{bad_parameter, missing_field, parse_json, unknown_field, wrong_type};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::filter::{Filter, FilterError};
 use crate::meili::formats::csv::CsvConverter;
+use crate::meili::formats::list::ListReader;
 use crate::meili::formats::{DocumentFormat, DocumentReader};
 use crate::meili::index::check_primary_key;
 use crate::meili::query_string::QueryString;
@@ -223,41 +224,62 @@ pub(super) async fn clear(core: &Core, request: &Request, arguments: &Arguments)
 pub(super) async fn delete_one(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     let index = arguments.index()?;
     let metadata = custom_metadata(&request.query)?;
-    delete_ids(core, index, &[arguments.text(1).to_owned()], metadata).await
+    let mut ids = ProvidedIds::new(core);
+    ids.push(arguments.text(1));
+    ids.delete(core, index, metadata).await
 }
 
 pub(super) async fn delete_batch(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     require_json(request)?;
-    parse_json(&request.body)?;
-    let values: Vec<Value> = serde_json::from_slice(&request.body)
-        .map_err(|error| ApiError::new(Code::BadRequest, format!("Json deserialize error: {error}")))?;
+    let mut ids = ProvidedIds::new(core);
+    let mut reader = ListReader::new(&request.body);
+    let mut turn_end = BYTES_PER_TURN;
+    while let Some(element) = reader.next_element()? {
+        match element.as_str() {
+            Some(id) => ids.push(id),
+            None => ids.push(&element.to_string()),
+        }
+        if reader.position() >= turn_end {
+            turn_end = reader.position() + BYTES_PER_TURN;
+            core.timers.yield_now().await;
+        }
+    }
     let metadata = custom_metadata(&request.query)?;
-    let index = arguments.index()?;
-    let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let ids: Vec<String> = values.iter().map(as_text).collect();
-    delete_ids(core, index, &ids, metadata).await
+    ids.delete(core, arguments.index()?, metadata).await
 }
 
-async fn delete_ids(
-    core: &Core,
-    index: IndexUid,
-    ids: &[String],
-    custom_metadata: Option<String>,
-) -> Result<Response, ApiError> {
-    // What is no id matches no document, but counts as provided.
-    let valid = ids.iter().map(String::as_str).filter(|id| is_valid_document_id(id));
-    let payload = split_ids(valid, core.settings.shard_count);
-    let write = NewWrite {
-        index: Some(index),
-        operation: Operation::DeleteDocuments { provided: ids.len() as u64 },
-        assumed_head: None,
-        payload: Some(payload),
-        rejection: None,
-        custom_metadata,
-    };
-    match hand_over(core, write, core.write_deadline()).await? {
-        Handed::Accepted(task) => Ok(accepted(&task)),
-        Handed::HeadMoved(_) => Err(overloaded("the index changes too often")),
+/// The ids of a deletion, cut by shard as they come.
+struct ProvidedIds {
+    provided: u64,
+    splitter: IdSplitter,
+}
+
+impl ProvidedIds {
+    fn new(core: &Core) -> Self {
+        Self { provided: 0, splitter: IdSplitter::new(core.settings.shard_count) }
+    }
+
+    fn push(&mut self, id: &str) {
+        self.provided += 1;
+        // What is no id matches no document, but counts as provided.
+        if is_valid_document_id(id) {
+            self.splitter.push(id);
+        }
+    }
+
+    async fn delete(self, core: &Core, index: IndexUid, custom_metadata: Option<String>) -> Result<Response, ApiError> {
+        let write = NewWrite {
+            index: Some(index),
+            operation: Operation::DeleteDocuments { provided: self.provided },
+            assumed_head: None,
+            payload: Some(self.splitter.finish()),
+            rejection: None,
+            custom_metadata,
+        };
+        match hand_over(core, write, core.write_deadline()).await? {
+            Handed::Accepted(task) => Ok(accepted(&task)),
+            Handed::HeadMoved(_) => Err(overloaded("the index changes too often")),
+        }
     }
 }
 

@@ -1,0 +1,121 @@
+//! The elements of a JSON array one at a time, so that a long one can be read in turns.
+
+use serde_json::Value;
+
+use crate::meili::bad_value::parse_json;
+use crate::meili::error::{ApiError, Code};
+
+/// See the module.
+#[derive(Debug)]
+pub struct ListReader<'a> {
+    body: &'a [u8],
+    position: usize,
+    is_inside: bool,
+}
+
+impl<'a> ListReader<'a> {
+    /// A reader at the start of a body.
+    pub fn new(body: &'a [u8]) -> Self {
+        Self { body, position: 0, is_inside: false }
+    }
+
+    /// Bytes read so far.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The next element; none at the end.
+    ///
+    /// # Errors
+    /// `missing_payload`, `malformed_payload`, `bad_request` (no array); the reader must not be used after that.
+    pub fn next_element(&mut self) -> Result<Option<Value>, ApiError> {
+        self.try_next().map_err(|BadList| self.error())
+    }
+
+    fn try_next(&mut self) -> Result<Option<Value>, BadList> {
+        let is_first = !self.is_inside;
+        if is_first {
+            self.take(b'[')?;
+            self.is_inside = true;
+        }
+        if self.take(b']').is_ok() {
+            self.skip_space();
+            return if self.position == self.body.len() { Ok(None) } else { Err(BadList) };
+        }
+        if !is_first {
+            self.take(b',')?;
+        }
+        let mut values = serde_json::Deserializer::from_slice(&self.body[self.position..]).into_iter();
+        let value = values.next().and_then(Result::ok).ok_or(BadList)?;
+        self.position += values.byte_offset();
+        Ok(Some(value))
+    }
+
+    /// In the words of one server: the whole is read once more for them.
+    fn error(&self) -> ApiError {
+        if let Err(error) = parse_json(self.body) {
+            return error;
+        }
+        let error = serde_json::from_slice::<Vec<Value>>(self.body).err();
+        let message = error.map_or_else(|| "the list cannot be read".to_owned(), |error| error.to_string());
+        ApiError::new(Code::BadRequest, format!("Json deserialize error: {message}"))
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), BadList> {
+        self.skip_space();
+        if self.body.get(self.position) != Some(&byte) {
+            return Err(BadList);
+        }
+        self.position += 1;
+        Ok(())
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.body.get(self.position), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+            self.position += 1;
+        }
+    }
+}
+
+/// Something is wrong.
+struct BadList;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<Vec<Value>, ApiError> {
+        let mut reader = ListReader::new(body.as_bytes());
+        let mut elements = Vec::new();
+        while let Some(element) = reader.next_element()? {
+            elements.push(element);
+        }
+        Ok(elements)
+    }
+
+    #[test]
+    fn lists_are_read_as_serde_json_reads_them() {
+        proptest::proptest!(|(body in "[\\[\\], 1a\"{}:.-]{0,12}")| {
+            for body in [format!("[{body}"), format!("[{body}]"), body] {
+                let whole = serde_json::from_str::<Vec<Value>>(&body);
+                proptest::prop_assert_eq!(read(&body).ok(), whole.ok(), "{}", body);
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_in_meilisearchs_words() {
+        for (body, code, message) in [
+            ("", "missing_payload", "A json payload is missing."),
+            (
+                "[1,",
+                "malformed_payload",
+                "The json payload provided is malformed. `EOF while parsing a value at line 1 column 3`.",
+            ),
+            ("{}", "bad_request", "Json deserialize error: invalid type: map, expected a sequence at line 1 column 0"),
+        ] {
+            let error = read(body).expect_err(body).body();
+            assert_eq!((error.code.as_str(), error.message.as_str()), (code, message));
+        }
+    }
+}
