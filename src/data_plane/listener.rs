@@ -8,16 +8,21 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::connection::overloaded;
 use super::mailbox::Mailbox;
+use crate::telemetry::clock;
 
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 1024;
 /// Pause after the system refused a file descriptor.
 const BACKOFF_MS: u16 = 100;
+
+/// Between two lines about refused connections.
+const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Why nothing listens.
 #[derive(Debug, thiserror::Error)]
@@ -124,25 +129,26 @@ fn accept_until_stopped(
     mailboxes: &[Arc<Mailbox>],
     connections_max: usize,
 ) {
-    loop {
+    let mut refusals = Refusals::default();
+    // Looked at before each connection: those that wait never end on a busy server.
+    while !wait(Some(listener), is_stopped, PollTimeout::NONE) {
         let error = match listener.accept() {
             Ok((stream, _)) => {
-                hand_over(stream, mailboxes, connections_max);
+                if let Err(stream) = hand_over(stream, mailboxes, connections_max) {
+                    refusals.note();
+                    refuse(stream);
+                }
                 continue;
             }
             Err(error) => error,
         };
-        let is_over = if error.kind() == ErrorKind::WouldBlock {
-            wait(Some(listener), is_stopped, PollTimeout::NONE)
-        } else if [ErrorKind::Interrupted, ErrorKind::ConnectionAborted].contains(&error.kind()) {
-            false
-        } else {
+        let passes = [ErrorKind::WouldBlock, ErrorKind::Interrupted, ErrorKind::ConnectionAborted];
+        if !passes.contains(&error.kind()) {
             // Mostly: no file descriptors left. Some will be closed soon.
             tracing::warn!(%error, "cannot accept connections for the moment");
-            wait(None, is_stopped, PollTimeout::from(BACKOFF_MS))
-        };
-        if is_over {
-            return;
+            if wait(None, is_stopped, PollTimeout::from(BACKOFF_MS)) {
+                return;
+            }
         }
     }
 }
@@ -156,21 +162,39 @@ fn wait(listener: Option<&TcpListener>, is_stopped: &PipeReader, timeout: PollTi
     files[0].any().unwrap_or(false)
 }
 
-fn hand_over(stream: TcpStream, mailboxes: &[Arc<Mailbox>], connections_max: usize) {
+/// Gives the connection back when it is one too many.
+fn hand_over(stream: TcpStream, mailboxes: &[Arc<Mailbox>], connections_max: usize) -> Result<(), TcpStream> {
     let open: usize = mailboxes.iter().map(|mailbox| mailbox.connections()).sum();
     if open >= connections_max {
-        refuse(stream);
-        return;
+        return Err(stream);
     }
     // Answers are written whole: waiting for more only delays them. If it fails the connection is dead anyway.
     let _ = stream.set_nodelay(true);
     let least = mailboxes.iter().min_by_key(|mailbox| mailbox.connections());
     least.expect("there is at least one executor").deliver(stream);
+    Ok(())
+}
+
+/// Says now and then how many were refused: a line for each would make the flood worse.
+#[derive(Default)]
+struct Refusals {
+    count: u64,
+    told_at: Option<Instant>,
+}
+
+impl Refusals {
+    fn note(&mut self) {
+        self.count += 1;
+        let now = clock::instant();
+        if self.told_at.is_none_or(|told_at| now - told_at >= REFUSALS_TOLD_EVERY) {
+            tracing::warn!(refused = self.count, "too many connections: some were refused");
+            *self = Self { count: 0, told_at: Some(now) };
+        }
+    }
 }
 
 /// A connection too many: it is told so as far as that does not block.
 fn refuse(mut stream: TcpStream) {
-    tracing::warn!("too many connections: one was refused");
     let body = overloaded("too many connections").body;
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\nconnection: close\r\n\
@@ -186,7 +210,32 @@ fn refuse(mut stream: TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+
+    #[test]
+    fn a_stop_is_heard_however_many_connections_wait() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mailbox = Arc::new(Mailbox::default());
+        let mut acceptor = Acceptor::start(listener, vec![mailbox.clone()], 10).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                // Fails once nobody listens any more.
+                scope.spawn(|| while !is_over.load(Ordering::SeqCst) && TcpStream::connect(address).is_ok() {});
+            }
+            let deadline = clock::instant() + Duration::from_secs(10);
+            while mailbox.connections() < 10 {
+                assert!(clock::instant() < deadline, "nothing is accepted");
+                std::thread::yield_now();
+            }
+            acceptor.stop();
+            is_over.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(mailbox.connections(), 10);
+    }
 
     #[test]
     fn a_second_bind_is_refused_with_cause_and_remedy() {

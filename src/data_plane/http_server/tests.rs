@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use super::*;
@@ -10,7 +11,11 @@ use crate::data_plane::rt::ExecutorTimers;
 use crate::data_plane::upstream::LocalFuture;
 use crate::http_types::{Request, Response};
 
-struct Scripted;
+#[derive(Default)]
+struct Scripted {
+    /// Slow requests that were begun.
+    slow: Arc<AtomicUsize>,
+}
 
 impl Handler for Scripted {
     fn handle(&self, request: Request) -> LocalFuture<'_, Response> {
@@ -18,6 +23,7 @@ impl Handler for Scripted {
             match request.path.as_str() {
                 "/panic" => panic!("told to"),
                 "/slow" => {
+                    self.slow.fetch_add(1, Ordering::SeqCst);
                     let timers = ExecutorTimers;
                     timers.sleep_until(timers.now().plus_ms(300)).await;
                     Response::text(200, "slow")
@@ -30,10 +36,17 @@ impl Handler for Scripted {
 }
 
 fn start_with(limits: HttpLimits, executors: usize) -> HttpServer {
+    start_counting(limits, executors).0
+}
+
+/// The server, and how many slow requests it has begun.
+fn start_counting(limits: HttpLimits, executors: usize) -> (HttpServer, Arc<AtomicUsize>) {
+    let slow = Arc::new(AtomicUsize::new(0));
+    let count = slow.clone();
     let address = "127.0.0.1:0".parse().unwrap();
     let options = ServerOptions { address, cores: Cores::Unpinned(executors), name: "test", limits };
-    let factory: HandlerFactory = Arc::new(|_| Rc::new(Scripted));
-    BoundServer::bind(options).unwrap().start(&factory).unwrap()
+    let factory: HandlerFactory = Arc::new(move |_| Rc::new(Scripted { slow: count.clone() }));
+    (BoundServer::bind(options).unwrap().start(&factory).unwrap(), slow)
 }
 
 fn start() -> HttpServer {
@@ -190,13 +203,13 @@ fn a_panic_is_an_answer_and_the_server_goes_on() {
 
 #[test]
 fn a_stop_answers_what_is_in_progress_and_closes_the_rest() {
-    let mut server = start_with(HttpLimits::default(), 2);
+    let (mut server, begun_slow) = start_counting(HttpLimits::default(), 2);
     let mut idle = connect(&server);
     ask(&mut idle, "GET /a HTTP/1.1\r\nhost: x\r\n\r\n");
     let mut busy = connect(&server);
     busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    wait_for("both connections", || server.connections() == 2);
-    std::thread::park_timeout(Duration::from_millis(50));
+    wait_for("the slow request", || begun_slow.load(Ordering::SeqCst) == 1);
+    assert_eq!(server.connections(), 2);
     let address = server.address();
     let begun: Instant = clock::instant();
     server.stop(Duration::from_secs(10));
@@ -236,10 +249,10 @@ fn a_second_start_on_the_address_is_refused() {
 #[test]
 fn too_much_at_once_is_answered_with_503() {
     let limits = HttpLimits { connections_max: 3, requests_max_per_core: 1, ..HttpLimits::default() };
-    let server = start_with(limits, 1);
+    let (server, begun_slow) = start_counting(limits, 1);
     let mut first = connect(&server);
     first.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-    std::thread::park_timeout(Duration::from_millis(100));
+    wait_for("the slow request", || begun_slow.load(Ordering::SeqCst) == 1);
     let mut second = connect(&server);
     let (head, body) = ask(&mut second, "GET /a HTTP/1.1\r\nhost: x\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 503") && head.contains("retry-after"), "{head}");

@@ -122,21 +122,24 @@ fn connections_are_reused_and_requests_carry_the_node_key() {
 
 #[test]
 fn a_stale_connection_is_replaced_once_for_repeatable_requests() {
-    let node = start_node(|number, mut stream| {
+    let (closed, is_closed) = bounded(1);
+    let node = start_node(move |number, mut stream| {
         read_request(&mut stream);
         answer(&mut stream, "hello");
-        if number != 0 {
-            while read_request(&mut stream).is_some() {
-                answer(&mut stream, "again");
-            }
+        if number == 0 {
+            // After its first answer, without a word.
+            drop(stream);
+            return closed.send(()).unwrap();
         }
-        // The first connection is closed after its first answer, without a word.
+        while read_request(&mut stream).is_some() {
+            answer(&mut stream, "again");
+        }
     });
     let view = node.view.clone();
     on_executor(move || async move {
         let pool = pool();
         get(&pool, &view, 5_000).await.unwrap();
-        std::thread::park_timeout(Duration::from_millis(50));
+        is_closed.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(&*get(&pool, &view, 5_000).await.unwrap().body, b"hello");
         assert_eq!(&*get(&pool, &view, 5_000).await.unwrap().body, b"again");
     });
