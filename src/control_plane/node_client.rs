@@ -19,7 +19,7 @@ use crate::logic::entry::PutMode;
 use crate::logic::ids::{NodeIndexUid, NodeTask, ShardId};
 use crate::logic::payload::Payload;
 use crate::meili::error::ErrorBody;
-use crate::meili::tasks::{TaskPage, TaskStatus, TaskView};
+use crate::meili::tasks::{TaskPage, TaskStatus};
 
 #[cfg(test)]
 mod tests;
@@ -295,31 +295,9 @@ impl NodeClient {
         send_outcome(self.exchange(Method::DELETE, &path, None, timeout))
     }
 
-    /// Deletes every task that has finished from the node's list; that is a task too.
-    pub fn delete_finished_tasks(&self, timeout: Duration) -> SendOutcome {
-        send_outcome(self.exchange(Method::DELETE, "/tasks?statuses=succeeded,failed,canceled", None, timeout))
-    }
-
     /// One page of the node's tasks.
     pub fn tasks(&self, query: &NodeTaskQuery, timeout: Duration) -> Result<TaskPage, NodeError> {
         self.get(&query.path(), timeout)
-    }
-
-    /// One task; none when the node does not know it (any more).
-    pub fn task(&self, task: NodeTask, timeout: Duration) -> Result<Option<TaskView>, NodeError> {
-        match self.get(&format!("/tasks/{task}"), timeout) {
-            Ok(view) => Ok(Some(view)),
-            Err(NodeError::Refused { error, .. }) if error.code == "task_not_found" => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// How many tasks the node processed together in this batch.
-    pub fn batch_size(&self, batch: u64, timeout: Duration) -> Result<u64, NodeError> {
-        let batch: Value = self.get(&format!("/batches/{batch}"), timeout)?;
-        batch["stats"]["totalNbTasks"]
-            .as_u64()
-            .ok_or_else(|| NodeError::BadAnswer("a batch without stats.totalNbTasks".to_owned()))
     }
 
     /// Whether the node says that it is well.
@@ -341,15 +319,6 @@ impl NodeClient {
     /// What the node holds.
     pub fn stats(&self, timeout: Duration) -> Result<NodeStats, NodeError> {
         self.get("/stats", timeout)
-    }
-
-    /// Whether the node has this index.
-    pub fn has_index(&self, index: &NodeIndexUid, timeout: Duration) -> Result<bool, NodeError> {
-        match self.get::<Value>(&format!("/indexes/{index}"), timeout) {
-            Ok(_) => Ok(true),
-            Err(NodeError::Refused { error, .. }) if error.code == "index_not_found" => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Documents that match a filter, with these fields only; of their list, those at these places, all from one read

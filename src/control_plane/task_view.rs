@@ -1,11 +1,10 @@
 //! Tasks as one server would show them, made of journal entries. Pure.
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::logic::entry::Operation;
 use crate::logic::ids::Timestamp;
+use crate::meili::dates::rfc3339;
 use crate::meili::settings::task_details;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
 use crate::store::{OutcomeCounts, TaskRecord, TaskRecordPage};
@@ -45,13 +44,6 @@ pub fn task_view(record: &TaskRecord) -> TaskView {
         finished_at: finished_at.map(rfc3339),
         custom_metadata: entry.custom_metadata.clone(),
     }
-}
-
-/// RFC 3339 in UTC.
-pub fn rfc3339(at: Timestamp) -> String {
-    let time =
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Rfc3339).unwrap_or_default()
 }
 
 /// ISO 8601, in seconds with nine digits after the point.

@@ -15,6 +15,8 @@ mod parameters;
 mod query_string;
 
 pub use displayed::Displayed;
+pub use parameters::{code_of_parameter, parameter_names};
+pub use query_string::from_query as parameters_of_query;
 pub(super) use query_string::{comma_separated, sort_list};
 
 /// Hits that are returned when nothing else is asked.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use miroir::config::environment::Environment;
 use miroir::config::{self, Settings};
+use miroir::control_plane::node_client::{NodeClient, NodeTaskQuery};
 use miroir::devnode::{Server, ServerOptions};
+use miroir::logic::ids::{NodeIndexUid, NodeTask};
+use miroir::meili::tasks::TaskView;
 use miroir::store::sqlite::SqliteStore;
 use miroir::telemetry::clock;
 
@@ -41,6 +44,17 @@ impl Fleet {
     pub fn store(&self) -> SqliteStore {
         SqliteStore::open(&self.folder.path().join("miroir")).unwrap()
     }
+}
+
+/// A task of a node; none when it does not know it (any more).
+pub fn task(client: &NodeClient, task: NodeTask) -> Option<TaskView> {
+    let query = NodeTaskQuery { uids: vec![task], limit: 1, ..NodeTaskQuery::default() };
+    client.tasks(&query, ANSWER_TIMEOUT).unwrap().results.pop()
+}
+
+/// Whether a node has this index.
+pub fn has_index(client: &NodeClient, index: &NodeIndexUid) -> bool {
+    client.stats(ANSWER_TIMEOUT).unwrap().indexes.contains_key(index.as_str())
 }
 
 /// Nodes `n0`, `n1` … at these addresses.

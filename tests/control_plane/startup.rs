@@ -9,7 +9,7 @@ use miroir::devnode::Server;
 use miroir::logic::ids::{NodeId, NodeIndexUid, NodeTask};
 use miroir::store::Store;
 
-use crate::fleet::{ANSWER_TIMEOUT, Fleet, settings, until};
+use crate::fleet::{ANSWER_TIMEOUT, Fleet, has_index, settings, task, until};
 
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -29,7 +29,7 @@ fn task_numbers_go_on_where_an_empty_node_stands() {
     let index = NodeIndexUid::new("x-0");
     client.write(&index, &NodeWrite::CreateIndex { primary_key: None }, ANSWER_TIMEOUT);
     client.write(&index, &NodeWrite::DropIndex, ANSWER_TIMEOUT);
-    until(|| client.task(NodeTask(1), ANSWER_TIMEOUT).unwrap().is_some_and(|task| task.status.is_terminal()));
+    until(|| task(&client, NodeTask(1)).is_some_and(|task| task.status.is_terminal()));
     let store = fleet.store();
     settle(&fleet.settings(), &store, PATIENCE).unwrap();
     let next_task = store.protocol_state().unwrap().next_task;
@@ -60,7 +60,7 @@ fn what_cannot_be_continued_is_refused_with_the_remedy() {
     let index = NodeIndexUid::new("foreign");
     let client = NodeClient::new(&*urls[1], Some("node-key"));
     client.write(&index, &NodeWrite::CreateIndex { primary_key: None }, ANSWER_TIMEOUT);
-    until(|| client.has_index(&index, ANSWER_TIMEOUT).unwrap());
+    until(|| has_index(&client, &index));
     let text = refused(&fleet.settings());
     assert!(text.contains("somebody else (foreign)") && text.contains("start with its data_dir"), "{text}");
 

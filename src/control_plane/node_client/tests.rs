@@ -153,13 +153,6 @@ fn ids_go_out_as_one_array() {
 }
 
 #[test]
-fn a_task_that_is_gone_is_no_error() {
-    let (client, server) = serve_once(answer("404 Not Found", "", &error_text("task_not_found")));
-    assert_eq!(client.task(NodeTask(3), TIMEOUT), Ok(None));
-    server.join().unwrap();
-}
-
-#[test]
 fn task_questions_name_what_they_select() {
     let query = NodeTaskQuery {
         from: Some(NodeTask(4)),

@@ -10,6 +10,7 @@ use crate::devnode::payload::{self, Format};
 use crate::devnode::queue::{Content, PutMethod};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::filter::Filter;
+use crate::meili::formats::DocumentFormat;
 
 const FETCH_FIELDS: &[&str] = &["offset", "limit", "fields", "retrieveVectors", "ids", "filter", "sort", "useNetwork"];
 
@@ -56,30 +57,11 @@ fn csv_delimiter(text: &str) -> Result<u8, ApiError> {
 }
 
 fn format(content_type: Option<&str>, delimiter: Option<u8>) -> Result<Format, ApiError> {
-    let accepted =
-        "Accepted values for the Content-Type header are: `application/json`, `application/x-ndjson`, `text/csv`";
-    let Some(content_type) = content_type else {
-        let message = format!("A Content-Type header is missing. {accepted}");
-        return Err(ApiError::new(Code::MissingContentType, message));
-    };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let format = match essence.as_str() {
-        "application/json" => Format::Json,
-        "application/x-ndjson" => Format::Ndjson,
-        "text/csv" => return Ok(Format::Csv(delimiter.unwrap_or(b','))),
-        _ => {
-            let message = format!("The Content-Type `{essence}` is invalid. {accepted}");
-            return Err(ApiError::new(Code::InvalidContentType, message));
-        }
-    };
-    if delimiter.is_some() {
-        let message = format!(
-            "The Content-Type `{essence}` does not support the use of a csv delimiter. The csv delimiter can only be \
-             used with the Content-Type `text/csv`."
-        );
-        return Err(ApiError::new(Code::InvalidContentType, message));
-    }
-    Ok(format)
+    Ok(match DocumentFormat::of_request(content_type, delimiter)? {
+        DocumentFormat::Json => Format::Json,
+        DocumentFormat::Ndjson => Format::Ndjson,
+        DocumentFormat::Csv { delimiter } => Format::Csv(delimiter),
+    })
 }
 
 fn metadata(request: &Request) -> Result<Option<String>, ApiError> {

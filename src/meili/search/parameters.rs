@@ -41,7 +41,7 @@ const fn fixed(name: &'static str, shape: Shape, code: Code) -> Parameter {
 }
 
 /// All of them, in the order of error messages.
-pub(super) const PARAMETERS: [Parameter; 30] = [
+pub(super) static PARAMETERS: [Parameter; 30] = [
     nullable("q", Shape::Text, Code::InvalidSearchQ),
     fixed("offset", Shape::PositiveInteger, Code::InvalidSearchOffset),
     fixed("limit", Shape::PositiveInteger, Code::InvalidSearchLimit),
@@ -74,6 +74,16 @@ pub(super) const PARAMETERS: [Parameter; 30] = [
     fixed("showPerformanceDetails", Shape::Boolean, Code::InvalidSearchShowPerformanceDetails),
 ];
 
+/// The names that a JSON body may have, in the order of error messages.
+pub fn parameter_names() -> [&'static str; 30] {
+    PARAMETERS.each_ref().map(|parameter| parameter.name)
+}
+
+/// What a bad value of this parameter is answered with; none for an unknown one.
+pub fn code_of_parameter(name: &str) -> Option<Code> {
+    PARAMETERS.iter().find(|parameter| parameter.name == name).map(|parameter| parameter.code)
+}
+
 /// The matching strategies.
 pub(super) const STRATEGIES: [&str; 3] = ["last", "all", "frequency"];
 
@@ -88,7 +98,7 @@ pub(super) fn from_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let mut parameters = Map::new();
     for (name, value) in fields {
         let Some(parameter) = PARAMETERS.iter().find(|parameter| parameter.name == name) else {
-            return Err(unknown_field(Code::BadRequest, "", &name, &PARAMETERS.map(|parameter| parameter.name)));
+            return Err(unknown_field(Code::BadRequest, "", &name, &parameter_names()));
         };
         if parameter.is_nullable && value.is_null() {
             continue;

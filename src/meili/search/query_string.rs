@@ -9,45 +9,26 @@ use super::super::settings::LOCALES;
 use super::parameters::{PARAMETERS, Parameter, STRATEGIES, Shape, THRESHOLD_RANGE};
 
 /// Names of GET, in the order of error messages: those of POST with hybrid search and personalisation spelled flat.
-const NAMES: [&str; 30] = [
-    "q",
-    "offset",
-    "limit",
-    "page",
-    "hitsPerPage",
-    "attributesToRetrieve",
-    "attributesToCrop",
-    "cropLength",
-    "cropMarker",
-    "attributesToHighlight",
-    "highlightPreTag",
-    "highlightPostTag",
-    "showMatchesPosition",
-    "filter",
-    "sort",
-    "distinct",
-    "facets",
-    "matchingStrategy",
-    "attributesToSearchOn",
-    "rankingScoreThreshold",
-    "locales",
-    "hybridEmbedder",
-    "hybridSemanticRatio",
-    "vector",
-    "retrieveVectors",
-    "personalizeUserContext",
-    "useNetwork",
-    "showRankingScore",
-    "showRankingScoreDetails",
-    "showPerformanceDetails",
-];
+fn names() -> Vec<&'static str> {
+    let flat = |parameter: &'static Parameter| match parameter.name {
+        "hybrid" => &["hybridEmbedder", "hybridSemanticRatio"][..],
+        "personalize" => &["personalizeUserContext"],
+        "media" => &[],
+        _ => std::slice::from_ref(&parameter.name),
+    };
+    PARAMETERS.iter().flat_map(flat).copied().collect()
+}
 
 /// The query string as the parameters that a JSON body would have.
-pub(super) fn from_query(query: &str) -> Result<Map<String, Value>, ApiError> {
+///
+/// # Errors
+/// As one server.
+pub fn from_query(query: &str) -> Result<Map<String, Value>, ApiError> {
+    let names = names();
     let mut parameters = Map::new();
     let mut hybrid = Map::new();
-    let query = QueryString::parse(query, &NAMES)?;
-    for name in NAMES {
+    let query = QueryString::parse(query, &names)?;
+    for &name in &names {
         let Some(text) = query.get(name) else { continue };
         match name {
             "hybridEmbedder" => {
@@ -64,7 +45,7 @@ pub(super) fn from_query(query: &str) -> Result<Map<String, Value>, ApiError> {
             }
             _ => {
                 let parameter = PARAMETERS.iter().find(|parameter| parameter.name == name);
-                let parameter = parameter.ok_or_else(|| unknown_parameter(Code::BadRequest, name, &NAMES))?;
+                let parameter = parameter.expect("the other names are those of the table");
                 parameters.insert(name.to_owned(), value_of(parameter, text)?);
             }
         }
@@ -125,7 +106,7 @@ fn value_of(parameter: &Parameter, text: &str) -> Result<Value, ApiError> {
                 Some(locale) => bad(&format!("Unsupported locale `{locale}`, expected one of {}", sorted_locales())),
             }
         }
-        Shape::Hybrid | Shape::Personalize => Err(unknown_parameter(Code::BadRequest, parameter.name, &NAMES)),
+        Shape::Hybrid | Shape::Personalize => Err(unknown_parameter(Code::BadRequest, parameter.name, &names())),
     }
 }
 

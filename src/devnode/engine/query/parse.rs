@@ -5,40 +5,7 @@ use serde_json::{Map, Value};
 use super::{MatchingStrategy, SearchQuery};
 use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
-
-/// Every parameter that Meilisearch knows, in its order.
-const KNOWN: [&str; 30] = [
-    "q",
-    "offset",
-    "limit",
-    "page",
-    "hitsPerPage",
-    "attributesToRetrieve",
-    "attributesToCrop",
-    "cropLength",
-    "cropMarker",
-    "attributesToHighlight",
-    "highlightPreTag",
-    "highlightPostTag",
-    "showMatchesPosition",
-    "filter",
-    "sort",
-    "distinct",
-    "facets",
-    "matchingStrategy",
-    "attributesToSearchOn",
-    "rankingScoreThreshold",
-    "locales",
-    "hybrid",
-    "vector",
-    "retrieveVectors",
-    "media",
-    "personalize",
-    "useNetwork",
-    "showRankingScore",
-    "showRankingScoreDetails",
-    "showPerformanceDetails",
-];
+use crate::meili::search::{code_of_parameter, parameter_names};
 
 /// A parameter with its name, for messages.
 struct Parameter<'a> {
@@ -105,47 +72,14 @@ impl Parameter<'_> {
 pub(super) fn from_json(body: &Map<String, Value>) -> Result<SearchQuery, ApiError> {
     let mut query = SearchQuery::default();
     for (name, value) in body {
-        let Some(code) = code_of(name) else {
-            return Err(bad_value::unknown_field(Code::BadRequest, "", name, &KNOWN));
+        let Some(code) = code_of_parameter(name) else {
+            return Err(bad_value::unknown_field(Code::BadRequest, "", name, &parameter_names()));
         };
         if !value.is_null() {
             read(&mut query, &Parameter { name, value, code })?;
         }
     }
     Ok(query)
-}
-
-fn code_of(name: &str) -> Option<Code> {
-    Some(match name {
-        "q" => Code::InvalidSearchQ,
-        "offset" => Code::InvalidSearchOffset,
-        "limit" => Code::InvalidSearchLimit,
-        "page" => Code::InvalidSearchPage,
-        "hitsPerPage" => Code::InvalidSearchHitsPerPage,
-        "attributesToRetrieve" => Code::InvalidSearchAttributesToRetrieve,
-        "attributesToCrop" => Code::InvalidSearchAttributesToCrop,
-        "cropLength" => Code::InvalidSearchCropLength,
-        "cropMarker" => Code::InvalidSearchCropMarker,
-        "attributesToHighlight" => Code::InvalidSearchAttributesToHighlight,
-        "highlightPreTag" => Code::InvalidSearchHighlightPreTag,
-        "highlightPostTag" => Code::InvalidSearchHighlightPostTag,
-        "showMatchesPosition" => Code::InvalidSearchShowMatchesPosition,
-        "filter" => Code::InvalidSearchFilter,
-        "sort" => Code::InvalidSearchSort,
-        "distinct" => Code::InvalidSearchDistinct,
-        "facets" => Code::InvalidSearchFacets,
-        "matchingStrategy" => Code::InvalidSearchMatchingStrategy,
-        "attributesToSearchOn" => Code::InvalidSearchAttributesToSearchOn,
-        "rankingScoreThreshold" => Code::InvalidSearchRankingScoreThreshold,
-        "locales" => Code::InvalidSearchLocales,
-        "retrieveVectors" => Code::InvalidSearchRetrieveVectors,
-        "showRankingScore" => Code::InvalidSearchShowRankingScore,
-        "showRankingScoreDetails" => Code::InvalidSearchShowRankingScoreDetails,
-        "hybrid" | "vector" | "media" | "personalize" | "useNetwork" | "showPerformanceDetails" => {
-            Code::MiroirNotSupported
-        }
-        _ => return None,
-    })
 }
 
 fn read(query: &mut SearchQuery, parameter: &Parameter<'_>) -> Result<(), ApiError> {
