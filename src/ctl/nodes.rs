@@ -20,6 +20,7 @@ const COLUMNS: &[Column] = &[
     ("LAG", |node| cell(&node["lag"])),
     ("VERSION", |node| cell(&node["version"])),
     ("OUT OF SYNC", |node| cell(&node["outOfSync"])),
+    ("ERROR", |node| cell(&node["error"])),
 ];
 
 impl Nodes {

@@ -12,14 +12,14 @@ fn ctl(admin: &str, command: Command) -> Ctl {
 fn nodes_are_a_table() {
     let answer = json!({"nodes": [
         {"id": "node-0", "url": "http://h:1", "zone": null, "weight": 1.0, "reachable": true, "shards": [0, 1], "documents": 7,
-         "lag": 0, "version": "1.50.0", "outOfSync": []},
+         "lag": 0, "version": "1.50.0", "outOfSync": [], "error": null},
         {"id": "b", "url": "http://h:22", "zone": "r", "weight": 2.0, "reachable": false, "shards": [], "documents": null,
-         "lag": 12, "version": null, "outOfSync": ["films", "x"]},
+         "lag": 12, "version": null, "outOfSync": ["films", "x"], "error": "refused"},
     ]});
     let expected = "\
-NODE    URL          ZONE  REACHABLE  SHARDS  DOCUMENTS  LAG  VERSION  OUT OF SYNC
-node-0  http://h:1   -     yes        2       7          0    1.50.0   -
-b       http://h:22  r     no         0       -          12   -        films,x
+NODE    URL          ZONE  REACHABLE  SHARDS  DOCUMENTS  LAG  VERSION  OUT OF SYNC  ERROR
+node-0  http://h:1   -     yes        2       7          0    1.50.0   -            -
+b       http://h:22  r     no         0       -          12   -        films,x      refused
 ";
     assert_eq!(Command::Nodes(nodes::Nodes {}).render(&answer), expected);
 }

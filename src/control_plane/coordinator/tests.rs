@@ -4,6 +4,7 @@
 //! where embedded ones are shut down.
 
 mod store;
+mod troubles;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -78,6 +79,7 @@ struct Fixture {
     listens: Vec<String>,
     store: Arc<dyn Store>,
     running: Option<Running>,
+    troubles: Troubles,
     replicas: usize,
     /// What one server would hold, by index and id.
     expected: BTreeMap<String, BTreeMap<String, Map<String, Value>>>,
@@ -96,6 +98,7 @@ impl Fixture {
             listens: Vec::new(),
             store,
             running: None,
+            troubles: Troubles::default(),
             replicas,
             expected: BTreeMap::new(),
         };
@@ -147,7 +150,7 @@ impl Fixture {
             node_key: Some(KEY.to_owned()),
             timing: TIMING,
             resolve_timeout: Duration::from_secs(5),
-            troubles: Troubles::default(),
+            troubles: self.troubles.clone(),
             threads: Threads::default(),
         });
         self.running = Some(running.unwrap());
