@@ -19,6 +19,9 @@ impl Status {
         for (name, value) in answer.as_object().into_iter().flatten() {
             let count = |(name, value): (&String, &Value)| format!("{} {}", cell(value), words(name));
             let shown = match value {
+                Value::Object(trouble) if trouble.contains_key("error") => {
+                    format!("{} (since {})", cell(&value["error"]), cell(&value["since"]))
+                }
                 Value::Object(counts) => counts.iter().map(count).collect::<Vec<_>>().join(", "),
                 Value::Array(items) if items.is_empty() => "none".to_owned(),
                 Value::Array(items) => format!("{}, see below", items.len()),

@@ -48,7 +48,7 @@ fn status_shows_what_is_held_up_and_what_to_do() {
     );
     let text = render(json!({"storeTrouble": {"error": "full", "since": "S"}, "heldUp": [held]}));
     let expected = "\
-store trouble       full error, S since
+store trouble       full (since S)
 held up             1, see below
 
 INDEX  TASK  NODE  SINCE  FAILURES  ERROR

@@ -194,7 +194,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                 Self::Damaged(format!("{error}; {RESTORE}"))
             }
-            Some(rusqlite::ErrorCode::DiskFull) => Self::Failed(format!("{error}; make space on the disk of data_dir")),
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full(format!("{error}; make space on the disk of data_dir")),
             Some(_) | None => Self::Failed(error.to_string()),
         }
     }
