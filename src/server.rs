@@ -133,6 +133,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
     CoreSettings {
         master_key: settings.master_key.as_ref().map(|key| key.expose().to_owned()),
         shard_count: settings.shards,
+        node_body_max: settings.feeder.max_body,
         read_deadline_ms: milliseconds(settings.search.deadline),
         write_deadline_ms: milliseconds(settings.write_deadline),
         partial: settings.search.partial,

@@ -160,6 +160,12 @@ pub const KEYS: &[Key] = &[
         "30s",
         "How long a write to a node whose answer was lost is waited for before it is sent again.",
     ),
+    key(
+        "feeder.max_body",
+        Kind::Size,
+        "100MiB",
+        "The largest body that every node takes (`--http-payload-size-limit` of Meilisearch, 100 MiB unless set). Larger parts of a write go to a node in several requests; documents that make more than this for one shard are refused with 413 `payload_too_large`.",
+    ),
     key("probe.interval", Kind::Duration, "1s", "How often the health of each node is looked at."),
     key("probe.timeout", Kind::Duration, "2s", "How long a node may take to answer that."),
     key(

@@ -60,7 +60,10 @@ impl Reader {
                 max_bytes: self.size("backlog.max_bytes"),
                 max_entries: self.integer("backlog.max_entries") as u64,
             },
-            feeder: FeederSettings { quarantine: self.duration("feeder.quarantine") },
+            feeder: FeederSettings {
+                quarantine: self.duration("feeder.quarantine"),
+                max_body: self.size("feeder.max_body"),
+            },
             probe: ProbeSettings { interval: self.duration("probe.interval"), timeout: self.duration("probe.timeout") },
             search: SearchSettings {
                 deadline: self.duration("search.deadline"),

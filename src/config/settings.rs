@@ -120,6 +120,8 @@ pub struct BacklogSettings {
 pub struct FeederSettings {
     /// How long a write whose answer was lost is waited for.
     pub quarantine: Duration,
+    /// Bytes of a body that every node takes.
+    pub max_body: u64,
 }
 
 /// `probe.*`.

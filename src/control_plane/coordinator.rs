@@ -41,6 +41,10 @@ use crate::telemetry::clock;
 
 pub use self::start::{CoordinatorParts, Running, StartError};
 
+/// What to do about a node with a lower limit than its peers.
+const TOO_LARGE: &str = "Start the node with a higher --http-payload-size-limit, and set feeder.max_body to the lowest \
+                         limit of all nodes.";
+
 /// While cores have not yet acknowledged: how often to look.
 const ACK_POLL: Duration = Duration::from_millis(2);
 /// Otherwise, if nothing happens.
@@ -64,6 +68,8 @@ pub struct Coordinator {
     stopping: Condvar,
     is_stopping: AtomicBool,
     node_key: Option<String>,
+    /// Bytes of a body that every node takes.
+    body_max: u64,
 }
 
 /// Everything behind the lock.
@@ -254,6 +260,11 @@ impl Coordinator {
             }
             Alarm::Stuck { node, index, position, reason } => {
                 tracing::error!(%node, %index, ?position, reason, "a node refuses what no node may refuse; trying again");
+                self.held_up((Some(node), index), position, reason);
+            }
+            Alarm::TooLarge { node, index, position, reason } => {
+                let reason = format!("{reason} {TOO_LARGE}");
+                tracing::error!(%node, %index, ?position, reason, "a node takes no body as large as one shard's part");
                 self.held_up((Some(node), index), position, reason);
             }
             Alarm::Retried { node, index, position, reason } => {

@@ -72,9 +72,8 @@ impl Feeder {
     pub(super) fn send(&self, send: &Send, material: &Material) -> (SendOutcome, Option<String>) {
         let label = send.label().to_string();
         let node_settings;
-        let wanted = |shard| send.shards.contains(&shard);
-        let empty = Payload::default();
-        let payload = material.payload.as_ref().unwrap_or(&empty);
+        let body = body_of(send, material.payload.as_ref());
+        let mib = (body.len() >> 20) as u32;
         let primary_key = key_of(&material.entry, send.purpose, material.resolution.as_deref());
         let write = match send.kind {
             StepKind::Create => NodeWrite::CreateIndex { primary_key: primary_key.as_deref() },
@@ -83,18 +82,26 @@ impl Feeder {
                 node_settings = settings::node_settings(material.settings.as_ref().unwrap_or(&serde_json::Map::new()));
                 NodeWrite::Settings(&node_settings)
             }
-            StepKind::Put(mode) => NodeWrite::Put {
-                mode,
-                primary_key: primary_key.as_deref(),
-                metadata: &label,
-                body: BodyParts::lines(payload, wanted),
-            },
-            StepKind::Delete => NodeWrite::Delete { metadata: &label, body: BodyParts::array(payload, wanted) },
+            StepKind::Put(mode) => NodeWrite::Put { mode, primary_key: primary_key.as_deref(), metadata: &label, body },
+            StepKind::Delete => NodeWrite::Delete { metadata: &label, body },
             StepKind::Clear => NodeWrite::Clear { metadata: &label },
             StepKind::Drop => NodeWrite::DropIndex,
         };
-        let mib = (payload.bytes.len() >> 20) as u32;
         told(self.client.write(&send.index, &write, WRITE_TIMEOUT + WRITE_TIMEOUT_PER_MIB * mib))
+    }
+}
+
+/// The documents or ids of the shards of a request.
+pub(super) fn body_of(send: &Send, payload: Option<&Payload>) -> BodyParts {
+    let wanted = |shard| send.shards.contains(&shard);
+    let empty = Payload::default();
+    let payload = payload.unwrap_or(&empty);
+    match send.kind {
+        StepKind::Put(_) => BodyParts::lines(payload, wanted),
+        StepKind::Delete => BodyParts::array(payload, wanted),
+        StepKind::Create | StepKind::PrimaryKey | StepKind::Settings | StepKind::Clear | StepKind::Drop => {
+            BodyParts::default()
+        }
     }
 }
 
@@ -133,7 +140,12 @@ fn told(answer: Answer) -> (SendOutcome, Option<String>) {
             tracing::warn!(reason, "a node takes no writes now");
             (SendOutcome::Busy, Some(reason))
         }
-        // Its key, its routes or its limits are wrong, not the request.
+        Answer::Refused { status: 413, error } => (SendOutcome::TooLarge(error.message), None),
+        Answer::CutOff(reason) => {
+            tracing::warn!(reason, "a node broke off within a request");
+            (SendOutcome::TooLarge(reason), None)
+        }
+        // Its key or its routes are wrong, not the request.
         Answer::Refused { status, error } if status != 400 => {
             tracing::error!(status, code = error.code, message = error.message, "a node refuses writes");
             (SendOutcome::Busy, Some(format!("{} ({status} {})", error.message, error.code)))

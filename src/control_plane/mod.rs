@@ -108,6 +108,7 @@ pub fn start(
         placement: cluster.placement.clone(),
         node_key: settings.node_master_key.as_ref().map(|key| key.expose().to_owned()),
         timing: timing(settings),
+        body_max: settings.feeder.max_body,
         resolve_timeout: RESOLVE_TIMEOUT,
         troubles: troubles.clone(),
         threads: threads.group(),

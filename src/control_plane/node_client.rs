@@ -38,6 +38,9 @@ pub enum SendOutcome {
     Registered(NodeTask),
     /// No byte left: it can be sent again at once.
     NotSent(String),
+    /// The connection ended before all of the body was sent, so the node cannot have taken it. It does so when a body is
+    /// larger than it takes, and when it dies.
+    CutOff(String),
     /// It may arrive, now or later, or not: only the node's task list can tell.
     Unclear(String),
     /// The node takes no writes now and registered nothing.
@@ -166,6 +169,20 @@ impl BodyParts {
 struct PartsReader {
     parts: std::vec::IntoIter<Bytes>,
     current: Bytes,
+    left: usize,
+}
+
+/// Why there is no answer.
+struct Broken {
+    error: ureq::Error,
+    /// A part of the body was never sent.
+    is_cut_off: bool,
+}
+
+impl From<ureq::Error> for Broken {
+    fn from(error: ureq::Error) -> Self {
+        Self { error, is_cut_off: false }
+    }
 }
 
 impl Read for PartsReader {
@@ -178,6 +195,7 @@ impl Read for PartsReader {
         }
         let count = self.current.len().min(buffer.len());
         buffer[..count].copy_from_slice(&self.current.split_to(count));
+        self.left -= count;
         Ok(count)
     }
 }
@@ -349,23 +367,24 @@ impl NodeClient {
         path: &str,
         body: Option<(&str, BodyParts)>,
         timeout: Duration,
-    ) -> Result<Response<Body>, ureq::Error> {
+    ) -> Result<Response<Body>, Broken> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base_url));
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
         let Some((content_type, parts)) = body else {
-            return self.run(request.body(())?, timeout);
+            return self.run(request.body(()).map_err(ureq::Error::Http)?, timeout);
         };
         // The length is said, so that the body is not sent in chunks, which small servers do not read.
         let request = request.header("content-type", content_type).header("content-length", parts.len());
-        let mut reader = PartsReader { parts: parts.0.into_iter(), current: Bytes::new() };
-        self.run(request.body(SendBody::from_reader(&mut reader))?, timeout)
+        let mut reader = PartsReader { left: parts.len(), parts: parts.0.into_iter(), current: Bytes::new() };
+        let answer = self.run(request.body(SendBody::from_reader(&mut reader)).map_err(ureq::Error::Http)?, timeout);
+        answer.map_err(|broken| Broken { is_cut_off: reader.left > 0, ..broken })
     }
 
-    fn run(&self, request: Request<impl ureq::AsSendBody>, timeout: Duration) -> Result<Response<Body>, ureq::Error> {
+    fn run(&self, request: Request<impl ureq::AsSendBody>, timeout: Duration) -> Result<Response<Body>, Broken> {
         let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
-        self.agent.run(request)
+        Ok(self.agent.run(request)?)
     }
 }
 
@@ -414,11 +433,12 @@ fn encode(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-fn send_outcome(answer: Result<Response<Body>, ureq::Error>) -> SendOutcome {
+fn send_outcome(answer: Result<Response<Body>, Broken>) -> SendOutcome {
     let mut response = match answer {
         Ok(response) => response,
-        Err(error) if never_left(&error) => return SendOutcome::NotSent(error.to_string()),
-        Err(error) => return SendOutcome::Unclear(error.to_string()),
+        Err(Broken { error, .. }) if never_left(&error) => return SendOutcome::NotSent(error.to_string()),
+        Err(Broken { error, is_cut_off: true }) => return SendOutcome::CutOff(error.to_string()),
+        Err(Broken { error, is_cut_off: false }) => return SendOutcome::Unclear(error.to_string()),
     };
     let status = response.status().as_u16();
     let retry_after = retry_after(&response);
@@ -469,9 +489,9 @@ fn never_left(error: &ureq::Error) -> bool {
     )
 }
 
-fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, ureq::Error>) -> Result<T, NodeError> {
+fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, Broken>) -> Result<T, NodeError> {
     let unreachable = |error: ureq::Error| NodeError::Unreachable(error.to_string());
-    let mut response = answer.map_err(unreachable)?;
+    let mut response = answer.map_err(|broken| unreachable(broken.error))?;
     let status = response.status().as_u16();
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(unreachable)?;
     if (200..=299).contains(&status) {

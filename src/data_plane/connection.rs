@@ -166,7 +166,7 @@ async fn read_body(mut body: Incoming, admission: &mut Admission) -> Result<Read
     let limit = admission.listening.limits.body_max_bytes;
     let announced = body.size_hint().exact();
     if announced.is_some_and(|length| length > limit) {
-        return Ok(ReadBody::Refused(too_large(limit)));
+        return Ok(ReadBody::Refused(Response::error(&ApiError::payload_too_large(limit))));
     }
     if !admission.take(announced.unwrap_or(0)) {
         return Ok(ReadBody::Refused(overloaded("too many request bodies are held in memory")));
@@ -178,7 +178,7 @@ async fn read_body(mut body: Incoming, admission: &mut Admission) -> Result<Read
             return Ok(ReadBody::Whole(data));
         }
         if whole.len() as u64 + data.len() as u64 > limit {
-            return Ok(ReadBody::Refused(too_large(limit)));
+            return Ok(ReadBody::Refused(Response::error(&ApiError::payload_too_large(limit))));
         }
         if announced.is_none() && !admission.take(data.len() as u64) {
             return Ok(ReadBody::Refused(overloaded("too many request bodies are held in memory")));
@@ -189,31 +189,6 @@ async fn read_body(mut body: Incoming, admission: &mut Admission) -> Result<Read
         whole.extend_from_slice(&data);
     }
     Ok(ReadBody::Whole(whole.freeze()))
-}
-
-fn too_large(limit: u64) -> Response {
-    let message = format!(
-        "The provided payload reached the size limit. The maximum accepted payload size is {}.",
-        readable_size(limit)
-    );
-    Response::error(&ApiError::new(Code::PayloadTooLarge, message))
-}
-
-/// As Meilisearch writes it: binary units for whole KiB, decimal ones otherwise.
-fn readable_size(bytes: u64) -> String {
-    let (base, units) = if bytes.is_multiple_of(1024) {
-        (1024.0, ["B", "KiB", "MiB", "GiB"])
-    } else {
-        (1000.0, ["B", "KB", "MB", "GB"])
-    };
-    let mut size = bytes as f64;
-    let mut unit = 0;
-    while size >= base && unit + 1 < units.len() {
-        size /= base;
-        unit += 1;
-    }
-    let number = format!("{size:.2}");
-    format!("{} {}", number.trim_end_matches('0').trim_end_matches('.'), units[unit])
 }
 
 /// 503 with a hint when to come back.
@@ -292,17 +267,4 @@ async fn linger(socket: &mut Socket<Lifetime>, lifetime: &Lifetime, has_unread_b
         Poll::Pending
     })
     .await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::readable_size;
-
-    #[test]
-    fn sizes_are_written_as_meilisearch_does() {
-        let table = [(3, "3 B"), (104_857_600, "100 MiB"), (1_000_000, "1 MB"), (1536, "1.54 KB")];
-        for (bytes, text) in table {
-            assert_eq!(readable_size(bytes), text);
-        }
-    }
 }

@@ -28,6 +28,8 @@ pub struct CoreSettings {
     pub master_key: Option<String>,
     /// Shards of the cluster.
     pub shard_count: u16,
+    /// Bytes of a body that every node takes.
+    pub node_body_max: u64,
     /// Time for one search or document read, from its first byte to its answer, in milliseconds.
     pub read_deadline_ms: u64,
     /// Time to wait for the commit of a write, in milliseconds.
@@ -41,6 +43,7 @@ impl Default for CoreSettings {
         Self {
             master_key: None,
             shard_count: 64,
+            node_body_max: 100 * 1024 * 1024,
             read_deadline_ms: 10_000,
             write_deadline_ms: 30_000,
             partial: PartialPolicy::Partial,

@@ -26,8 +26,6 @@ use crate::meili::error::{ApiError, Code};
 
 /// Threads that run handlers.
 const WORKERS: usize = 4;
-/// Largest accepted body, Meilisearch's default.
-const BODY_BYTES_MAX: usize = 104_857_600;
 /// Stack of a connection's coroutine, in machine words.
 const COROUTINE_STACK_WORDS: usize = 0x8000;
 
@@ -90,6 +88,7 @@ struct Shared {
     /// Sockets of live connections; a socket is in here only while its coroutine owns it.
     connections: Mutex<BTreeSet<i32>>,
     jobs: Mutex<Option<Sender<Job>>>,
+    body_bytes_max: usize,
 }
 
 /// A listening socket with its accept loop and its threads.
@@ -105,7 +104,7 @@ impl Listener {
     ///
     /// # Errors
     /// The address is in use or not ours.
-    pub fn start(address: SocketAddr, handler: &Handler) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, handler: &Handler, body_bytes_max: usize) -> io::Result<Self> {
         may::config().set_stack_size(COROUTINE_STACK_WORDS);
         may::config().set_worker_pin(false);
         // may binds with SO_REUSEPORT: two servers would share a port silently. A plain bind finds out, and for port 0
@@ -117,6 +116,7 @@ impl Listener {
             stopping: AtomicBool::new(false),
             connections: Mutex::new(BTreeSet::new()),
             jobs: Mutex::new(Some(jobs)),
+            body_bytes_max,
         });
         let workers =
             (0..WORKERS).map(|_| spawn_worker(queue.clone(), Arc::clone(handler))).collect::<Result<_, _>>()?;
@@ -282,9 +282,8 @@ impl Connection {
         if expects_continue && length > 0 {
             socket::send(self.socket, b"HTTP/1.1 100 Continue\r\n\r\n", MsgFlags::MSG_NOSIGNAL)?;
         }
-        if length > BODY_BYTES_MAX {
-            let message = "The provided payload reached the size limit. The maximum accepted payload size is 100 MiB.";
-            read.body = Err(ApiError::new(Code::PayloadTooLarge, message));
+        if length > self.shared.body_bytes_max {
+            read.body = Err(ApiError::payload_too_large(self.shared.body_bytes_max as u64));
         }
         // Dropping the reader skips what is not read.
         let mut body = request.body();

@@ -25,14 +25,25 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// Asked for on every route but `/health`; `None` leaves all open.
     pub master_key: Option<String>,
+    /// Bytes of a request body at most.
+    pub body_bytes_max: usize,
     /// Misbehaviour for tests.
     pub faults: Faults,
 }
 
+/// What Meilisearch takes unless told otherwise.
+const BODY_BYTES_MAX: usize = 100 * 1024 * 1024;
+
 impl ServerOptions {
     /// A node that behaves.
     pub fn new(listen: impl Into<String>, data_dir: impl Into<PathBuf>, master_key: Option<String>) -> Self {
-        Self { listen: listen.into(), data_dir: data_dir.into(), master_key, faults: Faults::default() }
+        Self {
+            listen: listen.into(),
+            data_dir: data_dir.into(),
+            master_key,
+            body_bytes_max: BODY_BYTES_MAX,
+            faults: Faults::default(),
+        }
     }
 }
 
@@ -124,7 +135,8 @@ impl Server {
         let indexes = Arc::new(indexes);
         let node = Node { queue: Arc::clone(&queue), indexes: Arc::clone(&indexes), master_key: options.master_key };
         let handler: Handler = Arc::new(move |request| node.answer(request));
-        let listener = Listener::start(address, &handler).map_err(|source| StartError::Bind { address, source })?;
+        let listener = Listener::start(address, &handler, options.body_bytes_max)
+            .map_err(|source| StartError::Bind { address, source })?;
         let address = listener.address();
         let listener = Arc::new(Mutex::new(Some(listener)));
         let ended = Arc::new((Mutex::new(None), Condvar::new()));

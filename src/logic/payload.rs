@@ -39,6 +39,11 @@ impl Payload {
         self.sections.iter().map(|section| section.shard).collect()
     }
 
+    /// Bytes of the largest body that cannot be cut: the section of one shard, as an array of ids in its brackets.
+    pub fn largest_body(&self) -> u64 {
+        self.sections.iter().map(|section| section.length + 2).max().unwrap_or(0)
+    }
+
     /// Distinct documents or ids.
     pub fn count(&self) -> u64 {
         self.sections.iter().map(|section| section.id_hashes.len() as u64).sum()

@@ -390,6 +390,15 @@ impl ApiError {
         Self { code, message: message.into() }
     }
 
+    /// A body of more bytes than this.
+    pub fn payload_too_large(limit: u64) -> Self {
+        let message = format!(
+            "The provided payload reached the size limit. The maximum accepted payload size is {}.",
+            readable_size(limit)
+        );
+        Self::new(Code::PayloadTooLarge, message)
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.code.status()
@@ -405,6 +414,23 @@ impl ApiError {
             link: format!("https://docs.meilisearch.com/errors#{code}"),
         }
     }
+}
+
+/// As Meilisearch writes it: binary units for whole KiB, decimal ones otherwise.
+fn readable_size(bytes: u64) -> String {
+    let (base, units) = if bytes.is_multiple_of(1024) {
+        (1024.0, ["B", "KiB", "MiB", "GiB"])
+    } else {
+        (1000.0, ["B", "KB", "MB", "GB"])
+    };
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= base && unit + 1 < units.len() {
+        size /= base;
+        unit += 1;
+    }
+    let number = format!("{size:.2}");
+    format!("{} {}", number.trim_end_matches('0').trim_end_matches('.'), units[unit])
 }
 
 #[cfg(test)]
@@ -425,5 +451,13 @@ mod tests {
             serde_json::to_string(&body).expect("plain strings"),
             r#"{"message":"Index `a` not found.","code":"index_not_found","type":"invalid_request","link":"https://docs.meilisearch.com/errors#index_not_found"}"#
         );
+    }
+
+    #[test]
+    fn sizes_are_written_as_meilisearch_does() {
+        let table = [(3, "3 B"), (104_857_600, "100 MiB"), (1_000_000, "1 MB"), (1536, "1.54 KB")];
+        for (bytes, text) in table {
+            assert_eq!(readable_size(bytes), text);
+        }
     }
 }

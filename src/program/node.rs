@@ -25,6 +25,9 @@ pub struct Node {
     /// the key that its clients send
     #[argh(option)]
     pub master_key: String,
+    /// bytes of a request body at most (100 MiB unless given)
+    #[argh(option)]
+    pub http_payload_size_limit: Option<usize>,
     /// end when the process that started this one ends
     #[argh(switch, hidden_help)]
     pub exit_with_parent: bool,
@@ -44,7 +47,8 @@ impl Node {
         }
         // A second set-up in one process is no reason not to run.
         let _already = log::init(LogSettings { format: LogFormat::Text, level: LogLevel::Info });
-        let options = ServerOptions::new(self.listen.to_string(), self.data_dir, Some(self.master_key));
+        let mut options = ServerOptions::new(self.listen.to_string(), self.data_dir, Some(self.master_key));
+        options.body_bytes_max = self.http_payload_size_limit.unwrap_or(options.body_bytes_max);
         devnode::run(options).map_err(|error| Failure::Operation(error.to_string()))
     }
 
@@ -57,6 +61,9 @@ impl Node {
         }
         command.args(["--no-analytics", "--log-level", "WARN", "--master-key", &self.master_key]);
         command.args(["--http-addr", &self.listen.to_string()]).arg("--db-path").arg(&self.data_dir);
+        if let Some(bytes) = self.http_payload_size_limit {
+            command.args(["--http-payload-size-limit", &bytes.to_string()]);
+        }
         let error = command.exec();
         Failure::Operation(format!("{} cannot be started ({error}); check --meilisearch", program.display()))
     }

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use crate::replicas::{hash, wait_until_equal};
 use crate::support::fleet::START_LIMIT;
-use crate::support::{Client, Fleet, FleetOptions, Random, rounds, seed, wait_for};
+use crate::support::{Client, Fleet, FleetOptions, Random, now, real_meilisearch, rounds, seed, wait_for};
 
 /// How long all tasks may take to end once everything runs again.
 const SETTLE_LIMIT: Duration = Duration::from_mins(2);
+/// The same on real servers, which sync the disk for every batch.
+const SETTLE_LIMIT_REAL: Duration = Duration::from_mins(15);
 
 /// Documents per write.
 const BATCH: usize = 4;
@@ -187,12 +189,13 @@ fn write_until(stop: &AtomicBool, written: &AtomicUsize, client: &Client, random
 fn options() -> FleetOptions {
     let configuration =
         "in_sync_timeout: 500ms\nfeeder: {quarantine: 1s}\nprobe: {interval: 200ms, timeout: 500ms}\n".to_owned();
-    FleetOptions { shards: 8, configuration, ..FleetOptions::new() }
+    FleetOptions { shards: 8, configuration, meilisearch: real_meilisearch(), ..FleetOptions::new() }
 }
 
 /// Waits until every acknowledged task has ended, and well.
 fn settle(client: &Client, model: &Model) {
-    wait_for("all tasks to end", SETTLE_LIMIT, || {
+    let limit = if real_meilisearch().is_some() { SETTLE_LIMIT_REAL } else { SETTLE_LIMIT };
+    wait_for("all tasks to end", limit, || {
         let target = "/tasks?statuses=enqueued,processing&limit=1";
         let answer = client.try_ask("GET", target, None).map_err(|error| error.to_string())?;
         if answer.json["total"] == 0 { Ok(()) } else { Err(answer.text) }
@@ -255,7 +258,9 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
         stop.store(true, Ordering::Release);
         writer.join().expect("the writer saw only what it may see")
     });
+    let begin = now();
     settle(&client, &model);
+    eprintln!("settled after {:.1} s", begin.elapsed().as_secs_f32());
     let found = wait_until_equal(&fleet, "things", "id", 2);
     model.check(&found).expect("documents are what was written");
     // And clients see just that.

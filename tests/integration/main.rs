@@ -13,6 +13,7 @@ mod errors;
 mod failover;
 mod hang;
 mod kill;
+mod large;
 mod marker;
 mod operator;
 mod replicas;

@@ -3,7 +3,7 @@
 use miroir::logic::feeder::{Alarm, Report, ReportStatus};
 use miroir::logic::ids::{EntryId, NodeIndexUid};
 
-use crate::documents::{Docs, IDS, is_between};
+use crate::documents::{Doc, Docs, IDS, is_between};
 use crate::durable::Record;
 use crate::oracle::{SHARDS, Wish};
 use crate::world::{Checked, View, World, violated};
@@ -21,8 +21,12 @@ impl World {
             ReportStatus::Succeeded => true,
             ReportStatus::Failed(_) => false,
         };
-        // What comes too late may have been in a batch with this, before anybody could see it.
-        if expected != Some(is_success) && !self.options.is_far {
+        if expected != Some(is_success) && self.options.is_far {
+            // What comes too late may have been in a batch with this, or in its way, before anybody could see it.
+            if !self.options.is_strict {
+                self.diverted.extend(self.durable.record(id).entry.target.clone());
+            }
+        } else if expected != Some(is_success) {
             return violated(format!("J4: entry {id} reported {is_success}, one server says {expected:?}"));
         }
         let record = self.durable.record(id);
@@ -100,6 +104,8 @@ impl World {
                     self.durable.rebuild.contains(&(node.clone(), index.clone())) || self.is_given_up(index)
                 }
                 Alarm::NodeLost { .. } | Alarm::Foreign { .. } => self.options.is_far,
+                // One shard's part always fits.
+                Alarm::TooLarge { .. } => false,
             };
             if !(is_given_up && self.options.is_far) {
                 return violated(format!("J3: {alarm:?}"));
@@ -108,6 +114,10 @@ impl World {
         for (node, id) in self.ids.iter().enumerate() {
             for (uid, want) in &self.oracle.live {
                 if self.durable.rebuild.contains(&(id.clone(), uid.clone())) || self.is_given_up(uid) {
+                    continue;
+                }
+                if self.diverted.contains(uid) {
+                    self.check_peers(node, uid)?;
                     continue;
                 }
                 let is_held =
@@ -121,9 +131,29 @@ impl World {
                 }
             }
             for uid in self.nodes[node].indexes.keys() {
-                if !self.oracle.live.contains_key(uid) && !self.is_given_up(uid) {
+                let is_excused = self.is_given_up(uid) || self.diverted.contains(uid);
+                if !self.oracle.live.contains_key(uid) && !is_excused {
                     return violated(format!("C2: deleted index {uid} is back on n{node}"));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// C1 where the oracle cannot tell: replicas are equal to each other.
+    fn check_peers(&self, node: usize, uid: &NodeIndexUid) -> Checked {
+        let index = |node: usize| self.nodes[node].indexes.get(uid);
+        let is_held =
+            |node: usize, doc: usize| self.holdings.of(node).iter().any(|shard| usize::from(shard.0) == doc % SHARDS);
+        for peer in (0..node).filter(|&peer| !self.durable.rebuild.contains(&(self.ids[peer].clone(), uid.clone()))) {
+            let docs = |of: usize| -> Vec<Option<Doc>> {
+                let shared = (0..IDS).filter(|&doc| is_held(node, doc) && is_held(peer, doc));
+                shared.map(|doc| index(of).and_then(|index| index.docs.get(&doc).copied())).collect()
+            };
+            let strict = |of: usize| index(of).map(|index| index.is_strict);
+            if docs(node) != docs(peer) || strict(node) != strict(peer) {
+                let (one, other) = (index(node), index(peer));
+                return violated(format!("C1: {uid} on n{node} is {one:?}, on n{peer} {other:?}"));
             }
         }
         Ok(())
@@ -134,7 +164,11 @@ impl World {
         let is_far = |alarm: &Alarm| match alarm {
             Alarm::FarStranger { index, .. } => index == uid,
             Alarm::LateRejection { index, .. } => self.options.is_far && index == uid,
-            Alarm::Stuck { .. } | Alarm::Retried { .. } | Alarm::NodeLost { .. } | Alarm::Foreign { .. } => false,
+            Alarm::Stuck { .. }
+            | Alarm::TooLarge { .. }
+            | Alarm::Retried { .. }
+            | Alarm::NodeLost { .. }
+            | Alarm::Foreign { .. } => false,
         };
         self.alarms.iter().any(is_far)
     }

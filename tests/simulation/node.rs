@@ -72,8 +72,20 @@ pub struct Node {
     pub late: Vec<(u64, Request)>,
     pub batch: Option<Batch>,
     pub batches: u64,
+    /// The largest body that it takes.
+    pub size_max: usize,
     /// How often a batch fails for no fault of the documents.
     pub hiccups: f64,
+}
+
+impl Request {
+    /// What stands for the bytes of a body.
+    pub fn size(&self) -> usize {
+        match &self.work {
+            Work::Documents(change) => change.ids().len(),
+            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) => 0,
+        }
+    }
 }
 
 impl Node {

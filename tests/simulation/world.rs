@@ -46,6 +46,8 @@ pub struct Options {
     pub storm: Storm,
     /// Lost requests may register after the quarantine.
     pub is_far: bool,
+    /// Verdicts that those change are no excuse.
+    pub is_strict: bool,
     pub operations: usize,
     pub is_traced: bool,
 }
@@ -88,6 +90,8 @@ pub struct World {
     pub cores: Vec<View>,
     /// What a late rejection or a revert that fails would show.
     pub alarms: Vec<Alarm>,
+    /// Indexes with a verdict that a request far too late has changed.
+    pub diverted: BTreeSet<NodeIndexUid>,
     is_quiet: bool,
     is_dying: bool,
     fault_rate: f64,
@@ -99,6 +103,8 @@ pub struct World {
     /// Faults that are restarts of the orchestrator.
     restart_share: f64,
     names: &'static [&'static str],
+    /// What the orchestrator believes of `size_max` of the nodes.
+    size_max: usize,
 }
 
 impl World {
@@ -110,7 +116,9 @@ impl World {
         let holdings = Holdings::new(count, by_shard);
         let ids: Vec<NodeId> = (0..count).map(|node| NodeId::new(format!("n{node}"))).collect();
         let hiccups = random.pick(&[0.0, 0.0, 0.02]);
-        let nodes = (0..count).map(|_| Node { is_up: true, hiccups, ..Node::default() }).collect();
+        // The largest part of one shard has two ids.
+        let size_max = random.pick(&[IDS, IDS, 2]);
+        let nodes = (0..count).map(|_| Node { is_up: true, hiccups, size_max, ..Node::default() }).collect();
         let durable = Durable::default();
         let fleet = Fleet::start(&durable.start(&ids), holdings.clone(), TIMING, options.rules, Monotonic(0));
         let mut world = Self {
@@ -129,6 +137,7 @@ impl World {
             published: View::default(),
             cores: Vec::new(),
             alarms: Vec::new(),
+            diverted: BTreeSet::new(),
             is_quiet: false,
             is_dying: false,
             fault_rate: random.pick(&[0.0, 0.002, 0.005, 0.01, 0.02]),
@@ -138,6 +147,7 @@ impl World {
             restart_share: 0.25,
             control_rate: random.pick(&[0.5, 0.2, 0.04]),
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
+            size_max: random.pick(&[IDS, size_max]),
             random,
         };
         world.storm();
@@ -146,6 +156,10 @@ impl World {
     }
 
     fn storm(&mut self) {
+        if self.options.storm == Storm::Votes {
+            self.size_max = IDS;
+            self.nodes.iter_mut().for_each(|node| node.size_max = IDS);
+        }
         match self.options.storm {
             Storm::Mixed => {}
             Storm::Restarts | Storm::Votes => {
@@ -213,7 +227,8 @@ impl World {
         }
         let is_barrier = match self.options.storm {
             Storm::Mixed | Storm::Restarts => false,
-            Storm::Votes | Storm::Losses => self.random.chance(0.25),
+            Storm::Votes => self.random.chance(0.4),
+            Storm::Losses => self.random.chance(0.25),
         };
         match if is_barrier { 17 } else { self.random.below(22) } {
             0..12 => Wish::Documents(self.put()),
@@ -288,13 +303,19 @@ impl World {
     /// One request; the answer may get lost, and the request may then register now, later or never.
     fn send(&mut self, node: usize, send: &Send) {
         let now = Monotonic(self.now);
+        let request = self.durable.request(send);
+        if request.size() > self.size_max && send.shards.len() > 1 {
+            self.fleet.too_large(node, send, now, &self.durable);
+            return;
+        }
         if !self.fleet.begin(node, send, self.durable.ids(send), (now, Timestamp(0)), &self.durable) {
             return;
         }
-        let request = self.durable.request(send);
         let is_lost = self.is_dying || !self.is_quiet && self.random.chance(self.lost_rate);
         let outcome = if !self.nodes[node].is_up {
             SendOutcome::NotSent
+        } else if request.size() > self.nodes[node].size_max {
+            SendOutcome::TooLarge("payload_too_large".into())
         } else if is_lost {
             let fate = self.random.below(4);
             self.log(|| format!("n{node} send unclear {send:?} fate {fate}"));

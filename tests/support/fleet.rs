@@ -33,6 +33,8 @@ pub struct FleetOptions {
     pub shards: usize,
     /// A real Meilisearch instead of embedded nodes.
     pub meilisearch: Option<PathBuf>,
+    /// Bytes of a body that each node takes; none: what it takes by itself.
+    pub body_limit: Option<usize>,
     /// More lines for the configuration.
     pub configuration: String,
 }
@@ -41,7 +43,7 @@ impl FleetOptions {
     /// Three nodes, R = 2, 16 shards, embedded nodes.
     pub fn new() -> Self {
         let configuration = String::new();
-        Self { nodes: 3, replication_factor: 2, shards: 16, meilisearch: None, configuration }
+        Self { nodes: 3, replication_factor: 2, shards: 16, meilisearch: None, body_limit: None, configuration }
     }
 }
 
@@ -56,19 +58,22 @@ pub struct Node {
     pub process: Option<Process>,
     folder: PathBuf,
     meilisearch: Option<PathBuf>,
+    /// Bytes of a body that it takes.
+    pub body_limit: Option<usize>,
 }
 
 impl Node {
     /// A node that does not run yet, with its data below `folder`.
     pub fn new(id: &str, folder: &Path, meilisearch: Option<PathBuf>) -> Self {
-        Self { id: id.to_owned(), port: Port::reserve(), process: None, folder: folder.to_owned(), meilisearch }
+        let folder = folder.to_owned();
+        Self { id: id.to_owned(), port: Port::reserve(), process: None, folder, meilisearch, body_limit: None }
     }
 
     /// Starts it, without waiting until it answers.
     pub fn start(&mut self) {
         let data = self.folder.join(&self.id);
         let listen = self.port.address().to_string();
-        let command = if let Some(program) = &self.meilisearch {
+        let mut command = if let Some(program) = &self.meilisearch {
             let mut command = Command::new(program);
             command.current_dir(&self.folder).args([
                 "--no-analytics",
@@ -85,6 +90,9 @@ impl Node {
             command.arg("--data-dir").arg(&data);
             command
         };
+        if let Some(bytes) = self.body_limit {
+            command.args(["--http-payload-size-limit", &bytes.to_string()]);
+        }
         self.process = Some(Process::start(&self.id, command, &self.folder));
     }
 
@@ -137,7 +145,10 @@ impl Fleet {
     /// Writes the configuration, starts nothing.
     pub fn prepare(options: &FleetOptions, master_key: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
-        let node = |number: usize| Node::new(&format!("node-{number}"), folder.path(), options.meilisearch.clone());
+        let node = |number: usize| {
+            let node = Node::new(&format!("node-{number}"), folder.path(), options.meilisearch.clone());
+            Node { body_limit: options.body_limit, ..node }
+        };
         let nodes = (0..options.nodes).map(node).collect();
         let fleet =
             Self { nodes, miroir: None, port: Port::reserve(), admin_port: Port::reserve(), master_key, folder };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::index_book::settings_around;
 use super::{Coordinator, Stopping};
-use crate::control_plane::feeder::{Feeder, Material, seen};
+use crate::control_plane::feeder::{Feeder, Material, body_of, seen};
 use crate::logic::feeder::{Action, Purpose, Send, SendOutcome};
 use crate::logic::ids::{Monotonic, NodeTask};
 use crate::telemetry::clock;
@@ -90,6 +90,12 @@ impl Coordinator {
                 return;
             }
         };
+        if send.shards.len() > 1 && body_of(send, material.payload.as_ref()).len() as u64 > self.body_max {
+            let mut state = self.state.lock();
+            let (fleet, journal) = state.split(&*self.store);
+            fleet.too_large(feeder.node, send, clock::monotonic(), &journal);
+            return;
+        }
         let hashes = material.payload.iter().flat_map(|payload| &payload.sections);
         let hashes = hashes.filter(|section| send.shards.contains(&section.shard));
         let ids = hashes.flat_map(|section| section.id_hashes.iter().copied()).collect();
@@ -102,6 +108,8 @@ impl Coordinator {
             }
         }
         let (outcome, trouble) = feeder.send(send, &material);
+        let (index, label) = (&send.index, send.label());
+        tracing::debug!(node = feeder.node, %index, %label, kind = ?send.kind, ?outcome, "sent");
         if let Some(reason) = trouble {
             self.held_up(place(), send.position, reason);
         }

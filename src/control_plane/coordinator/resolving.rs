@@ -9,6 +9,8 @@ use crate::control_plane::resolver::{ResolveError, ResolveRequest, Resolved, Res
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Needs, Resolve};
 use crate::logic::ids::{NodeIndexUid, Position};
+use crate::logic::payload::Payload;
+use crate::meili::error::ApiError;
 use crate::meili::settings;
 use crate::store::{IndexRecord, StoreError};
 
@@ -73,7 +75,7 @@ impl Coordinator {
         let primary_key = record.primary_key.as_deref();
         let request = ResolveRequest { entry, index, primary_key, out_of_sync: &out_of_sync };
         match resolver.resolve(request, &|| self.is_stopping()) {
-            Ok(resolved) => Some(resolved),
+            Ok(resolved) => Some(self.bounded(resolved, record)),
             Err(ResolveError::Stopping) => None,
             Err(error @ (ResolveError::NotCovered(_) | ResolveError::Node { .. } | ResolveError::Changed { .. })) => {
                 tracing::warn!(%error, entry = entry.id.0, "an entry cannot be resolved now");
@@ -81,6 +83,18 @@ impl Coordinator {
                 None
             }
         }
+    }
+
+    /// The ids of one shard go to its nodes in one request. More than they take cannot be deleted at once.
+    fn bounded(&self, resolved: Resolved, record: &IndexRecord) -> Resolved {
+        let is_larger = |payload: &Payload| payload.largest_body() > self.body_max;
+        if !resolved.payload.as_ref().is_some_and(is_larger) {
+            return resolved;
+        }
+        let mut error = ApiError::payload_too_large(self.body_max);
+        let index = &record.uid;
+        error.message.insert_str(0, &format!("Index `{index}`: the filter matches too many documents at once. "));
+        Resolved { resolution: Resolution::Failed(error.body()), payload: None }
     }
 }
 

@@ -43,6 +43,8 @@ pub struct CoordinatorParts {
     pub node_key: Option<String>,
     /// How patient the protocol is.
     pub timing: Timing,
+    /// Bytes of a body that every node takes.
+    pub body_max: u64,
     /// For one answer of a node to the resolver.
     pub resolve_timeout: Duration,
     /// Told what an operator should know.
@@ -85,7 +87,8 @@ impl Coordinator {
     }
 
     fn load(parts: CoordinatorParts) -> Result<Self, StoreError> {
-        let CoordinatorParts { store, publisher, bridge, nodes, placement, node_key, timing, troubles, .. } = parts;
+        let CoordinatorParts { store, publisher, bridge, nodes, placement, node_key, .. } = parts;
+        let CoordinatorParts { timing, troubles, body_max, .. } = parts;
         let stored = store.protocol_state()?;
         let next_entry = store.next_entry()?;
         let open = unreported(&*store)?;
@@ -122,6 +125,7 @@ impl Coordinator {
             stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
             node_key,
+            body_max,
         })
     }
 }

@@ -36,9 +36,9 @@ const SHARDS: u16 = 8;
 const KEY: &str = "node-key-of-the-tests";
 /// All that test documents have.
 const FIELDS: &[&str] = &[marker::FIELD, "id", "text", "number", "more", "_geo"];
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Real servers sync the disk for every batch.
-const PATIENCE_REAL: Duration = Duration::from_secs(600);
+const PATIENCE_REAL: Duration = Duration::from_mins(10);
 
 const TIMING: Timing = Timing {
     quarantine_ms: 300,
@@ -149,6 +149,7 @@ impl Fixture {
             placement,
             node_key: Some(KEY.to_owned()),
             timing: TIMING,
+            body_max: 100 << 20,
             resolve_timeout: Duration::from_secs(5),
             troubles: self.troubles.clone(),
             threads: Threads::default(),

@@ -74,6 +74,29 @@ fn a_registered_write_gives_the_task_number() {
     assert_eq!(outcome_of(answer("202 Accepted", "", body)), SendOutcome::Registered(NodeTask(77)));
 }
 
+/// More than fits into the sockets' buffers, so that the node can break off within it.
+fn large() -> NodeWrite<'static> {
+    let section = crate::logic::payload::Section { shard: ShardId(0), start: 0, length: 64 << 20, id_hashes: vec![] };
+    let payload = Payload { sections: vec![section], bytes: vec![b'x'; 64 << 20].into() };
+    NodeWrite::Delete { metadata: "m", body: BodyParts::array(&payload, |_| true) }
+}
+
+#[test]
+fn a_body_that_the_node_does_not_read_to_its_end_was_not_taken() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = NodeClient::new(format!("http://{}", listener.local_addr().unwrap()), Some("key"));
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 1000]).unwrap();
+        stream.write_all(answer("413 Payload Too Large", "", &error_text("payload_too_large")).as_bytes()).unwrap();
+    });
+    let outcome = client.write(&index(), &large(), TIMEOUT);
+    server.join().unwrap();
+    // Whether the answer is still read depends on when the connection breaks.
+    let is_refused = matches!(outcome, SendOutcome::Refused { status: 413, .. });
+    assert!(is_refused || matches!(outcome, SendOutcome::CutOff(_)), "{outcome:?}");
+}
+
 #[test]
 fn what_is_not_certain_is_unclear() {
     let whole = answer("202 Accepted", "", r#"{"taskUid":77}"#);

@@ -204,7 +204,14 @@ async fn prepare(
     }
     let rejection = rejection.map(|error| error.api_error(index.as_str()));
     let payload = rejection.is_none().then(|| assembly.into_payload());
+    payload.as_ref().map_or(Ok(()), |payload| check_size(core, payload))?;
     Ok(Prepared { received, primary_key, rejection, payload })
+}
+
+/// The part of one shard goes to its nodes in one request: nothing is accepted that no node would take.
+fn check_size(core: &Core, payload: &Payload) -> Result<(), ApiError> {
+    let limit = core.settings.node_body_max;
+    if payload.largest_body() > limit { Err(ApiError::payload_too_large(limit)) } else { Ok(()) }
 }
 
 async fn convert_csv(core: &Core, body: &[u8], delimiter: u8) -> Result<Vec<u8>, ApiError> {
@@ -268,11 +275,13 @@ impl ProvidedIds {
     }
 
     async fn delete(self, core: &Core, index: IndexUid, custom_metadata: Option<String>) -> Result<Response, ApiError> {
+        let payload = self.splitter.finish();
+        check_size(core, &payload)?;
         let write = NewWrite {
             index: Some(index),
             operation: Operation::DeleteDocuments { provided: self.provided },
             assumed_head: None,
-            payload: Some(self.splitter.finish()),
+            payload: Some(payload),
             rejection: None,
             custom_metadata,
         };

@@ -106,6 +106,17 @@ pub enum Alarm {
         /// What it says.
         reason: String,
     },
+    /// A node takes no body of this size, and it cannot be made smaller; it is tried again.
+    TooLarge {
+        /// Where.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+        /// Which step.
+        position: Position,
+        /// What it says.
+        reason: String,
+    },
     /// A node failed for a reason of its own; it is tried again.
     Retried {
         /// Where.

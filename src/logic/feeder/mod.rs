@@ -102,6 +102,8 @@ pub struct Rules {
     pub leave: bool,
     /// A stranger from before an index-wide step is not rewound to.
     pub far: bool,
+    /// A step that goes out in parts waits until all before it has ended.
+    pub apart: bool,
 }
 
 impl Rules {
@@ -121,6 +123,7 @@ impl Rules {
         decide: true,
         leave: true,
         far: true,
+        apart: true,
     };
 }
 

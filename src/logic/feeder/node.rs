@@ -74,6 +74,8 @@ pub enum SendOutcome {
     Busy,
     /// The node finds the request itself wrong (400); it has not taken it.
     Refused(ErrorBody),
+    /// The node takes no body of this size (413), or broke off within it; it has not taken it.
+    TooLarge(String),
 }
 
 /// The `type` of a task on a node, as far as Miroir sends such.

@@ -108,10 +108,13 @@ impl Fleet {
                 Needs::Documents => {
                     let due = self.due_steps(&uid, journal)?;
                     let state = self.index(&uid);
-                    let feeds = state.feeds.iter().zip(&due);
-                    let is_applied = |due: &Option<Position>| due.is_none_or(|due| due >= position);
+                    let mut feeds = state.feeds.iter().zip(&due);
+                    // Stored, too: no replay may cross what was resolved, least of all to nothing.
+                    let is_applied = |(feed, due): (&feed::Feed, &Option<Position>)| {
+                        due.is_none_or(|due| due >= position) && feed.changed_in <= self.stored
+                    };
                     state.is_covered(&self.holdings)
-                        && feeds.clone().all(|(feed, due)| !feed.is_required() || is_applied(due))
+                        && feeds.all(|of| !of.0.is_required() || is_applied(of))
                         && self.is_readable(&uid)
                 }
             };

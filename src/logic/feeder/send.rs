@@ -12,6 +12,9 @@ use crate::meili::error::ErrorBody;
 /// Unknown task numbers looked for with one request.
 const UNKNOWN_TASKS: u64 = 64;
 
+/// Tries of what a node keeps refusing between two alarms.
+const ALARM_EVERY: u32 = 16;
+
 /// A look at the node is not put off further than this, whatever the settings of the poll say.
 const NEVER_MS: u64 = 1 << 40;
 
@@ -171,7 +174,8 @@ impl Fleet {
         if step.needs != Needs::Nothing && self.rules.resolve {
             return Next::Wait;
         }
-        let is_alone = feed.is_careful() || step.kind.is_barrier();
+        let is_apart = feed.split.is_some() && self.rules.apart;
+        let is_alone = feed.is_careful() || is_apart || step.kind.is_barrier();
         if is_alone && !feed.sent.is_empty() {
             return Next::Wait;
         }
@@ -253,6 +257,10 @@ impl Fleet {
         }
         let feed = self.feed_mut(node, &send.index);
         feed.is_idle = false;
+        if send.is_split && !feed.is_careful() {
+            // Its parts count one by one; after the last one the feed flows again.
+            feed.careful = send.position;
+        }
         if let Some(task) = send.position.entry().and_then(|entry| self.tasks.get_mut(&entry)) {
             task.is_sent = true;
             if !task.is_started {
@@ -263,6 +271,23 @@ impl Fleet {
         ids.sort_unstable();
         self.nodes[node].in_flight = Some(InFlight::Step { send: send.clone(), ids });
         true
+    }
+
+    /// Call this instead of [`Fleet::begin`] when the body is larger than what the node takes: from now on the step goes
+    /// out shard by shard. A step of one shard cannot be cut and must be sent as it is.
+    pub fn too_large(&mut self, node: usize, send: &Send, now: Monotonic, journal: &dyn JournalView) {
+        if matches!(self.turn(node, &send.index, now, journal), Ok(Turn::Act(Action::Send(due))) if due == *send) {
+            self.cut(node, send);
+        }
+    }
+
+    /// Returns false when there is nothing to cut.
+    fn cut(&mut self, node: usize, send: &Send) -> bool {
+        let is_possible = send.kind.is_document() && send.shards.len() > 1;
+        if is_possible {
+            self.feed_mut(node, &send.index).split = Some(send.shards.iter().copied().collect());
+        }
+        is_possible
     }
 
     /// The node's answer whether anything of an index waits or runs there.
@@ -312,7 +337,21 @@ impl Fleet {
                 InFlight::Step { send, .. } => self.refused(node, &send, error, now),
                 InFlight::Housekeeping => {}
             },
+            SendOutcome::TooLarge(reason) => match in_flight {
+                InFlight::Step { send, .. } if self.cut(node, &send) => {}
+                InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
+                InFlight::Housekeeping => {}
+            },
         }
+    }
+
+    /// Peers may have taken it, so this is no verdict: the replica waits for its node's limit to be raised.
+    fn never_fits(&mut self, node: usize, send: &Send, reason: String, now: Monotonic) {
+        if self.feed(node, &send.index).failures.is_multiple_of(ALARM_EVERY) {
+            let (node, index, position) = (self.nodes[node].id.clone(), send.index.clone(), send.position);
+            self.pending.alarms.push(Alarm::TooLarge { node, index, position, reason });
+        }
+        self.back_off_index(node, &send.index, now);
     }
 
     fn back_off(&mut self, node: usize, now: Monotonic) {

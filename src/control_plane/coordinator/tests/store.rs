@@ -47,6 +47,7 @@ impl Fixture {
             placement,
             node_key: None,
             timing: Timing::default(),
+            body_max: 100 << 20,
             resolve_timeout: PATIENCE,
             troubles: troubles.clone(),
             threads: threads.group(),
