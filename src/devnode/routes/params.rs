@@ -40,11 +40,6 @@ impl Params {
         Ok(Self(parameters))
     }
 
-    /// Is there none?
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The text of a parameter.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().rfind(|(candidate, _)| candidate == name).map(|(_, value)| value.as_str())
@@ -68,42 +63,6 @@ impl Params {
     pub fn list(&self, name: &str) -> Option<Vec<&str>> {
         let items: Vec<&str> = self.text(name)?.split(',').filter(|item| !item.is_empty()).collect();
         (!items.contains(&"*")).then_some(items)
-    }
-
-    /// As [`Params::list`], each item read by `parse`; an error is told with its place.
-    pub fn list_of<T>(
-        &self,
-        name: &str,
-        code: Code,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Option<Vec<T>>, ApiError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let items: Vec<&str> = text.split(',').filter(|item| !item.is_empty()).collect();
-        let several = items.len() > 1;
-        let read = |(position, item): (usize, &&str)| {
-            let place = if several { format!("{name}[{position}]") } else { name.to_owned() };
-            if *item == "*" { Ok(None) } else { parse(item).map(Some).map_err(|reason| invalid(code, &place, reason)) }
-        };
-        // One star lifts the restriction, but the other items must be good.
-        let read: Vec<Option<T>> = items.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-        Ok(read.into_iter().collect())
-    }
-
-    /// Numbers, comma-separated.
-    pub fn numbers(&self, name: &str, code: Code) -> Result<Option<Vec<u64>>, ApiError> {
-        self.list_of(name, code, |item| {
-            item.parse().map_err(|_| format!("could not parse `{item}` as a positive integer"))
-        })
-    }
-
-    /// A value of which `parse` knows the reason of its refusal.
-    pub fn parsed<T>(
-        &self,
-        name: &str,
-        code: Code,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, ApiError> {
-        self.text(name).map(|text| parse(text).map_err(|reason| invalid(code, name, reason))).transpose()
     }
 }
 
