@@ -309,9 +309,14 @@ fn verdict(outcome: Result<NodeResponse, UpstreamError>) -> Result<Verdict, Stri
         // request.
         404 if names_index(&response.body) => Err("the index is not there".to_owned()),
         401 | 403 | 408 | 429 => Err(format!("status {}", response.status)),
-        400..500 => Ok(Verdict::Refused(response)),
+        status if is_refusal(status) => Ok(Verdict::Refused(response)),
         status => Err(format!("status {status}")),
     }
+}
+
+/// Whether a status is about the request. No server has 501; the embedded node says so of what it does not do.
+pub fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) || status == 501
 }
 
 fn names_index(body: &[u8]) -> bool {

@@ -117,7 +117,7 @@ pub fn merge(
     write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
     write_totals(request.paging, &answers, &mut text);
     if request.has_facets() {
-        FacetMerge::of(&answers)?.write(&settings.facets, &mut text)?;
+        FacetMerge::of(&answers, &settings.facets)?.write(&settings.facets, &mut text)?;
     }
     if let Some(request_uid) = answers.iter().find_map(|answer| answer.request_uid) {
         write!(text, ",\"requestUid\":{request_uid}").expect("strings take all");

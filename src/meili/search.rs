@@ -147,6 +147,8 @@ impl SearchRequest {
     /// The body of a node's `POST /search`.
     pub fn node_body(&self, query: NodeQuery<'_>) -> Vec<u8> {
         let mut body = self.parameters.clone();
+        // Miroir measures the whole; what one node took is nothing to a client.
+        body.shift_remove("showPerformanceDetails");
         if let Some(first_hits) = query.first_hits {
             for name in ["offset", "limit", "page", "hitsPerPage"] {
                 body.shift_remove(name);
@@ -211,7 +213,11 @@ impl SearchRequest {
     }
 
     fn refuse_reserved(&self) -> Result<(), ApiError> {
-        for name in ["attributesToRetrieve", "attributesToHighlight", "facets", "attributesToSearchOn"] {
+        for pattern in self.texts("facets") {
+            let beginning = pattern.strip_suffix('*').filter(|text| text.len() > 1 && marker::FIELD.starts_with(text));
+            refuse_marker("facets", beginning.map_or(pattern, |_| marker::FIELD))?;
+        }
+        for name in ["attributesToRetrieve", "attributesToHighlight", "attributesToSearchOn"] {
             for attribute in self.texts(name) {
                 refuse_marker(name, attribute)?;
             }

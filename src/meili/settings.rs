@@ -226,12 +226,17 @@ fn marker_rule() -> Value {
 /// Where values are ordered by count, the most frequent of all nodes together can be told only from (nearly) all of them.
 pub const FACET_VALUES_BY_COUNT: u64 = 10_000;
 
-/// Nodes always order by value: their lists are merged and ordered as the user wants them afterwards.
+/// Up to this many matching documents the engine orders the numbers of a facet as texts, beyond by value.
+pub const FACET_NUMBERS_AS_TEXTS: u64 = 3_000;
+
+/// Nodes always order by value: their lists are merged and ordered as the user wants them afterwards. A node with few of
+/// many matching documents orders numbers otherwise than the whole would: only all of its values contain the right ones.
+/// With one number in each document these are no more than its documents.
 fn node_faceting(shown: &Value) -> Value {
     let by_count =
         shown["sortFacetValuesBy"].as_object().is_some_and(|orders| orders.values().any(|order| order == "count"));
     let wanted = shown["maxValuesPerFacet"].as_u64().unwrap_or_default();
-    let max = if by_count { wanted.max(FACET_VALUES_BY_COUNT) } else { wanted };
+    let max = wanted.max(if by_count { FACET_VALUES_BY_COUNT } else { FACET_NUMBERS_AS_TEXTS });
     json!({"maxValuesPerFacet": max, "sortFacetValuesBy": null})
 }
 

@@ -1,5 +1,5 @@
-//! Two corpora, generated from a seed: films (text, arrays, nested objects, several scripts) and cities (places, numbers,
-//! missing fields).
+//! Corpora, generated from a seed: films (text, arrays, nested objects, several scripts), cities (places, numbers, missing
+//! fields), and prices (small, but more documents than the engine counts one by one for a facet).
 
 use serde_json::{Map, Value, json};
 
@@ -187,6 +187,31 @@ pub fn cities(seed: u64, count: usize) -> Corpus {
             displayed: vec!["key", "name", "country", "population", "_geo", "tags", "about"],
             searchable: vec!["name", "country", "about"],
             has_places: true,
+        },
+    }
+}
+
+/// Prices: facets of numbers with more values than are shown. Filters by `part` find any share of the documents.
+pub fn prices(seed: u64, count: usize) -> Corpus {
+    let random = &mut Random::new(seed ^ 0x0000_9B1C);
+    let price = |id: usize| {
+        let price = random.between(-500, 40_000) as f64 / 4.0;
+        let (code, label) = (random.between(0, 5000), format!("label {}", random.below(150)));
+        json!({"id": id, "price": price, "code": code, "label": label, "stock": random.below(60), "part": random.below(100)})
+    };
+    Corpus {
+        index: "prices",
+        primary_key: "id",
+        settings: json!({"filterableAttributes": ["price", "code", "label", "stock", "part"]}),
+        documents: (0..count).map(price).collect(),
+        words: Vec::new(),
+        fields: Fields {
+            texts: Vec::new(),
+            numbers: vec![("price", -125, 10_000), ("code", 0, 5000), ("stock", 0, 60), ("part", 0, 100)],
+            sortable: Vec::new(),
+            displayed: vec!["id"],
+            searchable: vec!["label"],
+            has_places: false,
         },
     }
 }

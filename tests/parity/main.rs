@@ -9,6 +9,7 @@ mod support;
 
 mod compare;
 mod corpus;
+mod facets;
 mod queries;
 mod rules;
 mod scenario;

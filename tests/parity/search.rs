@@ -22,17 +22,20 @@ const ROUNDS: usize = 5;
 const SHOWN_MAX: usize = 12;
 
 /// One server, alone.
-struct Alone {
-    node: Node,
+pub struct Alone {
+    /// It.
+    pub node: Node,
     _folder: tempfile::TempDir,
 }
 
 impl Alone {
-    fn start() -> Self {
+    /// Of the kind that the fleet has.
+    pub fn start() -> Self {
         Self::of(real_meilisearch())
     }
 
-    fn of(meilisearch: Option<PathBuf>) -> Self {
+    /// A real one, or an embedded one.
+    pub fn of(meilisearch: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
         let mut node = Node::new("alone", folder.path(), meilisearch);
         node.start();
@@ -41,7 +44,8 @@ impl Alone {
     }
 }
 
-fn say_which_nodes() {
+/// For who reads the output of a test.
+pub fn say_which_nodes() {
     match real_meilisearch() {
         Some(path) => eprintln!("parity on real nodes: {}", path.display()),
         None => {
@@ -50,7 +54,8 @@ fn say_which_nodes() {
     }
 }
 
-fn load(client: &Client, corpus: &Corpus) {
+/// Makes the corpus' index.
+pub fn load(client: &Client, corpus: &Corpus) {
     let index = format!("/indexes/{}", corpus.index);
     let create = serde_json::json!({"uid": corpus.index, "primaryKey": corpus.primary_key});
     client.write_well("POST", "/indexes", Some(&create));

@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
 use crate::data_plane::core::{Core, PartialPolicy};
-use crate::data_plane::scatter::{NodeRefusal, PartAnswer, ScatterScope, Scattered, scatter};
+use crate::data_plane::scatter::{NodeRefusal, PartAnswer, ScatterScope, Scattered, is_refusal, scatter};
 use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, ShardId};
@@ -158,7 +158,7 @@ pub(super) async fn explained(
 ) -> ApiError {
     let node = &scope.snapshot.nodes[usize::from(refusal.node.0)];
     let again = core.upstream.send(node, explain, scope.deadline).await;
-    let again = again.ok().filter(|response| (400..500).contains(&response.status));
+    let again = again.ok().filter(|response| is_refusal(response.status));
     let body = again.map_or(refusal.response.body, |response| response.body);
     node_error(&body, scope.index)
 }

@@ -92,7 +92,11 @@ fn answer(
     words: MatchingWords,
     ranking: &Ranking,
 ) -> Result<SearchResult, ApiError> {
-    let counts = query.facets.as_ref().map(|facets| facet_counts::count(index, facets, &ranking.candidates));
+    let counts = query
+        .facets
+        .as_ref()
+        .filter(|facets| !facets.is_empty())
+        .map(|facets| facet_counts::count(index, facets, &ranking.candidates));
     let (facet_distribution, facet_stats) = counts.transpose()?.unzip();
     let hits = index.text_rules.with_highlight_tokenizer(|tokenizer| {
         let maker = HitMaker::new(index, query, tokenizer, words, criteria);

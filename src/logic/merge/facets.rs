@@ -2,8 +2,8 @@
 //!
 //! The engine returns the numbers of a facet before its texts. Texts that are equal once normalised are one value, shown
 //! as the first answer spells it. In alphabetical order numbers are ordered as texts as long as no more than
-//! [`NUMBERS_AS_TEXTS_MAX`] documents match, and by value beyond; which of both one server would have done is told by the
-//! answers themselves. By count, the most frequent values come first and equal ones in falling order (the engine's order of
+//! [`FACET_NUMBERS_AS_TEXTS`] documents match, and by value beyond. A node whose order is not that of the whole returns all
+//! its values; of the others only the first ones are read. By count, the most frequent values come first and equal ones in falling order (the engine's order of
 //! equal ones follows its tree of values, which nobody else has).
 
 use std::borrow::Cow;
@@ -17,10 +17,7 @@ use super::MergeError;
 use super::answer::NodeAnswer;
 use crate::logic::json::{ObjectWriter, Part, members};
 use crate::logic::marker::FIELD;
-use crate::meili::settings::FACET_VALUES_BY_COUNT;
-
-/// Up to this many matching documents the engine orders numbers as texts.
-const NUMBERS_AS_TEXTS_MAX: u64 = 3000;
+use crate::meili::settings::{FACET_NUMBERS_AS_TEXTS, FACET_VALUES_BY_COUNT};
 
 /// Values that are returned for one facet, unless the settings say otherwise.
 const VALUES_PER_FACET_DEFAULT: u64 = 100;
@@ -77,8 +74,6 @@ struct Facet<'a> {
     numbers: BTreeMap<String, FacetValue<'a>>,
     /// By their normalised text.
     texts: BTreeMap<String, FacetValue<'a>>,
-    /// Some answer lists numbers by value.
-    has_numbers_by_value: bool,
     /// The longest list of one answer.
     listed_max: u64,
 }
@@ -91,15 +86,16 @@ pub struct FacetMerge<'a> {
     /// Some answer has the member, though perhaps nothing in it.
     has_distribution: bool,
     has_stats: bool,
-    matching_documents: u64,
+    orders_by_value: bool,
 }
 
 impl<'a> FacetMerge<'a> {
     /// Reads and adds up the facets of all answers.
-    pub fn of(answers: &[NodeAnswer<'a>]) -> Result<Self, MergeError> {
-        let mut merged =
-            Self { matching_documents: answers.iter().map(|answer| answer.total).sum(), ..Self::default() };
+    pub fn of(answers: &[NodeAnswer<'a>], limits: &FacetLimits) -> Result<Self, MergeError> {
+        let matching_documents = answers.iter().map(|answer| answer.total).sum();
+        let mut merged = Self { orders_by_value: orders_by_value(matching_documents), ..Self::default() };
         for answer in answers {
+            let has_final_order = orders_by_value(answer.total) == merged.orders_by_value;
             // Stats first: they say which facets have numbers at all.
             let stats = answer.facet_stats.map(read_stats).transpose()?.unwrap_or_default();
             merged.has_stats |= answer.facet_stats.is_some();
@@ -109,7 +105,9 @@ impl<'a> FacetMerge<'a> {
                     let member = member?;
                     if member.key != FIELD {
                         let has_numbers = stats.contains_key(member.key.as_ref());
-                        merged.facets.entry(member.key.into_owned()).or_default().add(member.value, has_numbers)?;
+                        let values_max = if limits.is_by_count(&member.key) { u64::MAX } else { limits.values_max };
+                        let reading = Reading { has_numbers, has_final_order, values_max };
+                        merged.facets.entry(member.key.into_owned()).or_default().add(member.value, reading)?;
                     }
                 }
             }
@@ -131,11 +129,7 @@ impl<'a> FacetMerge<'a> {
                     return Err(MergeError::TooManyFacetValues);
                 }
                 let mut values = ObjectWriter::with_capacity(256);
-                let ordered = if is_by_count {
-                    facet.by_count()
-                } else {
-                    facet.by_value(self.matching_documents > NUMBERS_AS_TEXTS_MAX)
-                };
+                let ordered = if is_by_count { facet.by_count() } else { facet.by_value(self.orders_by_value) };
                 for value in ordered.into_iter().take(limits.values_max as usize) {
                     values.push(&value.shown, itoa::Buffer::new().format(value.count));
                 }
@@ -156,36 +150,48 @@ impl<'a> FacetMerge<'a> {
     }
 }
 
+/// How one answer's list of values is read.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// The facet has numbers in this answer.
+    has_numbers: bool,
+    /// Its numbers are ordered as they are in the end.
+    has_final_order: bool,
+    /// So many of a list in the final order are enough.
+    values_max: u64,
+}
+
+/// How the engine orders the numbers of so many documents.
+fn orders_by_value(matching_documents: u64) -> bool {
+    matching_documents > FACET_NUMBERS_AS_TEXTS
+}
+
 impl<'a> Facet<'a> {
     /// Adds one answer's values.
-    fn add(&mut self, values: Part<'a>, has_numbers: bool) -> Result<(), MergeError> {
-        let mut is_among_numbers = has_numbers;
-        let mut previous: Option<String> = None;
+    fn add(&mut self, values: Part<'a>, reading: Reading) -> Result<(), MergeError> {
+        let mut is_among_numbers = reading.has_numbers;
+        let mut wanted = reading.values_max;
         let mut listed = 0;
         for member in values.members()? {
+            if wanted == 0 {
+                break;
+            }
             let member = member?;
             listed += 1;
             let count: u64 = member.value.text.parse().map_err(|_| MergeError::Malformed)?;
             is_among_numbers = is_among_numbers && is_number_text(&member.key);
-            if is_among_numbers {
-                let key = member.key.as_ref().to_owned();
-                self.has_numbers_by_value |= previous.as_ref().is_some_and(|previous| *previous > key);
-                previous = Some(key.clone());
-                let value = self.numbers.entry(key).or_insert(FacetValue { shown: member.key, count: 0 });
-                value.count += count;
-            } else {
-                let key = normalize(&member.key);
-                let value = self.texts.entry(key).or_insert(FacetValue { shown: member.key, count: 0 });
-                value.count += count;
-            }
+            let values = if is_among_numbers { &mut self.numbers } else { &mut self.texts };
+            let key = if is_among_numbers { member.key.to_string() } else { normalize(&member.key) };
+            values.entry(key).or_insert(FacetValue { shown: member.key, count: 0 }).count += count;
+            wanted -= u64::from(reading.has_final_order || !is_among_numbers);
         }
         self.listed_max = self.listed_max.max(listed);
         Ok(())
     }
 
-    fn by_value(&self, matches_many: bool) -> Vec<&FacetValue<'a>> {
+    fn by_value(&self, orders_by_value: bool) -> Vec<&FacetValue<'a>> {
         let mut values: Vec<&FacetValue<'a>> = self.numbers.values().collect();
-        if matches_many || self.has_numbers_by_value {
+        if orders_by_value {
             values.sort_by(|left, right| compare_numbers(left, right));
         }
         values.extend(self.texts.values());

@@ -136,6 +136,22 @@ fn facets_are_summed_ordered_and_cut() {
 }
 
 #[test]
+fn numbers_of_many_documents_are_ordered_by_value_though_some_nodes_have_few() {
+    // 4,000 documents; the second node has few of them, and orders its numbers as texts.
+    let node = |total: u64, values: Value| {
+        json!({"hits": [], "estimatedTotalHits": total, "facetDistribution": {"g": values},
+            "facetStats": {"g": {"min": 1.0, "max": 100.0}}})
+    };
+    let answers = [
+        node(3_500, json!({"3": 1, "9": 1, "10": 2, "b": 1})),
+        node(500, json!({"1": 5, "10": 1, "100": 1, "2": 1, "9": 1, "a": 1})),
+    ];
+    let settings = json!({"faceting": {"maxValuesPerFacet": 4}});
+    let answer = merged(r#"{"facets":["*"]}"#, &settings, &answers);
+    assert_eq!(answer["facetDistribution"].to_string(), r#"{"g":{"1":5,"2":1,"3":1,"9":2}}"#);
+}
+
+#[test]
 fn hidden_attributes_stay_hidden() {
     let details = json!({"secret:asc": {"order": 0, "value": 1}, "title:desc": {"order": 1, "value": "a"}});
     let node = json!({

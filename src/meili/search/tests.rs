@@ -173,12 +173,17 @@ fn the_marker_cannot_be_named() {
         r#"{"attributesToCrop":["_miroir:10"]}"#,
         r#"{"attributesToSearchOn":["_miroir"]}"#,
         r#"{"facets":["_miroir"]}"#,
+        r#"{"facets":["*","_m*"]}"#,
+        r#"{"facets":["_miroir*"]}"#,
         r#"{"distinct":"_miroir"}"#,
         r#"{"sort":["_miroir:asc"]}"#,
         r#"{"filter":"a = 1 AND NOT _miroir EXISTS"}"#,
         r#"{"filter":[["a = 1","'_miroir' = x"]]}"#,
     ] {
         assert_eq!(error_of(body).0, Code::MiroirReservedField, "{body}");
+    }
+    for body in [r#"{"facets":["*"]}"#, r#"{"facets":["_*"]}"#, r#"{"facets":["_mo*"]}"#] {
+        SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check()).expect(body);
     }
 }
 

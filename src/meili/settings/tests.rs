@@ -169,7 +169,7 @@ fn nodes_get_every_key_with_the_marker_first() {
     });
     assert_eq!(node["typoTolerance"], typo);
     assert_eq!(node["pagination"], json!({"maxTotalHits": 7}));
-    assert_eq!(node["faceting"], json!({"maxValuesPerFacet": 100, "sortFacetValuesBy": null}));
+    assert_eq!(node["faceting"], json!({"maxValuesPerFacet": FACET_NUMBERS_AS_TEXTS, "sortFacetValuesBy": null}));
     let by_count = node_settings(&object(json!({"faceting": {"sortFacetValuesBy": {"a": "count"}}})));
     assert_eq!(by_count["faceting"]["maxValuesPerFacet"], json!(FACET_VALUES_BY_COUNT));
 }

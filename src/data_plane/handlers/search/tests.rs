@@ -203,6 +203,16 @@ fn a_nodes_complaint_is_explained_in_the_clients_words() {
 }
 
 #[test]
+fn what_a_node_cannot_do_is_said_to_the_client() {
+    let upstream = FakeUpstream::new(|_, _| {
+        let body = ApiError::new(Code::MiroirNotSupported, "Not on this node.").body();
+        Ok(NodeResponse { status: 501, body: serde_json::to_vec(&body).expect("plain").into() })
+    });
+    let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), search_for(&json!({"filter": "_vectors EXISTS"})));
+    assert_eq!((response.status, json_of(&response)["message"].as_str()), (501, Some("Not on this node.")));
+}
+
+#[test]
 fn the_index_is_looked_up_after_types_and_before_the_rest() {
     let upstream = FakeUpstream::new(numbered);
     for (target, body, code) in [

@@ -183,6 +183,8 @@ fn facet_values_keep_the_writing_of_the_first_document() {
     assert_eq!(serde_json::to_string(&answer["facetDistribution"]).unwrap(), expected);
     assert_eq!(answer["facetStats"], json!({"n": {"min": 9.0, "max": 10.0}}));
     assert_eq!(answer["estimatedTotalHits"], 4);
+    let none = search(&index, &json!({"facets": []}));
+    assert_eq!((none.get("facetDistribution"), none.get("facetStats")), (None, None));
 }
 
 #[test]
