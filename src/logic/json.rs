@@ -24,8 +24,7 @@ pub struct Part<'a> {
 impl<'a> Part<'a> {
     /// The members, if it is an object.
     pub fn members(self) -> Result<Members<'a>, Malformed> {
-        let members = self.checked.into_object_iter().ok_or(Malformed)?;
-        Ok(Members::new(self.text, members))
+        Ok(Members::new(self.text, self.checked.into_object_iter().ok_or(Malformed)?))
     }
 }
 
@@ -45,7 +44,7 @@ pub struct Members<'a> {
     text: &'a str,
     /// Where to look for the next key.
     unread: usize,
-    members: ObjectJsonIter<'a>,
+    rest: ObjectJsonIter<'a>,
 }
 
 /// The members of a JSON object in order. White space around the object is allowed.
@@ -54,8 +53,8 @@ pub fn members(object: &str) -> Members<'_> {
 }
 
 impl<'a> Members<'a> {
-    fn new(text: &'a str, members: ObjectJsonIter<'a>) -> Self {
-        Self { text, unread: text.find('{').map_or(0, |place| place + 1), members }
+    fn new(text: &'a str, rest: ObjectJsonIter<'a>) -> Self {
+        Self { text, unread: text.find('{').map_or(0, |place| place + 1), rest }
     }
 }
 
@@ -63,7 +62,7 @@ impl<'a> Iterator for Members<'a> {
     type Item = Result<Member<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Ok((key, value)) = self.members.next()? else { return Some(Err(Malformed)) };
+        let Ok((key, value)) = self.rest.next()? else { return Some(Err(Malformed)) };
         let start = match &key {
             Cow::Borrowed(key) => offset_of(self.text, key) - 1,
             // What lies between two values is comma, space and key.

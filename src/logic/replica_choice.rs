@@ -4,8 +4,6 @@
 //! spread over all alternatives. The choice is made by the name of the first node and not by its number, so it outlives
 //! snapshots. Of the two alternatives that a query prefers most, the second is taken when the first is much busier.
 
-use std::cmp::Reverse;
-
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::ids::NodeSlot;
@@ -33,24 +31,14 @@ pub fn choose<'a>(
         let node = set.parts.first().and_then(|part| nodes.get(usize::from(part.node.0)));
         node.map_or(0, |node| xxh3_64_with_seed(node.id.as_str().as_bytes(), query_hash))
     };
-    let (mut first, mut second): (Option<(u64, &CoveringSet)>, Option<(u64, &CoveringSet)>) = (None, None);
-    for set in covers {
-        let candidate = Some((affinity(set), set));
-        let place = |known: Option<(u64, &CoveringSet)>| Reverse(known.map(|(affinity, _)| affinity));
-        if place(candidate) < place(first) {
-            (first, second) = (candidate, first);
-        } else if place(candidate) < place(second) {
-            second = candidate;
-        }
-    }
+    let first = covers.iter().max_by_key(|set| affinity(set))?;
+    let second = covers.iter().filter(|set| !std::ptr::eq(*set, first)).max_by_key(|set| affinity(set));
     let cost = |set: &CoveringSet| {
         let of_part = |part: &CoverPart| expected_us(part.node);
         set.parts.iter().map(of_part).fold(0.0, f64::max)
     };
-    match (first, second) {
-        (Some((_, first)), Some((_, second))) if cost(first) > 2.0 * cost(second) + PATIENCE_US => Some(second),
-        (first, _) => first.map(|(_, set)| set),
-    }
+    let better = second.filter(|second| cost(first) > 2.0 * cost(second) + PATIENCE_US);
+    Some(better.unwrap_or(first))
 }
 
 #[cfg(test)]
