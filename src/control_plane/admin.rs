@@ -18,7 +18,7 @@ use std::sync::Arc;
 use http::Method;
 use serde::Serialize;
 
-use super::troubles::{HeldUp, StoreTrouble, Troubles};
+use super::troubles::{HeldUp, Quarantine, StoreTrouble, Troubles};
 use crate::bridge::{Bridge, Command};
 use crate::config::Secret;
 use crate::http_types::{Request, Response};
@@ -66,6 +66,7 @@ struct StatusView {
     tasks: TaskCounts,
     store_trouble: Option<StoreTrouble>,
     held_up: Vec<HeldUp>,
+    quarantines: Vec<Quarantine>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -173,6 +174,7 @@ impl AdminApi {
             tasks: TaskCounts { unfinished },
             store_trouble: self.troubles.store(),
             held_up: self.troubles.writes(),
+            quarantines: self.troubles.quarantines(),
         })
     }
 

@@ -29,7 +29,7 @@ use self::journal_view::StoreView;
 use self::outcome::{Reported, outcome};
 use super::journal;
 use super::publisher::Publisher;
-use super::troubles::{Place, Troubles};
+use super::troubles::{Place, Quarantine, Troubles};
 use crate::bridge::Bridge;
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet};
@@ -165,7 +165,9 @@ impl Coordinator {
             fleet.control(clock::monotonic(), acknowledged, &journal);
             let has_changes = fleet.has_changes();
             let alarms = fleet.take_alarms();
+            let quarantines = fleet.quarantines(clock::monotonic());
             drop(state);
+            self.troubles.wait(quarantines.into_iter().map(quarantine).collect());
             for alarm in alarms {
                 self.alarm(alarm);
             }
@@ -320,6 +322,10 @@ impl Coordinator {
         let out = self.state.lock().fleet.view().out_of_sync;
         out.into_iter().filter(|(_, other)| other == index).map(|(node, _)| node).collect()
     }
+}
+
+fn quarantine((node, left_ms): (NodeId, u64)) -> Quarantine {
+    Quarantine { node, until: Timestamp(clock::timestamp().0 + 1_000 * left_ms as i64) }
 }
 
 /// The transaction that makes the changes durable, still without outcomes; the index records are brought up to date.

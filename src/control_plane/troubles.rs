@@ -23,6 +23,7 @@ pub type Place = (Option<NodeId>, NodeIndexUid);
 #[derive(Debug, Default)]
 struct Noted {
     store: Option<StoreTrouble>,
+    quarantines: Vec<Quarantine>,
     writes: BTreeMap<Place, (Position, HeldUp)>,
 }
 
@@ -34,6 +35,16 @@ pub struct StoreTrouble {
     /// The first failure.
     #[serde(serialize_with = "as_date")]
     pub since: Timestamp,
+}
+
+/// A node that gets nothing for a while: a request whose answer is not known may still arrive there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Quarantine {
+    /// Which.
+    pub node: NodeId,
+    /// Earlier, when the request turns up.
+    #[serde(serialize_with = "as_date")]
+    pub until: Timestamp,
 }
 
 /// A write that is tried again and again; later ones of its index wait behind it there.
@@ -75,6 +86,16 @@ impl Troubles {
     /// What is wrong with the store.
     pub fn store(&self) -> Option<StoreTrouble> {
         self.0.lock().store.clone()
+    }
+
+    /// All nodes that wait.
+    pub fn wait(&self, quarantines: Vec<Quarantine>) {
+        self.0.lock().quarantines = quarantines;
+    }
+
+    /// Nodes that get nothing for a while.
+    pub fn quarantines(&self) -> Vec<Quarantine> {
+        self.0.lock().quarantines.clone()
     }
 
     /// A step failed at a node, or, without one, could not be made ready.

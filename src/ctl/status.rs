@@ -33,9 +33,19 @@ impl Status {
         if answer["heldUp"].as_array().is_some_and(|held_up| !held_up.is_empty()) {
             text.extend(["\n", &table::render(&answer["heldUp"], HELD_UP), HELD_UP_REMEDY]);
         }
+        if answer["quarantines"].as_array().is_some_and(|quarantines| !quarantines.is_empty()) {
+            text.extend(["\n", &table::render(&answer["quarantines"], QUARANTINES), QUARANTINES_WHY]);
+        }
         text
     }
 }
+
+const QUARANTINES: &[Column] = &[("NODE", |wait| cell(&wait["node"])), ("UNTIL", |wait| cell(&wait["until"]))];
+
+const QUARANTINES_WHY: &str = "\
+These nodes get no writes for now: a request from before a restart, or one whose answer was lost, may still arrive there
+(feeder.quarantine).
+";
 
 const HELD_UP: &[Column] = &[
     ("INDEX", |held| cell(&held["index"])),

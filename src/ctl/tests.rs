@@ -55,6 +55,9 @@ INDEX  TASK  NODE  SINCE  FAILURES  ERROR
 films  7     n1    S      3         disk full (internal)
 These writes are tried again";
     assert!(text.starts_with(expected), "{text}");
+    let text = render(json!({"quarantines": [{"node": "n1", "until": "U"}]}));
+    let expected = "quarantines         1, see below\n\nNODE  UNTIL\nn1    U\nThese nodes get no writes for now";
+    assert!(text.starts_with(expected), "{text}");
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn status_counts_what_matters() {
         "tasks": {"unfinished": 3},
         "storeTrouble": null,
         "heldUp": [],
+        "quarantines": [],
     });
     assert_eq!((status, body), (200, expected));
 }

@@ -86,7 +86,7 @@ impl Coordinator {
             Err(reason) => {
                 tracing::error!(position = ?send.position, reason, "what a node needs cannot be read");
                 self.held_up(place(), send.position, reason);
-                self.state.lock().fleet.unreachable(feeder.node, clock::monotonic());
+                self.state.lock().fleet.unreadable(feeder.node, &send.index, clock::monotonic());
                 return;
             }
         };

@@ -11,7 +11,7 @@ use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId};
 use crate::meili::error::ErrorBody;
 
 impl Fleet {
-    /// The node's answer to [`super::Action::Poll`]: those of the asked tasks that exist. Returns whether it says
+    /// The node's answer to [`super::Action::Poll`]: those of the asked tasks (ascending) that exist. Returns whether it says
     /// anything new.
     pub fn polled(
         &mut self,
@@ -104,7 +104,7 @@ impl Fleet {
             for sent in feed.sent.iter_mut().filter(|sent| sent.end.is_none()) {
                 match seen.binary_search_by_key(&sent.task, |task| task.task) {
                     Ok(found) => sent.end = end_of(&seen[found], seen),
-                    Err(_) => is_lost |= asked.contains(&sent.task),
+                    Err(_) => is_lost |= asked.binary_search(&sent.task).is_ok(),
                 }
                 feed.is_hidden &= sent.end.is_none();
                 has_news |= sent.end.is_some();

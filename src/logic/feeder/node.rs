@@ -170,8 +170,12 @@ pub(super) struct Unclear {
 /// The request under way.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) enum InFlight {
-    Step { send: Send, ids: Vec<u64> },
-    Housekeeping,
+    Step {
+        send: Send,
+        ids: Vec<u64>,
+    },
+    /// These finished tasks are to be deleted.
+    Housekeeping(Vec<NodeTask>),
 }
 
 /// See the module.
@@ -199,6 +203,17 @@ pub(super) struct NodeState {
     pub is_reachable: bool,
     /// Its task numbers went back: it is another or an emptied server.
     pub is_lost: bool,
+}
+
+impl super::Fleet {
+    /// Nodes that get nothing because a request may still arrive there, and for how many milliseconds.
+    pub fn quarantines(&self, now: Monotonic) -> Vec<(NodeId, u64)> {
+        let left = |node: &NodeState| {
+            let left = node.unclear.as_ref()?.until.0.checked_sub(now.0)?;
+            Some((node.id.clone(), left))
+        };
+        self.nodes.iter().filter_map(left).collect()
+    }
 }
 
 impl NodeState {

@@ -12,6 +12,10 @@ use crate::meili::error::ErrorBody;
 /// Unknown task numbers looked for with one request.
 const UNKNOWN_TASKS: u64 = 64;
 
+/// Tasks of ours asked for with one request, so that it stays short however many indexes are written to. A node works
+/// from the oldest on, so the oldest are asked for.
+const OPEN_TASKS: usize = 400;
+
 /// Tries of what a node keeps refusing between two alarms.
 const ALARM_EVERY: u32 = 16;
 
@@ -87,6 +91,8 @@ impl Fleet {
         let state = &self.nodes[node];
         let sent = state.active.iter().flat_map(|index| &self.feed(node, index).sent);
         let mut tasks: Vec<NodeTask> = sent.filter(|sent| sent.end.is_none()).map(|sent| sent.task).collect();
+        tasks.sort_unstable();
+        tasks.truncate(OPEN_TASKS);
         tasks.extend((0..UNKNOWN_TASKS).map(|offset| NodeTask(state.next_task.0 + offset)));
         tasks.sort_unstable();
         tasks.dedup();
@@ -95,9 +101,10 @@ impl Fleet {
 
     fn begin_housekeeping(&mut self, node: usize) -> Vec<NodeTask> {
         let state = &mut self.nodes[node];
-        state.in_flight = Some(InFlight::Housekeeping);
         let count = state.finished.len().min(self.timing.housekeeping);
-        state.finished.drain(..count).collect()
+        let tasks: Vec<NodeTask> = state.finished.drain(..count).collect();
+        state.in_flight = Some(InFlight::Housekeeping(tasks.clone()));
+        tasks
     }
 
     fn turn(
@@ -309,6 +316,16 @@ impl Fleet {
     /// What became of the request under way.
     pub fn sent(&mut self, node: usize, outcome: SendOutcome, now: Monotonic) {
         let Some(in_flight) = self.nodes[node].in_flight.take() else { return };
+        if let InFlight::Housekeeping(tasks) = &in_flight
+            && !matches!(outcome, SendOutcome::Registered(_))
+        {
+            // Deleting twice does no harm; only what the node will never do is given up.
+            if !matches!(outcome, SendOutcome::Refused(_)) {
+                self.nodes[node].finished.extend(tasks);
+            }
+            self.back_off(node, now);
+            return;
+        }
         match outcome {
             SendOutcome::Registered(task) => {
                 let gap = self.timing.poll_busy_ms.0;
@@ -320,29 +337,28 @@ impl Fleet {
             }
             SendOutcome::Unclear => {
                 let until = now.plus_ms(self.timing.quarantine_ms);
-                let is_step = match &in_flight {
-                    InFlight::Step { .. } => true,
-                    InFlight::Housekeeping => false,
-                };
-                if is_step {
-                    let state = &mut self.nodes[node];
-                    state.unclear = Some(Unclear { what: Some(in_flight), until });
-                    state.poll_gap_ms = self.timing.poll_busy_ms.1;
-                    state.poll_at = now.plus_ms(state.poll_gap_ms);
-                }
+                let state = &mut self.nodes[node];
+                state.unclear = Some(Unclear { what: Some(in_flight), until });
+                state.poll_gap_ms = self.timing.poll_busy_ms.1;
+                state.poll_at = now.plus_ms(state.poll_gap_ms);
             }
             SendOutcome::NotSent => self.unreachable(node, now),
             SendOutcome::Busy => self.back_off(node, now),
             SendOutcome::Refused(error) => match in_flight {
                 InFlight::Step { send, .. } => self.refused(node, &send, error, now),
-                InFlight::Housekeeping => {}
+                InFlight::Housekeeping(_) => {}
             },
             SendOutcome::TooLarge(reason) => match in_flight {
                 InFlight::Step { send, .. } if self.cut(node, &send) => {}
                 InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
-                InFlight::Housekeeping => {}
+                InFlight::Housekeeping(_) => {}
             },
         }
+    }
+
+    /// What a request is made of cannot be read now; the other indexes of the node go on.
+    pub fn unreadable(&mut self, node: usize, index: &NodeIndexUid, now: Monotonic) {
+        self.back_off_index(node, index, now);
     }
 
     /// Peers may have taken it, so this is no verdict: the replica waits for its node's limit to be raised.
@@ -387,7 +403,7 @@ impl Fleet {
         self.pending.next_task.insert(node);
         match in_flight {
             InFlight::Step { send, ids } => self.answered(node, send, ids, task),
-            InFlight::Housekeeping => self.nodes[node].finished.push(task),
+            InFlight::Housekeeping(_) => self.nodes[node].finished.push(task),
         }
     }
 
