@@ -224,7 +224,11 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 // Fails once nobody listens any more.
-                scope.spawn(|| while !is_over.load(Ordering::SeqCst) && TcpStream::connect(address).is_ok() {});
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::SeqCst) && TcpStream::connect(address).is_ok() {
+                        std::thread::yield_now();
+                    }
+                });
             }
             let deadline = clock::instant() + Duration::from_secs(10);
             while mailbox.connections() < 10 {
