@@ -76,6 +76,7 @@ impl Fleet {
         for task in unknown {
             repairs.push(self.repair_of(node, task, journal)?);
         }
+        let is_hiding = self.rules.hide;
         for (task, repair) in unknown.iter().zip(repairs) {
             self.nodes[node].account(task.task);
             self.pending.next_task.insert(node);
@@ -84,6 +85,9 @@ impl Fleet {
             }
             if task.end.is_some() {
                 self.nodes[node].finished.push(task.task);
+            } else if let Some(index) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) {
+                // What it touches is not known.
+                self.feed_mut(node, index).awaits_idle = is_hiding;
             }
         }
         if let Some(last) = seen.last().filter(|last| last.task >= self.nodes[node].next_task) {

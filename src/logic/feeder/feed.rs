@@ -121,6 +121,8 @@ pub(super) struct Feed {
     pub must_store: bool,
     /// The node said that nothing of the index is pending, and nothing was sent since.
     pub is_idle: bool,
+    /// A task that this life has not sent is unfinished on the node: nothing joins its batch.
+    pub awaits_idle: bool,
     /// The next step touches a document that an unfinished put touches.
     pub is_hidden: bool,
     /// Nothing is sent before.
@@ -149,6 +151,7 @@ impl Feed {
             changed_in: 0,
             must_store: false,
             is_idle: false,
+            awaits_idle: false,
             is_hidden: false,
             wait_until: Monotonic(0),
             failures: 0,

@@ -182,7 +182,7 @@ impl Fleet {
             return Next::Wait;
         }
         let is_apart = feed.split.is_some() && self.rules.apart;
-        let is_alone = feed.is_careful() || is_apart || step.kind.is_barrier();
+        let is_alone = feed.is_careful() || is_apart || feed.awaits_idle || step.kind.is_barrier();
         if is_alone && !feed.sent.is_empty() {
             return Next::Wait;
         }
@@ -264,6 +264,7 @@ impl Fleet {
         }
         let feed = self.feed_mut(node, &send.index);
         feed.is_idle = false;
+        feed.awaits_idle = false;
         if send.is_split && !feed.is_careful() {
             // Its parts count one by one; after the last one the feed flows again.
             feed.careful = send.position;
