@@ -23,8 +23,8 @@ sample: ## the same, with a few sample documents loaded
 	cargo build --bins
 	cargo run --bin miroir -- dev --sample $(ARGS)
 
-test: ## all tests
-	$(TEST)
+test: ## all tests, the tiny runs of what is measured too
+	$(TEST) --workspace
 
 check: ## what CI asks for: format, lints, tests
 	.ci/run

@@ -47,7 +47,7 @@ pub struct Members<'a> {
     rest: ObjectJsonIter<'a>,
 }
 
-/// The members of a JSON object in order. White space around the object is allowed.
+/// The members of a JSON object in order. White space before the object and anything behind it is allowed.
 pub fn members(object: &str) -> Members<'_> {
     Members::new(object, to_object_iter(object))
 }
@@ -55,6 +55,12 @@ pub fn members(object: &str) -> Members<'_> {
 impl<'a> Members<'a> {
     fn new(text: &'a str, rest: ObjectJsonIter<'a>) -> Self {
         Self { text, unread: text.find('{').map_or(0, |place| place + 1), rest }
+    }
+
+    /// Where the object ends in the text, once all members were walked.
+    pub fn end(&self) -> Result<usize, Malformed> {
+        let rest = self.text[self.unread..].trim_start();
+        if rest.starts_with('}') { Ok(offset_of(self.text, rest) + 1) } else { Err(Malformed) }
     }
 }
 

@@ -19,7 +19,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::json::{Elements, Malformed, elements};
+use super::json::Malformed;
 use crate::meili::search::{Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, SearchRequest};
 
 pub mod answer;
@@ -31,7 +31,7 @@ pub mod sort_values;
 
 use answer::NodeAnswer;
 use facets::{FacetLimits, FacetMerge};
-use hit::{Hit, HitView};
+use hit::{Hit, HitView, Hits};
 use rank::Rank;
 
 /// What the user's settings say about answers.
@@ -106,8 +106,11 @@ pub fn merge(
     let view = HitView { displayed: &settings.displayed, shows_details: request.shows_score_details() };
     let mut hits = HitWriter { view, is_first: true, text: &mut text };
     if frame.is_final_page {
-        for hit in answers.iter().flat_map(|answer| elements(answer.hits)) {
-            hits.push(&Hit::read(hit?, false)?.0)?;
+        for answer in &answers {
+            let mut list = Hits::new(answer.hits, false);
+            while let Some((hit, _)) = list.next_hit()? {
+                hits.push(&hit)?;
+            }
         }
     } else {
         let (offset, limit) = request.paging.window(settings.max_total_hits());
@@ -152,18 +155,18 @@ impl HitWriter<'_> {
 /// One node's hits from the one on that was not taken yet.
 struct HitList<'a> {
     head: Option<(Hit<'a>, Rank<'a>)>,
-    rest: Elements<'a>,
+    rest: Hits<'a>,
 }
 
 impl<'a> HitList<'a> {
     fn of(answer: &NodeAnswer<'a>) -> Result<Self, MergeError> {
-        let mut list = Self { head: None, rest: elements(answer.hits) };
+        let mut list = Self { head: None, rest: Hits::new(answer.hits, true) };
         list.take_head()?;
         Ok(list)
     }
 
     fn take_head(&mut self) -> Result<Option<Hit<'a>>, MergeError> {
-        let next = self.rest.next().transpose()?.map(|hit| Hit::read(hit, true)).transpose()?;
+        let next = self.rest.next_hit()?;
         Ok(std::mem::replace(&mut self.head, next).map(|(hit, _)| hit))
     }
 }

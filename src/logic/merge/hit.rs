@@ -35,12 +35,13 @@ struct Slice<'a> {
 }
 
 impl<'a> Hit<'a> {
-    /// Walks a hit, and reads its rank if it `is_ranked`. Without score details the rank is empty, equal to every other.
-    pub fn read(hit: Part<'a>, is_ranked: bool) -> Result<(Self, Rank<'a>), MergeError> {
-        let text = hit.text;
+    /// Walks the hit that `text` begins with, and reads its rank if it `is_ranked`. Without score details the rank is
+    /// empty, equal to every other.
+    fn read(text: &'a str, is_ranked: bool) -> Result<(Self, Rank<'a>), MergeError> {
         let mut special = Vec::with_capacity(4);
         let mut details = None;
-        for member in hit.members()? {
+        let mut members = members(text);
+        for member in members.by_ref() {
             let Member { key, text, value } = member?;
             let why = match key.as_ref() {
                 FIELD => Special::Marker,
@@ -59,8 +60,43 @@ impl<'a> Hit<'a> {
             }
         }
         let rank = details.filter(|_| is_ranked).map(Rank::of_details).transpose()?.unwrap_or_default();
-        Ok((Self { text, special }, rank))
+        Ok((Self { text: &text[..members.end()?], special }, rank))
     }
+}
+
+/// The hits of one node, each walked when its turn comes.
+#[derive(Debug)]
+pub struct Hits<'a> {
+    /// From the bracket or comma before the next hit on.
+    rest: &'a str,
+    is_ranked: bool,
+}
+
+impl<'a> Hits<'a> {
+    /// From the text of an array; reads ranks too if they are wanted.
+    pub fn new(array: &'a str, is_ranked: bool) -> Self {
+        Self { rest: array, is_ranked }
+    }
+
+    /// The next hit and its rank; none behind the last.
+    pub fn next_hit(&mut self) -> Result<Option<(Hit<'a>, Rank<'a>)>, MergeError> {
+        let text = self.rest.trim_start_matches(is_space);
+        let next = text.get(1..).ok_or(MergeError::Malformed)?.trim_start_matches(is_space);
+        match text.as_bytes()[0] {
+            b']' => Ok(None),
+            b'[' if next.starts_with(']') => Ok(None),
+            b'[' | b',' => {
+                let (hit, rank) = Hit::read(next, self.is_ranked)?;
+                self.rest = &next[hit.text.len()..];
+                Ok(Some((hit, rank)))
+            }
+            _ => Err(MergeError::Malformed),
+        }
+    }
+}
+
+fn is_space(character: char) -> bool {
+    matches!(character, ' ' | '\n' | '\r' | '\t')
 }
 
 /// How hits of one search are shown.
@@ -151,7 +187,7 @@ fn strip_object(object: &str) -> Result<Cow<'_, str>, Malformed> {
 
 /// Appends members as they stand in the text, without what separates them from others.
 fn push(text: &mut String, is_first: &mut bool, members: &str) {
-    let members = members.trim_matches([',', ' ', '\n', '\r', '\t']);
+    let members = members.trim_matches(|character| character == ',' || is_space(character));
     if members.is_empty() {
         return;
     }
