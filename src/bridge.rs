@@ -2,8 +2,8 @@
 //!
 //! * Downwards (control to data): the routing snapshot and the journal heads, each behind an `ArcSwap`; every core says
 //!   on the [`AckBoard`] which epoch it works with.
-//! * Upwards (data to control): [`Command`]s on one bounded queue. A full queue is an answer (`Overloaded`), never a
-//!   wait. Each command carries a reply channel whose receiver is a future that any executor can await.
+//! * Upwards (data to control): [`Command`]s on one bounded queue. A full queue is an answer (503), never a wait.
+//!   Each command carries a reply channel whose receiver is a future that any executor can await.
 
 use std::collections::HashMap;
 use std::sync::Arc;

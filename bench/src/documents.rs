@@ -42,7 +42,6 @@ pub fn split(body: &[u8], shard_count: u16) -> usize {
         shard_count,
         mode: PutMode::Replace,
         primary_key: Some("id".to_owned()),
-        checks_geo: true,
         merges_duplicate_keys: true,
     };
     let mut reader = DocumentReader::new(body, DocumentFormat::Json).expect("the body is UTF-8");

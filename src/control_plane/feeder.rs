@@ -136,7 +136,7 @@ fn told(answer: Answer) -> (SendOutcome, Option<String>) {
             tracing::warn!(reason, "it is not clear whether a node got a request");
             (SendOutcome::Unclear, None)
         }
-        Answer::Busy { reason, .. } => {
+        Answer::Busy(reason) => {
             tracing::warn!(reason, "a node takes no writes now");
             (SendOutcome::Busy, Some(reason))
         }

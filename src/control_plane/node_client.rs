@@ -44,12 +44,7 @@ pub enum SendOutcome {
     /// It may arrive, now or later, or not: only the node's task list can tell.
     Unclear(String),
     /// The node takes no writes now and registered nothing.
-    Busy {
-        /// From `Retry-After`.
-        retry_after: Option<Duration>,
-        /// For the log.
-        reason: String,
-    },
+    Busy(String),
     /// The node refused it and registered nothing.
     Refused {
         /// HTTP status.
@@ -441,21 +436,21 @@ fn send_outcome(answer: Result<Response<Body>, Broken>) -> SendOutcome {
         Err(Broken { error, is_cut_off: false }) => return SendOutcome::Unclear(error.to_string()),
     };
     let status = response.status().as_u16();
-    let retry_after = retry_after(&response);
     let body = match response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec() {
         Ok(body) => body,
         // The status alone is no proof: without its body the task number is unknown.
         Err(error) => return SendOutcome::Unclear(format!("status {status}, then {error}")),
     };
     let error: Option<ErrorBody> = serde_json::from_slice(&body).ok();
-    let busy = |reason: String| SendOutcome::Busy { retry_after, reason };
     match (status, error) {
         (200..=299, _) => match serde_json::from_slice::<RegisteredTask>(&body) {
             Ok(task) => SendOutcome::Registered(NodeTask(task.task_uid)),
             Err(error) => SendOutcome::Unclear(format!("status {status} without a task number: {error}")),
         },
-        (429 | 503, error) => busy(error.map_or_else(|| format!("status {status}"), |error| error.message)),
-        (_, Some(error)) if is_full(&error.code) => busy(error.message),
+        (429 | 503, error) => {
+            SendOutcome::Busy(error.map_or_else(|| format!("status {status}"), |error| error.message))
+        }
+        (_, Some(error)) if is_full(&error.code) => SendOutcome::Busy(error.message),
         (400..=499, Some(error)) => SendOutcome::Refused { status, error },
         (_, error) => SendOutcome::Unclear(format!(
             "status {status}: {}",
@@ -467,11 +462,6 @@ fn send_outcome(answer: Result<Response<Body>, Broken>) -> SendOutcome {
 /// The node's task store or disk is full.
 fn is_full(code: &str) -> bool {
     matches!(code, "no_space_left_on_device" | "too_many_open_files")
-}
-
-fn retry_after(response: &Response<Body>) -> Option<Duration> {
-    let seconds = response.headers().get("retry-after")?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 /// Errors from before the first byte.

@@ -2,7 +2,8 @@
 //!
 //! At the first start the placement is computed and stored; from then on the table is the truth. A fleet is refused when
 //! continuing could destroy data or answer wrongly: another number of shards, nodes that are missing from the
-//! configuration, nodes that hold what this Miroir does not know. Each refusal names cause and remedy.
+//! configuration, at the first start nodes that hold what this Miroir does not know (later it only warns, since it leaves
+//! other indexes alone). Each refusal names cause and remedy.
 
 use std::time::Duration;
 

@@ -59,10 +59,7 @@ pub trait Timers {
     /// Ends at this time, or at once when it has passed.
     fn sleep_until(&self, deadline: Monotonic) -> LocalFuture<'static, ()>;
 
-    /// Runs a future beside the others of this executor, to its end even when nobody waits. A panic in it is contained.
-    fn spawn_local(&self, future: LocalFuture<'static, ()>);
-
-    /// Lets other tasks of this executor run: called in long parses and merges.
+    /// Lets other tasks of this executor run: called while a large body is cut.
     fn yield_now(&self) -> LocalFuture<'static, ()>;
 }
 
@@ -125,16 +122,6 @@ impl Core {
     /// When a write that begins now must be answered.
     pub fn write_deadline(&self) -> Monotonic {
         self.now().plus_ms(self.settings.write_deadline_ms)
-    }
-
-    /// Ends at this time.
-    pub async fn sleep_until(&self, deadline: Monotonic) {
-        self.timers.sleep_until(deadline).await;
-    }
-
-    /// Runs a future beside the others of this executor, to its end.
-    pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) {
-        self.timers.spawn_local(Box::pin(future));
     }
 
     /// The future's value, or none when the deadline comes first; the future is dropped then.

@@ -83,10 +83,6 @@ impl Timers for FakeTimers {
         ))
     }
 
-    fn spawn_local(&self, future: LocalFuture<'static, ()>) {
-        block_on(future);
-    }
-
     fn yield_now(&self) -> LocalFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -1,31 +1,18 @@
 //! Several futures at once on one executor, their results as they come.
 //!
-//! Cancel safety: dropping a `Gather` drops what has not ended; sub-requests to nodes close their connections. `next` and
-//! `next_before` may be dropped and called again without losing a result.
+//! Cancel safety: dropping a `Gather` drops what has not ended; sub-requests to nodes close their connections. `next` may
+//! be dropped and called again without losing a result.
 
 use std::future::{Future, poll_fn};
 use std::task::{Context, Poll};
 
-use super::core::Core;
 use super::upstream::LocalFuture;
-use crate::logic::ids::Monotonic;
 
 /// Futures in flight, each under a key (which part of a scatter it is, for example).
 ///
 /// Every wake looks at all of them: meant for the nodes of one request, not for thousands.
 pub struct Gather<'a, K, T> {
     in_flight: Vec<(K, LocalFuture<'a, T>)>,
-}
-
-/// What `next_before` saw.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Next<K, T> {
-    /// This one ended.
-    Done(K, T),
-    /// The deadline came first; everything in flight goes on.
-    DeadlinePassed,
-    /// Nothing is in flight.
-    Empty,
 }
 
 impl<K, T> Default for Gather<'_, K, T> {
@@ -45,38 +32,9 @@ impl<'a, K, T> Gather<'a, K, T> {
         self.in_flight.push((key, Box::pin(future)));
     }
 
-    /// The keys of what has not ended.
-    pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.in_flight.iter().map(|(key, _)| key)
-    }
-
-    /// How many have not ended.
-    pub fn len(&self) -> usize {
-        self.in_flight.len()
-    }
-
-    /// Whether all have ended.
-    pub fn is_empty(&self) -> bool {
-        self.in_flight.is_empty()
-    }
-
-    /// Drops those whose key matches.
-    pub fn cancel(&mut self, mut is_unwanted: impl FnMut(&K) -> bool) {
-        self.in_flight.retain(|(key, _)| !is_unwanted(key));
-    }
-
     /// The next that ends; none when nothing is in flight.
     pub async fn next(&mut self) -> Option<(K, T)> {
         poll_fn(|context| self.poll_next(context)).await
-    }
-
-    /// The next that ends before the deadline.
-    pub async fn next_before(&mut self, core: &Core, deadline: Monotonic) -> Next<K, T> {
-        match core.before(deadline, self.next()).await {
-            Some(Some((key, value))) => Next::Done(key, value),
-            Some(None) => Next::Empty,
-            None => Next::DeadlinePassed,
-        }
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<(K, T)>> {
@@ -103,11 +61,9 @@ mod tests {
             let mut gather = Gather::new();
             gather.push("never", std::future::pending::<u8>());
             gather.push("now", async { 1 });
-            let deadline = core.now().plus_ms(10);
-            assert_eq!(gather.next_before(&core, deadline).await, Next::Done("now", 1));
-            assert_eq!(gather.next_before(&core, deadline).await, Next::DeadlinePassed);
-            gather.cancel(|key| *key == "never");
-            assert_eq!(gather.next_before(&core, deadline).await, Next::Empty);
+            assert_eq!(gather.next().await, Some(("now", 1)));
+            assert_eq!(core.before(core.now().plus_ms(10), gather.next()).await, None, "one is still in flight");
+            assert_eq!(Gather::<&str, u8>::new().next().await, None);
         });
     }
 }

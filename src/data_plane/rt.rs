@@ -195,10 +195,6 @@ impl Timers for ExecutorTimers {
         })
     }
 
-    fn spawn_local(&self, future: LocalFuture<'static, ()>) {
-        spawn_detached(future);
-    }
-
     fn yield_now(&self) -> LocalFuture<'static, ()> {
         Box::pin(glommio::yield_if_needed())
     }

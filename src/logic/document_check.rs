@@ -1,9 +1,9 @@
 //! What makes a document bad, checked before the entry is journalled, so that one bad document fails the whole entry
 //! here as it does on one server, with the same words.
 //!
-//! Checked: the id (see [`super::primary_key`]), `_geo` when it can be filtered or sorted by, the shape of `_vectors`, and
-//! that every value can be read to its depths ([`check_readable`]). Not checked: `_geojson`, dimensions of vectors; there
-//! the nodes decide.
+//! Checked: the id (see [`super::primary_key`]), the shape of `_vectors`, and that every value can be read to its depths
+//! ([`check_readable`]). Not checked: what depends on the settings in force when the entry's turn comes, which are not
+//! known yet: `_geo`, `_geojson`, dimensions of vectors. There the nodes decide.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +20,6 @@ pub enum DocumentError {
     InvalidId { value: String },
     MissingId { primary_key: String, document: String },
     TooManyIds { primary_key: String, document: String },
-    Geo { message: String },
     Vectors { message: String },
     Unreadable { reason: String },
 }
@@ -50,7 +49,7 @@ impl DocumentError {
     pub fn api_error(&self, index: &str) -> ApiError {
         let message = match self {
             // A server finds these while it indexes, and says where.
-            Self::Geo { .. } | Self::Vectors { .. } | Self::Unreadable { .. } => {
+            Self::Vectors { .. } | Self::Unreadable { .. } => {
                 format!("Index `{index}`: {}", self.message())
             }
             Self::NoPrimaryKeyCandidate
@@ -70,7 +69,6 @@ impl DocumentError {
             Self::PrimaryKeyCannotChange { .. } => Code::IndexPrimaryKeyAlreadyExists,
             Self::InvalidId { .. } | Self::TooManyIds { .. } => Code::InvalidDocumentId,
             Self::MissingId { .. } => Code::MissingDocumentId,
-            Self::Geo { .. } => Code::InvalidDocumentGeoField,
             Self::Vectors { .. } => Code::InvalidVectorsType,
             // So says one server.
             Self::Unreadable { .. } => Code::Internal,
@@ -99,7 +97,7 @@ impl DocumentError {
             Self::TooManyIds { primary_key, document } => {
                 format!("Document have too many matching `{primary_key}` attribute: `{document}`.")
             }
-            Self::Geo { message } | Self::Vectors { message } => message.clone(),
+            Self::Vectors { message } => message.clone(),
             Self::Unreadable { reason } => format!("internal: {reason}."),
         }
     }
@@ -147,77 +145,6 @@ fn may_be_unreadable(document: &[u8]) -> bool {
             || is_digit(at) && document[at..].iter().take(DIGITS_MAX / 2).all(u8::is_ascii_digit)
     });
     has_surrogate || has_exponent || has_long_number
-}
-
-/// Whether `_geo` is checked under these user's settings: it is when it can be sorted by or is named, plainly or as `*`'s
-/// sibling, among the filterable attributes. Patterns and rule objects do not switch the check on.
-pub fn geo_is_checked(settings: &Map<String, Value>) -> bool {
-    let names = |key: &str| {
-        let list = settings.get(key).and_then(Value::as_array);
-        list.is_some_and(|list| list.iter().any(|item| item.as_str() == Some("_geo")))
-    };
-    names("filterableAttributes") || names("sortableAttributes")
-}
-
-/// Checks the value of `_geo`.
-///
-/// # Errors
-/// As a node with `_geo` filterable.
-pub fn check_geo(id: &str, json: &str) -> Result<(), DocumentError> {
-    let document = format!("in the document with the id: `{}`", Value::from(id));
-    let geo = |message: String| Err(DocumentError::Geo { message });
-    let mut fields = match serde_json::from_str(json) {
-        Ok(Value::Null) => return Ok(()),
-        Ok(Value::Object(fields)) => fields,
-        Ok(value) => {
-            return geo(format!(
-                "The `_geo` field {document} is not an object. Was expecting an object with the `_geo.lat` and `_geo.lng` \
-                 fields but instead got `{value}`."
-            ));
-        }
-        // Numbers beyond any float: the node says what it thinks of them.
-        Err(_) => return Ok(()),
-    };
-    let (lat, lng) = match (fields.shift_remove("lat"), fields.shift_remove("lng")) {
-        (Some(lat), Some(lng)) => (lat, lng),
-        (Some(_), None) => {
-            return geo(format!("Could not find longitude {document}. Was expecting a `_geo.lng` field."));
-        }
-        (None, Some(_)) => {
-            return geo(format!("Could not find latitude {document}. Was expecting a `_geo.lat` field."));
-        }
-        (None, None) => {
-            return geo(format!(
-                "Could not find latitude nor longitude {document}. Was expecting `_geo.lat` and `_geo.lng` fields."
-            ));
-        }
-    };
-    if !fields.is_empty() {
-        let value = Value::Object(fields);
-        return geo(format!("The `_geo` field {document} contains the following unexpected fields: `{value}`."));
-    }
-    match (is_finite_number(&lat), is_finite_number(&lng)) {
-        (true, true) => Ok(()),
-        (true, false) => {
-            geo(format!("Could not parse longitude {document}. Was expecting a finite number but instead got `{lng}`."))
-        }
-        (false, true) => {
-            geo(format!("Could not parse latitude {document}. Was expecting a finite number but instead got `{lat}`."))
-        }
-        (false, false) => geo(format!(
-            "Could not parse latitude nor longitude {document}. Was expecting finite numbers but instead got `{lat}` and \
-             `{lng}`."
-        )),
-    }
-}
-
-fn is_finite_number(value: &Value) -> bool {
-    let number = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.parse::<f64>().ok(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
-    number.is_some_and(f64::is_finite)
 }
 
 /// Checks the shape of the value of `_vectors`: an object with, for each embedder, an array, `null`, or an object with
@@ -292,53 +219,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn geo_points_are_checked_as_a_node_checks_them() {
-        for (json, expected) in [
-            ("null", None),
-            (r#"{"lat":1,"lng":"2.5"}"#, None),
-            (
-                "5",
-                Some(
-                    "The `_geo` field in the document with the id: `\"1\"` is not an object. Was expecting an object with the `_geo.lat` and `_geo.lng` fields but instead got `5`.",
-                ),
-            ),
-            (
-                "{}",
-                Some(
-                    "Could not find latitude nor longitude in the document with the id: `\"1\"`. Was expecting `_geo.lat` and `_geo.lng` fields.",
-                ),
-            ),
-            (
-                r#"{"lat":1}"#,
-                Some(
-                    "Could not find longitude in the document with the id: `\"1\"`. Was expecting a `_geo.lng` field.",
-                ),
-            ),
-            (
-                r#"{"lat":1,"lng":2,"a":3}"#,
-                Some(
-                    "The `_geo` field in the document with the id: `\"1\"` contains the following unexpected fields: `{\"a\":3}`.",
-                ),
-            ),
-            (
-                r#"{"lat":"NaN","lng":2}"#,
-                Some(
-                    "Could not parse latitude in the document with the id: `\"1\"`. Was expecting a finite number but instead got `\"NaN\"`.",
-                ),
-            ),
-            (
-                r#"{"lat":"x","lng":"y"}"#,
-                Some(
-                    "Could not parse latitude nor longitude in the document with the id: `\"1\"`. Was expecting finite numbers but instead got `\"x\"` and `\"y\"`.",
-                ),
-            ),
-        ] {
-            let message = check_geo("1", json).err().map(|error| error.message());
-            assert_eq!(message.as_deref(), expected, "{json}");
-        }
-    }
-
-    #[test]
     fn values_that_no_node_can_read_are_refused() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         for (value, reason) in [
@@ -386,19 +266,6 @@ mod tests {
             (r#"{"a":{"regenerate":true,"more":1}}"#, false),
         ] {
             assert_eq!(check_vectors("1", json).is_ok(), is_good, "{json}");
-        }
-    }
-
-    #[test]
-    fn geo_is_checked_when_it_is_named() {
-        for (settings, expected) in [
-            (r#"{"filterableAttributes":["a","_geo"]}"#, true),
-            (r#"{"sortableAttributes":["_geo"]}"#, true),
-            (r#"{"filterableAttributes":["*",{"attributePatterns":["_geo"]}]}"#, false),
-            ("{}", false),
-        ] {
-            let settings: Map<String, Value> = serde_json::from_str(settings).expect("valid JSON");
-            assert_eq!(geo_is_checked(&settings), expected);
         }
     }
 }

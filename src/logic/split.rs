@@ -11,14 +11,14 @@
 //!   document is written anew. (In NDJSON one server refuses it as having several ids, and so do we.)
 //! * `_miroir` as a top-level key refuses the request. Every other bad document makes the *entry* fail: splitting goes
 //!   on, since what follows must still be well-formed, but nothing is kept.
-//! * A bad `_geo` or `_vectors` does not matter if a later line of the same id hides it.
+//! * A bad `_vectors` does not matter if a later line of the same id hides it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
 
-use super::document_check::{DocumentError, check_geo, check_readable, check_vectors};
+use super::document_check::{DocumentError, check_readable, check_vectors};
 use super::entry::PutMode;
 use super::ids::ShardId;
 use super::marker;
@@ -41,8 +41,6 @@ pub struct SplitRules {
     pub mode: PutMode,
     /// Of the index or of the request; none: infer it from the first document.
     pub primary_key: Option<String>,
-    /// See [`super::document_check::geo_is_checked`].
-    pub checks_geo: bool,
     /// Keys that occur twice are merged before the id is looked for (JSON), or not (NDJSON, CSV).
     pub merges_duplicate_keys: bool,
 }
@@ -91,7 +89,6 @@ pub struct DocumentSplitter {
     buffers: Vec<ShardBuffer>,
     /// By shard: the marker as a member.
     members: Vec<String>,
-    bad_geo: HashMap<u64, Suspect, ByHash>,
     bad_vectors: HashMap<u64, Suspect, ByHash>,
     rejection: Option<DocumentError>,
 }
@@ -105,7 +102,6 @@ impl DocumentSplitter {
             received: 0,
             buffers: (0..shard_count).map(|_| ShardBuffer::default()).collect(),
             members: (0..shard_count).map(|shard| marker::first_member(ShardId(shard), shard_count)).collect(),
-            bad_geo: HashMap::default(),
             bad_vectors: HashMap::default(),
             rejection: None,
         }
@@ -151,18 +147,15 @@ impl DocumentSplitter {
 
     fn check_fields(&mut self, id: &str, hash: u64, fields: &[Field<'_>]) {
         let order = self.received;
-        let last = |name: &str| fields.iter().rev().find(|field| field.key == name).map(|field| field.value);
+        let last = fields.iter().rev().find(|field| field.key == "_vectors").map(|field| field.value);
         let hides_all = self.rules.mode == PutMode::Replace;
-        if self.rules.checks_geo {
-            note(&mut self.bad_geo, (hash, order), hides_all, last("_geo").map(|json| check_geo(id, json)));
-        }
-        note(&mut self.bad_vectors, (hash, order), hides_all, last("_vectors").map(|json| check_vectors(id, json)));
+        note(&mut self.bad_vectors, (hash, order), hides_all, last.map(|json| check_vectors(id, json)));
     }
 
     /// No document follows.
     pub fn finish(mut self) -> SplitDocuments {
         if self.rejection.is_none() {
-            let suspects = self.bad_geo.into_values().chain(self.bad_vectors.into_values());
+            let suspects = self.bad_vectors.into_values();
             self.rejection = suspects.min_by_key(|suspect| suspect.order).map(|suspect| suspect.error);
         }
         if self.rejection.is_some() {

@@ -283,6 +283,6 @@ pub struct ClusterRecord {
     pub placement: Vec<Vec<NodeId>>,
     /// Grows with each change of the table.
     pub version: u64,
-    /// Random, made at the first start; nodes that hold data of another cluster are refused.
+    /// Random, made at the first start, for people who look after several clusters.
     pub cluster_id: String,
 }

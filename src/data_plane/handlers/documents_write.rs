@@ -179,8 +179,6 @@ async fn prepare(
         shard_count: core.settings.shard_count,
         mode,
         primary_key,
-        // Which settings are in force at the position that this entry will have is not known here: nodes decide.
-        checks_geo: false,
         merges_duplicate_keys: format == DocumentFormat::Json,
     });
     // A CSV body may hold a header and nothing else.

@@ -302,30 +302,9 @@ impl Fleet {
         Some(index)
     }
 
-    /// The number of a node; none for an unknown one.
-    pub fn node_number(&self, id: &NodeId) -> Option<usize> {
-        self.nodes.iter().position(|node| node.id == *id)
-    }
-
-    /// Which node holds what.
-    pub fn holdings(&self) -> &Holdings {
-        &self.holdings
-    }
-
-    /// Entries without an outcome that are loaded: the caller keeps this bounded.
-    pub fn unreported_count(&self) -> usize {
-        self.tasks.len()
-    }
-
     /// The watermark of a (node, index); none for an unknown index.
     pub fn applied(&self, node: usize, index: &NodeIndexUid) -> Option<Position> {
         self.indexes.get(index).map(|state| state.feeds[node].applied)
-    }
-
-    /// The lowest watermark of an index over all nodes that will still read the journal.
-    pub fn lowest_applied(&self) -> Option<Position> {
-        let feeds = self.indexes.values().flat_map(|state| &state.feeds);
-        feeds.filter(|feed| !feed.needs_rebuild).map(|feed| feed.applied).min()
     }
 
     fn index(&self, uid: &NodeIndexUid) -> &IndexState {

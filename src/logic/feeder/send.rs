@@ -446,11 +446,11 @@ impl Fleet {
     pub(super) fn lost(&mut self, node: usize) {
         self.nodes[node].is_lost = true;
         self.pending.alarms.push(Alarm::NodeLost { node: self.nodes[node].id.clone() });
+        if self.holdings.of(node).is_empty() {
+            return;
+        }
         let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
         for uid in indexes {
-            if self.holdings.of(node).is_empty() {
-                continue;
-            }
             self.give_up(node, &uid);
         }
     }
