@@ -13,6 +13,7 @@ use crate::documents::Change;
 use crate::node::{Request, Work};
 use crate::oracle::{SHARDS, Wish};
 
+#[derive(Debug)]
 pub struct Record {
     pub entry: Entry,
     pub wish: Wish,
