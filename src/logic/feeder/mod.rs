@@ -20,6 +20,8 @@ mod report;
 mod rewind;
 mod send;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 

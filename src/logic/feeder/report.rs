@@ -68,8 +68,9 @@ impl Task {
     /// No node has it, and no later entry counts on it.
     fn is_cancelable(&self) -> bool {
         let is_head = |kind| match kind {
-            StepKind::Create | StepKind::PrimaryKey | StepKind::Drop => true,
-            StepKind::Settings | StepKind::Put(_) | StepKind::Delete | StepKind::Clear => false,
+            // After a clearing the primary key may be changed.
+            StepKind::Create | StepKind::PrimaryKey | StepKind::Clear | StepKind::Drop => true,
+            StepKind::Settings | StepKind::Put(_) | StepKind::Delete => false,
         };
         !self.is_sent && !self.steps.is_empty() && !self.has(is_head)
     }

@@ -1,0 +1,160 @@
+//! Single situations of the protocol; long runs with faults are in `tests/simulation`.
+
+use super::*;
+use crate::logic::entry::PutMode;
+use crate::logic::ids::Epoch;
+
+const INDEX: &str = "a-0";
+const START: Monotonic = Monotonic(1_000_000);
+
+/// Every entry that was added, without resolutions.
+#[derive(Default)]
+struct Journal(Vec<Entry>);
+
+impl JournalView for Journal {
+    fn steps(&self, _: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
+        let steps = self.0.iter().flat_map(|entry| steps_of(entry, None));
+        Ok(steps.filter(|step| step.position > after).take(limit).collect())
+    }
+}
+
+/// A fleet of nodes that do at once what they are asked, with one shard on each of them.
+struct World {
+    fleet: Fleet,
+    journal: Journal,
+    now: Monotonic,
+    /// By node: the number of its next task; none while it is down.
+    nodes: Vec<Option<u64>>,
+    reports: Vec<Report>,
+}
+
+impl World {
+    fn new(nodes: usize) -> Self {
+        let start =
+            Start { nodes: (0..nodes).map(|node| NodeId::new(format!("n{node}"))).collect(), ..Start::default() };
+        let holdings = Holdings::new(nodes, vec![(0..nodes).collect()]);
+        let mut fleet = Fleet::start(&start, holdings, Timing::default(), Rules::ALL, START);
+        let journal = Journal::default();
+        fleet.end_needless_quarantine(&journal).unwrap();
+        Self { fleet, journal, now: START, nodes: vec![Some(0); nodes], reports: Vec::new() }
+    }
+
+    fn add(&mut self, operation: Operation) -> EntryId {
+        let id = EntryId(self.journal.0.len() as u64);
+        let is_of_an_index = !matches!(operation, Operation::CancelTasks { .. });
+        let entry = Entry {
+            id,
+            enqueued_at: crate::logic::ids::Timestamp(0),
+            index: is_of_an_index.then(|| IndexUid::new("a")),
+            target: is_of_an_index.then(|| NodeIndexUid::new(INDEX)),
+            operation,
+            shards: vec![ShardId(0)],
+            rejection: None,
+            custom_metadata: None,
+        };
+        self.fleet.add(&entry);
+        self.journal.0.push(entry);
+        id
+    }
+
+    fn put(&mut self) -> EntryId {
+        let key = Some("id".to_owned());
+        let (creates_index, sets_primary_key) = (false, false);
+        let mode = PutMode::Replace;
+        self.add(Operation::PutDocuments { mode, received: 1, primary_key: key, creates_index, sets_primary_key })
+    }
+
+    fn create(&mut self) -> EntryId {
+        self.add(Operation::CreateIndex { primary_key: None })
+    }
+
+    fn commit(&mut self) {
+        let (changes, version) = self.fleet.take_changes();
+        self.reports.extend(changes.reports);
+        self.fleet.stored(version);
+        if let Some(publication) = self.fleet.publication() {
+            self.fleet.published(&publication, Epoch(version));
+        }
+    }
+
+    fn control(&mut self) {
+        self.fleet.control(self.now, Epoch(u64::MAX), &self.journal);
+        self.commit();
+    }
+
+    /// One action of a node. False when it has nothing to do.
+    fn act(&mut self, node: usize) -> bool {
+        let action = self.fleet.next(node, self.now, &self.journal);
+        let Some(next) = self.nodes[node] else {
+            if !matches!(action, Action::Wait(_)) {
+                self.fleet.unreachable(node, self.now);
+            }
+            return false;
+        };
+        match action {
+            Action::Wait(_) => return false,
+            Action::Store => self.commit(),
+            Action::CheckIdle(uid) => self.fleet.idle_answer(node, &uid, true, self.now),
+            Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Refused(no_reason()), self.now),
+            Action::Poll(asked) => {
+                let seen = asked.iter().filter(|task| task.0 < next).map(|&task| done(task)).collect();
+                self.fleet.polled(node, &asked, seen, self.now, &self.journal);
+            }
+            Action::Send(send) => {
+                let now = (self.now, crate::logic::ids::Timestamp(0));
+                if self.fleet.begin(node, &send, Vec::new(), now, &self.journal) {
+                    self.nodes[node] = Some(next + 1);
+                    self.fleet.sent(node, SendOutcome::Registered(NodeTask(next)), self.now);
+                }
+            }
+        }
+        true
+    }
+
+    /// Until every entry is reported.
+    fn run(&mut self) {
+        for _ in 0..10_000 {
+            for node in 0..self.nodes.len() {
+                while self.act(node) {}
+            }
+            self.control();
+            if self.fleet.tasks.len() == 0 {
+                return;
+            }
+            self.now = self.now.plus_ms(10);
+        }
+        panic!("{} entries are not reported", self.fleet.tasks.len());
+    }
+
+    fn status(&self, entry: EntryId) -> &ReportStatus {
+        &self.reports.iter().find(|report| report.entry == entry).expect("it is reported").status
+    }
+}
+
+fn no_reason() -> ErrorBody {
+    crate::meili::error::ApiError::new(crate::meili::error::Code::Internal, "no").body()
+}
+
+fn done(task: NodeTask) -> SeenTask {
+    SeenTask { end: Some(End::Succeeded), ..stranger(task, SeenKind::Housekeeping, None) }
+}
+
+/// An unfinished task that no answer named.
+fn stranger(task: NodeTask, kind: SeenKind, label: Option<Label>) -> SeenTask {
+    SeenTask { task, index: Some(NodeIndexUid::new(INDEX)), kind, label, end: None, batch: None, deleted: None }
+}
+
+#[test]
+fn a_clearing_is_not_canceled_since_the_primary_key_may_change_after_it() {
+    let mut world = World::new(1);
+    let entries = [world.create(), world.put()];
+    world.nodes[0] = None;
+    let cleared = world.add(Operation::ClearDocuments);
+    let put = world.put();
+    let matched = vec![cleared, put];
+    world.add(Operation::CancelTasks { original_filter: String::new(), matched });
+    world.control();
+    assert!(!world.reports.iter().any(|report| report.entry == cleared));
+    assert!(matches!(world.status(put), ReportStatus::Canceled(_)));
+    assert!(!world.reports.iter().any(|report| entries.contains(&report.entry)));
+}
