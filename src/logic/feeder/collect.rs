@@ -87,7 +87,10 @@ impl Fleet {
                 self.nodes[node].finished.push(task.task);
             } else if let Some(index) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) {
                 // What it touches is not known.
-                self.feed_mut(node, index).awaits_idle = is_hiding;
+                let feed = self.feed_mut(node, index);
+                feed.awaits_idle |= is_hiding;
+                // The node may have said so before this task came.
+                feed.is_idle = false;
             }
         }
         if let Some(last) = seen.last().filter(|last| last.task >= self.nodes[node].next_task) {

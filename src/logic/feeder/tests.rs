@@ -158,3 +158,21 @@ fn a_clearing_is_not_canceled_since_the_primary_key_may_change_after_it() {
     assert!(matches!(world.status(put), ReportStatus::Canceled(_)));
     assert!(!world.reports.iter().any(|report| entries.contains(&report.entry)));
 }
+
+#[test]
+fn an_answer_that_a_node_is_idle_is_worth_nothing_once_an_unfinished_stranger_shows_up() {
+    let mut world = World::new(1);
+    world.create();
+    let idle = Action::CheckIdle(NodeIndexUid::new(INDEX));
+    while world.fleet.next(0, world.now, &world.journal) != idle {
+        assert!(world.act(0));
+    }
+    world.act(0);
+    let next = || (world.fleet.nodes[0].next_task, Position::of(EntryId(9), 0));
+    let (task, position) = next();
+    let label = Some(Label { position, shard: None });
+    world.nodes[0] = Some(task.0 + 1);
+    world.fleet.polled(0, &[task], vec![stranger(task, SeenKind::Put, label)], world.now, &world.journal);
+    assert_eq!(world.fleet.next(0, world.now, &world.journal), idle);
+    world.run();
+}
