@@ -30,6 +30,8 @@ use crate::meili::query_string::QueryString;
 
 /// Bytes worked on before other requests get their turn: well below a millisecond.
 const BYTES_PER_TURN: usize = 128 * 1024;
+/// The documents of a CSV body may make so many times `feeder.max_body` as JSON: every row repeats every column name.
+const CSV_GROWTH_MAX: u64 = 4;
 /// Times that a put is prepared, at most.
 const PREPARATIONS_MAX: usize = 8;
 
@@ -213,7 +215,7 @@ fn check_size(core: &Core, payload: &Payload) -> Result<(), ApiError> {
 }
 
 async fn convert_csv(core: &Core, body: &[u8], delimiter: u8) -> Result<Vec<u8>, ApiError> {
-    let mut converter = CsvConverter::new(body, delimiter)?;
+    let mut converter = CsvConverter::new(body, delimiter, CSV_GROWTH_MAX * core.settings.node_body_max)?;
     while !converter.step(BYTES_PER_TURN)? {
         core.timers.yield_now().await;
     }

@@ -1,7 +1,7 @@
 //! CSV to NDJSON, with Meilisearch's typed headers (`price:number`, `sold:boolean`, `name:string`).
 //!
 //! Empty fields are `null`; of duplicate headers the last one counts. Read in steps, so that a large body does not hold
-//! up other requests.
+//! up other requests. Every row repeats every name: what comes out is bounded, or one long name would fill the memory.
 
 use serde_json::{Map, Value};
 
@@ -23,14 +23,16 @@ pub struct CsvConverter<'a> {
     record: csv::StringRecord,
     line: u64,
     ndjson: Vec<u8>,
+    /// Bytes of NDJSON, one row more or less.
+    limit: u64,
 }
 
 impl<'a> CsvConverter<'a> {
-    /// Reads the header.
+    /// Reads the header. `limit` is how many bytes the documents may make as NDJSON.
     ///
     /// # Errors
     /// `missing_payload`, `malformed_payload`.
-    pub fn new(body: &'a [u8], delimiter: u8) -> Result<Self, ApiError> {
+    pub fn new(body: &'a [u8], delimiter: u8, limit: u64) -> Result<Self, ApiError> {
         if body.is_empty() {
             return Err(DocumentFormat::Csv { delimiter }.missing_payload());
         }
@@ -39,13 +41,13 @@ impl<'a> CsvConverter<'a> {
             reader.headers().map_err(|error| malformed(&error.to_string()))?.iter().map(column).collect();
         let document = columns.iter().map(|(name, _)| (name.clone(), Value::Null)).collect();
         let ndjson = Vec::with_capacity(body.len());
-        Ok(Self { reader, columns, document, record: csv::StringRecord::new(), line: 0, ndjson })
+        Ok(Self { reader, columns, document, record: csv::StringRecord::new(), line: 0, ndjson, limit })
     }
 
     /// Converts about so many bytes more; true when there is no more.
     ///
     /// # Errors
-    /// `malformed_payload`.
+    /// `malformed_payload`, `payload_too_large`.
     pub fn step(&mut self, bytes: usize) -> Result<bool, ApiError> {
         let stop = self.ndjson.len() + bytes;
         while self.ndjson.len() < stop {
@@ -59,6 +61,9 @@ impl<'a> CsvConverter<'a> {
             }
             serde_json::to_writer(&mut self.ndjson, &self.document).expect("writing to memory does not fail");
             self.ndjson.push(b'\n');
+            if self.ndjson.len() as u64 > self.limit {
+                return Err(ApiError::payload_too_large(self.limit));
+            }
         }
         Ok(false)
     }

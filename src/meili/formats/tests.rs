@@ -89,7 +89,7 @@ fn read_any(body: &str) -> Result<(), ApiError> {
 }
 
 fn convert_csv(body: &str) -> Result<String, ApiError> {
-    let mut converter = csv::CsvConverter::new(body.as_bytes(), b',')?;
+    let mut converter = csv::CsvConverter::new(body.as_bytes(), b',', 1_000_000)?;
     while !converter.step(8)? {}
     Ok(String::from_utf8(converter.into_ndjson()).expect("JSON is UTF-8"))
 }
@@ -119,6 +119,13 @@ fn bad_csv_is_said_in_meilisearchs_words() {
         assert_eq!(error.code, Code::MalformedPayload);
         assert_eq!(error.message, format!("The `csv` payload provided is malformed: `{reason}`."));
     }
+}
+
+#[test]
+fn a_long_csv_header_does_not_multiply_without_bound() {
+    let csv = |rows: usize| format!("{},id\n{}", "x".repeat(100_000), "1,1\n".repeat(rows));
+    assert!(convert_csv(&csv(9)).is_ok());
+    assert_eq!(convert_csv(&csv(100_000)).map_err(|error| error.code), Err(Code::PayloadTooLarge));
 }
 
 #[test]
