@@ -5,6 +5,7 @@
 //! what a comparison means for a value, is the business of who evaluates it.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,10 +20,8 @@ pub use error::{FilterError, FilterErrorKind};
 pub struct Token {
     /// What it says, without quotes and escapes.
     pub text: String,
-    /// Place of its first character in `source`, in characters, from 1.
-    pub column: usize,
-    /// Its length as written, in characters, without quotes.
-    pub width: usize,
+    /// Its bytes in `source`, as written, without quotes.
+    pub place: Range<usize>,
     /// The whole expression.
     pub source: Arc<str>,
 }
@@ -35,8 +34,16 @@ impl Token {
 
     /// A message about this token as Meilisearch writes it: the message, then a line with place and expression.
     pub fn explain(&self, message: impl fmt::Display) -> String {
-        format!("{message}\n{}:{} {}", self.column, self.column + self.width, self.source)
+        let (start, end) = columns(&self.source, self.place.clone());
+        format!("{message}\n{start}:{end} {}", self.source)
     }
+}
+
+/// The first character of a part and the one after its last, counted from the beginning of the line that it begins in,
+/// from 1. Reads the text up to there: for messages only, not for every word.
+fn columns(text: &str, part: Range<usize>) -> (usize, usize) {
+    let start = text[..part.start].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (start, start + text[part].chars().count())
 }
 
 /// Tokens are equal when they say the same.
@@ -213,7 +220,7 @@ impl Filter {
         if text.trim().is_empty() {
             return Ok(None);
         }
-        parser::Parser::new(text).parse().map(Some)
+        parser::Parser::new(text).parse().map(Some).map_err(|fault| fault.explain(text))
     }
 
     fn check_item(item: &Value) -> Result<(), FilterError> {

@@ -9,10 +9,11 @@
 //!
 //! Recursion is bounded by [`DEPTH_MAX`], so that no text can exhaust the stack.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::error::{FilterError, FilterErrorKind as Kind};
-use super::{Comparison, Filter, Token};
+use super::{Comparison, Filter, Token, columns};
 
 mod geo;
 mod value;
@@ -30,7 +31,7 @@ const COMPARISONS: [Comparison; 6] = [
     Comparison::Equal,
 ];
 
-type Parsed<T> = Result<T, FilterError>;
+type Parsed<T> = Result<T, Fault>;
 
 /// Where the reading stands.
 pub(super) struct Parser<'a> {
@@ -116,10 +117,8 @@ impl<'a> Parser<'a> {
                 if let Some(filter) = self.foreign(depth)? {
                     return Ok(filter);
                 }
-                if let Err(Failure::NoMatch(error)) = recoverable
-                    && let FilterError::Syntax { kind: Kind::KeywordAsValue(_), .. } = &error
-                {
-                    return Err(error);
+                if let Err(Failure::NoMatch(fault @ Fault { kind: Kind::KeywordAsValue(_), .. })) = recoverable {
+                    return Err(fault);
                 }
                 let rest = &self.text[start..];
                 let found = if rest.trim().is_empty() {
@@ -175,8 +174,7 @@ impl<'a> Parser<'a> {
 
     /// Whether the attribute begins a vector condition, whose other operations [`vectors`] reads.
     fn names_vectors(&self, attribute: &Token) -> bool {
-        let is_quoted =
-            self.text.chars().nth(attribute.column.saturating_sub(2)).is_some_and(|before| "'\"".contains(before));
+        let is_quoted = self.text[..attribute.place.start].ends_with(['\'', '"']);
         !is_quoted && (attribute.text == "_vectors" || attribute.text.starts_with("_vectors."))
     }
 
@@ -249,10 +247,7 @@ impl<'a> Parser<'a> {
         }
         let kind = if rest.is_empty() {
             Kind::InClosingBracket
-        } else if matches!(
-            self.value(),
-            Err(Failure::NoMatch(FilterError::Syntax { kind: Kind::KeywordAsValue(_), .. }))
-        ) {
+        } else if matches!(self.value(), Err(Failure::NoMatch(Fault { kind: Kind::KeywordAsValue(_), .. }))) {
             Kind::InKeyword(escape(rest))
         } else {
             Kind::InOther(escape(rest))
@@ -342,40 +337,38 @@ impl<'a> Parser<'a> {
     }
 
     fn token(&self, start: usize, end: usize, text: &str) -> Token {
-        Token {
-            text: text.to_owned(),
-            column: self.column(start),
-            width: self.text[start..end].chars().count(),
-            source: self.source.clone(),
-        }
+        Token { text: text.to_owned(), place: start..end, source: self.source.clone() }
     }
 
-    /// Characters from the beginning of the line, from 1.
-    fn column(&self, place: usize) -> usize {
-        let before = &self.text[..place];
-        before.rsplit('\n').next().unwrap_or_default().chars().count() + 1
-    }
-
-    /// An error about a word of the text.
-    fn error_at(&self, token: &Token, kind: Kind) -> FilterError {
-        let end = token.column + token.width;
-        FilterError::Syntax { kind, column: token.column, end, source_text: self.text.to_owned() }
-    }
-
-    /// An error about a slice of the text.
-    fn error(&self, part: &'a str, kind: Kind) -> FilterError {
+    /// What is wrong with a slice of the text.
+    fn error(&self, part: &'a str, kind: Kind) -> Fault {
         let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
-        let column = self.column(start);
-        FilterError::Syntax { kind, column, end: column + part.chars().count(), source_text: self.text.to_owned() }
+        Fault { kind, place: start..start + part.len() }
+    }
+}
+
+/// What is wrong where. A list of values ends with one, so it is cheap: lines and columns are counted in the one that
+/// the client gets.
+pub(super) struct Fault {
+    kind: Kind,
+    /// Bytes of the text.
+    place: Range<usize>,
+}
+
+impl Fault {
+    /// As the client gets it. `text` is the whole expression.
+    pub(super) fn explain(self, text: &str) -> FilterError {
+        let (column, end) = columns(text, self.place);
+        FilterError::Syntax { kind: self.kind, column, end, source_text: text.to_owned() }
     }
 }
 
 /// Why something could not be read.
 enum Failure {
     /// Something else may stand there.
-    NoMatch(FilterError),
+    NoMatch(Fault),
     /// Nothing else can be meant.
-    Fatal(FilterError),
+    Fatal(Fault),
 }
 
 impl Failure {

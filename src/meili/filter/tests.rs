@@ -154,6 +154,41 @@ fn errors_say_what_and_where() {
 }
 
 #[test]
+fn places_are_counted_within_their_line() {
+    let filter = Filter::parse_text("a = 1 AND\n  bé = 'c d'").expect("valid").expect("asks for something");
+    let Filter::And(parts) = &filter else { panic!("{filter:?}") };
+    let Filter::Compare { attribute, value, .. } = &parts[1] else { panic!("{filter:?}") };
+    assert!(attribute.explain("no").starts_with("no\n3:5 "), "{}", attribute.explain("no"));
+    assert!(value.explain("no").starts_with("no\n9:12 "), "{}", value.explain("no"));
+    let error = Filter::parse_text("a = 1 AND\n b = AND").expect_err("a keyword").to_string();
+    assert!(error.contains("\n6:9 "), "{error}");
+}
+
+#[test]
+fn a_vector_condition_is_one_in_every_line() {
+    // The line before has a quote where the attribute stands in its own.
+    for text in ["a ='x'\nAND _vectors EXISTS", "a = b\nAND _vectors.e EXISTS"] {
+        let filter = Filter::parse_text(text).expect(text).expect("asks for something");
+        let Filter::And(parts) = &filter else { panic!("{filter:?}") };
+        assert!(matches!(parts[1], Filter::VectorExists { .. }), "{text}: {filter:?}");
+    }
+    let quoted = "a = b AND\n'_vectors' EXISTS";
+    assert_eq!(Filter::parse_text(quoted).expect(quoted).as_ref().map(show).as_deref(), Some("(and a=b _vectors?)"));
+}
+
+#[test]
+fn long_lists_and_many_lists_are_read_in_one_pass() {
+    let ids: Vec<String> = (100_000..200_000).map(|id| id.to_string()).collect();
+    let Ok(Some(Filter::In { values, .. })) = Filter::parse_text(&format!("id IN [{}]", ids.join(","))) else {
+        panic!("no list")
+    };
+    assert_eq!(values.len(), 100_000);
+    let lists = ids.iter().map(|id| format!("id IN [{id}]")).collect::<Vec<_>>().join(" OR ");
+    let Ok(Some(Filter::Or(lists))) = Filter::parse_text(&lists) else { panic!("no lists") };
+    assert_eq!(lists.len(), 100_000);
+}
+
+#[test]
 fn depth_is_bounded() {
     let deep = format!("{}a = 1{}", "(".repeat(10_000), ")".repeat(10_000));
     let error = Filter::parse_text(&deep).expect_err("too deep").to_string();

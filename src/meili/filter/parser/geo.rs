@@ -1,7 +1,7 @@
 //! Geo conditions, and the errors for geo words where none may stand.
 
 use super::value::word;
-use super::{Filter, Kind, Parsed, Parser, Token};
+use super::{Fault, Filter, Kind, Parsed, Parser, Token};
 use crate::meili::filter::GeoPoint;
 
 /// Words that look like geo conditions and are none.
@@ -79,7 +79,7 @@ impl Parser<'_> {
             <GeoPoint>::try_from(point).map_err(|point| {
                 let kind = Kind::GeoCoordinates(point.len());
                 match point.first() {
-                    Some(first) => self.error_at(first, kind),
+                    Some(first) => Fault { kind, place: first.place.clone() },
                     None => self.error(self.rest(), kind),
                 }
             })

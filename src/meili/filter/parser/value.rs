@@ -1,6 +1,6 @@
 //! Words and quoted texts.
 
-use super::{Failure, Kind, Parser, Token, escape};
+use super::{Failure, Fault, Kind, Parser, Token, escape};
 
 const KEYWORDS: [&str; 14] = [
     "AND",
@@ -53,10 +53,10 @@ impl Parser<'_> {
             self.token(start, self.place, word)
         };
         self.skip_spaces();
-        self.unescape(token)
+        unescape(token)
     }
 
-    fn no_value(&self, is_keyword: bool) -> super::FilterError {
+    fn no_value(&self, is_keyword: bool) -> Fault {
         let found = up_to_syntax(self.rest());
         let kind = if found.trim().is_empty() {
             Kind::MissingValue
@@ -95,24 +95,24 @@ impl Parser<'_> {
         }
         Err(Failure::Fatal(self.error(whole, Kind::MissingClosingDelimiter(escape(whole), quote))))
     }
+}
 
-    /// Resolves `\n`, `\u00e9`, `\x41` and the like.
-    pub(super) fn unescape(&self, mut token: Token) -> Result<Token, Failure> {
-        if !token.text.contains('\\') {
+/// Resolves `\n`, `\u00e9`, `\x41` and the like.
+pub(super) fn unescape(mut token: Token) -> Result<Token, Failure> {
+    if !token.text.contains('\\') {
+        return Ok(token);
+    }
+    let shown = escape(&token.text);
+    let kind = match unescape_text(&token.text) {
+        Ok(text) => {
+            token.text = text;
             return Ok(token);
         }
-        let shown = escape(&token.text);
-        let kind = match unescape_text(&token.text) {
-            Ok(text) => {
-                token.text = text;
-                return Ok(token);
-            }
-            Err(BrokenEscape::Unfinished) => Kind::Incomplete,
-            Err(BrokenEscape::Number) => Kind::InvalidEscapedNumber(shown),
-            Err(BrokenEscape::Character) => Kind::MalformedValue(shown),
-        };
-        Err(Failure::NoMatch(self.error_at(&token, kind)))
-    }
+        Err(BrokenEscape::Unfinished) => Kind::Incomplete,
+        Err(BrokenEscape::Number) => Kind::InvalidEscapedNumber(shown),
+        Err(BrokenEscape::Character) => Kind::MalformedValue(shown),
+    };
+    Err(Failure::NoMatch(Fault { kind, place: token.place }))
 }
 
 enum BrokenEscape {

@@ -1,6 +1,6 @@
 //! `_vectors EXISTS`, `_vectors.EMBEDDER.userProvided NOT EXISTS` and the like.
 
-use super::value::word;
+use super::value::{unescape, word};
 use super::{Failure, Filter, Kind, Parsed, Parser, Token, negate_if};
 use crate::meili::filter::VectorCondition;
 
@@ -87,7 +87,7 @@ impl Parser<'_> {
             self.place += name.len();
             self.token(start, self.place, name)
         };
-        self.unescape(token).map_err(|failure| match failure {
+        unescape(token).map_err(|failure| match failure {
             Failure::NoMatch(error) | Failure::Fatal(error) => error,
         })
     }
