@@ -22,6 +22,7 @@ use crate::logic::covering::{CoverInput, cover_again};
 use crate::logic::ids::{Monotonic, NodeSlot, ShardId};
 use crate::logic::replica_choice::choose;
 use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot};
+use crate::meili::error::ErrorBody;
 
 /// The part of the time left that a node gets which does not answer the prober: it may have come back since.
 const UNREACHABLE_SHARE: u64 = 20;
@@ -319,6 +320,7 @@ pub fn is_refusal(status: u16) -> bool {
     (400..500).contains(&status) || status == 501
 }
 
+/// By the code: the message may repeat what the client wrote.
 fn names_index(body: &[u8]) -> bool {
-    memchr::memmem::find(body, b"index_not_found").is_some()
+    serde_json::from_slice::<ErrorBody>(body).is_ok_and(|error| error.code == "index_not_found")
 }

@@ -74,10 +74,12 @@ fn one_document_comes_from_a_replica_of_its_shard() {
 
 #[test]
 fn a_document_that_is_not_there_is_not_found() {
+    // What the client wrote is in the message, and no index that is gone.
+    let target = "/indexes/movies/documents/index_not_found";
     let upstream = FakeUpstream::new(|_, _| {
-        let body = ApiError::new(Code::DocumentNotFound, "Document `9` not found.").body();
+        let body = ApiError::new(Code::DocumentNotFound, "Document `index_not_found` not found.").body();
         Ok(NodeResponse { status: 404, body: serde_json::to_vec(&body).expect("plain").into() })
     });
-    let response = ask(&upstream, fleet(&[&[0, 1]], &[]), Request::new(Method::GET, "/indexes/movies/documents/9"));
+    let response = ask(&upstream, fleet(&[&[0, 1]], &[]), Request::new(Method::GET, target));
     assert_eq!((response.status, json_of(&response)["code"].as_str()), (404, Some("document_not_found")));
 }
