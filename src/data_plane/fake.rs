@@ -31,12 +31,14 @@ pub struct FakeUpstream {
     answer: Box<Answer>,
     /// Every request so far, in order.
     pub requests: RefCell<Vec<(NodeId, NodeRequest)>>,
+    /// Until when each of them was waited for.
+    pub deadlines: RefCell<Vec<Monotonic>>,
 }
 
 impl FakeUpstream {
     /// Answers by this function, at once.
     pub fn new(answer: impl Fn(&NodeView, &NodeRequest) -> Result<NodeResponse, UpstreamError> + 'static) -> Rc<Self> {
-        Rc::new(Self { answer: Box::new(answer), requests: RefCell::default() })
+        Rc::new(Self { answer: Box::new(answer), requests: RefCell::default(), deadlines: RefCell::default() })
     }
 
     /// No node can be reached.
@@ -54,6 +56,7 @@ impl Upstream for FakeUpstream {
     ) -> LocalFuture<'a, Result<NodeResponse, UpstreamError>> {
         let answer = (self.answer)(node, &request);
         self.requests.borrow_mut().push((node.id.clone(), request));
+        self.deadlines.borrow_mut().push(deadline);
         Box::pin(async move {
             if matches!(answer, Err(UpstreamError::TimedOut { .. })) {
                 FakeTimers.sleep_until(deadline).await;

@@ -1,7 +1,7 @@
 //! One read, asked of all nodes of a covering set at once; what fails or takes too long is asked again elsewhere.
 //!
 //! * A part whose node fails, is overloaded or has lost the index is covered again by other replicas in sync, within the
-//!   deadline. As long as others can take over, a node has only half of the time that is left.
+//!   deadline. As long as others can take over all of it, a node has only half of the time that is left.
 //! * A part whose node takes longer than it takes for nineteen of twenty answers is hedged: others are asked too, and
 //!   whoever is complete first counts. Once per part, and within a budget (see [`HedgeBudget`]).
 //! * A node that does not answer the prober is asked only when nobody else has its shards, and gets little time.
@@ -128,13 +128,27 @@ impl<'a> ScatterScope<'a> {
         choose(&self.index.covers, nodes, query_hash, expected_us)
     }
 
-    /// Whether anybody else may be read for the part.
-    fn has_stand_ins(&self, part: &CoverPart, excluded: &[NodeSlot]) -> bool {
-        part.shards.first().is_some_and(|shard| {
+    /// Whether anybody else may be read for shards of the part.
+    fn stand_ins(&self, part: &CoverPart, excluded: &[NodeSlot]) -> StandIns {
+        let has_others = |shard: &ShardId| {
             let replicas = &self.snapshot.placement[usize::from(shard.0)];
             replicas.iter().any(|node| !excluded.contains(node) && !self.index.out_of_sync.contains(node))
-        })
+        };
+        match part.shards.iter().filter(|shard| has_others(shard)).count() {
+            0 => StandIns::None,
+            count if count < part.shards.len() => StandIns::Some,
+            _ => StandIns::All,
+        }
     }
+}
+
+/// For how many shards of a part somebody else may be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StandIns {
+    None,
+    /// A hedge may help; but without the node itself the answer is not whole.
+    Some,
+    All,
 }
 
 /// Until when to wait for a node that nobody can stand in for.
@@ -200,9 +214,9 @@ impl Asking<'_> {
     async fn one(&self, part: &CoverPart, way: Way) -> Result<Scattered, NodeRefusal> {
         let mut excluded = way.tried.clone();
         excluded.extend(self.failed.borrow().iter().copied().chain([part.node]));
-        let has_stand_ins = self.scope.has_stand_ins(part, &excluded);
-        let mut own = pin!(self.ask(part, way.is_alone, has_stand_ins));
-        let answered = if has_stand_ins && !way.is_hedge {
+        let stand_ins = self.scope.stand_ins(part, &excluded);
+        let mut own = pin!(self.ask(part, way.is_alone, stand_ins));
+        let answered = if stand_ins != StandIns::None && !way.is_hedge {
             self.before_hedge(part, own.as_mut()).await
         } else {
             Some(own.as_mut().await)
@@ -261,13 +275,13 @@ impl Asking<'_> {
         })
     }
 
-    async fn ask(&self, part: &CoverPart, is_alone: bool, has_stand_ins: bool) -> Verdict {
+    async fn ask(&self, part: &CoverPart, is_alone: bool, stand_ins: StandIns) -> Verdict {
         let Self { core, scope, .. } = self;
         let now = core.now();
         let node = &scope.snapshot.nodes[usize::from(part.node.0)];
         let patience = patience_with(core, node, scope.deadline);
         let half = now.plus_ms(scope.deadline.0.saturating_sub(now.0) / 2);
-        let deadline = if has_stand_ins { patience.min(half) } else { patience };
+        let deadline = if stand_ins == StandIns::All { patience.min(half) } else { patience };
         let verdict = verdict(core.upstream.send(node, (self.make)(part, is_alone), deadline).await);
         if let Err(reason) = &verdict {
             tracing::debug!(node = %node.id, reason, "a node did not answer a read");

@@ -147,6 +147,23 @@ fn another_replica_is_asked_too_when_a_node_hangs() {
 }
 
 #[test]
+fn a_node_has_all_the_time_for_shards_that_nobody_else_has() {
+    for (out_of_sync, seconds) in [(&[2][..], 9..11), (&[], 4..6)] {
+        let upstream = FakeUpstream::new(numbered);
+        let begun = clock::monotonic();
+        for query in 0..8 {
+            let fleet = fleet(&[&[0, 1], &[0, 2]], out_of_sync);
+            ask(&upstream, fleet, search_for(&json!({"q": query.to_string()})));
+        }
+        let (requests, deadlines) = (upstream.requests.borrow(), upstream.deadlines.borrow());
+        let asked_alone = requests.iter().zip(&*deadlines).find(|((node, _), _)| node.as_str() == "n0");
+        let (_, deadline) = asked_alone.expect("n0 has everything");
+        let patience = (deadline.0 - begun.0).div_ceil(1_000);
+        assert!(seconds.contains(&patience), "{out_of_sync:?}: {patience} s");
+    }
+}
+
+#[test]
 fn a_node_that_the_prober_cannot_reach_gets_little_time() {
     let upstream = FakeUpstream::new(|node, request| {
         let hangs = node.id.as_str() == "n1";
