@@ -82,6 +82,8 @@ pub enum Command {
     Write(Box<NewWrite>, Reply<Result<Accepted, WriteRefusal>>),
     /// One page of tasks.
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
+    /// All tasks that match, whatever page is asked for, oldest first.
+    MatchingTasks(Box<TaskQuery>, Reply<Result<Vec<EntryId>, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
     /// The state of the fleet for operators, as JSON.

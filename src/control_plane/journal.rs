@@ -140,6 +140,7 @@ impl JournalWriter {
             match command {
                 Command::Write(write, reply) => self.prepare(*write, reply, &mut group),
                 Command::Tasks(query, reply) => self.hand_over(DeskJob::Tasks(query, reply)),
+                Command::MatchingTasks(query, reply) => self.hand_over(DeskJob::MatchingTasks(query, reply)),
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
                 Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
             }

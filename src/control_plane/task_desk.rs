@@ -30,6 +30,8 @@ const READ_MAX: usize = 1_000;
 pub enum DeskJob {
     /// One page of tasks.
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
+    /// All tasks that match.
+    MatchingTasks(Box<TaskQuery>, Reply<Result<Vec<EntryId>, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
     /// The state of the fleet.
@@ -44,6 +46,7 @@ impl DeskJob {
         let busy = || ApiError::new(Code::MiroirOverloaded, "Too many requests about tasks wait. Try again later.");
         match self {
             Self::Tasks(_, reply) => reply.send(Err(busy())),
+            Self::MatchingTasks(_, reply) => reply.send(Err(busy())),
             Self::Task(_, reply) => reply.send(Err(busy())),
             Self::Fleet(reply) => reply.send(Err(busy())),
             Self::Execute(_) => {}
@@ -69,6 +72,9 @@ impl TaskDesk {
                 recv(stop) -> _ => return,
                 recv(jobs) -> job => match job {
                     Ok(DeskJob::Tasks(query, reply)) => reply.send(self.tasks(&query)),
+                    Ok(DeskJob::MatchingTasks(query, reply)) => {
+                        reply.send(self.store.matching_tasks(&query).map_err(|error| api_error(&error)));
+                    }
                     Ok(DeskJob::Task(entry, reply)) => reply.send(self.task(entry)),
                     Ok(DeskJob::Fleet(reply)) => reply.send(self.fleet()),
                     Ok(DeskJob::Execute(entry)) => self.execute(&entry),

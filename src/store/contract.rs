@@ -332,6 +332,9 @@ pub fn tasks_are_filtered_and_paged(harness: &dyn Harness) {
         let page = store.tasks(&query).unwrap();
         let found: Vec<u64> = page.records.iter().map(|record| record.entry.id.0).collect();
         assert_eq!((found, page.total, page.next), (expected.clone(), expected.len() as u64, None), "{name}");
+        let mut expected: Vec<_> = expected.into_iter().map(EntryId).collect();
+        expected.sort_unstable();
+        assert_eq!(store.matching_tasks(&TaskQuery { limit: 1, ..query }).unwrap(), expected, "{name}");
     }
     let page = store.tasks(&TaskQuery { limit: 2, from: Some(3), ..TaskQuery::default() }).unwrap();
     let found: Vec<u64> = page.records.iter().map(|record| record.entry.id.0).collect();

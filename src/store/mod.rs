@@ -242,6 +242,9 @@ pub trait Store: Send + Sync {
     /// The entries that match and are not deleted, one page, newest first unless reversed.
     fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError>;
 
+    /// All entries that match and are not deleted, whatever page is asked for, oldest first.
+    fn matching_tasks(&self, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError>;
+
     /// Removes ended entries from the task list (others are left alone); the journal keeps them until [`Self::trim`].
     /// Returns how many.
     fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError>;

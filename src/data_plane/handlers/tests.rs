@@ -55,6 +55,7 @@ impl Fixture {
                         let page = TaskPage { results: vec![], total: 0, limit: query.limit, from: None, next: None };
                         reply.send(Ok(page));
                     }
+                    Command::MatchingTasks(_, reply) => reply.send(Ok(vec![EntryId(2), EntryId(5)])),
                     Command::Fleet(reply) => reply.send(Ok(Value::Null)),
                     Command::Task(entry, reply) => {
                         reply.send(Err(ApiError::new(Code::TaskNotFound, format!("Task `{entry}` not found."))));
@@ -286,7 +287,10 @@ fn tasks_are_asked_of_the_journal() {
     assert_eq!(fixture.ask(Method::GET, "/tasks?limit=3", ""), (200, page));
     // 200 and not 202, as one server answers.
     assert_eq!(fixture.ask(Method::POST, "/tasks/cancel?uids=1&statuses=*", "").0, 200);
-    let cancel = Operation::CancelTasks { original_filter: "?uids=1&statuses=*".to_owned(), matched: vec![] };
+    let cancel = Operation::CancelTasks {
+        original_filter: "?uids=1&statuses=*".to_owned(),
+        matched: vec![EntryId(2), EntryId(5)],
+    };
     assert_eq!(fixture.last_write().operation, cancel);
     assert_eq!(fixture.ask(Method::DELETE, "/tasks?uids=1", "").0, 200);
 }

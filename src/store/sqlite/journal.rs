@@ -285,6 +285,15 @@ pub(super) fn tasks(transaction: &Transaction<'_>, query: &TaskQuery) -> Result<
     Ok(TaskRecordPage { records, total: total as u64, next })
 }
 
+/// In one query: with pages, every page would sort all that match.
+pub(super) fn matching_tasks(transaction: &Transaction<'_>, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError> {
+    let selection = task_query::selection(query);
+    let mut statement =
+        transaction.prepare_cached(&format!("SELECT id FROM entries WHERE {} ORDER BY id", selection.condition))?;
+    let rows = statement.query_map(params_from_iter(selection.arguments.iter()), |row| row.get::<_, i64>(0))?;
+    Ok(rows.map(|row| row.map(|id| EntryId(id as u64))).collect::<Result<_, _>>()?)
+}
+
 pub(super) fn delete_tasks(transaction: &Transaction<'_>, ids: &[EntryId]) -> Result<u64, StoreError> {
     let mut statement = transaction
         .prepare_cached("UPDATE entries SET is_deleted = 1 WHERE id = ?1 AND outcome IS NOT NULL AND is_deleted = 0")?;

@@ -247,6 +247,10 @@ impl Store for SqliteStore {
         self.read(|transaction| journal::tasks(transaction, query))
     }
 
+    fn matching_tasks(&self, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError> {
+        self.read(|transaction| journal::matching_tasks(transaction, query))
+    }
+
     fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError> {
         self.write(|transaction| journal::delete_tasks(transaction, ids))
     }
