@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
+use super::fields::select;
 use super::query_string::QueryString;
 use super::search::{check_filter, comma_separated, invalid_sort, join_filters, refuse_marker, sort_list};
 use crate::logic::document_id::canonical_id;
@@ -129,13 +130,26 @@ impl DocumentsQuery {
         self.body(offset, limit, self.fields.clone(), marker_filter)
     }
 
-    /// The same documents in the same order, with nothing but what the sort rules look at.
-    pub fn sort_keys_body(&self, offset: u64, limit: u64, marker_filter: Option<&str>) -> Vec<u8> {
+    /// The same documents in the same order, with what the sort rules look at besides the fields that the client wants.
+    /// In one request: a write between two would give keys of other documents.
+    pub fn sortable_body(&self, offset: u64, limit: u64, marker_filter: Option<&str>) -> Vec<u8> {
         let attribute = |rule: &String| {
             let attribute = rule.rsplit_once(':').map_or(rule.as_str(), |(attribute, _)| attribute);
             if attribute.starts_with("_geoPoint(") { "_geo".to_owned() } else { attribute.to_owned() }
         };
-        self.body(offset, limit, Some(self.sort.iter().map(attribute).collect()), marker_filter)
+        let fields = self.fields.as_ref();
+        let fields = fields.map(|fields| fields.iter().cloned().chain(self.sort.iter().map(attribute)).collect());
+        self.body(offset, limit, fields, marker_filter)
+    }
+
+    /// A document of [`Self::sortable_body`] with nothing but what the client wants; none when it cannot be read.
+    pub fn shown(&self, document: &str) -> Option<String> {
+        let Some(names) = &self.fields else { return Some(document.to_owned()) };
+        let document: Map<String, Value> = serde_json::from_str(document).ok()?;
+        // Vectors are shown whatever fields are.
+        let vectors = self.retrieve_vectors.then_some("_vectors");
+        let shown = select(&document, &names.iter().map(String::as_str).chain(vectors).collect());
+        Some(Value::Object(shown).to_string())
     }
 
     fn body(&self, offset: u64, limit: u64, fields: Option<Vec<String>>, marker_filter: Option<&str>) -> Vec<u8> {
@@ -306,6 +320,7 @@ mod tests {
             text(query.node_body(3, 4, Some("m"))),
             r#"{"offset":3,"limit":4,"fields":["id"],"filter":["a = 1","m"],"sort":["n.b:asc","_geoPoint(1, 2):asc"]}"#
         );
-        assert!(text(query.sort_keys_body(0, 1, None)).contains(r#""fields":["n.b","_geo"],"filter":"a = 1""#));
+        assert!(text(query.sortable_body(0, 1, None)).contains(r#""fields":["id","n.b","_geo"],"filter":"a = 1""#));
+        assert_eq!(query.shown(r#"{"id":1,"n":{"b":2}}"#).as_deref(), Some(r#"{"id":1}"#));
     }
 }

@@ -4,6 +4,7 @@ pub mod bad_value;
 pub mod dates;
 pub mod documents_query;
 pub mod error;
+pub mod fields;
 pub mod filter;
 pub mod formats;
 pub mod index;

@@ -184,14 +184,16 @@ impl Reading<'_> {
         Ok((documents, total, Scattered { missing, ..counted }))
     }
 
-    /// The first documents of every part, merged. What the sort rules look at is asked for apart when the client wants
-    /// only some fields.
+    /// The first documents of every part, merged by what the sort rules look at, which is asked for too.
     async fn sorted(&self) -> Listed {
         let query = self.query;
         let depth = query.offset.saturating_add(query.limit);
         let asked = self.ask(self.set, |part, is_alone| {
-            let (offset, limit) = if is_alone { (query.offset, query.limit) } else { (0, depth) };
-            query.node_body(offset, limit, part.filter.as_deref())
+            if is_alone {
+                query.node_body(query.offset, query.limit, part.filter.as_deref())
+            } else {
+                query.sortable_body(0, depth, part.filter.as_deref())
+            }
         });
         let asked = asked.await?;
         let pages = read_pages(&asked)?;
@@ -200,34 +202,10 @@ impl Reading<'_> {
             let documents = pages.into_iter().flat_map(|page| page.documents).map(str::to_owned).collect();
             return Ok((documents, total, asked));
         }
-        let documents = if query.fields.is_none() {
-            let lists: Vec<Vec<(&str, &str)>> = pages
-                .iter()
-                .map(|page| page.documents.iter().map(|document| (*document, *document)).collect())
-                .collect();
-            merge_sorted(&query.sort, &lists)
-        } else {
-            let set = CoveringSet {
-                parts: asked.answers.iter().map(|answer| answer.part.clone()).collect(),
-                missing: Vec::new(),
-            };
-            let keys = self.ask(&set, |part, _| query.sort_keys_body(0, depth, part.filter.as_deref())).await?;
-            let key_pages = read_pages(&keys)?;
-            let are_alike = key_pages.len() == pages.len()
-                && pages.iter().zip(&key_pages).all(|(page, keys)| page.documents.len() == keys.documents.len());
-            if !are_alike {
-                return Err(ReadError::Malformed);
-            }
-            let lists: Vec<Vec<(&str, &str)>> = pages
-                .iter()
-                .zip(&key_pages)
-                .map(|(page, keys)| page.documents.iter().copied().zip(keys.documents.iter().copied()).collect())
-                .collect();
-            merge_sorted(&query.sort, &lists)
-        };
-        let documents = documents.map_err(|_| ReadError::Malformed)?;
+        let lists: Vec<Vec<&str>> = pages.into_iter().map(|page| page.documents).collect();
+        let documents = merge_sorted(&query.sort, &lists).map_err(|_| ReadError::Malformed)?;
         let page = documents.into_iter().skip(query.offset as usize).take(query.limit as usize);
-        let page = page.map(str::to_owned).collect();
+        let page = page.map(|document| query.shown(document).ok_or(ReadError::Malformed)).collect::<Result<_, _>>()?;
         Ok((page, total, asked))
     }
 }

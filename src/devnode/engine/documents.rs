@@ -1,12 +1,9 @@
-//! Documents as the engine keeps and lists them: ids, selection of fields, pages.
+//! Documents as the engine keeps and lists them: ids and pages.
 //!
 //! A document is a JSON object in the order its index numbers its fields; nested values stay as they were written.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
-use super::pattern::is_at_or_below;
 use crate::meili::error::{ApiError, Code};
 
 /// A document: top-level fields by name.
@@ -101,59 +98,6 @@ fn id_text(value: &Value) -> Option<String> {
     }
 }
 
-/// Only the fields that the names reach; dots go into objects and through arrays. Branches that end up empty are left
-/// out.
-pub(super) fn select(document: &Document, names: &BTreeSet<&str>) -> Document {
-    let mut selected = Map::new();
-    for (key, value) in document {
-        if names.contains(key.as_str()) {
-            selected.insert(key.clone(), value.clone());
-            continue;
-        }
-        let inner: BTreeSet<&str> = names
-            .iter()
-            .filter(|name| is_at_or_below(name, key))
-            .filter_map(|name| name[key.len()..].strip_prefix('.'))
-            .collect();
-        if inner.is_empty() {
-            continue;
-        }
-        match value {
-            Value::Object(object) => {
-                let object = select(object, &inner);
-                if !object.is_empty() {
-                    selected.insert(key.clone(), Value::Object(object));
-                }
-            }
-            Value::Array(values) => {
-                let values = select_in_array(values, &inner);
-                if !values.is_empty() {
-                    selected.insert(key.clone(), Value::Array(values));
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-    selected
-}
-
-fn select_in_array(values: &[Value], names: &BTreeSet<&str>) -> Vec<Value> {
-    values
-        .iter()
-        .filter_map(|value| match value {
-            Value::Object(object) => {
-                let object = select(object, names);
-                (!object.is_empty()).then_some(Value::Object(object))
-            }
-            Value::Array(values) => {
-                let values = select_in_array(values, names);
-                (!values.is_empty()).then_some(Value::Array(values))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -177,12 +121,5 @@ mod tests {
             assert_eq!(found.as_deref().map_err(|error| error.code.name()), expected, "{document}");
         }
         assert_eq!(document_id(json!({"a": {"id": 7}}).as_object().unwrap(), "a.id").as_deref(), Ok("7"));
-    }
-
-    #[test]
-    fn selection_reaches_through_objects_and_arrays() {
-        let document = json!({"a": {"b": 1, "c": 2}, "l": [{"x": 1, "y": 2}, 3], "z": 1});
-        let selected = select(document.as_object().unwrap(), &["a.c", "l.x", "nope"].into());
-        assert_eq!(Value::Object(selected), json!({"a": {"c": 2}, "l": [{"x": 1}]}));
     }
 }

@@ -12,7 +12,7 @@ use charabia::Tokenizer;
 use serde_json::{Map, Value};
 
 use self::text::{Markup, TextMatches};
-use super::documents::{Document, select};
+use super::documents::Document;
 use super::geo::{Point, degrees};
 use super::index::Index;
 use super::pattern::is_at_or_below;
@@ -20,6 +20,7 @@ use super::query::{Hit, SearchQuery};
 use super::score::{self, Score};
 use super::settings::RankingRule;
 use super::sort::{Criterion, SortKey};
+use crate::meili::fields::select;
 
 /// What to do with a field in `_formatted`.
 #[derive(Clone, Copy, Default, Debug)]

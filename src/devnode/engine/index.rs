@@ -22,6 +22,7 @@ use super::settings::Settings;
 use super::tokenize::{self, TextRules};
 use super::{filter_eval, search, sort};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::fields::select;
 
 /// One document task of a batch.
 #[derive(Clone, PartialEq, Debug)]
@@ -233,7 +234,7 @@ impl Index {
             .filter_map(|number| self.documents.get(&number))
             .map(|document| match &query.fields {
                 Some(fields) if !fields.iter().any(|field| field == "*") => {
-                    documents::select(document, &fields.iter().map(String::as_str).collect())
+                    select(document, &fields.iter().map(String::as_str).collect())
                 }
                 Some(_) | None => document.clone(),
             })

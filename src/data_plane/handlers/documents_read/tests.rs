@@ -60,6 +60,20 @@ fn sorted_lists_are_merged_by_value_whatever_fields_are_shown() {
 }
 
 #[test]
+fn documents_and_what_they_are_sorted_by_are_read_at_once() {
+    // A node that is written to: each of its lists is another one.
+    let lists = std::cell::Cell::new(0);
+    let upstream = FakeUpstream::new(move |node, request| {
+        lists.set(lists.get() + 1);
+        if lists.get() > 3 { ok(&json!({"results": [], "total": 0})) } else { documents_of(node, request) }
+    });
+    let target = "/indexes/movies/documents?sort=p:asc&limit=3&fields=id";
+    let response = ask(&upstream, fleet(&[&[0], &[1], &[2]], &[]), Request::new(Method::GET, target));
+    assert_eq!(response.status, 200, "{:?}", response.body);
+    assert_eq!(json_of(&response)["results"], json!([{"id": "00"}, {"id": "10"}, {"id": "20"}]));
+}
+
+#[test]
 fn one_document_comes_from_a_replica_of_its_shard() {
     let upstream = FakeUpstream::new(|node, request| {
         assert_eq!(request.target, "/indexes/movies-1/documents/a%2Db?fields=id%2Cp&retrieveVectors=true");
