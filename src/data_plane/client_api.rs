@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::adoption::acknowledge_epochs;
 use super::connection::Handler;
 use super::core::{Core, CoreSettings};
-use super::handlers::route;
+use super::handlers::{admit, route};
 use super::http_server::HandlerFactory;
 use super::pool::{InvalidNodeKey, PoolLimits, UpstreamPool};
 use super::rt::{self, ExecutorTimers};
@@ -21,6 +21,10 @@ const POOL_SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 struct ClientApi(Rc<Core>);
 
 impl Handler for ClientApi {
+    fn admit(&self, head: &Request) -> Result<(), Response> {
+        admit(&self.0, head).map(|_| ())
+    }
+
     fn handle(&self, request: Request) -> LocalFuture<'_, Response> {
         Box::pin(route(&self.0, request))
     }

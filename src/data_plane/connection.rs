@@ -1,6 +1,7 @@
 //! One client's connection: hyper's HTTP/1 server, around it our limits, deadlines and the containment of panics.
 //!
-//! Framing, keep-alive and smuggling rules are hyper's. A body is read whole, bounded, before the handler runs.
+//! Framing, keep-alive and smuggling rules are hyper's. A body is read whole, bounded, before the handler runs; but only
+//! after the handler has looked at the head, and a client holds no more of the room for bodies than it has sent.
 //!
 //! Cancel safety: when the client goes away, the handler's future is dropped where it waits.
 
@@ -26,9 +27,19 @@ use crate::meili::error::{ApiError, Code};
 
 /// Reads of unwanted bytes before others get their turn.
 const DISCARDS_PER_TURN: usize = 8;
+/// Bytes that are set aside for a body of which little has come.
+const RESERVED_MAX: u64 = 1024 * 1024;
 
 /// Answers requests; one per executor.
 pub trait Handler {
+    /// Whether the body of a request is worth reading. The request has no body yet.
+    ///
+    /// # Errors
+    /// The answer, as [`Self::handle`] would give it for any body.
+    fn admit(&self, _head: &Request) -> Result<(), Response> {
+        Ok(())
+    }
+
     /// Answers one request.
     fn handle(&self, request: Request) -> LocalFuture<'_, Response>;
 }
@@ -142,19 +153,24 @@ async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<Result<Response, Response>, Unreadable> {
     let (head, body) = request.into_parts();
-    let body = match read_body(body, &mut admission).await? {
-        ReadBody::Whole(body) => body,
-        ReadBody::Refused(refusal) => return Ok(Err(refusal)),
-    };
-    lifetime.enter(Phase::Handler, 0);
     let path = head.uri.path().to_owned();
-    let request = Request {
+    let mut request = Request {
         method: head.method,
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
-        body,
+        body: Bytes::new(),
         path,
     };
+    if !body.is_end_stream() {
+        if let Err(refusal) = listening.handler.admit(&request) {
+            return Ok(Err(refusal));
+        }
+        request.body = match read_body(body, &mut admission).await? {
+            ReadBody::Whole(body) => body,
+            ReadBody::Refused(refusal) => return Ok(Err(refusal)),
+        };
+    }
+    lifetime.enter(Phase::Handler, 0);
     let response = rt::contain(listening.handler.handle(request)).await.unwrap_or_else(|panic| {
         tracing::error!(panic, "a handler panicked");
         Response::error(&ApiError::new(Code::Internal, "An internal error has occurred."))
@@ -168,23 +184,21 @@ async fn read_body(mut body: Incoming, admission: &mut Admission) -> Result<Read
     if announced.is_some_and(|length| length > limit) {
         return Ok(ReadBody::Refused(Response::error(&ApiError::payload_too_large(limit))));
     }
-    if !admission.take(announced.unwrap_or(0)) {
-        return Ok(ReadBody::Refused(overloaded("too many request bodies are held in memory")));
-    }
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if announced == Some(data.len() as u64) {
-            return Ok(ReadBody::Whole(data));
-        }
         if whole.len() as u64 + data.len() as u64 > limit {
             return Ok(ReadBody::Refused(Response::error(&ApiError::payload_too_large(limit))));
         }
-        if announced.is_none() && !admission.take(data.len() as u64) {
+        if !admission.take(data.len() as u64) {
             return Ok(ReadBody::Refused(overloaded("too many request bodies are held in memory")));
         }
+        if announced == Some(data.len() as u64) {
+            return Ok(ReadBody::Whole(data));
+        }
         if whole.is_empty() {
-            whole.reserve(announced.unwrap_or(0) as usize);
+            // What was announced may never come.
+            whole.reserve(announced.unwrap_or(0).min(RESERVED_MAX) as usize);
         }
         whole.extend_from_slice(&data);
     }

@@ -23,30 +23,43 @@ mod tasks;
 mod unsupported;
 mod write;
 
-use routes::{Access, Found};
+use arguments::Arguments;
+use routes::{Access, Found, Route};
 
 /// Answers a client's request.
 pub async fn route(core: &Core, request: Request) -> Response {
-    let (route, arguments) = match routes::find(&request) {
+    match admit(core, &request) {
+        Ok((route, arguments)) => {
+            (route.handle)(core, &request, &arguments).await.unwrap_or_else(|error| refusal(&error))
+        }
+        Err(response) => response,
+    }
+}
+
+/// The route of a request that may use it. Looks at the head alone.
+///
+/// # Errors
+/// The answer, whatever the body.
+pub fn admit(core: &Core, request: &Request) -> Result<(&'static Route, Arguments), Response> {
+    let (route, arguments) = match routes::find(request) {
         Found::Route(route, arguments) => (route, arguments),
         Found::OtherMethods(allowed) => {
             let response = Response::empty(405);
-            return match HeaderValue::from_str(&allowed.join(", ")) {
+            return Err(match HeaderValue::from_str(&allowed.join(", ")) {
                 Ok(allowed) => response.with_header(ALLOW, allowed),
                 Err(_) => response,
-            };
+            });
         }
-        Found::Nothing => return Response::empty(404),
+        Found::Nothing => return Err(Response::empty(404)),
     };
     let checked = match route.access {
         Access::Open => Ok(()),
         Access::Key => auth::check(core.settings.master_key.as_deref(), &request.headers),
     };
-    let result = match checked.and_then(|()| arguments::refuse_compressed(&request)) {
-        Ok(()) => (route.handle)(core, &request, &arguments).await,
-        Err(error) => Err(error),
-    };
-    result.unwrap_or_else(|error| refusal(&error))
+    match checked.and_then(|()| arguments::refuse_compressed(request)) {
+        Ok(()) => Ok((route, arguments)),
+        Err(error) => Err(refusal(&error)),
+    }
 }
 
 /// An error as an answer; where coming back later may help, it says when.

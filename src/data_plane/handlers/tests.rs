@@ -451,3 +451,16 @@ fn a_journal_that_is_gone_is_an_overload() {
     let response = block_on(route(&core, request));
     assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
 }
+
+#[test]
+fn who_has_no_key_is_refused_by_the_head_alone() {
+    let fixture = Fixture::new();
+    let core = fixture.core.as_ref().expect("it runs");
+    let head = |path: &str| Request::new(Method::POST, path);
+    let status = |head: &Request| super::admit(core, head).err().map(|response| response.status);
+    let path = "/indexes/movies/documents";
+    assert_eq!(status(&head(path)), Some(401));
+    assert_eq!(status(&head(path).with_header(AUTHORIZATION, HeaderValue::from_static("Bearer other"))), Some(403));
+    assert_eq!(status(&head(path).with_header(AUTHORIZATION, HeaderValue::from_static("Bearer key"))), None);
+    assert_eq!(status(&head("/nothing")), Some(404));
+}

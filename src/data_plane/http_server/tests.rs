@@ -18,6 +18,10 @@ struct Scripted {
 }
 
 impl Handler for Scripted {
+    fn admit(&self, head: &Request) -> Result<(), Response> {
+        if head.path == "/secret" { Err(Response::text(401, "no key")) } else { Ok(()) }
+    }
+
     fn handle(&self, request: Request) -> LocalFuture<'_, Response> {
         Box::pin(async move {
             match request.path.as_str() {
@@ -124,6 +128,35 @@ fn a_body_over_the_limit_is_refused_and_the_answer_arrives() {
             r#"{"message":"The provided payload reached the size limit. The maximum accepted payload size is 1 MiB.","code":"payload_too_large","type":"invalid_request","link":"https://docs.meilisearch.com/errors#payload_too_large"}"#
         );
     }
+}
+
+#[test]
+fn an_announced_body_that_does_not_come_keeps_nobody_else_out() {
+    let server = start_with(HttpLimits { bodies_max_bytes_per_core: 100, ..HttpLimits::default() }, 1);
+    let _waiting: Vec<TcpStream> = (0..5)
+        .map(|_| {
+            let mut stream = connect(&server);
+            stream.write_all(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 80\r\n\r\nab").unwrap();
+            stream
+        })
+        .collect();
+    wait_for("the connections", || server.connections() == 5);
+    let body = "x".repeat(60);
+    let request = format!("POST /b HTTP/1.1\r\nhost: x\r\ncontent-length: 60\r\n\r\n{body}");
+    assert_eq!(ask(&mut connect(&server), &request).1, "POST /b 60");
+    // What has come counts.
+    let (head, _) = ask(&mut connect(&server), &request.replace("60", "99").replace(&body, &"x".repeat(99)));
+    assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+}
+
+#[test]
+fn who_may_not_ask_is_answered_before_the_body_has_come() {
+    let server = start_with(HttpLimits { body_max_bytes: 1024, ..HttpLimits::default() }, 1);
+    let mut stream = connect(&server);
+    let (head, body) = ask(&mut stream, "POST /secret HTTP/1.1\r\nhost: x\r\ncontent-length: 2000\r\n\r\nab");
+    assert!(head.starts_with("HTTP/1.1 401") && head.contains("connection: close"), "{head}");
+    assert_eq!(body, "no key");
+    assert!(is_closed(&mut stream));
 }
 
 #[test]
