@@ -142,7 +142,12 @@ fn core_settings(settings: &Settings) -> CoreSettings {
 
 fn http_limits(settings: &Settings, executors: usize) -> HttpLimits {
     let http = &settings.http;
+    let default = HttpLimits::default();
+    let deadline = settings.search.deadline.max(settings.write_deadline);
     HttpLimits {
+        // A body of the configured length must find room beside others, and a handler may use its whole deadline.
+        bodies_max_bytes_per_core: default.bodies_max_bytes_per_core.max(http.max_body.saturating_mul(2)),
+        handler_timeout_ms: default.handler_timeout_ms + milliseconds(deadline),
         body_max_bytes: http.max_body,
         requests_max_per_core: http.max_in_flight.div_ceil(executors),
         connections_max: http.max_connections,
@@ -151,7 +156,7 @@ fn http_limits(settings: &Settings, executors: usize) -> HttpLimits {
         head_timeout_ms: milliseconds(http.header_timeout),
         idle_timeout_ms: milliseconds(http.idle_timeout),
         transfer_timeout_ms: milliseconds(http.body_timeout),
-        ..HttpLimits::default()
+        ..default
     }
 }
 

@@ -36,7 +36,7 @@ pub struct HttpLimits {
     pub transfer_timeout_ms: u64,
     /// Slowest transfer that is tolerated. 16 bytes per millisecond are 16 KB/s.
     pub bytes_per_ms_min: u64,
-    /// Time for a handler, in milliseconds: a net below its own deadlines.
+    /// Time for a handler, in milliseconds: a net below its own deadlines, hence longer than they are.
     pub handler_timeout_ms: u64,
 }
 
