@@ -2,8 +2,9 @@
 //!
 //! * Downwards (control to data): the routing snapshot and the journal heads, each behind an `ArcSwap`; every core says
 //!   on the [`AckBoard`] which epoch it works with.
-//! * Upwards (data to control): [`Command`]s on one bounded queue. A full queue is an answer (503), never a wait.
-//!   Each command carries a reply channel whose receiver is a future that any executor can await.
+//! * Upwards (data to control): [`Command`]s on one queue, bounded by their number and by the bytes of the writes among
+//!   them. A full queue is an answer (503), never a wait. Each command carries a reply channel whose receiver is a future
+//!   that any executor can await.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,12 +21,16 @@ use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
 
 pub mod acks;
 pub mod reply;
+pub mod waiting;
 
 use acks::AckBoard;
 use reply::{Reply, ReplyFuture, reply_channel};
+use waiting::{Claim, Waiting, WaitingWrite};
 
 /// Commands that may wait for the control plane; past this the client gets 503.
 const COMMANDS_MAX: usize = 1024;
+/// Bytes of writes on their way from the cores to the end of their commit; past this the client gets 503.
+const WRITES_MAX_BYTES: u64 = 512 * 1024 * 1024;
 
 /// An index as of the last committed entry, which may be ahead of what readers see. Absent: does not exist.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +62,14 @@ pub struct NewWrite {
     pub custom_metadata: Option<String>,
 }
 
+impl NewWrite {
+    /// What the store will count, about: settings and filters may be as large as documents.
+    pub fn bytes(&self) -> u64 {
+        let operation = serde_json::to_string(&self.operation).map_or(0, |text| text.len());
+        (operation + self.payload.as_ref().map_or(0, |payload| payload.bytes.len())) as u64
+    }
+}
+
 /// A committed write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Accepted {
@@ -78,8 +91,8 @@ pub enum WriteRefusal {
 /// What the data plane asks of the control plane.
 #[derive(Debug)]
 pub enum Command {
-    /// Commit a write.
-    Write(Box<NewWrite>, Reply<Result<Accepted, WriteRefusal>>),
+    /// Commit a write, if its claim can be had.
+    Write(Box<WaitingWrite>, Reply<Result<Accepted, WriteRefusal>>),
     /// One page of tasks.
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
     /// All tasks that match, whatever page is asked for, oldest first.
@@ -100,15 +113,32 @@ pub struct Bridge {
     /// Which epoch each core works with.
     pub acks: AckBoard,
     commands: Sender<Command>,
+    waiting: Waiting,
 }
+
+/// What comes of a write that was handed over.
+pub type WriteAnswer = ReplyFuture<Result<Accepted, WriteRefusal>>;
 
 impl Bridge {
     /// A bridge for so many cores, and the control plane's end of the queue.
     pub fn new(cores: usize) -> (Arc<Self>, Receiver<Command>) {
         let (commands, receiver) = bounded(COMMANDS_MAX);
-        let bridge =
-            Self { snapshot: ArcSwap::default(), heads: ArcSwap::default(), acks: AckBoard::new(cores), commands };
+        let bridge = Self {
+            snapshot: ArcSwap::default(),
+            heads: ArcSwap::default(),
+            acks: AckBoard::new(cores),
+            commands,
+            waiting: Waiting::new(WRITES_MAX_BYTES),
+        };
         (Arc::new(bridge), receiver)
+    }
+
+    /// Hands a write over; none when too much waits or the control plane is gone. Who takes the claim before the journal
+    /// does has prevented the write.
+    pub fn write(&self, write: NewWrite) -> Option<(WriteAnswer, Claim)> {
+        let waiting = self.waiting.enter(write)?;
+        let claim = waiting.claim.clone();
+        self.ask(|reply| Command::Write(Box::new(waiting), reply)).map(|answer| (answer, claim))
     }
 
     /// Hands a command over; none when the queue is full or the control plane is gone.

@@ -184,7 +184,7 @@ pub const KEYS: &[Key] = &[
         "write.deadline",
         Kind::Duration,
         "30s",
-        "How long a write may wait to be committed to the journal before it is answered with 503.",
+        "How long a write may wait to be committed to the journal before it is answered with 503. It is taken back then, unless the answer says that it may still be committed.",
     ),
     key(
         "upstream.max_connections",

@@ -13,7 +13,8 @@ use crossbeam::channel::{Receiver, Sender, TrySendError, select};
 use super::admission::{Admitted, Stamp, admit, shown_head};
 use super::task_desk::DeskJob;
 use crate::bridge::reply::Reply;
-use crate::bridge::{Accepted, Bridge, Command, JournalHeads, NewWrite, WriteRefusal};
+use crate::bridge::waiting::{Room, WaitingWrite};
+use crate::bridge::{Accepted, Bridge, Command, JournalHeads, WriteRefusal};
 use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, IndexUid, Timestamp};
 use crate::logic::payload::Payload;
@@ -89,6 +90,7 @@ struct Group {
     entries: Vec<(Entry, Option<Payload>)>,
     changes: Vec<HeadChange>,
     replies: Vec<WriteReply>,
+    rooms: Vec<Room>,
     bytes: usize,
 }
 
@@ -98,12 +100,6 @@ impl Backlog {
         let Self { size, limits, .. } = self;
         size.entries == 0 || (size.entries < limits.entries && size.bytes + bytes <= limits.bytes)
     }
-}
-
-/// What the store will count, about, before it is written: settings and filters may be as large as documents.
-fn entry_bytes(operation: &Operation, payload: Option<&Payload>) -> u64 {
-    let operation = serde_json::to_string(operation).map_or(0, |text| text.len());
-    (operation + payload.map_or(0, |payload| payload.bytes.len())) as u64
 }
 
 impl JournalWriter {
@@ -160,9 +156,15 @@ impl JournalWriter {
     }
 
     /// Makes an entry of a write; heads change at once, for the writes behind it in the same group.
-    fn prepare(&mut self, write: NewWrite, reply: WriteReply, group: &mut Group) {
+    fn prepare(&mut self, waiting: WaitingWrite, reply: WriteReply, group: &mut Group) {
+        if !waiting.claim.take() {
+            // The client was told that it is not committed.
+            return;
+        }
+        let bytes = waiting.bytes();
+        let WaitingWrite { write, room, .. } = waiting;
         // Task operations free room.
-        if write.index.is_some() && !self.has_room(&write) {
+        if write.index.is_some() && !self.has_room(bytes) {
             let message = "Too many writes wait for the nodes. Try again later.";
             return reply.send(Err(WriteRefusal::Error(ApiError::new(Code::MiroirOverloaded, message))));
         }
@@ -179,15 +181,15 @@ impl JournalWriter {
                 }
                 group.bytes += payload.as_ref().map_or(0, |payload| payload.bytes.len());
                 self.backlog.size.entries += 1;
-                self.backlog.size.bytes += entry_bytes(&entry.operation, payload.as_ref());
+                self.backlog.size.bytes += bytes;
                 group.entries.push((entry, payload));
                 group.replies.push(reply);
+                group.rooms.push(room);
             }
         }
     }
 
-    fn has_room(&mut self, write: &NewWrite) -> bool {
-        let bytes = entry_bytes(&write.operation, write.payload.as_ref());
+    fn has_room(&mut self, bytes: u64) -> bool {
         let now = clock::instant();
         if !self.backlog.fits(bytes) && now >= self.backlog.measure_at {
             // The estimate only grows; what is really left is asked for only when it matters, and not for every refusal.
@@ -201,7 +203,7 @@ impl JournalWriter {
     }
 
     fn commit(&mut self, group: Group) {
-        let Group { entries, changes, replies, .. } = group;
+        let Group { entries, changes, replies, rooms: _until_the_end, .. } = group;
         if let Err(error) = self.store.append(&entries, &changes) {
             tracing::error!(%error, entries = entries.len(), "writes could not be stored");
             self.reload();

@@ -7,7 +7,7 @@ use crossbeam::channel::{bounded, unbounded};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::bridge::{IndexHead, reply::ReplyFuture};
+use crate::bridge::{IndexHead, NewWrite, reply::ReplyFuture};
 use crate::control_plane::status::Looks;
 use crate::control_plane::task_desk::{JOBS_MAX, TaskDesk};
 use crate::logic::entry::PutMode;
@@ -68,7 +68,7 @@ impl Desk {
     }
 
     fn send(&self, write: NewWrite) -> ReplyFuture<Result<Accepted, WriteRefusal>> {
-        self.bridge.ask(|reply| Command::Write(Box::new(write), reply)).expect("the queue has room")
+        self.bridge.write(write).expect("the queue has room").0
     }
 
     fn write(&self, write: NewWrite) -> Result<Accepted, WriteRefusal> {
@@ -302,4 +302,26 @@ fn commit_rate() {
         });
         println!("{writers} writers: {:.0} entries/s", count as f64 / begin.elapsed().as_secs_f64());
     }
+}
+
+#[test]
+fn a_write_that_was_taken_back_gets_no_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = Desk::start(folder.path());
+    let (kept, commands) = Bridge::new(0);
+    let (desk_jobs, _jobs) = bounded(JOBS_MAX);
+    let parts = JournalParts {
+        store: desk.store.clone(),
+        bridge: kept.clone(),
+        coordinator: desk.notes.clone(),
+        desk: desk_jobs,
+        backlog_limits: BacklogLimits { bytes: u64::MAX, entries: u64::MAX },
+    };
+    let mut writer = JournalWriter::open(parts).unwrap();
+    let (given_up, claim) = kept.write(put(&desk, "a", 10)).unwrap();
+    assert!(claim.take());
+    let (wanted, _) = kept.write(put(&desk, "b", 10)).unwrap();
+    writer.take(commands.recv().unwrap(), &commands);
+    assert_eq!(given_up.wait(TIMEOUT), None);
+    assert_eq!(wanted.wait(TIMEOUT).expect("an answer").unwrap().entry, EntryId(0));
 }

@@ -45,10 +45,10 @@ impl Fixture {
             while let Ok(command) = commands.recv() {
                 match command {
                     Command::Write(write, reply) => {
-                        let decision = decide(&write);
+                        let decision = decide(&write.write);
                         let mut kept = kept.lock().expect("no panics");
                         let entry = EntryId(kept.len() as u64);
-                        kept.push(*write);
+                        kept.push(write.write);
                         reply.send(decision.map(|()| Accepted { entry, enqueued_at: Timestamp(0) }));
                     }
                     Command::Tasks(query, reply) => {
@@ -463,4 +463,26 @@ fn who_has_no_key_is_refused_by_the_head_alone() {
     assert_eq!(status(&head(path).with_header(AUTHORIZATION, HeaderValue::from_static("Bearer other"))), Some(403));
     assert_eq!(status(&head(path).with_header(AUTHORIZATION, HeaderValue::from_static("Bearer key"))), None);
     assert_eq!(status(&head("/nothing")), Some(404));
+}
+
+#[test]
+fn a_write_whose_time_is_over_is_taken_back_before_the_client_is_told() {
+    let settings = CoreSettings { write_deadline_ms: 20, ..CoreSettings::default() };
+    let (core, commands) = core_and_commands(FakeUpstream::refusing(), settings);
+    let ask = || block_on(route(&core, Request::new(Method::DELETE, "/indexes/movies/documents")));
+    let (status, error) = shown(&ask());
+    assert_eq!(status, 503);
+    assert_eq!(error["message"], "Miroir is overloaded: the write was not committed in time. Try again later.");
+    let Ok(Command::Write(waiting, _reply)) = commands.try_recv() else { panic!("it waits for the journal") };
+    assert!(!waiting.claim.take(), "the journal must not commit it");
+    // The journal has begun with it, and does not end.
+    let journal = std::thread::spawn(move || match commands.recv() {
+        Ok(Command::Write(waiting, reply)) => (waiting.claim.take(), reply),
+        other => panic!("{other:?}"),
+    });
+    let (status, error) = shown(&ask());
+    assert_eq!(status, 503);
+    let message = error["message"].as_str().expect("a text");
+    assert!(message.contains("but may still be"), "{message}");
+    assert!(journal.join().expect("no panics").0);
 }

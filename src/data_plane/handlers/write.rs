@@ -1,11 +1,12 @@
 //! Handing a write to the journal, and what the client gets for it.
 //!
-//! Cancel safety: when the client goes away after the hand-over, the write is committed all the same.
+//! Cancel safety: when the client goes away after the hand-over, the write is committed all the same. When its time is
+//! over, the write is taken back, and the client told so, unless the journal has begun with it.
 
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::bridge::{Accepted, Command, IndexHead, NewWrite, WriteRefusal};
+use crate::bridge::{Accepted, IndexHead, NewWrite, WriteRefusal};
 use crate::data_plane::core::Core;
 use crate::http_types::Response;
 use crate::logic::entry::Operation;
@@ -46,8 +47,8 @@ pub(super) async fn hand_over(core: &Core, write: NewWrite, deadline: Monotonic)
         enqueued_at: String::new(),
         custom_metadata: write.custom_metadata.clone(),
     };
-    let asked = core.bridge.ask(|reply| Command::Write(Box::new(write), reply));
-    let reply = asked.ok_or_else(|| overloaded("too many writes wait for their commit"))?;
+    let asked = core.bridge.write(write);
+    let (reply, claim) = asked.ok_or_else(|| overloaded("too many writes wait for their commit"))?;
     match core.before(deadline, reply).await {
         Some(Some(Ok(Accepted { entry, enqueued_at }))) => {
             task.task_uid = entry.0;
@@ -57,6 +58,8 @@ pub(super) async fn hand_over(core: &Core, write: NewWrite, deadline: Monotonic)
         Some(Some(Err(WriteRefusal::HeadMoved(head)))) => Ok(Handed::HeadMoved(head)),
         Some(Some(Err(WriteRefusal::Error(error)))) => Err(error),
         Some(None) => Err(overloaded("the journal is closing")),
+        // The journal drops what it has not begun with.
+        None if claim.take() => Err(overloaded("the write was not committed in time")),
         None => Err(overloaded("the write was not committed in time, but may still be")),
     }
 }
