@@ -190,7 +190,7 @@ pub const KEYS: &[Key] = &[
         "upstream.max_connections",
         Kind::Integer { min: 1, max: 4096 },
         "64",
-        "Connections that each core keeps open to each node while nothing is asked over them. As many as there are requests under way are open besides, up to 512.",
+        "Connections that each core keeps open to each node while nothing is asked over them. As many as there are requests under way are open besides, up to 512; requests past that wait for their turn, and get 503 when it does not come in time.",
     ),
     key(
         "upstream.connect_timeout",

@@ -3,6 +3,9 @@
 //! The connection is driven by the request that uses it, not by a task of its own: dropping the request drops the
 //! connection with whatever was in flight, so that a late answer can never reach a later request.
 //!
+//! Who finds the bound of a node reached waits for its turn. When the deadline comes first and the node has answered
+//! others meanwhile, the load is to blame and not the node ([`UpstreamError::Busy`]).
+//!
 //! Cancel safety: a dropped `send` closes its connection. What the node did with the request is unknown then.
 
 use std::cell::{Cell, RefCell};
@@ -20,6 +23,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 
 use super::core::Timers;
+use super::places::{Place, Places};
 use super::rt::{self, ExecutorTimers};
 use super::socket::{Meter, Socket};
 use super::upstream::{LocalFuture, NodeLoad, NodeRequest, NodeResponse, Upstream, UpstreamError};
@@ -30,7 +34,7 @@ use crate::telemetry::clock;
 /// Bounds on connections to nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PoolLimits {
-    /// Requests of one core to one node at a time.
+    /// Requests of one core to one node at a time; more wait for their turn.
     pub in_flight_max: u32,
     /// Connections of one core to one node that are kept for later.
     pub idle_max: usize,
@@ -185,11 +189,11 @@ impl NodeConnection {
 }
 
 /// What a core knows of one node.
-#[derive(Default)]
 struct NodePool {
+    /// Of requests in flight.
+    places: Places,
     idle: RefCell<Vec<NodeConnection>>,
     address: Cell<Option<SocketAddr>>,
-    in_flight: Cell<u32>,
     latency_us: Cell<f64>,
     slow_us: Cell<f64>,
     /// When it last answered, or when the first of the requests was sent that are in flight.
@@ -200,18 +204,16 @@ struct NodePool {
 struct InFlight<'a> {
     pool: &'a NodePool,
     begun: std::time::Instant,
+    _place: Place<'a>,
 }
 
 impl<'a> InFlight<'a> {
-    fn enter(pool: &'a NodePool, max: u32) -> Option<Self> {
-        let count = pool.in_flight.get();
-        (count < max).then(|| {
-            if count == 0 {
-                pool.heard_at.set(clock::monotonic());
-            }
-            pool.in_flight.set(count + 1);
-            Self { pool, begun: clock::instant() }
-        })
+    async fn enter(pool: &'a NodePool) -> Self {
+        if pool.places.taken() == 0 {
+            pool.heard_at.set(clock::monotonic());
+        }
+        let place = pool.places.enter().await;
+        Self { pool, begun: clock::instant(), _place: place }
     }
 }
 
@@ -219,11 +221,21 @@ impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         // What was given up counts with the time that it cost: a node that hangs looks slow.
         self.pool.note_latency(self.begun.elapsed());
-        self.pool.in_flight.set(self.pool.in_flight.get() - 1);
     }
 }
 
 impl NodePool {
+    fn new(in_flight_max: u32) -> Self {
+        Self {
+            places: Places::new(in_flight_max),
+            idle: RefCell::default(),
+            address: Cell::default(),
+            latency_us: Cell::default(),
+            slow_us: Cell::default(),
+            heard_at: Cell::default(),
+        }
+    }
+
     /// The youngest idle connection, if it leads to this address and is young enough.
     fn take_idle(&self, address: SocketAddr, idle_timeout_ms: u64) -> Option<NodeConnection> {
         let mut idle = self.idle.borrow_mut();
@@ -307,7 +319,11 @@ impl UpstreamPool {
         if let Some(pool) = self.nodes.borrow().get(node) {
             return pool.clone();
         }
-        self.nodes.borrow_mut().entry(node.clone()).or_default().clone()
+        self.nodes
+            .borrow_mut()
+            .entry(node.clone())
+            .or_insert_with(|| Rc::new(NodePool::new(self.limits.in_flight_max)))
+            .clone()
     }
 
     fn to_hyper(&self, node: &NodeView, request: &NodeRequest) -> Result<http::Request<Full<Bytes>>, UpstreamError> {
@@ -325,15 +341,25 @@ impl UpstreamPool {
         builder.body(Full::new(request.body.clone())).map_err(|error| unreachable(error.to_string()))
     }
 
-    async fn attempt(&self, node: &NodeView, request: &NodeRequest) -> Result<NodeResponse, UpstreamError> {
+    async fn attempt(
+        &self,
+        node: &NodeView,
+        request: &NodeRequest,
+        deadline: Monotonic,
+    ) -> Result<NodeResponse, UpstreamError> {
+        let timed_out = || UpstreamError::TimedOut { node: node.id.clone() };
         let Some(address) = node.address else {
             return Err(UpstreamError::Unresolved { node: node.id.clone() });
         };
         let pool = self.pool(&node.id);
-        let Some(in_flight) = InFlight::enter(&pool, self.limits.in_flight_max) else {
-            return Err(UpstreamError::Busy { node: node.id.clone() });
+        let begun = clock::monotonic();
+        let Some(in_flight) = rt::before(deadline, InFlight::enter(&pool)).await else {
+            // A node that answers nobody hangs; one that answers others has more to do than it can.
+            let answers = pool.heard_at.get() > begun;
+            return Err(if answers { UpstreamError::Busy { node: node.id.clone() } } else { timed_out() });
         };
-        let result = self.attempt_at(address, &pool, node, request).await;
+        let result = rt::before(deadline, self.attempt_at(address, &pool, node, request)).await;
+        let result = result.unwrap_or_else(|| Err(timed_out()));
         if result.is_ok() {
             pool.note_answer(in_flight.begun.elapsed());
         }
@@ -420,18 +446,15 @@ impl Upstream for UpstreamPool {
         request: NodeRequest,
         deadline: Monotonic,
     ) -> LocalFuture<'a, Result<NodeResponse, UpstreamError>> {
-        Box::pin(async move {
-            let result = rt::before(deadline, self.attempt(node, &request)).await;
-            result.unwrap_or_else(|| Err(UpstreamError::TimedOut { node: node.id.clone() }))
-        })
+        Box::pin(async move { self.attempt(node, &request, deadline).await })
     }
 
     fn load(&self, node: &NodeId) -> NodeLoad {
         self.nodes.borrow().get(node).map_or_else(NodeLoad::default, |pool| NodeLoad {
-            in_flight: pool.in_flight.get(),
+            in_flight: pool.places.taken() + pool.places.waiting(),
             latency_us: pool.latency_us.get(),
             slow_us: pool.slow_us.get(),
-            silent_ms: if pool.in_flight.get() == 0 {
+            silent_ms: if pool.places.taken() == 0 {
                 0
             } else {
                 clock::monotonic().0.saturating_sub(pool.heard_at.get().0)

@@ -6,6 +6,8 @@
 //!   whoever is complete first counts. Once per part, and within a budget (see [`HedgeBudget`]).
 //! * A node that does not answer the prober is asked only when nobody else has its shards, and gets little time.
 //! * What no replica answers is `missing` in the result: partial results are part of the type, never silent.
+//! * What is missing only because this core asks more than the nodes can answer is told apart: that is overload, and no
+//!   reason for partial results.
 //! * A node that calls the *client's* request wrong ends the whole: its answer is the client's.
 //!
 //! Cancel safety: dropping the future closes the connections of what is in flight.
@@ -54,9 +56,20 @@ pub struct Scattered {
     pub answers: Vec<PartAnswer>,
     /// Shards that nobody answered for, ascending.
     pub missing: Vec<ShardId>,
+    /// Some of them are missing because their node, which is well, was asked too much.
+    pub is_overloaded: bool,
 }
 
 impl Scattered {
+    fn lacking(shards: Vec<ShardId>) -> Self {
+        Self { answers: Vec::new(), missing: shards, is_overloaded: false }
+    }
+
+    /// Blames the load for what is missing.
+    fn overloaded(self) -> Self {
+        Self { is_overloaded: !self.missing.is_empty(), ..self }
+    }
+
     /// There is one answer, and its node was asked as the only one.
     pub fn is_alone(&self) -> bool {
         matches!(&self.answers[..], [answer] if answer.is_alone)
@@ -202,10 +215,11 @@ impl Asking<'_> {
             results.push((place, result?));
         }
         results.sort_by_key(|(place, _)| *place);
-        let mut whole = Scattered { answers: Vec::with_capacity(results.len()), missing: set.missing.clone() };
+        let mut whole = Scattered::lacking(set.missing.clone());
         for (_, result) in results {
             whole.answers.extend(result.answers);
             whole.missing.extend(result.missing);
+            whole.is_overloaded |= result.is_overloaded;
         }
         Ok(whole)
     }
@@ -223,6 +237,7 @@ impl Asking<'_> {
         };
         match answered {
             Some(Verdict::Failed) => self.stand_ins(part, way).await,
+            Some(Verdict::Busy) => self.stand_ins(part, way).await.map(Scattered::overloaded),
             Some(verdict) => verdict.settle(part, way.is_alone),
             None => {
                 let mut both = Gather::new();
@@ -230,8 +245,10 @@ impl Asking<'_> {
                 both.push((), self.stand_ins(part, hedge));
                 both.push((), boxed(async { own.await.settle(part, way.is_alone) }));
                 let mut best: Option<Scattered> = None;
+                let mut is_overloaded = false;
                 while let Some(((), result)) = both.next().await {
                     let result = result?;
+                    is_overloaded |= result.is_overloaded;
                     if best.as_ref().is_none_or(|best| result.missing.len() < best.missing.len()) {
                         best = Some(result);
                     }
@@ -239,7 +256,8 @@ impl Asking<'_> {
                         break;
                     }
                 }
-                Ok(best.unwrap_or_default())
+                let best = best.unwrap_or_default();
+                Ok(if is_overloaded { best.overloaded() } else { best })
             }
         }
     }
@@ -268,7 +286,7 @@ impl Asking<'_> {
             let tried: Vec<NodeSlot> = way.tried.iter().copied().chain([part.node]).collect();
             let excluded: Vec<NodeSlot> = tried.iter().chain(&*self.failed.borrow()).copied().collect();
             if self.core.now() >= self.scope.deadline {
-                return Ok(Scattered { answers: Vec::new(), missing: part.shards.clone() });
+                return Ok(Scattered::lacking(part.shards.clone()));
             }
             let set = self.scope.cover(&part.shards, &excluded);
             self.all_of(&set, &Way { tried, ..way }).await
@@ -282,7 +300,11 @@ impl Asking<'_> {
         let patience = patience_with(core, node, scope.deadline);
         let half = now.plus_ms(scope.deadline.0.saturating_sub(now.0) / 2);
         let deadline = if stand_ins == StandIns::All { patience.min(half) } else { patience };
-        let verdict = verdict(core.upstream.send(node, (self.make)(part, is_alone), deadline).await);
+        let outcome = core.upstream.send(node, (self.make)(part, is_alone), deadline).await;
+        if matches!(outcome, Err(UpstreamError::Busy { .. })) {
+            return Verdict::Busy;
+        }
+        let verdict = verdict(outcome);
         if let Err(reason) = &verdict {
             tracing::debug!(node = %node.id, reason, "a node did not answer a read");
             self.failed.borrow_mut().push(part.node);
@@ -300,6 +322,8 @@ enum Verdict {
     Answer(Bytes),
     Refused(NodeResponse),
     Failed,
+    /// It is well, but was not asked: see [`UpstreamError::Busy`].
+    Busy,
 }
 
 impl Verdict {
@@ -307,10 +331,11 @@ impl Verdict {
         match self {
             Self::Answer(body) => {
                 let answer = PartAnswer { part: part.clone(), body, is_alone };
-                Ok(Scattered { answers: vec![answer], missing: Vec::new() })
+                Ok(Scattered { answers: vec![answer], ..Scattered::default() })
             }
             Self::Refused(response) => Err(NodeRefusal { node: part.node, response }),
-            Self::Failed => Ok(Scattered { answers: Vec::new(), missing: part.shards.clone() }),
+            Self::Failed => Ok(Scattered::lacking(part.shards.clone())),
+            Self::Busy => Ok(Scattered::lacking(part.shards.clone()).overloaded()),
         }
     }
 }

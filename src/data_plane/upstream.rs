@@ -87,7 +87,7 @@ pub enum UpstreamError {
         /// Which node.
         node: NodeId,
     },
-    /// All connections that this core may have to the node are in use.
+    /// The node answers, but this core asks it more than it can answer: the request was not sent before its deadline.
     #[error("too many requests wait for node {node}")]
     Busy {
         /// Which node.
@@ -118,7 +118,7 @@ impl UpstreamError {
 /// How busy a node is, as this core sees it.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct NodeLoad {
-    /// Requests of this core without an answer.
+    /// Requests of this core without an answer, those that wait for their turn among them.
     pub in_flight: u32,
     /// Moving average of the time that requests took, given up ones too, in microseconds; 0 before the first.
     pub latency_us: f64,

@@ -181,7 +181,8 @@ impl Reading<'_> {
         let documents = pages.into_iter().flat_map(|page| page.documents).take(query.limit as usize);
         let documents = documents.map(str::to_owned).collect();
         let missing: Vec<ShardId> = counted.missing.iter().chain(&asked.missing).copied().collect();
-        Ok((documents, total, Scattered { missing, ..counted }))
+        let is_overloaded = counted.is_overloaded || asked.is_overloaded;
+        Ok((documents, total, Scattered { missing, is_overloaded, ..counted }))
     }
 
     /// The first documents of every part, merged by what the sort rules look at, which is asked for too.

@@ -5,6 +5,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
+use super::write::overloaded;
 use crate::data_plane::core::{Core, PartialPolicy};
 use crate::data_plane::scatter::{NodeRefusal, PartAnswer, ScatterScope, Scattered, is_refusal, scatter};
 use crate::data_plane::upstream::NodeRequest;
@@ -99,8 +100,12 @@ pub(super) fn partial_policy(core: &Core, request: &Request) -> Result<PartialPo
     }
 }
 
-/// Whether what was answered may be shown: all of it, or a part and the client takes it.
+/// Whether what was answered may be shown: all of it, or a part and the client takes it. What is missing for overload
+/// alone is there a moment later: that is no partial answer.
 pub(super) fn check_complete(scattered: &Scattered, policy: PartialPolicy) -> Result<(), ApiError> {
+    if scattered.is_overloaded {
+        return Err(overloaded("too many requests wait for the nodes"));
+    }
     let is_acceptable = match policy {
         PartialPolicy::Partial => !scattered.answers.is_empty(),
         PartialPolicy::Error => scattered.missing.is_empty(),

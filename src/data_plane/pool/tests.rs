@@ -236,7 +236,32 @@ fn large_answers_come_whole_and_too_large_ones_are_refused() {
 }
 
 #[test]
-fn requests_past_the_bound_are_refused_at_once() {
+fn requests_past_the_bound_wait_for_their_turn() {
+    let node = start_node(|_, mut stream| {
+        while read_request(&mut stream).is_some() {
+            answer(&mut stream, "hello");
+        }
+    });
+    let view = node.view.clone();
+    on_executor(move || async move {
+        let pool = UpstreamPool::new(PoolLimits { in_flight_max: 1, ..PoolLimits::default() }, None).unwrap();
+        let mut first = get(&pool, &view, 10_000).boxed();
+        let mut second = get(&pool, &view, 10_000).boxed();
+        poll_fn(|context| {
+            assert!(first.as_mut().poll(context).is_pending() && second.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(pool.load(&view.id).in_flight, 2);
+        assert_eq!(&*first.await.unwrap().body, b"hello");
+        assert_eq!(&*second.await.unwrap().body, b"hello");
+        assert_eq!(pool.load(&view.id).in_flight, 0);
+    });
+    assert_eq!(node.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn who_waited_in_vain_for_a_turn_knows_whether_the_node_hangs() {
     let node = start_node(|_, mut stream| {
         read_request(&mut stream);
         // Closed when the client goes.
@@ -244,15 +269,25 @@ fn requests_past_the_bound_are_refused_at_once() {
     });
     let view = node.view.clone();
     on_executor(move || async move {
-        let limits = PoolLimits { in_flight_max: 1, ..PoolLimits::default() };
-        let pool = UpstreamPool::new(limits, None).unwrap();
-        let mut first = get(&pool, &view, 5_000).boxed();
+        let pool = UpstreamPool::new(PoolLimits { in_flight_max: 1, ..PoolLimits::default() }, None).unwrap();
+        let mut first = get(&pool, &view, 10_000).boxed();
         poll_fn(|context| {
             assert!(first.as_mut().poll(context).is_pending());
             Poll::Ready(())
         })
         .await;
-        let error = get(&pool, &view, 5_000).await.unwrap_err();
+        let error = get(&pool, &view, 50).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::TimedOut { .. }), "{error}");
+        let mut second = get(&pool, &view, 100).boxed();
+        poll_fn(|context| {
+            assert!(second.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        rt::sleep(Duration::from_millis(20)).await;
+        // As when another request is answered.
+        pool.pool(&view.id).note_answer(Duration::from_millis(1));
+        let error = second.await.unwrap_err();
         assert!(matches!(error, UpstreamError::Busy { .. }), "{error}");
         drop(first);
         assert_eq!(pool.load(&view.id).in_flight, 0);

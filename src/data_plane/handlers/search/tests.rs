@@ -197,6 +197,22 @@ fn what_nobody_answers_is_said_or_refused() {
 }
 
 #[test]
+fn nodes_that_are_asked_too_much_are_an_overload_and_no_missing_shards() {
+    let busy = |node: &NodeView| Err(UpstreamError::Busy { node: node.id.clone() });
+    let upstream = FakeUpstream::new(
+        move |node, request| if node.id.as_str() == "n1" { busy(node) } else { numbered(node, request) },
+    );
+    let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), search_for(&json!({})));
+    assert_eq!((response.status, json_of(&response)["code"].as_str()), (503, Some("miroir_overloaded")));
+    assert!(response.header("retry-after").is_some());
+    let response = ask(&upstream, fleet(&[&[0], &[1, 2]], &[]), search_for(&json!({})));
+    assert_eq!((response.status, response.header("x-miroir-degraded")), (200, None), "another replica has time");
+    let all = FakeUpstream::new(move |node, _| busy(node));
+    let response = ask(&all, fleet(&[&[0, 1], &[1, 0]], &[]), search_for(&json!({})));
+    assert_eq!((response.status, json_of(&response)["code"].as_str()), (503, Some("miroir_overloaded")));
+}
+
+#[test]
 fn a_nodes_complaint_is_explained_in_the_clients_words() {
     let upstream = FakeUpstream::new(|_, request| {
         let is_plain = memchr::memmem::find(&request.body, b"_miroir IN").is_none();
