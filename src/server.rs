@@ -2,14 +2,15 @@
 //!
 //! The only place that imports both planes. Order of the start: what can be refused without a trace first (io_uring, the
 //! addresses, which are also the lock against a second start), then the store and the control plane, last the clients.
-//! A stop goes the other way round: clients are drained, then the control plane stops, then the admin listener.
+//! A stop goes the other way round: clients are drained, then the control plane stops, then the admin listener. It is
+//! bounded: a thread that does not end (a node hangs, or the disk) is left behind, for the process to end with it.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, select};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use crate::bridge::Bridge;
 use crate::config::{self, Secret, Settings};
@@ -33,6 +34,9 @@ use crate::http_types::{Request, Response};
 const ADMIN_DEADLINE_MS: u64 = 10_000;
 /// How long the admin listener is drained.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for the threads of clients after the drain, and then for all the others.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why Miroir did not start. Each message names cause and remedy.
 #[derive(Debug, thiserror::Error)]
@@ -74,11 +78,28 @@ pub struct Addresses {
 /// A running Miroir. Dropping it stops it without a drain.
 pub struct RunningServer {
     addresses: Addresses,
-    client: HttpServer,
     /// None once it was stopped.
-    control: Option<ControlPlane>,
-    admin: HttpServer,
+    parts: Option<Parts>,
     drain: Duration,
+}
+
+/// What runs.
+struct Parts {
+    client: HttpServer,
+    control: ControlPlane,
+    admin: HttpServer,
+}
+
+impl Parts {
+    /// Says when clients are gone, and when everything has ended.
+    fn stop(mut self, drain: Duration, told: &Sender<()>) {
+        self.client.stop(drain);
+        // Who has waited for long enough hears nothing more.
+        let _ = told.send(());
+        self.control.stop();
+        self.admin.stop(ADMIN_DRAIN.min(drain));
+        let _ = told.send(());
+    }
 }
 
 /// A thread that panicked, or ended unasked.
@@ -209,7 +230,7 @@ pub fn start_on(settings: &Settings, cores: Cores) -> Result<RunningServer, Star
     let admin = admin.start(&admin_handlers(bridge, control.troubles().clone(), settings.admin.key.clone()))?;
     let client = client.start(&client_handlers)?;
     tracing::info!(client = %addresses.client, admin = %addresses.admin, executors, "miroir is up");
-    Ok(RunningServer { addresses, client, control: Some(control), admin, drain: settings.shutdown_timeout })
+    Ok(RunningServer { addresses, parts: Some(Parts { client, control, admin }), drain: settings.shutdown_timeout })
 }
 
 fn admin_handlers(bridge: Arc<Bridge>, troubles: Troubles, key: Option<Secret>) -> HandlerFactory {
@@ -224,31 +245,58 @@ impl RunningServer {
 
     /// Waits until something comes through `asked` (or its sender is gone), or until the server cannot go on.
     pub fn wait<T>(&self, asked: &Receiver<T>) -> End {
-        let control = self.control.as_ref().expect("it is taken by the stop, which takes the server");
+        let Parts { client, control, admin } =
+            self.parts.as_ref().expect("they are taken by the stop, which takes the server");
         select! {
             recv(asked) -> _ => End::Asked,
             recv(control.deaths()) -> death => {
                 let death = death.map(|death| DeadThread { name: death.name, reason: death.reason });
                 End::Died(death.unwrap_or_else(|_| DeadThread::unknown("control plane")))
             }
-            recv(self.client.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
-            recv(self.admin.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
+            recv(client.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
+            recv(admin.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
         }
     }
 
-    /// Answers what has begun, as long as the configuration allows, then stops.
+    /// Answers what has begun, as long as the configuration allows, then stops. What has not stopped in time is left
+    /// behind and named in the log: everything that counts is in the store.
     pub fn stop(mut self) {
         let drain = self.drain;
         self.stop_within(drain);
     }
 
     fn stop_within(&mut self, drain: Duration) {
-        self.client.stop(drain);
-        if let Some(control) = self.control.take() {
-            control.stop();
+        let Some(parts) = self.parts.take() else { return };
+        let (told, hear) = bounded(2);
+        // Without a thread the parts are dropped here, which stops them too.
+        let thread = std::thread::Builder::new().name("stop".to_owned()).spawn(move || parts.stop(drain, &told));
+        if let Err(error) = thread {
+            return tracing::error!(%error, "no thread for an orderly stop");
         }
-        self.admin.stop(ADMIN_DRAIN.min(drain));
+        for limit in [drain + STOP_LIMIT, STOP_LIMIT] {
+            match hear.recv_timeout(limit) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    let threads = living_threads().join(", ");
+                    return tracing::warn!(threads, "the stop took too long: these threads are not waited for");
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
     }
+}
+
+/// The names of the threads of this process, as far as the system keeps them (15 bytes).
+fn living_threads() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let mut names: Vec<String> = tasks
+        .filter(|task| task.file_name().to_str() != Some(&std::process::id().to_string()))
+        .filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok())
+        .map(|name| name.trim_end().to_owned())
+        .filter(|name| !["stop", "signals"].contains(&name.as_str()))
+        .collect();
+    names.sort_unstable();
+    names
 }
 
 impl Drop for RunningServer {

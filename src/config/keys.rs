@@ -231,7 +231,7 @@ pub const KEYS: &[Key] = &[
         "shutdown_timeout",
         Kind::Duration,
         "30s",
-        "How long requests that have begun may take to end after SIGTERM or Ctrl-C.",
+        "How long requests that have begun may take to end after SIGTERM or Ctrl-C. At most 10 s later the process has ended, whatever hangs.",
     ),
     shown(
         key(
