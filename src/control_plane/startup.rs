@@ -203,7 +203,8 @@ fn check_cluster(settings: &Settings, cluster: &ClusterRecord) -> Result<(), Fle
     Ok(())
 }
 
-/// At later starts a node may be away, but one that answers must let us in.
+/// At later starts a node may be away or sick, behind a proxy that answers for it or not: the others can do without it,
+/// and the prober sees when it is well. But one that answers must let us in.
 fn check_known_nodes(settings: &Settings, store: &dyn Store) -> Result<(), FleetError> {
     let heads = store.heads()?;
     let records = store.indexes()?;
@@ -211,11 +212,11 @@ fn check_known_nodes(settings: &Settings, store: &dyn Store) -> Result<(), Fleet
         let client = client_of(node, settings.node_master_key.as_ref());
         let stats = match client.stats(ANSWER_TIMEOUT) {
             Ok(stats) => stats,
-            Err(error @ NodeError::Unreachable(_)) => {
-                tracing::warn!(node = %node.id, url = node.url, %error, "node does not answer; starting without it");
+            Err(error @ NodeError::Refused { status: 401 | 403, .. }) => return Err(refusal(node, error)),
+            Err(error) => {
+                tracing::warn!(node = %node.id, url = node.url, %error, "node cannot be used; starting without it");
                 continue;
             }
-            Err(error) => return Err(refusal(node, error)),
         };
         let is_known = |name: &str| {
             heads.values().any(|head| head.node_uid.as_str() == name)

@@ -81,3 +81,41 @@ fn limits_that_depend_on_configured_ones_grow_with_them() {
     assert!(limits.bodies_max_bytes_per_core >= limits.body_max_bytes, "such a body would never find room");
     assert!(limits.handler_timeout_ms > 600_000, "the connection would be cut before the answer");
 }
+
+/// A server that gives every request this answer. Ends with the process.
+fn start_impostor(status: &'static str, body: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Whoever asks may be gone before the answer.
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+            let _ = std::io::Write::write_all(&mut stream, answer.as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_sick_node_does_not_prevent_a_later_start_but_a_wrong_key_does() {
+    const REFUSAL: &str = r#"{"message":"no","code":"invalid_api_key","type":"auth","link":""}"#;
+    let directory = tempfile::tempdir().unwrap();
+    let node = start_node(directory.path());
+    start_on(&settings(directory.path(), &node.url()), Cores::Unpinned(1)).unwrap().stop();
+    for (status, body) in [
+        ("502 Bad Gateway", "<html>proxy</html>"),
+        ("200 OK", "<html>maintenance</html>"),
+        ("429 Too Many Requests", r#"{"message":"no","code":"too_many_search_requests","type":"system","link":""}"#),
+        ("500 Internal Server Error", r#"{"message":"no","code":"internal","type":"internal","link":""}"#),
+    ] {
+        let settings = settings(directory.path(), &start_impostor(status, body));
+        let server = start_on(&settings, Cores::Unpinned(1)).unwrap_or_else(|error| panic!("{status}: {error}"));
+        assert_eq!(get(server.addresses().client, "/tasks", None), 200, "{status}");
+        server.stop();
+    }
+    let settings = settings(directory.path(), &start_impostor("403 Forbidden", REFUSAL));
+    let error = start_on(&settings, Cores::Unpinned(1)).err().expect("the key is wrong").to_string();
+    assert!(error.contains("node_master_key"), "{error}");
+}
