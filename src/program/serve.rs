@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use argh::FromArgs;
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, bounded, select};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
-use crate::config::{self, environment::Environment};
-use crate::server::{self, End, StartError};
+use crate::config::{self, Settings, environment::Environment};
+use crate::server::{self, End, RunningServer, StartError};
 use crate::telemetry::log;
 
 /// serve clients from a fleet of nodes
@@ -31,7 +31,7 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         let asked = asked_to_stop()?;
-        let server = server::start(&settings)?;
+        let Some(server) = start(settings, &asked)? else { return Ok(()) };
         match server.wait(&asked) {
             End::Asked => {
                 tracing::info!("stopping: requests in progress are answered first");
@@ -39,6 +39,26 @@ impl Serve {
                 Ok(())
             }
             End::Died(death) => Err(Failure::Operation(death.to_string())),
+        }
+    }
+}
+
+/// Starts the server, which may wait long for nodes; none when it is asked to stop before it is up. The process ends then,
+/// and with it what has begun: nobody was served yet.
+fn start(settings: Settings, asked: &Receiver<()>) -> Result<Option<RunningServer>, Failure> {
+    let failed = |error| Failure::Operation(format!("a thread cannot be started: {error}"));
+    let (started, is_started) = bounded(1);
+    // Nobody listens any more when the process is on its way down.
+    let work = move || drop(started.send(server::start(&settings)));
+    std::thread::Builder::new().name("start".to_owned()).spawn(work).map_err(failed)?;
+    select! {
+        recv(is_started) -> server => match server {
+            Ok(server) => Ok(Some(server?)),
+            Err(_) => Err(Failure::Operation("the start panicked; see the log".to_owned())),
+        },
+        recv(asked) -> _ => {
+            tracing::info!("stopping before Miroir is up");
+            Ok(None)
         }
     }
 }

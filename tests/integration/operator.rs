@@ -50,6 +50,18 @@ fn all_mistakes_of_a_configuration_are_named_at_once() {
 }
 
 #[test]
+fn a_start_that_waits_for_a_node_ends_when_asked() {
+    let mut fleet = Fleet::prepare(&one_node(), MASTER_KEY);
+    fleet.start_miroir();
+    says(&fleet, &["waiting for it"]);
+    let process = fleet.miroir.as_mut().expect("just started");
+    process.signal(nix::sys::signal::Signal::SIGTERM);
+    // Far less than the node is waited for.
+    let status = process.wait(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(0), "{}", process.output());
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let mut fleet = Fleet::prepare(&one_node(), MASTER_KEY);
     let _taken = TcpListener::bind(fleet.port.address()).expect("the port is reserved for this test");
