@@ -20,7 +20,7 @@ use miroir::data_plane::upstream::{LocalFuture, NodeRequest, Upstream};
 use miroir::http_types::{Request, Response};
 use miroir::logic::covering::{CoverInput, covering_sets};
 use miroir::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, Timestamp};
-use miroir::logic::snapshot::{IndexView, NodeView, RoutingSnapshot};
+use miroir::logic::snapshot::{IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 
 /// Miroir's data plane in front of simulated nodes
 #[derive(FromArgs)]
@@ -63,7 +63,7 @@ fn snapshot(addresses: &[SocketAddr]) -> RoutingSnapshot {
         primary_key: Some("id".into()),
         settings: Arc::default(),
         created_at: Timestamp::default(),
-        updated_at: Timestamp::default(),
+        updated_at: UpdatedAt::default(),
         out_of_sync: Vec::new(),
         covers: covering_sets(CoverInput {
             placement: &placement,

@@ -16,7 +16,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use parking_lot::Condvar;
 use self::fragile::{Fragile, Held};
 use self::index_book::IndexBook;
 use self::journal_view::StoreView;
-use self::outcome::{Reported, outcome};
+use self::outcome::{Reported, outcome, updated};
 use super::journal;
 use super::publisher::Publisher;
 use super::troubles::{Place, Quarantine, Troubles};
@@ -199,7 +199,15 @@ impl Coordinator {
                 documents: open.documents.or_else(|| self.count_documents(&open.entry)),
                 started_at: open.started_at,
             };
-            delta.outcomes.push((report.entry, outcome(report, &reported, now)));
+            let outcome = outcome(report, &reported, now);
+            if let Some((uid, index)) = updated(&open.entry, &outcome) {
+                let at = outcome.finished_at;
+                self.state.lock().book.update(index, at);
+                delta.updated.insert(index.clone(), at);
+                // Before anybody sees that the task succeeded.
+                self.publisher.show_update(uid, index, at);
+            }
+            delta.outcomes.push((report.entry, outcome));
         }
         self.store_until_done(&delta)?;
         for (node, index, position) in &delta.applied {
@@ -361,6 +369,7 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         outcomes: Vec::new(),
         started: changes.started.clone(),
         indexes: state.book.take_changed(),
+        updated: BTreeMap::new(),
         forgotten_indexes: changes.forgotten.clone(),
     }
 }

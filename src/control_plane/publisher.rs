@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use crate::bridge::Bridge;
 use crate::logic::covering::{CoverInput, covering_sets};
-use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot};
-use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, RoutingSnapshot};
+use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, Timestamp};
+use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 use crate::store::IndexRecord;
 
 /// Covering sets that are kept, by who is out of sync while the same nodes are unreachable.
@@ -54,6 +54,14 @@ impl Publisher {
         });
         state.indexes = views.collect();
         self.publish(&mut state)
+    }
+
+    /// Shows that documents of an index changed, in the snapshot that is there.
+    pub fn show_update(&self, uid: &IndexUid, node_uid: &NodeIndexUid, at: Timestamp) {
+        let state = self.state.lock();
+        if let Some(view) = state.indexes.get(uid).filter(|view| view.node_uid == *node_uid) {
+            view.updated_at.raise(at);
+        }
     }
 
     /// Lets `change` change what is known of a node; publishes if it did.
@@ -98,7 +106,7 @@ impl State {
             primary_key: record.primary_key.as_deref().map(Arc::from),
             settings: Arc::new(record.settings.clone()),
             created_at: record.created_at,
-            updated_at: record.updated_at,
+            updated_at: UpdatedAt::new(record.updated_at),
             out_of_sync,
             covers,
         }
@@ -135,7 +143,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::ids::{EntryId, ShardId, Timestamp};
+    use crate::logic::ids::{EntryId, ShardId};
 
     fn node(id: &str) -> NodeView {
         NodeView {
@@ -183,6 +191,19 @@ mod tests {
         assert!(a.covers.iter().all(|cover| cover.missing == [ShardId(2)]));
         let b = &snapshot.indexes[&IndexUid::new("b")];
         assert!(b.covers.iter().all(|cover| cover.missing.is_empty()));
+    }
+
+    #[test]
+    fn an_update_shows_without_a_new_snapshot_and_never_goes_back() {
+        let (bridge, publisher) = publisher();
+        publisher.publish_indexes(&[record("a", true)], &BTreeSet::new());
+        let snapshot = bridge.snapshot.load_full();
+        let show = |node_uid: &str, at| {
+            publisher.show_update(&IndexUid::new("a"), &NodeIndexUid::new(node_uid), Timestamp(at));
+            snapshot.indexes[&IndexUid::new("a")].updated_at.get()
+        };
+        assert_eq!([show("a-0", 5), show("a-0", 4)], [Timestamp(5), Timestamp(5)]);
+        assert_eq!(show("a-1", 9), Timestamp(5), "another index of that name");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
 
@@ -60,11 +61,32 @@ pub struct IndexView {
     /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
-    pub updated_at: Timestamp,
+    pub updated_at: UpdatedAt,
     /// Nodes whose replicas of this index may not be read.
     pub out_of_sync: Vec<NodeSlot>,
     /// Alternatives, at least one; a request picks one by the hash of its query.
     pub covers: Arc<[CoveringSet]>,
+}
+
+/// When an index last changed. Every write of documents moves it, so it moves without a new snapshot: clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct UpdatedAt(Arc<AtomicI64>);
+
+impl UpdatedAt {
+    /// At first.
+    pub fn new(at: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(at.0)))
+    }
+
+    /// Now.
+    pub fn get(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Never goes back.
+    pub fn raise(&self, at: Timestamp) {
+        self.0.fetch_max(at.0, Ordering::Relaxed);
+    }
 }
 
 /// See the module.

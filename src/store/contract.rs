@@ -422,11 +422,21 @@ pub fn index_records_are_replaced_and_forgotten(harness: &dyn Harness) {
     };
     store.commit(&delta).unwrap();
     assert_eq!(store.indexes().unwrap(), [record("a-0", true), record("a-1", false)]);
+    let updated = [("a-0", 3), ("a-1", 3)].map(|(index, at)| (NodeIndexUid::new(index), Timestamp(at)));
+    store.commit(&ProtocolDelta { updated: updated.into(), ..ProtocolDelta::default() }).unwrap();
+    let updated = |record| IndexRecord { updated_at: Timestamp(3), ..record };
+    assert_eq!(store.indexes().unwrap(), [updated(record("a-0", true)), updated(record("a-1", false))]);
     let forget = ProtocolDelta { forgotten_indexes: vec![NodeIndexUid::new("a-0")], ..ProtocolDelta::default() };
     store.commit(&forget).unwrap();
     drop(store);
     let store = harness.open();
-    assert_eq!(store.indexes().unwrap(), [record("a-1", false)]);
+    assert_eq!(store.indexes().unwrap(), [updated(record("a-1", false))]);
+    store.commit(&ProtocolDelta { indexes: vec![record("a-0", true)], ..ProtocolDelta::default() }).unwrap();
+    assert_eq!(
+        store.indexes().unwrap(),
+        [record("a-0", true), updated(record("a-1", false))],
+        "forgotten with its time"
+    );
     let state = store.protocol_state().unwrap();
     assert!(state.applied.is_empty() && state.out_of_sync.is_empty());
 }

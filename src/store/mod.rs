@@ -150,6 +150,8 @@ pub struct ProtocolDelta {
     pub started: Vec<(EntryId, Timestamp)>,
     /// Index records to write over those with the same node name.
     pub indexes: Vec<IndexRecord>,
+    /// When documents of these indexes changed, without the rest of their records.
+    pub updated: BTreeMap<NodeIndexUid, Timestamp>,
     /// Index records (with their watermarks) that nothing refers to any more.
     pub forgotten_indexes: Vec<NodeIndexUid>,
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, ShardId, Timestamp};
-use crate::logic::snapshot::{CoveringSet, IndexView, NodeView};
+use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, UpdatedAt};
 
 fn snapshot() -> RoutingSnapshot {
     let node = |id: &str, reachable| NodeView {
@@ -25,7 +25,7 @@ fn snapshot() -> RoutingSnapshot {
         primary_key: None,
         settings: Arc::default(),
         created_at: Timestamp(0),
-        updated_at: Timestamp(0),
+        updated_at: UpdatedAt::default(),
         out_of_sync: vec![NodeSlot(1)],
         covers: Arc::new([CoveringSet { parts: vec![], missing: vec![ShardId(1)] }]),
     };

@@ -63,6 +63,13 @@ impl IndexBook {
         }
     }
 
+    /// Documents changed. The record is not stored for it: that would write all its settings with every report.
+    pub(super) fn update(&mut self, index: &NodeIndexUid, at: Timestamp) {
+        if let Some(record) = self.records.get_mut(index) {
+            record.updated_at = record.updated_at.max(at);
+        }
+    }
+
     /// The fleet took the settings or the primary key of this step.
     pub(super) fn commit_vote(
         &mut self,

@@ -2,7 +2,7 @@
 
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Report, ReportStatus};
-use crate::logic::ids::Timestamp;
+use crate::logic::ids::{IndexUid, NodeIndexUid, Timestamp};
 use crate::meili::tasks::TaskStatus;
 use crate::store::{Outcome, OutcomeCounts};
 
@@ -30,6 +30,25 @@ pub(super) fn outcome(report: &Report, reported: &Reported<'_>, now: Timestamp) 
     };
     let finished_at = now.max(reported.started_at.unwrap_or_default());
     Outcome { status, error, counts, canceled_by, started_at: reported.started_at, finished_at }
+}
+
+/// The index of an entry that changed documents with this outcome. Puts and clears count always, as on one server.
+pub(super) fn updated<'a>(entry: &'a Entry, outcome: &Outcome) -> Option<(&'a IndexUid, &'a NodeIndexUid)> {
+    let changed = match &entry.operation {
+        Operation::PutDocuments { .. } | Operation::ClearDocuments => true,
+        Operation::DeleteDocuments { .. } | Operation::DeleteByFilter { .. } => {
+            outcome.counts.deleted.is_some_and(|deleted| deleted > 0)
+        }
+        // These change the record itself.
+        Operation::CreateIndex { .. }
+        | Operation::UpdateIndex { .. }
+        | Operation::DeleteIndex
+        | Operation::UpdateSettings { .. }
+        | Operation::CancelTasks { .. }
+        | Operation::DeleteTasks { .. } => false,
+    };
+    let changed = changed && outcome.status == TaskStatus::Succeeded;
+    entry.index.as_ref().zip(entry.target.as_ref()).filter(|_| changed)
 }
 
 fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {

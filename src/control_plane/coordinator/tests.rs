@@ -464,3 +464,20 @@ fn a_killed_orchestrator_loses_nothing() {
     wait_for("all replicas in sync", || fleet.out_of_sync() == 0);
     fleet.check_replicas("a");
 }
+
+#[test]
+fn an_index_is_updated_when_its_documents_change() {
+    let mut fleet = Fixture::new(1, 1);
+    let entry = fleet.put("a", PutMode::Replace, &[json!({"id": "1", "text": "x"})]);
+    let put = fleet.succeeded(entry).finished_at;
+    let updated_at = |fleet: &Fixture| fleet.store.indexes().unwrap()[0].updated_at;
+    assert_eq!(updated_at(&fleet), put);
+    let entry = fleet.delete("a", &["none"]);
+    fleet.succeeded(entry);
+    assert_eq!(updated_at(&fleet), put, "nothing was deleted");
+    let entry = fleet.delete("a", &["1"]);
+    let deleted = fleet.succeeded(entry).finished_at;
+    fleet.kill();
+    fleet.start();
+    assert_eq!(updated_at(&fleet), deleted);
+}

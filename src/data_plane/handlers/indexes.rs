@@ -17,7 +17,7 @@ fn shown(view: &IndexView) -> IndexShown {
     IndexShown {
         uid: view.uid.to_string(),
         created_at: rfc3339(view.created_at),
-        updated_at: rfc3339(view.updated_at),
+        updated_at: rfc3339(view.updated_at.get()),
         primary_key: view.primary_key.as_deref().map(str::to_owned),
     }
 }

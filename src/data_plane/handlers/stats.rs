@@ -68,7 +68,7 @@ pub async fn all(core: &Core, request: &Request, _arguments: &Arguments) -> Resu
     }
     missing.sort_unstable();
     missing.dedup();
-    let last_update = views.iter().map(|view| view.updated_at).max().map_or(Value::Null, |at| json!(rfc3339(at)));
+    let last_update = views.iter().map(|view| view.updated_at.get()).max().map_or(Value::Null, |at| json!(rfc3339(at)));
     let sum = |size: fn(&NodeStats) -> u64| nodes.values().map(size).sum::<u64>();
     let body = json!({
         "databaseSize": sum(|node| node.database_size),

@@ -15,7 +15,7 @@ use crate::data_plane::fake::{FakeUpstream, block_on, core_and_commands};
 use crate::http_types::{Request, Response};
 use crate::logic::entry::Operation;
 use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
-use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot};
+use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::tasks::TaskPage;
 
@@ -116,7 +116,7 @@ fn snapshot() -> RoutingSnapshot {
         primary_key: Some(Arc::from("id")),
         settings: Arc::new(settings.as_object().expect("an object").clone()),
         created_at: Timestamp(0),
-        updated_at: Timestamp(1_000_000),
+        updated_at: UpdatedAt::new(Timestamp(1_000_000)),
         out_of_sync: vec![],
         covers: Arc::from([CoveringSet { parts: vec![part], missing: vec![] }]),
     };

@@ -46,11 +46,17 @@ pub(super) fn state(transaction: &Transaction<'_>) -> Result<ProtocolState, Stor
 }
 
 pub(super) fn indexes(transaction: &Transaction<'_>) -> Result<Vec<IndexRecord>, StoreError> {
-    let mut statement = transaction.prepare_cached("SELECT body FROM indexes ORDER BY node_uid")?;
+    let mut statement = transaction.prepare_cached(
+        "SELECT body, value FROM indexes LEFT JOIN meta ON key = 'updated_at ' || node_uid ORDER BY node_uid",
+    )?;
     let mut rows = statement.query([])?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
-        records.push(decode_json("index record", &row.get::<_, String>(0)?)?);
+        let mut record: IndexRecord = decode_json("index record", &row.get::<_, String>(0)?)?;
+        if let Some(text) = row.get::<_, Option<String>>(1)? {
+            record.updated_at = record.updated_at.max(decode_json("time of an index", &text)?);
+        }
+        records.push(record);
     }
     Ok(records)
 }
@@ -86,7 +92,13 @@ pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Res
         save_outcome(transaction, *entry, outcome)?;
     }
     save_indexes(transaction, &delta.indexes)?;
+    for (node_uid, at) in &delta.updated {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('updated_at ' || ?1, ?2)")?
+            .execute(params![node_uid.as_str(), at.0.to_string()])?;
+    }
     for node_uid in &delta.forgotten_indexes {
+        transaction.prepare_cached("DELETE FROM meta WHERE key = 'updated_at ' || ?1")?.execute([node_uid.as_str()])?;
         for table in ["indexes", "watermarks", "out_of_sync", "needs_rebuild"] {
             transaction
                 .prepare_cached(&format!("DELETE FROM {table} WHERE node_uid = ?1"))?

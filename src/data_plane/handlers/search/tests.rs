@@ -12,7 +12,7 @@ use crate::data_plane::handlers::route;
 use crate::data_plane::upstream::{NodeResponse, UpstreamError};
 use crate::logic::covering::{CoverInput, covering_sets};
 use crate::logic::ids::{Epoch, NodeId, NodeIndexUid, NodeSlot, Timestamp};
-use crate::logic::snapshot::NodeView;
+use crate::logic::snapshot::{NodeView, UpdatedAt};
 use crate::telemetry::clock;
 
 /// A fleet with one index `movies` (`movies-1` on the nodes); `placement` names the nodes of each shard.
@@ -37,7 +37,7 @@ pub(in crate::data_plane::handlers) fn fleet(placement: &[&[u16]], out_of_sync: 
         primary_key: Some("id".into()),
         settings: Arc::default(),
         created_at: Timestamp(0),
-        updated_at: Timestamp(0),
+        updated_at: UpdatedAt::default(),
         covers: covering_sets(input),
         out_of_sync,
     };
