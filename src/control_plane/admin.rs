@@ -190,16 +190,17 @@ impl AdminApi {
     }
 }
 
+/// Shards of which some index, or all there could be, has no replica that is in sync and reachable.
 fn unreadable_shards(snapshot: &RoutingSnapshot) -> usize {
-    let mut is_unreadable = vec![false; snapshot.placement.len()];
-    for index in snapshot.indexes.values() {
-        for shard in index.covers.iter().flat_map(|cover| &cover.missing) {
-            if let Some(shard) = is_unreadable.get_mut(usize::from(shard.0)) {
-                *shard = true;
-            }
-        }
-    }
-    is_unreadable.into_iter().filter(|is_unreadable| *is_unreadable).count()
+    let is_readable = |holders: &[NodeSlot], out_of_sync: &[NodeSlot]| {
+        let mut holders = holders.iter().filter(|slot| !out_of_sync.contains(slot));
+        holders.any(|slot| snapshot.nodes[usize::from(slot.0)].reachable)
+    };
+    let is_unreadable = |holders: &&Vec<NodeSlot>| {
+        let mut indexes = snapshot.indexes.values();
+        !is_readable(holders, &[]) || indexes.any(|index| !is_readable(holders, &index.out_of_sync))
+    };
+    snapshot.placement.iter().filter(is_unreadable).count()
 }
 
 fn nodes(snapshot: &RoutingSnapshot) -> Vec<NodeStatusView<'_>> {

@@ -17,6 +17,10 @@ use crate::store::{IndexRecord, ProtocolState, Store, StoreError};
 /// Entries of one index that are looked at to tell how far a node lags.
 const LAG_MAX: usize = 10_000;
 
+/// A node that answers, but has lost what it had.
+const NEEDS_REBUILD: &str = "it lost data or fell too far behind, and must be rebuilt; until then its indexes that are out \
+                             of sync are neither read nor written there";
+
 /// What a prober last saw of its node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NodeLook {
@@ -86,7 +90,7 @@ pub struct NodeStatus {
     pub out_of_sync: Vec<IndexUid>,
     /// Ascending.
     pub shards: Vec<ShardId>,
-    /// Why it does not answer.
+    /// Why it does not answer, or is not used.
     pub error: Option<String>,
 }
 
@@ -116,6 +120,7 @@ pub fn fleet_status(store: &dyn Store, snapshot: &RoutingSnapshot, looks: &Looks
     let protocol = store.protocol_state()?;
     let records = store.indexes()?;
     let out_of_sync = out_of_sync(snapshot, &protocol, &records);
+    let lost: BTreeSet<&NodeId> = protocol.needs_rebuild.iter().map(|(node, _)| node).collect();
     let mut nodes = Vec::new();
     for (node, slot) in snapshot.nodes.iter().zip(0..).map(|(node, slot)| (node, NodeSlot(slot))) {
         let shards = shards_of(snapshot, slot);
@@ -131,7 +136,7 @@ pub fn fleet_status(store: &dyn Store, snapshot: &RoutingSnapshot, looks: &Looks
             lag: lag(store, &node.id, &shards, (&protocol, &records))?,
             out_of_sync: out_of_sync.get(&node.id).into_iter().flatten().cloned().collect(),
             shards,
-            error: look.error,
+            error: look.error.or_else(|| lost.contains(&node.id).then(|| NEEDS_REBUILD.to_owned())),
         });
     }
     let replica = |slot: &NodeSlot| {

@@ -59,6 +59,9 @@ pub struct Faults {
     pub die_after_commits: Option<u64>,
 }
 
+/// Meilisearch keeps the version of its database here.
+const MEILISEARCH_FILE: &str = "VERSION";
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -87,6 +90,12 @@ pub enum StartError {
     /// Another node uses the directory.
     #[error("the data directory {} is in use by another node; stop it or give another --data-dir", path.display())]
     InUse {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It is not an embedded node's.
+    #[error("{} is the data directory of a real Meilisearch; start that, or give another --data-dir", path.display())]
+    Foreign {
         /// Which.
         path: PathBuf,
     },
@@ -128,6 +137,9 @@ impl Server {
             .and_then(|mut addresses| addresses.next())
             .ok_or(StartError::Address { listen })?;
         let folder = options.data_dir.as_path();
+        if folder.join(MEILISEARCH_FILE).exists() {
+            return Err(StartError::Foreign { path: folder.to_owned() });
+        }
         let lock = lock(folder)?;
         let unreadable = |reason: String| StartError::Data { path: folder.to_owned(), reason };
         let queue = Arc::new(Queue::open(folder).map_err(|error| unreadable(error.to_string()))?);

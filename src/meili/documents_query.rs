@@ -130,6 +130,11 @@ impl DocumentsQuery {
         self.body(offset, limit, self.fields.clone(), marker_filter)
     }
 
+    /// How many documents from the first on the page reaches.
+    pub fn depth(&self) -> u64 {
+        self.offset.saturating_add(self.limit)
+    }
+
     /// The same documents in the same order, with what the sort rules look at besides the fields that the client wants.
     /// In one request: a write between two would give keys of other documents.
     pub fn sortable_body(&self, offset: u64, limit: u64, marker_filter: Option<&str>) -> Vec<u8> {

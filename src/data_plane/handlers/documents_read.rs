@@ -110,6 +110,9 @@ async fn answer_list(
     Ok(with_missing(Response::json_bytes(200, Bytes::from(body)), &scattered.missing))
 }
 
+/// Of each node's sorted list, what is asked for before it is known how long the list is.
+const SORTED_FIRST: u64 = 10_000;
+
 enum ReadError {
     Refused(NodeRefusal),
     Malformed,
@@ -185,18 +188,31 @@ impl Reading<'_> {
         Ok((documents, total, Scattered { missing, is_overloaded, ..counted }))
     }
 
+    /// The first documents of every part, at most `most` of each, and what the sort rules look at.
+    async fn ask_sorted(&self, most: u64) -> Result<Scattered, NodeRefusal> {
+        let query = self.query;
+        self.ask(self.set, |part, is_alone| {
+            if is_alone {
+                query.node_body(query.offset, query.limit.min(most), part.filter.as_deref())
+            } else {
+                query.sortable_body(0, query.depth().min(most), part.filter.as_deref())
+            }
+        })
+        .await
+    }
+
     /// The first documents of every part, merged by what the sort rules look at, which is asked for too.
+    ///
+    /// A node sets memory aside for a whole sorted page, however few documents it has, and dies if that is too much. So a
+    /// deep page is asked for in two steps: when the first shows that there are more, the second asks for as many as there
+    /// are.
     async fn sorted(&self) -> Listed {
         let query = self.query;
-        let depth = query.offset.saturating_add(query.limit);
-        let asked = self.ask(self.set, |part, is_alone| {
-            if is_alone {
-                query.node_body(query.offset, query.limit, part.filter.as_deref())
-            } else {
-                query.sortable_body(0, depth, part.filter.as_deref())
-            }
-        });
-        let asked = asked.await?;
+        let mut asked = self.ask_sorted(SORTED_FIRST).await?;
+        let largest = read_pages(&asked)?.iter().map(|page| page.total).max().unwrap_or(0);
+        if largest.min(query.depth()) > SORTED_FIRST {
+            asked = self.ask_sorted(largest).await?;
+        }
         let pages = read_pages(&asked)?;
         let total = pages.iter().map(|page| page.total).sum();
         if asked.is_alone() {

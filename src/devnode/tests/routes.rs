@@ -143,6 +143,10 @@ fn several_nodes_live_in_one_process_and_a_directory_has_one_node() {
     let in_use = Server::start(first.options(Faults::default()));
     assert!(matches!(in_use, Err(StartError::InUse { .. })));
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("VERSION"), "1.50.0").unwrap();
+    let foreign = Server::start(ServerOptions::new("127.0.0.1:0", folder.path(), None));
+    assert!(matches!(foreign, Err(StartError::Foreign { .. })));
+    let folder = tempfile::tempdir().unwrap();
     let taken = Server::start(ServerOptions::new(first.server().address().to_string(), folder.path(), None));
     assert!(matches!(taken, Err(StartError::Bind { .. })));
 }

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -42,6 +42,8 @@ const LOG_LINES: usize = 10;
 struct Member {
     place: NodePlace,
     child: Child,
+    /// None for an embedded node.
+    meilisearch: Option<PathBuf>,
     /// Its end was reported.
     is_gone: bool,
 }
@@ -65,7 +67,8 @@ impl Fleet {
         let fleet = Self { members: Arc::default() };
         for place in &places.nodes {
             let child = start(place, meilisearch)?;
-            fleet.members.lock().push(Member { place: place.clone(), child, is_gone: false });
+            let meilisearch = meilisearch.map(Path::to_owned);
+            fleet.members.lock().push(Member { place: place.clone(), child, meilisearch, is_gone: false });
         }
         Ok(fleet)
     }
@@ -170,11 +173,17 @@ impl Member {
         let Ok(Some(status)) = self.child.try_wait() else { return };
         self.is_gone = true;
         let (id, listen, folder) = (&self.place.id, self.place.address, self.place.folder.display());
-        let again = format!("miroir node --listen {listen} --data-dir {folder} --master-key {NODE_KEY}");
+        let again = match &self.meilisearch {
+            None => format!("miroir node --listen {listen} --data-dir {folder} --master-key {NODE_KEY}"),
+            Some(program) => {
+                let program = program.display();
+                format!("{program} --no-analytics --master-key {NODE_KEY} --http-addr {listen} --db-path {folder}")
+            }
+        };
         // When nobody reads this any more, everything else still goes on.
         let _ = writeln!(
             std::io::stdout(),
-            "{id} has ended ({status}); its shards are served by the other replicas. An embedded node is started again by\n  {again}"
+            "{id} has ended ({status}); its shards are served by the other replicas. It is started again by\n  {again}"
         );
     }
 }

@@ -59,6 +59,43 @@ fn sorted_lists_are_merged_by_value_whatever_fields_are_shown() {
     assert_eq!(ids("/indexes/movies/documents?sort=p:asc&limit=3&offset=2&fields=id"), expected[2..]);
 }
 
+/// A node sets memory aside for every document that it is asked for.
+#[test]
+fn no_more_sorted_documents_are_asked_for_than_there_may_be() {
+    let most = std::rc::Rc::new(std::cell::Cell::new(0));
+    let seen = most.clone();
+    let upstream = FakeUpstream::new(move |node, request| {
+        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+        seen.set(body["limit"].as_u64().expect("sent").max(seen.get()));
+        documents_of(node, request)
+    });
+    for range in ["offset=50000000000000&limit=5", "limit=18446744073709551615&offset=9"] {
+        for nodes in [&[&[0][..], &[1], &[2]][..], &[&[0]]] {
+            let target = format!("/indexes/movies/documents?sort=p:asc&{range}");
+            let response = ask(&upstream, fleet(nodes, &[]), Request::new(Method::GET, &target));
+            assert_eq!((response.status, &json_of(&response)["results"]), (200, &json!([])), "{target}");
+        }
+    }
+    assert_eq!(most.get(), SORTED_FIRST);
+}
+
+/// What the first answers are too short for is asked for again.
+#[test]
+fn deep_sorted_pages_are_whole() {
+    let many = SORTED_FIRST + 50;
+    let upstream = FakeUpstream::new(move |node, request| {
+        let number: u64 = node.id.as_str()[1..].parse().expect("a number");
+        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+        let limit = body["limit"].as_u64().expect("sent").min(many);
+        let document = |place| json!({"_miroir": "x", "id": 2 * place + number, "p": 2 * place + number});
+        ok(&json!({"results": (0..limit).map(document).collect::<Vec<_>>(), "total": many}))
+    });
+    let target = format!("/indexes/movies/documents?sort=p:asc&fields=id&limit=30&offset={}", 2 * SORTED_FIRST);
+    let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), Request::new(Method::GET, &target));
+    let expected: Vec<Value> = (2 * SORTED_FIRST..).take(30).map(|id| json!({"id": id})).collect();
+    assert_eq!(json_of(&response)["results"], json!(expected));
+}
+
 #[test]
 fn documents_and_what_they_are_sorted_by_are_read_at_once() {
     // A node that is written to: each of its lists is another one.
