@@ -32,7 +32,7 @@ use super::publisher::Publisher;
 use super::troubles::{Place, Quarantine, Troubles};
 use crate::bridge::Bridge;
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::feeder::{Alarm, Changes, Fleet};
+use crate::logic::feeder::{Alarm, Changes, Fleet, Needs};
 use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::NodeView;
@@ -149,7 +149,7 @@ impl Coordinator {
         self.feeders.notify_all();
     }
 
-    /// The control thread: votes, reports, the in-sync set, publications.
+    /// The control thread: votes and what they are about, reports, the in-sync set, publications.
     fn run_control(&self) {
         while !self.is_stopping() {
             let mut state = self.state.lock();
@@ -164,6 +164,8 @@ impl Coordinator {
             let (fleet, journal) = state.split(&*self.store);
             fleet.control(clock::monotonic(), acknowledged, &journal);
             let has_changes = fleet.has_changes();
+            // An unreadable journal: the next round tries again.
+            let votes = fleet.next_to_resolve(Needs::Before, &journal).unwrap_or_default();
             let alarms = fleet.take_alarms();
             let quarantines = fleet.quarantines(clock::monotonic());
             drop(state);
@@ -171,6 +173,7 @@ impl Coordinator {
             for alarm in alarms {
                 self.alarm(alarm);
             }
+            self.resolve_votes(&votes);
             if has_changes && self.commit().is_err() {
                 return;
             }

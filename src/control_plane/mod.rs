@@ -49,8 +49,9 @@ pub mod troubles;
 
 /// How long the nodes are waited for at the first start.
 const FIRST_START_PATIENCE: Duration = Duration::from_secs(30);
-/// For one answer of a node while a delete by filter is resolved.
-const RESOLVE_TIMEOUT: Duration = Duration::from_mins(1);
+/// For one answer of a node to the resolver: a page of ids or a number, which takes a busy node seconds at most. Whoever
+/// needs longer hangs, and another replica is asked.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why the control plane did not start. Each message names cause and remedy.
 #[derive(Debug, thiserror::Error)]

@@ -44,6 +44,8 @@ pub struct ResolveRequest<'a> {
     pub primary_key: Option<&'a str>,
     /// Nodes whose replicas of the index may not be asked.
     pub out_of_sync: &'a [NodeId],
+    /// Nodes that do not answer the prober: asked only for what nobody else has.
+    pub unreachable: &'a [NodeId],
 }
 
 /// Why it could not be resolved now.
@@ -213,15 +215,20 @@ impl Resolver {
     }
 
     fn cover(&self, request: ResolveRequest<'_>, shards: &[ShardId], failed: &[NodeSlot]) -> CoveringSet {
-        let is_out = |(id, _): &(&NodeId, u16)| request.out_of_sync.contains(id);
-        let out_of_sync: Vec<_> = self.nodes.iter().zip(0..).filter(is_out).map(|(_, slot)| NodeSlot(slot)).collect();
+        let out_of_sync = self.slots(request.out_of_sync);
+        let unreachable = self.slots(request.unreachable);
         let input = CoverInput {
             placement: &self.placement,
             out_of_sync: &out_of_sync,
-            unreachable: &[],
+            unreachable: &unreachable,
             may_hold_foreign: &[],
         };
         cover_again(input, shards, failed)
+    }
+
+    fn slots(&self, ids: &[NodeId]) -> Vec<NodeSlot> {
+        let named = self.nodes.iter().zip(0..).filter(|(id, _)| ids.contains(id));
+        named.map(|(_, slot)| NodeSlot(slot)).collect()
     }
 
     fn fetch(

@@ -51,7 +51,8 @@ fn entry(operation: Operation) -> Entry {
 
 fn resolve(resolver: &Resolver, operation: Operation, out_of_sync: &[NodeId]) -> Result<Resolved, ResolveError> {
     let (entry, index) = (entry(operation), index());
-    let request = ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), out_of_sync };
+    let request =
+        ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), out_of_sync, unreachable: &[] };
     resolver.resolve(request, &|| false)
 }
 
@@ -133,7 +134,9 @@ fn many_documents_are_listed_in_pages_and_a_silent_node_is_gone_round() {
     assert_even(resolve(&resolver, by(json!("parity = 0")), &[]).unwrap(), MANY);
 
     let entry = entry(by(json!("parity = 0")));
-    let request = ResolveRequest { entry: &entry, index: &index(), primary_key: Some("id"), out_of_sync: &[] };
+    let index = index();
+    let request =
+        ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), out_of_sync: &[], unreachable: &[] };
     assert_eq!(resolver.resolve(request, &|| true), Err(ResolveError::Stopping));
 
     // The first one is asked first.
@@ -141,5 +144,11 @@ fn many_documents_are_listed_in_pages_and_a_silent_node_is_gone_round() {
     views[0].url = url;
     let resolver = Resolver::new(&views, &cluster.placement, Some("node-key"), Duration::from_secs(3));
     assert_even(resolve(&resolver, by(json!("parity = 0")), &[]).unwrap(), MANY);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+
+    // Nor is it asked at all once the prober has seen it.
+    let unreachable = [views[0].id.clone()];
+    let resolved = resolver.resolve(ResolveRequest { unreachable: &unreachable, ..request }, &|| false);
+    assert_even(resolved.unwrap(), MANY);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }

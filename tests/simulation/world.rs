@@ -374,7 +374,11 @@ impl World {
 
     /// One step of the resolver.
     fn resolve(&mut self) {
-        let due = self.fleet.next_to_resolve(&self.durable).expect("the simulated journal can be read");
+        let mut due = Vec::new();
+        for wanted in [Needs::Before, Needs::Documents] {
+            let found = self.fleet.next_to_resolve(wanted, &self.durable);
+            due.extend(found.expect("the simulated journal can be read"));
+        }
         for due in due {
             let resolution = match due.needs {
                 Needs::Nothing => continue,

@@ -1,4 +1,7 @@
-//! The resolver thread: what an entry turns into is stored once, before any node gets it.
+//! What an entry turns into is stored once, before any node gets it.
+//!
+//! What depends on documents is the resolver thread's: nodes are asked, which may take long. What depends on earlier votes
+//! needs no node; the control thread does it, so that no index waits for the documents of another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +11,7 @@ use super::{Coordinator, OpenEntry};
 use crate::control_plane::resolver::{ResolveError, ResolveRequest, Resolved, Resolver};
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Needs, Resolve};
-use crate::logic::ids::{NodeIndexUid, Position};
+use crate::logic::ids::{NodeId, NodeIndexUid, Position};
 use crate::logic::payload::Payload;
 use crate::meili::error::ApiError;
 use crate::meili::settings;
@@ -23,9 +26,10 @@ impl Coordinator {
             let due = {
                 let mut state = self.state.lock();
                 let (fleet, journal) = state.split(&*self.store);
-                fleet.next_to_resolve(&journal).unwrap_or_default()
+                fleet.next_to_resolve(Needs::Documents, &journal).unwrap_or_default()
             };
-            let done = due.iter().filter(|due| self.resolve(resolver, due)).count();
+            let ask = |due: &Resolve| self.resolve(due, |entry, record| self.ask(resolver, &due.index, entry, record));
+            let done = due.iter().filter(|due| ask(due)).count();
             if done == 0 {
                 let mut state = self.state.lock();
                 state.wait(&self.control, PAUSE);
@@ -33,8 +37,18 @@ impl Coordinator {
         }
     }
 
+    /// Settings and primary keys, from those before them.
+    pub(super) fn resolve_votes(&self, due: &[Resolve]) {
+        for due in due {
+            let find = |entry: &Entry, record: &IndexRecord| {
+                Some(Resolved { resolution: before(entry, record), payload: None })
+            };
+            self.resolve(due, find);
+        }
+    }
+
     /// Returns whether it could be resolved.
-    fn resolve(&self, resolver: &Resolver, due: &Resolve) -> bool {
+    fn resolve(&self, due: &Resolve, find: impl FnOnce(&Entry, &IndexRecord) -> Option<Resolved>) -> bool {
         let (open, record) = {
             let state = self.state.lock();
             let Some(open) = state.open.get(&due.entry).cloned() else { return false };
@@ -42,14 +56,7 @@ impl Coordinator {
             (open, record)
         };
         let position = Position::of(due.entry, 0);
-        let resolved = match due.needs {
-            Needs::Nothing => return false,
-            Needs::Before => Resolved { resolution: before(&open.entry, &record), payload: None },
-            Needs::Documents => match self.ask(resolver, &due.index, &open.entry, &record) {
-                Some(resolved) => resolved,
-                None => return false,
-            },
-        };
+        let Some(resolved) = find(&open.entry, &record) else { return false };
         match self.store.resolve(due.entry, &resolved.resolution, resolved.payload.as_ref()) {
             Ok(()) => {}
             // As for protocol state: only a start can bring what is stored and what is believed together again.
@@ -73,7 +80,11 @@ impl Coordinator {
     fn ask(&self, resolver: &Resolver, index: &NodeIndexUid, entry: &Entry, record: &IndexRecord) -> Option<Resolved> {
         let out_of_sync = self.unreadable(index);
         let primary_key = record.primary_key.as_deref();
-        let request = ResolveRequest { entry, index, primary_key, out_of_sync: &out_of_sync };
+        let snapshot = self.bridge.snapshot.load_full();
+        let silent = snapshot.nodes.iter().filter(|node| !node.reachable);
+        let unreachable: Vec<NodeId> = silent.map(|node| node.id.clone()).collect();
+        let request =
+            ResolveRequest { entry, index, primary_key, out_of_sync: &out_of_sync, unreachable: &unreachable };
         match resolver.resolve(request, &|| self.is_stopping()) {
             Ok(resolved) => Some(self.bounded(resolved, record)),
             Err(ResolveError::Stopping) => None,

@@ -437,6 +437,36 @@ fn a_node_that_was_away_catches_up() {
     fleet.check_replicas("a");
 }
 
+/// A node that takes connections and never answers.
+fn silent_node(listen: &str) -> TcpListener {
+    let listener = TcpListener::bind(listen).unwrap();
+    let accepting = listener.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = accepting.accept() {
+            open.push(stream);
+        }
+    });
+    listener
+}
+
+#[test]
+fn settings_do_not_wait_for_the_documents_of_another_index() {
+    let mut fleet = Fixture::new(2, 2);
+    for index in ["a", "b"] {
+        let settings = fleet.settings(index, json!({ "filterableAttributes": ["number"] }));
+        fleet.succeeded(settings);
+    }
+    // Both nodes have applied everything; now the one that is asked first falls silent.
+    fleet.stop_node(0);
+    let _silent = silent_node(&fleet.listens[0]);
+    let by_filter = fleet.append("a", Operation::DeleteByFilter { filter: json!("number > 1") }, None);
+    let settings = fleet.settings("b", json!({ "sortableAttributes": ["number"] }));
+    wait_for("the settings", || fleet.record(settings).resolution.is_some());
+    assert_eq!(fleet.record(by_filter).resolution, None, "nobody has answered yet");
+    wait_for("another replica to be asked", || fleet.record(by_filter).resolution.is_some());
+}
+
 #[test]
 fn a_killed_orchestrator_loses_nothing() {
     let mut fleet = Fixture::new(3, 2);

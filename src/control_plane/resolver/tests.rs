@@ -28,7 +28,8 @@ fn a_refusal_names_the_clients_index_and_never_the_marker() {
         custom_metadata: None,
     };
     let index = NodeIndexUid::new("a-0");
-    let request = ResolveRequest { entry: &entry, index: &index, primary_key: None, out_of_sync: &[] };
+    let request =
+        ResolveRequest { entry: &entry, index: &index, primary_key: None, out_of_sync: &[], unreachable: &[] };
     let start = "Attribute `x` is not filterable.";
     let cases = [
         (

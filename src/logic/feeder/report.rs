@@ -97,12 +97,18 @@ pub struct Resolve {
 }
 
 impl Fleet {
-    /// The entries that can be resolved now, at most one an index. The same ones until [`Fleet::resolved`] is called.
-    pub fn next_to_resolve(&mut self, journal: &dyn JournalView) -> Result<Vec<Resolve>, JournalUnavailable> {
+    /// The entries that can be resolved now from what is wanted, at most one an index. The same ones until
+    /// [`Fleet::resolved`] is called.
+    pub fn next_to_resolve(
+        &mut self,
+        wanted: Needs,
+        journal: &dyn JournalView,
+    ) -> Result<Vec<Resolve>, JournalUnavailable> {
         let mut found = Vec::new();
         let indexes: Vec<NodeIndexUid> = self.attention.iter().cloned().collect();
         for uid in indexes {
-            let Some((entry, position, needs)) = self.first_unresolved(&uid) else { continue };
+            let first = self.first_unresolved(&uid).filter(|&(_, _, needs)| needs == wanted);
+            let Some((entry, position, needs)) = first else { continue };
             let is_due = match needs {
                 Needs::Nothing => false,
                 Needs::Before => self.votes_before_are_decided(&uid, position),

@@ -118,7 +118,7 @@ impl World {
                 while self.act(node) {}
             }
             self.control();
-            if self.fleet.tasks.len() == 0 {
+            if self.fleet.tasks.is_empty() {
                 return;
             }
             self.now = self.now.plus_ms(10);
