@@ -369,6 +369,7 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         needs_rebuild: changes.needs_rebuild.clone(),
         verdicts: verdicts.map(|(position, shard, error)| Verdict { position, shard, error }).collect(),
         decisions: changes.decisions.iter().map(|(_, position, commit)| (*position, decision(*commit))).collect(),
+        passed: changes.passed.clone(),
         outcomes: Vec::new(),
         started: changes.started.clone(),
         indexes: state.book.take_changed(),

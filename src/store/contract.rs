@@ -224,6 +224,8 @@ pub fn decisions_are_written_once(harness: &dyn Harness) {
     decide(Decision::Abort).unwrap();
     assert!(is_refused(&decide(Decision::Commit)));
     assert_eq!(store.protocol_state().unwrap().decisions.get(&at), Some(&Decision::Abort));
+    store.commit(&ProtocolDelta { passed: vec![at], ..ProtocolDelta::default() }).unwrap();
+    assert_eq!(store.protocol_state().unwrap().decisions.get(&at), None);
 }
 
 pub fn protocol_state_survives_a_restart(harness: &dyn Harness) {

@@ -123,7 +123,7 @@ pub struct ProtocolState {
     pub needs_rebuild: BTreeSet<(NodeId, NodeIndexUid)>,
     /// Chunks rejected alone, of entries that are not reported yet.
     pub verdicts: Vec<Verdict>,
-    /// Settings decisions of entries that some node has not passed yet, and the last committed ones.
+    /// Decisions on steps that some node has not passed yet, and the last one of each index.
     pub decisions: BTreeMap<Position, Decision>,
 }
 
@@ -144,6 +144,8 @@ pub struct ProtocolDelta {
     pub verdicts: Vec<Verdict>,
     /// New decisions.
     pub decisions: Vec<(Position, Decision)>,
+    /// Steps whose decisions nobody needs any more.
+    pub passed: Vec<Position>,
     /// Entries that ended. A second outcome for one entry is an error of the caller.
     pub outcomes: Vec<(EntryId, Outcome)>,
     /// Entries some node has begun with.

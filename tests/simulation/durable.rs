@@ -70,6 +70,10 @@ impl Durable {
         &self.records[id.0 as usize]
     }
 
+    fn index_of(&self, at: Position) -> Option<NodeIndexUid> {
+        self.record(at.entry().expect("steps lie within entries")).entry.target.clone()
+    }
+
     pub fn steps(record: &Record) -> Vec<StepInfo> {
         let is_canceled = matches!(record.outcome, Some(ReportStatus::Canceled(_)));
         if is_canceled { Vec::new() } else { steps_of(&record.entry, record.resolution.as_ref()) }
@@ -101,7 +105,11 @@ impl Durable {
             out_of_sync: self.out.clone(),
             needs_rebuild: self.rebuild.clone(),
             verdicts: self.verdicts.clone(),
-            decisions: self.decisions.clone(),
+            decisions: self
+                .decisions
+                .iter()
+                .filter_map(|(&at, &is_commit)| Some((at, (self.index_of(at)?, is_commit))))
+                .collect(),
             indexes: indexes.into_values().filter(|index| !self.forgotten.contains(&index.index)).collect(),
             next_entry: EntryId(self.records.len() as u64),
         }
@@ -127,6 +135,9 @@ impl Durable {
                 let is_strict = after["strict"] == true;
                 self.strict.insert(uid.clone(), is_strict);
             }
+        }
+        for at in &changes.passed {
+            self.decisions.remove(at);
         }
         for (uid, is_visible) in &changes.visible {
             if *is_visible {

@@ -21,7 +21,7 @@ use crate::control_plane::troubles::Troubles;
 use crate::logic::feeder::{Fleet, Holdings, IndexStart, Rules, Start, Timing};
 use crate::logic::ids::{EntryId, NodeId, NodeIndexUid, Position};
 use crate::logic::snapshot::NodeView;
-use crate::store::{Decision, IndexRecord, ProtocolState, Store, StoreError, TaskRecord};
+use crate::store::{Decision, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord};
 use crate::telemetry::clock;
 
 /// Entries read at once.
@@ -100,7 +100,8 @@ impl Coordinator {
         let number = |id: &NodeId| ids.iter().position(|other| other == id);
         let by_shard = placement.iter().map(|holders| holders.iter().filter_map(number).collect()).collect();
         let holdings = Holdings::new(ids.len(), by_shard);
-        let start = start_of(&stored, ids, indexes(&*store, &book.all(), &stored)?, next_entry);
+        let mut start = start_of(&stored, ids, indexes(&*store, &book.all(), &stored)?, next_entry);
+        start.decisions = decisions(&*store, &book, &stored)?;
         let mut fleet = Fleet::start(&start, holdings, timing, Rules::ALL, clock::monotonic());
         for record in &open {
             fleet.load(&record.entry, record.resolution.as_ref());
@@ -221,12 +222,32 @@ fn top_reported(store: &dyn Store, record: &IndexRecord, mut first: EntryId) -> 
     }
 }
 
+/// The decisions with their indexes. Those of entries and indexes that are gone are needed by nobody.
+fn decisions(
+    store: &dyn Store,
+    book: &IndexBook,
+    stored: &ProtocolState,
+) -> Result<BTreeMap<Position, (NodeIndexUid, bool)>, StoreError> {
+    let mut found = BTreeMap::new();
+    let mut passed = Vec::new();
+    for (&at, decision) in &stored.decisions {
+        let record = at.entry().map(|entry| store.entry(entry)).transpose()?.flatten();
+        let target = record.and_then(|record| record.entry.target).filter(|target| book.get(target).is_some());
+        match (target, decision) {
+            (Some(index), Decision::Commit) => drop(found.insert(at, (index, true))),
+            (Some(index), Decision::Abort) => drop(found.insert(at, (index, false))),
+            (None, Decision::Commit | Decision::Abort) => passed.push(at),
+        }
+    }
+    if !passed.is_empty() {
+        store.commit(&ProtocolDelta { passed, ..ProtocolDelta::default() })?;
+    }
+    Ok(found)
+}
+
+/// Without the decisions.
 fn start_of(stored: &ProtocolState, nodes: Vec<NodeId>, indexes: Vec<IndexStart>, next_entry: EntryId) -> Start {
     let verdicts = stored.verdicts.iter().map(|verdict| (verdict.position, verdict.shard, verdict.error.clone()));
-    let is_commit = |decision: Decision| match decision {
-        Decision::Commit => true,
-        Decision::Abort => false,
-    };
     Start {
         nodes,
         applied: stored.applied.clone(),
@@ -234,7 +255,7 @@ fn start_of(stored: &ProtocolState, nodes: Vec<NodeId>, indexes: Vec<IndexStart>
         out_of_sync: stored.out_of_sync.clone(),
         needs_rebuild: stored.needs_rebuild.clone(),
         verdicts: verdicts.collect(),
-        decisions: stored.decisions.iter().map(|(&at, &decision)| (at, is_commit(decision))).collect(),
+        decisions: BTreeMap::new(),
         indexes,
         next_entry,
     }

@@ -24,6 +24,8 @@ pub struct Changes {
     pub verdicts: Vec<(Position, ShardId, ErrorBody)>,
     /// Votes that ended: true for commit. The user's settings change with the commit.
     pub decisions: Vec<(NodeIndexUid, Position, bool)>,
+    /// Steps whose decision no replica can come to any more.
+    pub passed: Vec<Position>,
     /// Entries that some node begins with.
     pub started: Vec<(EntryId, Timestamp)>,
     /// Indexes that readers see from now on (true), or no longer (false).
@@ -152,6 +154,8 @@ pub(super) struct Pending {
     pub needs_rebuild: Vec<(usize, NodeIndexUid)>,
     pub verdicts: Vec<(Position, ShardId, ErrorBody)>,
     pub decisions: Vec<(NodeIndexUid, Position, bool)>,
+    /// Of indexes that are forgotten.
+    pub passed: Vec<Position>,
     pub started: Vec<(EntryId, Timestamp)>,
     pub visible: Vec<(NodeIndexUid, bool)>,
     pub reports: Vec<Report>,
@@ -163,7 +167,14 @@ impl Fleet {
     /// What the next transaction must store, and its number. Call [`Fleet::stored`] with it after the commit, also when
     /// there is nothing to store.
     pub fn take_changes(&mut self) -> (Changes, u64) {
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        let moved: BTreeSet<&NodeIndexUid> = pending.applied.iter().map(|(_, uid)| uid).collect();
+        for uid in moved.into_iter().filter(|_| self.rules.far) {
+            if let Some(state) = self.indexes.get_mut(uid) {
+                // Stored together with the watermarks that allow it.
+                pending.passed.extend(state.take_passed(&self.holdings));
+            }
+        }
         self.pending.alarms = pending.alarms;
         let name = |node: usize| self.nodes[node].id.clone();
         let applied = pending.applied.into_iter().filter(|(_, uid)| self.indexes.contains_key(uid));
@@ -177,6 +188,7 @@ impl Fleet {
             needs_rebuild: pending.needs_rebuild.into_iter().map(|(node, uid)| (name(node), uid)).collect(),
             verdicts: pending.verdicts,
             decisions: pending.decisions,
+            passed: pending.passed,
             started: pending.started,
             visible: pending.visible,
             reports: pending.reports,
@@ -256,8 +268,11 @@ impl Fleet {
             }
             state.hidden.iter_mut().for_each(stamp);
         }
-        for task in self.tasks.values_mut() {
-            task.shown.iter_mut().for_each(stamp);
-        }
+        let tasks = &mut self.tasks;
+        self.to_show.retain(|entry| {
+            let Some(stage) = tasks.get_mut(entry).and_then(|task| task.shown.as_mut()) else { return false };
+            stamp(stage);
+            stage.epoch.is_none()
+        });
     }
 }

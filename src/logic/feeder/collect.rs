@@ -210,7 +210,7 @@ impl Fleet {
                 self.back_off_index(node, uid, now);
             }
             (Purpose::Do, End::Rejected(error)) => {
-                if self.decision(sent.position) == Some(true) {
+                if self.decision(uid, sent.position) == Some(true) {
                     self.pending.alarms.push(Alarm::LateRejection {
                         node: self.nodes[node].id.clone(),
                         index: uid.clone(),

@@ -177,12 +177,7 @@ impl Fleet {
     /// The fleet has voted when every required replica stands at the step with a vote.
     fn decide(&mut self, uid: &NodeIndexUid, due: &[Option<Position>]) {
         let state = self.index(uid);
-        let steps = state.unreported.iter().filter_map(|entry| self.tasks.get(entry)).flat_map(|task| &task.steps);
-        let Some(step) = steps.filter(|step| step.is_voted()).find(|step| !self.decisions.contains_key(&step.position))
-        else {
-            return;
-        };
-        let (position, kind) = (step.position, step.kind);
+        let Some((&position, &kind)) = state.undecided.first_key_value() else { return };
         let voters: Vec<usize> = (0..state.feeds.len())
             .filter(|&node| state.feeds[node].is_required() && !self.holdings.of(node).is_empty())
             .collect();
@@ -211,7 +206,8 @@ impl Fleet {
             let since = *state.dead_since.get_or_insert(now);
             let remembered = self.timing.quarantine_ms.saturating_mul(QUARANTINES_REMEMBERED);
             if now.0 >= since.0.saturating_add(remembered) {
-                self.indexes.remove(uid);
+                let decisions = self.indexes.remove(uid).map(|state| state.decisions);
+                self.pending.passed.extend(decisions.unwrap_or_default().into_keys());
                 self.attention.remove(uid);
                 self.nodes.iter_mut().for_each(|node| {
                     node.active.remove(uid);

@@ -1,9 +1,10 @@
 //! The state of one index: its steps in the window, and the feeds of all nodes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::feed::{Feed, Stage};
-use super::step::{Holdings, JournalUnavailable, JournalView, StepInfo};
+use super::feed::{Feed, Stage, Version};
+use super::step::{Holdings, JournalUnavailable, JournalView, Needs, StepInfo};
+use crate::logic::entry::StepKind;
 use crate::logic::ids::{EntryId, Monotonic, NodeIndexUid, Position};
 
 /// Steps read from the journal at once for a node that lags.
@@ -25,6 +26,17 @@ pub(super) struct IndexState {
     /// By node.
     pub feeds: Vec<Feed>,
     pub unreported: BTreeSet<EntryId>,
+    /// Of those, the ones that may have become due for their report: with a long backlog all cannot be looked at again and
+    /// again.
+    pub candidates: BTreeSet<EntryId>,
+    /// By node: whether verdicts needed it when all were looked at last.
+    pub required: Vec<bool>,
+    /// Unreported steps that the fleet has not decided on.
+    pub undecided: BTreeMap<Position, StepKind>,
+    /// Unreported entries that are not resolved yet.
+    pub unresolved: BTreeMap<EntryId, Needs>,
+    /// Commit (true) or abort, and the transaction that stores it: as long as some replica may come to the step.
+    pub decisions: BTreeMap<Position, (bool, Version)>,
     /// The last step of any reported entry.
     pub top_reported: Position,
     /// Readers are told that it is gone, before any node loses it.
@@ -44,6 +56,11 @@ impl IndexState {
             complete_after: created.before(),
             feeds: vec![Feed::new(created.before()); node_count],
             unreported: BTreeSet::new(),
+            candidates: BTreeSet::new(),
+            required: Vec::new(),
+            undecided: BTreeMap::new(),
+            unresolved: BTreeMap::new(),
+            decisions: BTreeMap::new(),
             top_reported: Position(0),
             hidden: None,
             is_hidden: false,
@@ -115,16 +132,83 @@ impl IndexState {
         }
     }
 
-    /// Takes the steps of a canceled entry away.
-    pub(super) fn remove_entry(&mut self, entry: EntryId) {
-        self.steps.retain(|step| step.position.entry() != Some(entry));
+    /// Takes note of an unreported entry as it stands now.
+    pub(super) fn note_entry(&mut self, entry: EntryId, steps: &[StepInfo]) {
+        self.forget_entry(entry);
+        self.unreported.insert(entry);
+        self.candidates.insert(entry);
+        let voted = steps.iter().filter(|step| step.is_voted() && !self.decisions.contains_key(&step.position));
+        self.undecided.extend(voted.map(|step| (step.position, step.kind)));
+        if let Some(step) = steps.iter().find(|step| step.needs != Needs::Nothing) {
+            self.unresolved.insert(entry, step.needs);
+        }
+    }
+
+    /// The entry has ended.
+    pub(super) fn forget_entry(&mut self, entry: EntryId) {
         self.unreported.remove(&entry);
+        self.candidates.remove(&entry);
+        self.unresolved.remove(&entry);
+        for step in 0..Position::STEPS_PER_ENTRY {
+            self.undecided.remove(&Position::of(entry, step));
+        }
+    }
+
+    /// A watermark has moved: what lies between may be due for its report.
+    pub(super) fn look_between(&mut self, after: Position, upto: Position) {
+        let first = after.entry().unwrap_or_default();
+        let last = upto.entry().unwrap_or_default();
+        self.candidates.extend(self.unreported.range(first..=last));
+    }
+
+    /// What may be due for its report since the last call.
+    pub(super) fn take_candidates(&mut self) -> BTreeSet<EntryId> {
+        let required: Vec<bool> = self.feeds.iter().map(Feed::is_required).collect();
+        if required != self.required {
+            self.required = required;
+            self.candidates.clone_from(&self.unreported);
+        }
+        std::mem::take(&mut self.candidates)
+    }
+
+    /// Forgets the decisions that no replica needs again, and names them: each has passed the step and a later index-wide
+    /// one too, so that nothing brings it back there.
+    pub(super) fn take_passed(&mut self, holdings: &Holdings) -> Vec<Position> {
+        let feeds = self.feeds.iter().enumerate();
+        let readers = feeds.filter(|(node, feed)| !holdings.of(*node).is_empty() && !feed.needs_rebuild);
+        let lowest = |feed: &Feed| match feed.last_barrier {
+            Some((position, _)) => feed.applied.min(position.before()),
+            None => feed.applied,
+        };
+        let Some(floor) = readers.map(|(_, feed)| lowest(feed)).min() else { return Vec::new() };
+        let is_reported = |at: &Position| at.entry().is_none_or(|entry| !self.unreported.contains(&entry));
+        let passed: Vec<Position> = self.decisions.range(..=floor).map(|(&at, _)| at).filter(is_reported).collect();
+        for at in &passed {
+            self.decisions.remove(at);
+        }
+        passed
+    }
+
+    /// Where the steps of an entry are in the window.
+    fn places_of(&self, entry: EntryId) -> std::ops::Range<usize> {
+        let first = Position::of(entry, 0);
+        let end = Position(first.0 + Position::STEPS_PER_ENTRY);
+        let place = |of| self.steps.partition_point(|step| step.position < of);
+        place(first)..place(end)
+    }
+
+    /// Takes a canceled entry away.
+    pub(super) fn remove_entry(&mut self, entry: EntryId) {
+        let places = self.places_of(entry);
+        self.steps.drain(places);
+        self.forget_entry(entry);
     }
 
     /// Puts the steps of an entry that was resolved in the place of those before.
     pub(super) fn replace_entry(&mut self, entry: EntryId, steps: &[StepInfo]) {
-        let first = self.steps.partition_point(|step| step.position < Position::of(entry, 0));
-        self.steps.retain(|step| step.position.entry() != Some(entry));
+        let places = self.places_of(entry);
+        let first = places.start;
+        self.steps.drain(places);
         if Position::of(entry, 0) > self.complete_after {
             for (offset, step) in steps.iter().enumerate() {
                 self.steps.insert(first + offset, step.clone());

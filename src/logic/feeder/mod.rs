@@ -157,8 +157,8 @@ pub struct Start {
     pub needs_rebuild: BTreeSet<(NodeId, NodeIndexUid)>,
     /// The same.
     pub verdicts: Vec<(Position, ShardId, ErrorBody)>,
-    /// The same; true for commit.
-    pub decisions: BTreeMap<Position, bool>,
+    /// The same, with the index of the step; true for commit.
+    pub decisions: BTreeMap<Position, (NodeIndexUid, bool)>,
     /// All indexes that are kept.
     pub indexes: Vec<IndexStart>,
     /// The number of the next entry.
@@ -175,11 +175,13 @@ pub struct Fleet {
     indexes: BTreeMap<NodeIndexUid, IndexState>,
     /// Entries without an outcome, as far as they are loaded.
     tasks: BTreeMap<EntryId, Task>,
+    /// Those that touch no index.
+    without_index: BTreeSet<EntryId>,
+    /// Those that changed what readers see, which no publication has shown yet.
+    to_show: BTreeSet<EntryId>,
     /// The last deletion of an index of each name, while it is unreported.
     drops: BTreeMap<IndexUid, EntryId>,
     verdicts: BTreeMap<(Position, ShardId), ErrorBody>,
-    /// Commit (true) or abort, and the transaction that stores it.
-    decisions: BTreeMap<Position, (bool, Version)>,
     /// Changes for the next transaction, which has the number `version`.
     pending: changes::Pending,
     version: Version,
@@ -207,9 +209,10 @@ impl Fleet {
             nodes: nodes.collect(),
             indexes: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            without_index: BTreeSet::new(),
+            to_show: BTreeSet::new(),
             drops: BTreeMap::new(),
             verdicts: start.verdicts.iter().map(|(at, shard, error)| ((*at, *shard), error.clone())).collect(),
-            decisions: start.decisions.iter().map(|(&at, &is_commit)| (at, (is_commit, 0))).collect(),
             pending: changes::Pending::default(),
             version: 1,
             stored: 0,
@@ -219,6 +222,11 @@ impl Fleet {
         };
         for index in &start.indexes {
             fleet.start_index(start, index);
+        }
+        for (&at, (index, is_commit)) in &start.decisions {
+            if let Some(state) = fleet.indexes.get_mut(index) {
+                state.decisions.insert(at, (*is_commit, 0));
+            }
         }
         fleet
     }
@@ -290,18 +298,17 @@ impl Fleet {
                 self.drops.insert(name.clone(), entry.id);
             }
         }
-        let target = task.target.clone();
-        self.tasks.insert(entry.id, task);
-        let index = target?;
-        if let Some(state) = self.indexes.get_mut(&index) {
-            state.unreported.insert(entry.id);
+        if let Some(index) = task.target.clone() {
+            let (first, count) = (Position::of(entry.id, 0), self.nodes.len());
+            let state = self.indexes.entry(index.clone()).or_insert_with(|| IndexState::new(first, count));
+            state.note_entry(entry.id, &task.steps);
+            self.attention.insert(index);
         } else {
-            let mut state = IndexState::new(Position::of(entry.id, 0), self.nodes.len());
-            state.unreported.insert(entry.id);
-            self.indexes.insert(index.clone(), state);
+            self.without_index.insert(entry.id);
         }
-        self.attention.insert(index.clone());
-        Some(index)
+        let index = task.target.clone();
+        self.tasks.insert(entry.id, task);
+        index
     }
 
     /// The watermark of a (node, index); none for an unknown index.
@@ -331,19 +338,21 @@ impl Fleet {
     }
 
     fn advance(&mut self, node: usize, uid: &NodeIndexUid, to: Position) {
-        let feed = self.feed_mut(node, uid);
+        let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
+        let feed = &mut state.feeds[node];
         if to > feed.applied {
-            feed.applied = to;
+            let from = std::mem::replace(&mut feed.applied, to);
             if feed.careful <= to {
                 feed.careful = Position(0);
             }
+            state.look_between(from, to);
             self.changed(node, uid);
         }
     }
 
     /// A decision that may be acted upon.
-    fn decision(&self, position: Position) -> Option<bool> {
-        let &(is_commit, stored_in) = self.decisions.get(&position)?;
+    fn decision(&self, uid: &NodeIndexUid, position: Position) -> Option<bool> {
+        let &(is_commit, stored_in) = self.index(uid).decisions.get(&position)?;
         (stored_in <= self.stored || !self.rules.decide).then_some(is_commit)
     }
 }

@@ -133,18 +133,15 @@ impl Fleet {
     }
 
     fn first_unresolved(&self, uid: &NodeIndexUid) -> Option<(EntryId, Position, Needs)> {
-        let state = self.indexes.get(uid)?;
-        let mut tasks = state.unreported.iter().filter_map(|entry| self.tasks.get(entry));
-        tasks.find_map(|task| {
-            let step = task.steps.iter().find(|step| step.needs != Needs::Nothing)?;
-            Some((task.entry, step.position, step.needs))
-        })
+        let (&entry, &needs) = self.indexes.get(uid)?.unresolved.first_key_value()?;
+        Some((entry, Position::of(entry, 0), needs))
     }
 
+    /// Nothing before is undecided, and what was decided is stored.
     fn votes_before_are_decided(&self, uid: &NodeIndexUid, position: Position) -> bool {
-        let tasks = self.index(uid).unreported.iter().filter_map(|entry| self.tasks.get(entry));
-        let before = tasks.flat_map(|task| &task.steps).take_while(|step| step.position < position);
-        before.filter(|step| step.is_voted()).all(|step| self.decision(step.position).is_some())
+        let state = self.index(uid);
+        let mut before = state.decisions.range(..position);
+        state.undecided.range(..position).next().is_none() && before.all(|(&at, _)| self.decision(uid, at).is_some())
     }
 
     /// Every shard has a replica that is read and will be.
@@ -162,6 +159,7 @@ impl Fleet {
         let steps = task.steps.clone();
         if let Some(state) = self.indexes.get_mut(&uid) {
             state.replace_entry(entry.id, &steps);
+            state.note_entry(entry.id, &steps);
         }
         for node in &mut self.nodes {
             node.active.insert(uid.clone());
@@ -177,7 +175,9 @@ impl Fleet {
         rejection: Option<ErrorBody>,
     ) {
         let is_commit = rejection.is_none();
-        self.decisions.insert(position, (is_commit, self.version));
+        let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
+        state.decisions.insert(position, (is_commit, self.version));
+        state.undecided.remove(&position);
         self.pending.decisions.push((uid.clone(), position, is_commit));
         if let Some(error) = rejection {
             self.verdicts.insert((position, ShardId(0)), error.clone());
@@ -197,21 +197,26 @@ impl Fleet {
         let stage = Stage::new(self.version);
         if let Some(task) = entry.and_then(|entry| self.tasks.get_mut(&entry)) {
             task.shown = Some(stage);
+            self.to_show.insert(task.entry);
             self.want_publication();
         }
     }
 
     pub(super) fn report_index(&mut self, uid: &NodeIndexUid, acknowledged: Epoch) {
         self.hide_dropped(uid);
-        let state = self.index(uid);
+        let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
         let is_covered = state.is_covered(&self.holdings);
-        let entries: Vec<EntryId> = state.unreported.iter().copied().collect();
-        for entry in entries {
+        for entry in state.take_candidates() {
             let task = &self.tasks[&entry];
             let is_plain = task.steps.is_empty();
             let is_settled = is_covered && self.is_settled(uid, task);
-            if is_plain || is_settled && self.is_shown(uid, entry, acknowledged) {
+            if !is_plain && !is_settled {
+                continue; // Looked at again when a watermark passes it, or others are required.
+            }
+            if is_plain || self.is_shown(uid, entry, acknowledged) {
                 self.report(entry);
+            } else if let Some(state) = self.indexes.get_mut(uid) {
+                state.candidates.insert(entry);
             }
         }
     }
@@ -295,7 +300,7 @@ impl Fleet {
             }
         }
         let state = self.indexes.get_mut(&uid).expect("kept while an entry is unreported");
-        state.unreported.remove(&entry);
+        state.forget_entry(entry);
         if state.dropped.is_some_and(|dropped| dropped.entry() == Some(entry)) {
             self.drops.retain(|_, drop| *drop != entry);
         }
@@ -329,9 +334,7 @@ impl Fleet {
 
     /// Task operations and entries that touch no index.
     pub(super) fn report_task_operations(&mut self) {
-        let due: Vec<EntryId> =
-            self.tasks.values().filter(|task| task.target.is_none()).map(|task| task.entry).collect();
-        for entry in due {
+        for entry in std::mem::take(&mut self.without_index) {
             let Some(matched) = self.tasks[&entry].cancels.clone() else {
                 self.report(entry);
                 continue;

@@ -189,7 +189,7 @@ impl Fleet {
         if step.kind == StepKind::Drop && self.rules.map && !state.is_hidden {
             return Next::Wait;
         }
-        let purpose = match self.vote_of(feed, step) {
+        let purpose = match self.vote_of(uid, feed, step) {
             Ok(purpose) => purpose,
             Err(next) => return next,
         };
@@ -215,11 +215,11 @@ impl Fleet {
     }
 
     /// What a step that the fleet votes on needs now; any other step is simply done.
-    fn vote_of(&self, feed: &Feed, step: &StepInfo) -> Result<Purpose, Next> {
+    fn vote_of(&self, uid: &NodeIndexUid, feed: &Feed, step: &StepInfo) -> Result<Purpose, Next> {
         if !step.is_voted() {
             return Ok(Purpose::Do);
         }
-        match (self.decision(step.position), &feed.vote) {
+        match (self.decision(uid, step.position), &feed.vote) {
             (Some(true) | None, None) => Ok(Purpose::Do),
             (None, Some(_)) => Err(Next::Wait),
             (Some(true), Some(Vote::Took)) => Err(Next::Pass),

@@ -26,6 +26,8 @@ struct World {
     /// By node: the number of its next task; none while it is down.
     nodes: Vec<Option<u64>>,
     reports: Vec<Report>,
+    /// Steps whose decision is stored.
+    decided: BTreeSet<Position>,
 }
 
 impl World {
@@ -36,7 +38,7 @@ impl World {
         let mut fleet = Fleet::start(&start, holdings, Timing::default(), Rules::ALL, START);
         let journal = Journal::default();
         fleet.end_needless_quarantine(&journal).unwrap();
-        Self { fleet, journal, now: START, nodes: vec![Some(0); nodes], reports: Vec::new() }
+        Self { fleet, journal, now: START, nodes: vec![Some(0); nodes], reports: Vec::new(), decided: BTreeSet::new() }
     }
 
     fn add(&mut self, operation: Operation) -> EntryId {
@@ -71,6 +73,8 @@ impl World {
     fn commit(&mut self) {
         let (changes, version) = self.fleet.take_changes();
         self.reports.extend(changes.reports);
+        self.decided.extend(changes.decisions.iter().map(|(_, at, _)| *at));
+        self.decided.retain(|at| !changes.passed.contains(at));
         self.fleet.stored(version);
         if let Some(publication) = self.fleet.publication() {
             self.fleet.published(&publication, Epoch(version));
@@ -80,6 +84,11 @@ impl World {
     fn control(&mut self) {
         self.fleet.control(self.now, Epoch(u64::MAX), &self.journal);
         self.commit();
+        for due in self.fleet.next_to_resolve(Needs::Before, &self.journal).unwrap() {
+            let (before, after) = Default::default();
+            let entry = self.journal.0[due.entry.0 as usize].clone();
+            self.fleet.resolved(&entry, &Resolution::Settings { before, after });
+        }
     }
 
     /// One action of a node. False when it has nothing to do.
@@ -174,5 +183,46 @@ fn an_answer_that_a_node_is_idle_is_worth_nothing_once_an_unfinished_stranger_sh
     world.nodes[0] = Some(task.0 + 1);
     world.fleet.polled(0, &[task], vec![stranger(task, SeenKind::Put, label)], world.now, &world.journal);
     assert_eq!(world.fleet.next(0, world.now, &world.journal), idle);
+    world.run();
+}
+
+#[test]
+fn decisions_are_kept_only_as_long_as_a_replica_may_come_to_them() {
+    let mut world = World::new(2);
+    world.create();
+    for _ in 0..10 {
+        world.add(Operation::UpdateSettings { patch: serde_json::json!({}), is_deletion: false, creates_index: false });
+        world.put();
+        world.run();
+        // A request that comes too late may bring a replica back to the last one.
+        assert_eq!(world.decided.len(), 1, "{:?}", world.decided);
+    }
+    world.add(Operation::DeleteIndex);
+    world.control();
+    let entry = world.journal.0.last().expect("just added").clone();
+    world.fleet.resolved(&entry, &Resolution::Count(10));
+    world.run();
+    world.now = world.now.plus_ms(1 << 30);
+    world.control();
+    assert_eq!(world.decided, BTreeSet::new());
+}
+
+#[test]
+fn a_control_round_looks_only_at_what_may_be_due() {
+    let mut world = World::new(2);
+    world.create();
+    world.run();
+    let tasks = world.nodes[1].take();
+    for _ in 0..100 {
+        world.put();
+    }
+    for _ in 0..100 {
+        world.act(0);
+    }
+    let candidates = |world: &World| world.fleet.index(&NodeIndexUid::new(INDEX)).candidates.len();
+    assert_eq!(candidates(&world), 100);
+    world.control();
+    assert_eq!(candidates(&world), 0, "all of them wait for the node that is away");
+    world.nodes[1] = tasks;
     world.run();
 }

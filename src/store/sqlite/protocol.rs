@@ -81,6 +81,9 @@ pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Res
     for &(position, decision) in &delta.decisions {
         save_decision(transaction, position, decision)?;
     }
+    for position in &delta.passed {
+        transaction.prepare_cached("DELETE FROM decisions WHERE position = ?1")?.execute([position.0 as i64])?;
+    }
     for (entry, started_at) in &delta.started {
         transaction
             .prepare_cached(
