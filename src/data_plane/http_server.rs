@@ -24,6 +24,8 @@ use crate::telemetry::clock;
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 /// How often a draining executor looks whether its connections are gone.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(5);
+/// How long connections may take to notice that they are cut.
+const CUT_LIMIT_MS: u64 = 1_000;
 
 /// Makes the handler of one executor, on that executor. The argument is its number.
 pub type HandlerFactory = Arc<dyn Fn(usize) -> Rc<dyn Handler> + Send + Sync>;
@@ -159,12 +161,19 @@ async fn run(mailbox: &Arc<Mailbox>, listening: &Rc<Listening>, drain_ms: &Atomi
         });
     }
     listening.lifetimes.drain();
-    let deadline = clock::monotonic().plus_ms(drain_ms.load(Ordering::Acquire));
-    while mailbox.connections() > 0 && clock::monotonic() < deadline {
-        rt::sleep(DRAIN_INTERVAL).await;
-    }
+    wait_until_empty(mailbox, drain_ms.load(Ordering::Acquire)).await;
     if mailbox.connections() > 0 {
         tracing::warn!(connections = mailbox.connections(), "the drain took too long: connections are cut");
+        // By their own tasks: what is left when the executor ends is not always closed.
+        listening.lifetimes.cut();
+        wait_until_empty(mailbox, CUT_LIMIT_MS).await;
+    }
+}
+
+async fn wait_until_empty(mailbox: &Mailbox, limit_ms: u64) {
+    let deadline = clock::monotonic().plus_ms(limit_ms);
+    while mailbox.connections() > 0 && clock::monotonic() < deadline {
+        rt::sleep(DRAIN_INTERVAL).await;
     }
 }
 

@@ -128,6 +128,11 @@ impl Lifetime {
         self.is_over.get()
     }
 
+    fn end(&self) {
+        self.is_over.set(true);
+        self.wake();
+    }
+
     /// Makes the connection's task look at its state.
     pub fn wake(&self) {
         let waker = self.waker.borrow().clone();
@@ -179,13 +184,17 @@ impl Lifetimes {
         self.each(Lifetime::wake);
     }
 
+    /// Ends all connections.
+    pub fn cut(&self) {
+        self.each(Lifetime::end);
+    }
+
     /// Ends what took too long. Called a few times a second.
     pub fn sweep(&self, now: Monotonic) {
         self.connections.borrow_mut().retain(|connection| connection.strong_count() > 0);
         self.each(|lifetime| {
             if lifetime.deadline.get() <= now {
-                lifetime.is_over.set(true);
-                lifetime.wake();
+                lifetime.end();
             }
         });
     }
