@@ -59,8 +59,34 @@ pub trait Timers {
     /// Ends at this time, or at once when it has passed.
     fn sleep_until(&self, deadline: Monotonic) -> LocalFuture<'static, ()>;
 
-    /// Lets other tasks of this executor run: called while a large body is cut.
+    /// Lets other tasks of this executor run: called while a large body is cut or a large list is merged.
     fn yield_now(&self) -> LocalFuture<'static, ()>;
+}
+
+/// Lets other tasks run now and then in a long piece of work.
+pub struct Turns<'a> {
+    timers: &'a dyn Timers,
+    left: usize,
+}
+
+impl<'a> Turns<'a> {
+    /// Bytes worked on before others get their turn: well below a millisecond.
+    const BYTES: usize = 128 * 1024;
+
+    /// Nothing is done yet.
+    pub fn new(core: &'a Core) -> Self {
+        Self { timers: &*core.timers, left: Self::BYTES }
+    }
+
+    /// So many bytes more were worked on.
+    pub async fn worked(&mut self, bytes: usize) {
+        if bytes < self.left {
+            self.left -= bytes;
+        } else {
+            self.left = Self::BYTES;
+            self.timers.yield_now().await;
+        }
+    }
 }
 
 /// Where the snapshot cache looks.

@@ -9,13 +9,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
 use super::search::{bodies_of, check_complete, explained, node_error, nothing_to_read, partial_policy, with_missing};
-use crate::data_plane::core::Core;
+use crate::data_plane::core::{Core, Turns};
 use crate::data_plane::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
 use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::marker::strip;
-use crate::logic::merge::documents::{DocumentPage, NodePage, merge_sorted, page_windows, write_list};
+use crate::logic::merge::documents::{DocumentPage, ListWriter, NodePage, SortedMerge, page_windows};
 use crate::logic::replica_choice::{choose, query_hash};
 use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
@@ -106,7 +106,13 @@ async fn answer_list(
     };
     check_complete(&scattered, policy)?;
     let page = DocumentPage { offset: query.offset, limit: query.limit, total };
-    let body = write_list(&documents, page, !scattered.missing.is_empty()).map_err(|_| malformed())?;
+    let mut list = ListWriter::default();
+    let mut turns = Turns::new(core);
+    for document in documents {
+        list.push(&document).map_err(|_| malformed())?;
+        turns.worked(document.len()).await;
+    }
+    let body = list.finish(page, !scattered.missing.is_empty());
     Ok(with_missing(Response::json_bytes(200, Bytes::from(body)), &scattered.missing))
 }
 
@@ -157,7 +163,7 @@ impl Reading<'_> {
             query.node_body(offset, limit, part.filter.as_deref())
         });
         let counted = counted.await?;
-        let pages = read_pages(&counted)?;
+        let pages = read_pages(self.core, &counted).await?;
         let total = pages.iter().map(|page| page.total).sum();
         if counted.is_alone() {
             let documents = pages.into_iter().flat_map(|page| page.documents).map(str::to_owned).collect();
@@ -180,7 +186,7 @@ impl Reading<'_> {
             query.node_body(offset, limit, part.filter.as_deref())
         });
         let asked = asked.await?;
-        let pages = read_pages(&asked)?;
+        let pages = read_pages(self.core, &asked).await?;
         let documents = pages.into_iter().flat_map(|page| page.documents).take(query.limit as usize);
         let documents = documents.map(str::to_owned).collect();
         let missing: Vec<ShardId> = counted.missing.iter().chain(&asked.missing).copied().collect();
@@ -209,29 +215,38 @@ impl Reading<'_> {
     async fn sorted(&self) -> Listed {
         let query = self.query;
         let mut asked = self.ask_sorted(SORTED_FIRST).await?;
-        let largest = read_pages(&asked)?.iter().map(|page| page.total).max().unwrap_or(0);
+        let largest = read_pages(self.core, &asked).await?.iter().map(|page| page.total).max().unwrap_or(0);
         if largest.min(query.depth()) > SORTED_FIRST {
             asked = self.ask_sorted(largest).await?;
         }
-        let pages = read_pages(&asked)?;
+        let pages = read_pages(self.core, &asked).await?;
         let total = pages.iter().map(|page| page.total).sum();
         if asked.is_alone() {
             let documents = pages.into_iter().flat_map(|page| page.documents).map(str::to_owned).collect();
             return Ok((documents, total, asked));
         }
-        let lists: Vec<Vec<&str>> = pages.into_iter().map(|page| page.documents).collect();
-        let documents = merge_sorted(&query.sort, &lists).map_err(|_| ReadError::Malformed)?;
-        let page = documents.into_iter().skip(query.offset as usize).take(query.limit as usize);
-        let page = page.map(|document| query.shown(document).ok_or(ReadError::Malformed)).collect::<Result<_, _>>()?;
+        let mut turns = Turns::new(self.core);
+        let mut merge = SortedMerge::new(&query.sort);
+        for document in pages.into_iter().flat_map(|page| page.documents) {
+            merge.push(document).map_err(|_| ReadError::Malformed)?;
+            turns.worked(document.len()).await;
+        }
+        let mut page = Vec::new();
+        for document in merge.finish().skip(query.offset as usize).take(query.limit as usize) {
+            page.push(query.shown(document).ok_or(ReadError::Malformed)?);
+            turns.worked(document.len()).await;
+        }
         Ok((page, total, asked))
     }
 }
 
-fn read_pages(scattered: &Scattered) -> Result<Vec<NodePage<'_>>, ReadError> {
+async fn read_pages<'a>(core: &Core, scattered: &'a Scattered) -> Result<Vec<NodePage<'a>>, ReadError> {
+    let mut turns = Turns::new(core);
     let mut pages = Vec::with_capacity(scattered.answers.len());
     for answer in &scattered.answers {
         let text = std::str::from_utf8(&answer.body).map_err(|_| ReadError::Malformed)?;
         pages.push(NodePage::read(text).map_err(|_| ReadError::Malformed)?);
+        turns.worked(text.len()).await;
     }
     Ok(pages)
 }

@@ -64,23 +64,39 @@ pub struct DocumentPage {
     pub total: u64,
 }
 
-/// The client's answer, without markers.
-pub fn write_list(documents: &[String], page: DocumentPage, is_degraded: bool) -> Result<String, Malformed> {
-    let mut text = String::with_capacity(documents.iter().map(|document| document.len() + 1).sum::<usize>() + 80);
-    text.push_str("{\"results\":[");
-    for (place, document) in documents.iter().enumerate() {
-        if place > 0 {
-            text.push(',');
+/// Writes the client's answer, without markers.
+#[derive(Debug)]
+pub struct ListWriter {
+    text: String,
+}
+
+impl Default for ListWriter {
+    fn default() -> Self {
+        Self { text: "{\"results\":[".to_owned() }
+    }
+}
+
+impl ListWriter {
+    /// The next document, as a node sent it.
+    pub fn push(&mut self, document: &str) -> Result<(), Malformed> {
+        if !self.text.ends_with('[') {
+            self.text.push(',');
         }
-        text.push_str(&strip(document)?);
+        self.text.push_str(&strip(document)?);
+        Ok(())
     }
-    let DocumentPage { offset, limit, total } = page;
-    write!(text, "],\"offset\":{offset},\"limit\":{limit},\"total\":{total}").expect("strings take all");
-    if is_degraded {
-        text.push_str(",\"degraded\":true");
+
+    /// The whole answer.
+    pub fn finish(self, page: DocumentPage, is_degraded: bool) -> String {
+        let mut text = self.text;
+        let DocumentPage { offset, limit, total } = page;
+        write!(text, "],\"offset\":{offset},\"limit\":{limit},\"total\":{total}").expect("strings take all");
+        if is_degraded {
+            text.push_str(",\"degraded\":true");
+        }
+        text.push('}');
+        text
     }
-    text.push('}');
-    Ok(text)
 }
 
 /// What a sort rule sees of a document.
@@ -105,18 +121,34 @@ impl SortKey {
     }
 }
 
-/// Merges lists of documents, each in the order of the sort rules already. Equal documents keep the order of the lists.
-pub fn merge_sorted<'a>(sort: &[String], lists: &[Vec<&'a str>]) -> Result<Vec<&'a str>, MergeError> {
-    let mut keyed: Vec<(Vec<SortKey>, &'a str)> = Vec::with_capacity(lists.iter().map(Vec::len).sum());
-    for document in lists.iter().flatten() {
-        keyed.push((keys_of(sort, document)?, document));
+/// Merges lists of documents, each in the order of the sort rules already. Equal documents keep the order in which they
+/// come.
+pub struct SortedMerge<'a> {
+    sort: &'a [String],
+    keyed: Vec<(Vec<SortKey>, &'a str)>,
+}
+
+impl<'a> SortedMerge<'a> {
+    /// By these rules.
+    pub fn new(sort: &'a [String]) -> Self {
+        Self { sort, keyed: Vec::new() }
     }
-    // Stable, and fast on runs that are sorted already.
-    keyed.sort_by(|(left, _), (right, _)| {
-        let orders = left.iter().zip(right).map(|(left, right)| left.compare(right));
-        orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-    });
-    Ok(keyed.into_iter().map(|(_, document)| document).collect())
+
+    /// The next document of a list, or the first one of the next list.
+    pub fn push(&mut self, document: &'a str) -> Result<(), MergeError> {
+        self.keyed.push((keys_of(self.sort, document)?, document));
+        Ok(())
+    }
+
+    /// All of them in order.
+    pub fn finish(mut self) -> impl Iterator<Item = &'a str> {
+        // Stable, and fast on runs that are sorted already.
+        self.keyed.sort_by(|(left, _), (right, _)| {
+            let orders = left.iter().zip(right).map(|(left, right)| left.compare(right));
+            orders.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        });
+        self.keyed.into_iter().map(|(_, document)| document)
+    }
 }
 
 fn keys_of(sort: &[String], source: &str) -> Result<Vec<SortKey>, MergeError> {
@@ -159,19 +191,24 @@ mod tests {
             vec![r#"{"id":1,"p":1}"#, r#"{"id":2,"p":["b",7]}"#, r#"{"id":3}"#],
             vec![r#"{"id":4,"p":2}"#, r#"{"id":5,"p":"É"}"#, r#"{"id":6,"p":"f"}"#],
         ];
-        let merged = merge_sorted(&["p:asc".to_owned()], &lists).expect("JSON");
-        let ids: Vec<String> = merged.iter().map(|text| text[6..7].to_owned()).collect();
+        let sort = ["p:asc".to_owned()];
+        let mut merge = SortedMerge::new(&sort);
+        lists.iter().flatten().for_each(|document| merge.push(document).expect("JSON"));
+        let ids: Vec<String> = merge.finish().map(|text| text[6..7].to_owned()).collect();
         // "É" is "e" and an accent once normalised: before "f".
         assert_eq!(ids, ["1", "4", "2", "5", "6", "3"]);
     }
 
     #[test]
     fn the_list_is_stripped_and_says_what_it_lacks() {
-        let documents = [r#"{"_miroir":"x","id":1}"#.to_owned(), r#"{"id":2,"_miroir":"x"}"#.to_owned()];
+        let mut list = ListWriter::default();
+        for document in [r#"{"_miroir":"x","id":1}"#, r#"{"id":2,"_miroir":"x"}"#] {
+            list.push(document).expect("JSON");
+        }
         let page = DocumentPage { offset: 1, limit: 2, total: 9 };
         assert_eq!(
-            write_list(&documents, page, true).as_deref(),
-            Ok(r#"{"results":[{"id":1},{"id":2}],"offset":1,"limit":2,"total":9,"degraded":true}"#)
+            list.finish(page, true),
+            r#"{"results":[{"id":1},{"id":2}],"offset":1,"limit":2,"total":9,"degraded":true}"#
         );
     }
 }

@@ -1,12 +1,19 @@
 //! Reads of documents against nodes played by a function.
 
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
 use http::Method;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::data_plane::fake::FakeUpstream;
+use crate::data_plane::core::Timers;
+use crate::data_plane::fake::{FakeUpstream, block_on, core_with};
+use crate::data_plane::handlers::route;
 use crate::data_plane::handlers::search::tests::{ask, down, fleet, json_of, ok};
-use crate::data_plane::upstream::{NodeResponse, UpstreamError};
+use crate::data_plane::upstream::{LocalFuture, NodeResponse, UpstreamError};
+use crate::logic::ids::Monotonic;
 use crate::logic::snapshot::NodeView;
 
 /// Each node has three documents, `N0` to `N2`, with values that interleave.
@@ -99,7 +106,7 @@ fn deep_sorted_pages_are_whole() {
 #[test]
 fn documents_and_what_they_are_sorted_by_are_read_at_once() {
     // A node that is written to: each of its lists is another one.
-    let lists = std::cell::Cell::new(0);
+    let lists = Cell::new(0);
     let upstream = FakeUpstream::new(move |node, request| {
         lists.set(lists.get() + 1);
         if lists.get() > 3 { ok(&json!({"results": [], "total": 0})) } else { documents_of(node, request) }
@@ -108,6 +115,42 @@ fn documents_and_what_they_are_sorted_by_are_read_at_once() {
     let response = ask(&upstream, fleet(&[&[0], &[1], &[2]], &[]), Request::new(Method::GET, target));
     assert_eq!(response.status, 200, "{:?}", response.body);
     assert_eq!(json_of(&response)["results"], json!([{"id": "00"}, {"id": "10"}, {"id": "20"}]));
+}
+
+/// Counts how often others got their turn.
+struct CountingTimers {
+    timers: Rc<dyn Timers>,
+    turns: Cell<usize>,
+}
+
+impl Timers for CountingTimers {
+    fn now(&self) -> Monotonic {
+        self.timers.now()
+    }
+
+    fn sleep_until(&self, deadline: Monotonic) -> LocalFuture<'static, ()> {
+        self.timers.sleep_until(deadline)
+    }
+
+    fn yield_now(&self) -> LocalFuture<'static, ()> {
+        self.turns.set(self.turns.get() + 1);
+        self.timers.yield_now()
+    }
+}
+
+#[test]
+fn a_large_list_leaves_others_their_turn() {
+    for (sort, expected) in [("", 12), ("&sort=p:asc", 30)] {
+        let large = json!({"id": "a", "p": 1, "text": "x".repeat(200_000)});
+        let upstream = FakeUpstream::new(move |_, _| ok(&json!({"results": vec![&large; 5], "total": 5})));
+        let mut core = core_with(upstream);
+        let timers = Rc::new(CountingTimers { timers: core.timers.clone(), turns: Cell::new(0) });
+        core.timers = timers.clone();
+        core.bridge.snapshot.store(Arc::new(fleet(&[&[0], &[1]], &[])));
+        let target = format!("/indexes/movies/documents?limit=10{sort}");
+        assert_eq!(block_on(route(&core, Request::new(Method::GET, &target))).status, 200);
+        assert!(timers.turns.get() >= expected, "{sort}: {}", timers.turns.get());
+    }
 }
 
 #[test]
