@@ -133,6 +133,8 @@ pub(super) struct Feed {
     /// Where its peers were while it was behind them, and when.
     pub lag: Option<(Position, Monotonic)>,
     pub ahead: Ahead,
+    /// No step after the first and up to the second position touches the node.
+    pub barren: (Position, Position),
 }
 
 impl Feed {
@@ -158,6 +160,7 @@ impl Feed {
             last_barrier: None,
             lag: None,
             ahead: Ahead::default(),
+            barren: (Position(0), Position(0)),
         }
     }
 

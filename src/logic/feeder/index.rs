@@ -94,8 +94,20 @@ impl IndexState {
             let touching = read.into_iter().filter(|step| step.position <= to && lookup.holdings.touches(node, step));
             feed.ahead.steps.extend(touching);
         }
-        let first = self.steps.partition_point(|step| step.position <= after);
-        Ok(self.steps.range(first..).find(|step| lookup.holdings.touches(node, step)).cloned())
+        Ok(self.step_in_window(node, after, lookup.holdings))
+    }
+
+    /// The same among the steps of the window. A long stretch without a step for the node is not searched again.
+    fn step_in_window(&mut self, node: usize, after: Position, holdings: &Holdings) -> Option<StepInfo> {
+        let (from, to) = self.feeds[node].barren;
+        let is_known = from <= after && after < to;
+        let first = self.steps.partition_point(|step| step.position <= if is_known { to } else { after });
+        let others = self.steps.range(first..).take_while(|step| !holdings.touches(node, step)).count();
+        let is_long = is_known || others >= RECENT;
+        if let Some(last) = (first + others).checked_sub(1).filter(|_| is_long && others > 0) {
+            self.feeds[node].barren = (if is_known { from } else { after }, self.steps[last].position);
+        }
+        self.steps.get(first + others).cloned()
     }
 
     /// Whether an index-wide step lies in `after < position <= upto`.

@@ -226,3 +226,25 @@ fn a_control_round_looks_only_at_what_may_be_due() {
     world.nodes[1] = tasks;
     world.run();
 }
+
+#[test]
+fn a_long_stretch_of_steps_for_others_is_searched_once() {
+    let mut world = World::new(2);
+    world.fleet.holdings = Holdings::new(2, vec![vec![1], vec![0]]);
+    let created = world.create();
+    world.run();
+    let away = world.nodes[1].take();
+    let puts: Vec<EntryId> = (0..200).map(|_| world.put()).collect();
+    world.control();
+    let known = |world: &World| world.fleet.feed(0, &NodeIndexUid::new(INDEX)).barren;
+    let upto = |entry: EntryId| (Position::of(created, 1), Position::of(entry, 0));
+    assert_eq!(known(&world), upto(puts[199]));
+    let more = world.put();
+    let for_all =
+        world.add(Operation::UpdateSettings { patch: serde_json::json!({}), is_deletion: false, creates_index: false });
+    world.control();
+    assert_eq!(known(&world), upto(more));
+    world.nodes[1] = away;
+    world.run();
+    assert_eq!(*world.status(for_all), ReportStatus::Succeeded);
+}
