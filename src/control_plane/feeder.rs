@@ -57,6 +57,13 @@ impl Feeder {
         }
     }
 
+    /// The number after the newest of all tasks; none when the node does not answer.
+    pub(super) fn next_task(&self) -> Option<NodeTask> {
+        let query = NodeTaskQuery { limit: 1, ..NodeTaskQuery::default() };
+        let page = self.client.tasks(&query, QUESTION_TIMEOUT).ok()?;
+        Some(page.results.first().map_or(NodeTask(0), |task| NodeTask(task.uid + 1)))
+    }
+
     /// Whether nothing of the index waits or runs on the node; none when it does not answer.
     pub(super) fn is_idle(&self, index: &NodeIndexUid) -> Option<bool> {
         let statuses = vec![TaskStatus::Enqueued, TaskStatus::Processing];

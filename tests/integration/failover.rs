@@ -54,6 +54,35 @@ fn writes_go_on_without_a_node_and_it_catches_up() {
     assert_eq!(total(&client), 237);
 }
 
+/// Goal: a node that comes back without its data is noticed though nobody writes, is not read, and its operator is told.
+#[test]
+fn a_node_that_comes_back_empty_is_not_read() {
+    let mut fleet = Fleet::start(&FleetOptions::new());
+    let client = fleet.client();
+    client.write_well("POST", "/indexes/things/documents", Some(&documents(0, 200)));
+    fleet.nodes[2].kill();
+    fleet.nodes[2].wipe();
+    fleet.nodes[2].start();
+    wait_for("the loss to be noticed", RETURN_LIMIT, || {
+        let nodes = fleet.admin().get("/fleet").expect(200).json["nodes"].clone();
+        let error = nodes[2]["error"].as_str().unwrap_or_default();
+        let is_noticed = error.contains("must be rebuilt") && nodes[2]["outOfSync"] == json!(["things"]);
+        if is_noticed { Ok(()) } else { Err(format!("{nodes}")) }
+    });
+    client.write_well("POST", "/indexes/things/documents", Some(&documents(200, 300)));
+    for _ in 0..20 {
+        assert_eq!(total(&client), 300);
+    }
+    // Nor after a restart of Miroir.
+    fleet.kill_miroir();
+    fleet.start_miroir();
+    let client = fleet.client();
+    client.wait_until_healthy(RETURN_LIMIT);
+    for _ in 0..20 {
+        assert_eq!(total(&client), 300);
+    }
+}
+
 fn wait_until_all_in_sync(fleet: &Fleet) {
     wait_for("all nodes to be in sync", RETURN_LIMIT, || match out_of_sync(fleet) {
         count if count == 0 => Ok(()),

@@ -292,6 +292,7 @@ impl World {
                     self.fleet.unreachable(node, now);
                 }
             }
+            Action::AskNewest => unreachable!("nobody deletes tasks here"),
             Action::Store => self.commit()?,
             Action::Send(send) => self.send(node, &send),
             Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Busy, now),

@@ -105,6 +105,11 @@ impl Node {
     pub fn kill(&mut self) {
         self.process.take().expect("the node runs").kill();
     }
+
+    /// As a lost disk would: nothing is left of its data. Kill it first.
+    pub fn wipe(&self) {
+        std::fs::remove_dir_all(self.folder.join(&self.id)).expect("it has data");
+    }
 }
 
 /// Everything together.

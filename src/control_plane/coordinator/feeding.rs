@@ -20,6 +20,10 @@ impl Coordinator {
                     self.poll(feeder, &tasks);
                     Ok(())
                 }
+                Action::AskNewest => {
+                    self.ask_newest(feeder);
+                    Ok(())
+                }
                 Action::CheckIdle(index) => {
                     let is_idle = feeder.is_idle(&index);
                     let mut state = self.state.lock();
@@ -77,6 +81,17 @@ impl Coordinator {
             state.is_due = true;
             self.control.notify_all();
         }
+    }
+
+    fn ask_newest(&self, feeder: &Feeder) {
+        let answer = feeder.next_task();
+        let mut state = self.state.lock();
+        match answer {
+            Some(next) => state.fleet.newest_answer(feeder.node, next),
+            None => state.fleet.unreachable(feeder.node, clock::monotonic()),
+        }
+        state.is_due = true;
+        self.control.notify_all();
     }
 
     fn send(&self, feeder: &Feeder, send: &Send) {

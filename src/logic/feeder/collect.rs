@@ -22,8 +22,12 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> bool {
         seen.sort_unstable_by_key(|task| task.task);
-        self.nodes[node].is_reachable = true;
-        let state = &self.nodes[node];
+        let state = &mut self.nodes[node];
+        state.is_reachable = true;
+        state.is_doubtful = state.newest_known().is_some_and(|newest| {
+            // A later one proves as much.
+            asked.binary_search(&newest).is_ok() && seen.last().is_none_or(|last| last.task < newest)
+        });
         let is_unknown = |task: &&SeenTask| task.task >= state.next_task && !state.known_ahead.contains(&task.task);
         let unknown: Vec<SeenTask> = seen.iter().filter(is_unknown).cloned().collect();
         let mut has_news = !unknown.is_empty();
@@ -35,6 +39,16 @@ impl Fleet {
         }
         self.plan_poll(node, has_news, now);
         has_news
+    }
+
+    /// The number after the newest task that the node has. Nodes keep that whatever is deleted, so it is never older than
+    /// what is known, unless the node was emptied, or went back to an older copy of its data.
+    pub fn newest_answer(&mut self, node: usize, next: NodeTask) {
+        let state = &mut self.nodes[node];
+        state.is_doubtful = false;
+        if next < state.next_task {
+            self.lost(node);
+        }
     }
 
     fn plan_poll(&mut self, node: usize, has_news: bool, now: Monotonic) {

@@ -201,6 +201,8 @@ pub(super) struct NodeState {
     pub finished: Vec<NodeTask>,
     /// It answered when it was asked last.
     pub is_reachable: bool,
+    /// Its list lacks the last task that was known: deleted to make room, or this is another server than before.
+    pub is_doubtful: bool,
     /// Its task numbers went back: it is another or an emptied server.
     pub is_lost: bool,
 }
@@ -232,8 +234,14 @@ impl NodeState {
             cursor: None,
             finished: Vec::new(),
             is_reachable: false,
+            is_doubtful: false,
             is_lost: false,
         }
+    }
+
+    /// The last task that is accounted for.
+    pub(super) fn newest_known(&self) -> Option<NodeTask> {
+        self.next_task.0.checked_sub(1).map(NodeTask)
     }
 
     /// Accounts for one number, and for the answers that follow it without a gap.

@@ -27,6 +27,8 @@ const NEVER_MS: u64 = 1 << 40;
 pub enum Action {
     /// Ask for these tasks (numbers that do not exist are left out by the node), then call [`Fleet::polled`].
     Poll(Vec<NodeTask>),
+    /// Ask for the newest of all its tasks, then call [`Fleet::newest_answer`].
+    AskNewest,
     /// Ask whether any task of the index waits or runs, then call [`Fleet::idle_answer`].
     CheckIdle(NodeIndexUid),
     /// Read the payload, call [`Fleet::begin`], send, call [`Fleet::sent`].
@@ -65,6 +67,9 @@ impl Fleet {
         if now >= state.poll_at {
             return Action::Poll(self.poll_list(node));
         }
+        if state.is_doubtful {
+            return Action::AskNewest;
+        }
         if state.unclear.is_some() || !state.known_ahead.is_empty() {
             return Action::Wait(state.poll_at);
         }
@@ -86,13 +91,14 @@ impl Fleet {
         Action::Wait(wake)
     }
 
-    /// The tasks whose end is awaited, and the numbers that the next unknown ones would have.
+    /// The tasks whose end is awaited, the last one known, and the numbers that the next unknown ones would have.
     fn poll_list(&self, node: usize) -> Vec<NodeTask> {
         let state = &self.nodes[node];
         let sent = state.active.iter().flat_map(|index| &self.feed(node, index).sent);
         let mut tasks: Vec<NodeTask> = sent.filter(|sent| sent.end.is_none()).map(|sent| sent.task).collect();
         tasks.sort_unstable();
         tasks.truncate(OPEN_TASKS);
+        tasks.extend(state.newest_known());
         tasks.extend((0..UNKNOWN_TASKS).map(|offset| NodeTask(state.next_task.0 + offset)));
         tasks.sort_unstable();
         tasks.dedup();

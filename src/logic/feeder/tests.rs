@@ -103,6 +103,7 @@ impl World {
         match action {
             Action::Wait(_) => return false,
             Action::Store => self.commit(),
+            Action::AskNewest => self.fleet.newest_answer(node, NodeTask(next)),
             Action::CheckIdle(uid) => self.fleet.idle_answer(node, &uid, true, self.now),
             Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Refused(no_reason()), self.now),
             Action::Poll(asked) => {
@@ -247,4 +248,34 @@ fn a_long_stretch_of_steps_for_others_is_searched_once() {
     world.nodes[1] = away;
     world.run();
     assert_eq!(*world.status(for_all), ReportStatus::Succeeded);
+}
+
+/// Polls one node as if it had only these tasks.
+fn poll_as_if(world: &mut World, seen: &[u64]) -> Action {
+    let Some(newest) = world.fleet.nodes[0].newest_known() else { panic!("it has tasks") };
+    let asked = [newest, NodeTask(newest.0 + 1)];
+    let seen = seen.iter().map(|&task| done(NodeTask(task))).collect();
+    world.fleet.polled(0, &asked, seen, world.now, &world.journal);
+    world.fleet.next(0, world.now, &world.journal)
+}
+
+#[test]
+fn a_node_without_its_newest_task_is_asked_for_what_it_has_and_given_up_if_that_is_older() {
+    let mut world = World::new(2);
+    world.create();
+    world.put();
+    world.run();
+    let newest = world.fleet.nodes[0].newest_known().expect("it has tasks");
+    assert_ne!(poll_as_if(&mut world, &[newest.0]), Action::AskNewest);
+    // Our own deletions never take the newest, but the number of it may have been stored before they went on.
+    assert_eq!(poll_as_if(&mut world, &[]), Action::AskNewest);
+    world.fleet.newest_answer(0, NodeTask(newest.0 + 100));
+    assert!(world.fleet.take_alarms().is_empty());
+    assert_eq!(poll_as_if(&mut world, &[]), Action::AskNewest);
+    world.fleet.newest_answer(0, NodeTask(0));
+    let lost = Alarm::NodeLost { node: NodeId::new("n0") };
+    assert_eq!(world.fleet.take_alarms(), [lost]);
+    let put = world.put();
+    world.run();
+    assert_eq!(world.status(put), &ReportStatus::Succeeded, "its peer goes on without it");
 }
