@@ -9,12 +9,14 @@ mod checks;
 mod documents;
 mod durable;
 mod node;
+mod options;
 mod oracle;
 mod random;
 mod world;
 
 use miroir::logic::feeder::Rules;
-use world::{Options, Storm, Violation, World};
+use options::{Options, Storm};
+use world::{Violation, World};
 
 const SEEDS: u64 = 2_000;
 

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use miroir::logic::entry::Resolution;
 use miroir::logic::feeder::{
-    Action, Alarm, Fleet, Holdings, Needs, Publication, ReportStatus, Rules, Send, SendOutcome, Timing,
+    Action, Alarm, Fleet, Holdings, Needs, Publication, ReportStatus, Send, SendOutcome, Timing,
 };
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeId, NodeIndexUid, Timestamp};
 
 use crate::documents::{Change, Doc, Docs, Geo, IDS};
 use crate::durable::Durable;
 use crate::node::Node;
+use crate::options::{Options, Storm};
 use crate::oracle::{Oracle, SHARDS, Wish, matching};
 use crate::random::Random;
 
@@ -26,31 +27,6 @@ pub const TIMING: Timing = Timing {
     window: 4,
     housekeeping: 0,
 };
-
-/// What there is more of than usual.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Storm {
-    Mixed,
-    /// Restarts of the orchestrator, which stores little of its own accord.
-    Restarts,
-    /// Those, and settings that nodes reject.
-    Votes,
-    /// Lost answers, and settings.
-    Losses,
-}
-
-/// What a run is made of, apart from its seed.
-#[derive(Clone, Copy)]
-pub struct Options {
-    pub rules: Rules,
-    pub storm: Storm,
-    /// Lost requests may register after the quarantine.
-    pub is_far: bool,
-    /// Verdicts that those change are no excuse.
-    pub is_strict: bool,
-    pub operations: usize,
-    pub is_traced: bool,
-}
 
 /// A broken invariant, with its name in the design.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,0 +1,28 @@
+//! What a run of the simulation is made of, apart from its seed.
+
+use miroir::logic::feeder::Rules;
+
+/// What there is more of than usual.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Storm {
+    Mixed,
+    /// Restarts of the orchestrator, which stores little of its own accord.
+    Restarts,
+    /// Those, and settings that nodes reject.
+    Votes,
+    /// Lost answers, and settings.
+    Losses,
+}
+
+/// What a run is made of, apart from its seed.
+#[derive(Clone, Copy)]
+pub struct Options {
+    pub rules: Rules,
+    pub storm: Storm,
+    /// Lost requests may register after the quarantine.
+    pub is_far: bool,
+    /// Verdicts that those change are no excuse.
+    pub is_strict: bool,
+    pub operations: usize,
+    pub is_traced: bool,
+}
