@@ -215,9 +215,11 @@ impl Reading<'_> {
     async fn sorted(&self) -> Listed {
         let query = self.query;
         let mut asked = self.ask_sorted(SORTED_FIRST).await?;
-        let largest = read_pages(self.core, &asked).await?.iter().map(|page| page.total).max().unwrap_or(0);
-        if largest.min(query.depth()) > SORTED_FIRST {
-            asked = self.ask_sorted(largest).await?;
+        if query.depth() > SORTED_FIRST {
+            let largest = read_pages(self.core, &asked).await?.iter().map(|page| page.total).max().unwrap_or(0);
+            if largest > SORTED_FIRST {
+                asked = self.ask_sorted(largest).await?;
+            }
         }
         let pages = read_pages(self.core, &asked).await?;
         let total = pages.iter().map(|page| page.total).sum();
