@@ -95,6 +95,10 @@ number_id! {
     NodeTask(u64)
 }
 number_id! {
+    /// The number of a job that brings a replica of a shard to a node, or takes one away.
+    JobId(u64)
+}
+number_id! {
     /// The version of a routing snapshot; grows by one with each publication.
     Epoch(u64)
 }

@@ -17,3 +17,4 @@ pub mod replica_choice;
 pub mod shard_hash;
 pub mod snapshot;
 pub mod split;
+pub mod topology;

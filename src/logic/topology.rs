@@ -1,0 +1,166 @@
+//! Members of the fleet and moves of shards, as they are stored: the words of `docs/plans/move-protocol.md` sections 1
+//! and 2. What is done with them is the feeder protocol's business (`logic/feeder/moves`).
+//!
+//! Everything here is durable: each step of a workflow is stored before it has an effect, so a restart goes on from these
+//! records alone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{JobId, NodeId, NodeIndexUid, Position, ShardId};
+
+/// A node that gets, or once got, every index-wide step.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The operator's name; never given twice.
+    pub id: NodeId,
+    /// `http://HOST:PORT`, without a slash at the end.
+    pub url: String,
+    /// Rack or room.
+    pub zone: Option<Arc<str>>,
+    /// Share of shards relative to the others; finite and above 0.
+    pub weight: f64,
+    /// What the operator wants of it.
+    pub state: NodeState,
+    /// How often it lost its data. What a move read of a node belongs to one life.
+    pub life: u64,
+}
+
+/// What the operator wants of a node. Nothing here says whether it is reachable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Holds what the plan gives it.
+    Active,
+    /// The plan gives it nothing: its shards move away.
+    Draining,
+    /// Not read; writes are kept for it, and its shards stay. For upgrades.
+    Maintenance,
+    /// No member any more. Its name is not given again.
+    Removed,
+}
+
+impl NodeState {
+    /// Has a feed.
+    pub fn is_member(self) -> bool {
+        match self {
+            Self::Active | Self::Draining | Self::Maintenance => true,
+            Self::Removed => false,
+        }
+    }
+}
+
+/// Which nodes own which shards, now and soon.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Tables {
+    /// By shard: its owners. Readers and verdicts go by it.
+    pub owners: Vec<Vec<NodeId>>,
+    /// By shard: who is to own it. Jobs make the owners follow, one replica at a time.
+    pub plan: Vec<Vec<NodeId>>,
+    /// Replicas of each shard in the plan.
+    pub replication_factor: u16,
+    /// Grows with each change.
+    pub version: u64,
+    /// No new job begins, and none under way copies.
+    #[serde(default)]
+    pub is_paused: bool,
+}
+
+/// Why a shard comes to a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// To a node that does not own it, then away from an owner that the plan does not name.
+    Move,
+    /// To a node that owns it and lost it.
+    Repair,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobStep {
+    /// Readers are told that the target may hold documents that it does not own.
+    Announce,
+    /// The target gets the documents, index by index.
+    Copy,
+    /// The table names the target; some core may still read the old owner.
+    Switched,
+    /// The old owner's documents are deleted.
+    Clean,
+    /// The target's documents are deleted: the plan does not name it any more.
+    Undo,
+}
+
+/// One replica on its way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Never given twice.
+    pub id: JobId,
+    /// Why.
+    pub kind: JobKind,
+    /// Of which shard.
+    pub shard: ShardId,
+    /// Where to; none takes a replica away only.
+    pub target: Option<NodeId>,
+    /// Where from, once it has switched: the owner that the table does not name any more.
+    pub old_owner: Option<NodeId>,
+    /// How far.
+    pub step: JobStep,
+    /// Indexes whose documents are deleted, in the steps `clean` and `undo`.
+    pub cleaned: BTreeSet<NodeIndexUid>,
+    /// Indexes of which the old owner has no complete copy.
+    pub hollow: BTreeSet<NodeIndexUid>,
+}
+
+/// How far one index of a job is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JoinState {
+    /// What the target has of the shard is worth nothing: it is deleted, then copied.
+    Clear,
+    /// Copied as of the cursor, give or take; later steps are replayed.
+    Catch,
+    /// Carried by the main stream from the cursor on.
+    Joined,
+}
+
+/// One index of a job.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct JoinRecord {
+    /// Which job.
+    pub job: JobId,
+    /// Of which index.
+    pub index: NodeIndexUid,
+    /// How far.
+    pub state: JoinState,
+    /// Steps of the shard up to here are on the target, whatever the state says before `catch`.
+    pub cursor: Position,
+}
+
+/// A (node, index) that is brought to a position before its main stream begins there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BootstrapRecord {
+    /// Where.
+    pub node: NodeId,
+    /// Which index.
+    pub index: NodeIndexUid,
+    /// Indexes and settings as of this position; the main stream begins after it.
+    pub at: Position,
+    /// What is due next.
+    pub stage: BootstrapStage,
+}
+
+/// What a bootstrap does next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootstrapStage {
+    /// Delete what is left of the index.
+    Drop,
+    /// Create it.
+    Create,
+    /// Set its settings.
+    Settings,
+}
