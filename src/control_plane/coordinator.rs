@@ -32,7 +32,7 @@ use super::publisher::Publisher;
 use super::troubles::{Place, Quarantine, Troubles};
 use crate::bridge::Bridge;
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::feeder::{Alarm, Changes, Fleet, Needs};
+use crate::logic::feeder::{Alarm, Changes, Fleet, Needs, ReaderProgress};
 use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::NodeView;
@@ -162,7 +162,8 @@ impl Coordinator {
             state.is_due = false;
             let acknowledged = self.bridge.acks.acknowledged();
             let (fleet, journal) = state.split(&*self.store);
-            fleet.control(clock::monotonic(), acknowledged, &journal);
+            let progress = ReaderProgress { acknowledged, drained: Epoch(0) };
+            fleet.control(clock::monotonic(), progress, &journal);
             let has_changes = fleet.has_changes();
             // An unreadable journal: the next round tries again.
             let votes = fleet.next_to_resolve(Needs::Before, &journal).unwrap_or_default();

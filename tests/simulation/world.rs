@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use miroir::logic::entry::Resolution;
 use miroir::logic::feeder::{
-    Action, Alarm, Fleet, Holdings, Needs, Publication, ReportStatus, Send, SendOutcome, Timing,
+    Action, Alarm, Fleet, Holdings, Needs, Publication, ReaderProgress, ReportStatus, Send, SendOutcome, Timing,
 };
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeId, NodeIndexUid, Timestamp};
 
@@ -339,7 +339,9 @@ impl World {
             return Ok(());
         }
         let acknowledged = self.cores.iter().map(|core| core.epoch).min().expect("there are cores");
-        self.fleet.control(Monotonic(self.now), acknowledged, &self.durable);
+        // Reads take no time here.
+        let progress = ReaderProgress { acknowledged, drained: acknowledged };
+        self.fleet.control(Monotonic(self.now), progress, &self.durable);
         if self.fleet.has_changes() {
             self.commit()?;
         }

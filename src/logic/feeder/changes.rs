@@ -72,6 +72,12 @@ pub enum ReportStatus {
 pub struct Publication {
     /// Replicas that may not be read.
     pub out_of_sync: BTreeSet<(NodeId, NodeIndexUid)>,
+    /// By shard: the nodes that are read for it.
+    pub owners: Vec<Vec<NodeId>>,
+    /// All members, in the order of their slots.
+    pub nodes: Vec<NodeId>,
+    /// Nodes that may hold documents of shards that they do not own.
+    pub foreign: BTreeSet<NodeId>,
     ticket: Version,
 }
 
@@ -247,7 +253,14 @@ impl Fleet {
                 }
             }
         }
-        Publication { out_of_sync, ticket: self.stored }
+        let name = |&node: &usize| self.nodes[node].id.clone();
+        Publication {
+            out_of_sync,
+            owners: self.holdings.by_shard().iter().map(|owners| owners.iter().map(name).collect()).collect(),
+            nodes: self.nodes.iter().map(|node| node.id.clone()).collect(),
+            foreign: BTreeSet::new(),
+            ticket: self.stored,
+        }
     }
 
     /// The publication was published as this epoch.

@@ -1,7 +1,7 @@
 //! Which replicas may be read, and the control step that goes over all indexes.
 
 use super::Fleet;
-use super::feed::{Feed, Stage, Sync, Vote};
+use super::feed::{Feed, ReaderProgress, Stage, Sync, Vote};
 use super::index::Lookup;
 use super::step::{JournalUnavailable, JournalView};
 use crate::logic::entry::StepKind;
@@ -11,9 +11,10 @@ use crate::logic::ids::{Epoch, Monotonic, NodeIndexUid, Position};
 const QUARANTINES_REMEMBERED: u64 = 10;
 
 impl Fleet {
-    /// Leave, come back, decide votes, report: all that follows from what the nodes have applied. `acknowledged` is the
-    /// epoch that every core has reached. What it changes comes out of [`Fleet::take_changes`].
-    pub fn control(&mut self, now: Monotonic, acknowledged: Epoch, journal: &dyn JournalView) {
+    /// Leave, come back, decide votes, report: all that follows from what the nodes have applied. What it changes
+    /// comes out of [`Fleet::take_changes`].
+    pub fn control(&mut self, now: Monotonic, progress: ReaderProgress, journal: &dyn JournalView) {
+        let acknowledged = progress.acknowledged;
         let indexes: Vec<NodeIndexUid> = self.attention.iter().cloned().collect();
         for uid in indexes {
             self.acknowledge(&uid, acknowledged);

@@ -26,7 +26,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
-pub use feed::Purpose;
+pub use feed::{Purpose, ReaderProgress};
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 pub use report::Resolve;
 pub use send::Action;

@@ -82,7 +82,9 @@ impl World {
     }
 
     fn control(&mut self) {
-        self.fleet.control(self.now, Epoch(u64::MAX), &self.journal);
+        let latest = Epoch(u64::MAX);
+        let progress = ReaderProgress { acknowledged: latest, drained: latest };
+        self.fleet.control(self.now, progress, &self.journal);
         self.commit();
         for due in self.fleet.next_to_resolve(Needs::Before, &self.journal).unwrap() {
             let (before, after) = Default::default();
