@@ -376,6 +376,7 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         indexes: state.book.take_changed(),
         updated: BTreeMap::new(),
         forgotten_indexes: changes.forgotten.clone(),
+        ..ProtocolDelta::default()
     }
 }
 

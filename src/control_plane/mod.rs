@@ -96,9 +96,9 @@ pub fn start(
     commands: Receiver<Command>,
 ) -> Result<ControlPlane, StartError> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data_dir)?);
-    let cluster = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
+    let fleet = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
     let nodes = startup::node_views(settings);
-    let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &cluster.placement));
+    let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &fleet.tables.owners));
     let threads = Threads::default();
     let troubles = Troubles::default();
     let running = Coordinator::start(CoordinatorParts {
@@ -106,7 +106,7 @@ pub fn start(
         publisher: publisher.clone(),
         bridge: bridge.clone(),
         nodes,
-        placement: cluster.placement.clone(),
+        placement: fleet.tables.owners,
         node_key: settings.node_master_key.as_ref().map(|key| key.expose().to_owned()),
         timing: timing(settings),
         body_max: settings.feeder.max_body,
@@ -116,7 +116,7 @@ pub fn start(
     })?;
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
-    let mut plane = ControlPlane { threads, coordinator: Some(running), cluster, troubles };
+    let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster, troubles };
     let looks = Looks::default();
     start_probers(settings, &publisher, &looks, &mut plane.threads)?;
 

@@ -13,7 +13,8 @@ use crate::config::{NodeSettings, Secret, Settings};
 use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::placement::{PlacementNode, PlacementProblem, place};
 use crate::logic::snapshot::NodeView;
-use crate::store::{ClusterRecord, ProtocolDelta, Store, StoreError};
+use crate::logic::topology::{NodeRecord, NodeState, Tables};
+use crate::store::{ClusterRecord, ProtocolDelta, ProtocolState, Store, StoreError};
 use crate::telemetry::clock;
 
 /// For one answer of a node at the start.
@@ -114,14 +115,32 @@ pub enum FleetError {
     Store(#[from] StoreError),
 }
 
+/// What the store knows of the fleet.
+#[derive(Clone, PartialEq, Debug)]
+pub struct StoredFleet {
+    /// What is fixed.
+    pub cluster: ClusterRecord,
+    /// Everybody who ever was a member, in the order in which they came.
+    pub nodes: Vec<NodeRecord>,
+    /// Who owns which shard.
+    pub tables: Tables,
+}
+
 /// Makes sure that the configured fleet is the stored one; stores it at the first start. `patience` is how long nodes
 /// are waited for then.
-pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Result<ClusterRecord, FleetError> {
+pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Result<StoredFleet, FleetError> {
     check_addresses(&settings.nodes)?;
     if let Some(cluster) = store.cluster()? {
-        check_cluster(settings, &cluster)?;
+        let ProtocolState { nodes, tables, .. } = store.protocol_state()?;
+        let mut fleet = StoredFleet { cluster, nodes, tables };
+        check_cluster(settings, &fleet)?;
+        if fleet.nodes.is_empty() {
+            // Stored by schema 1, which did not know them.
+            fleet.nodes = settings.nodes.iter().map(record_of).collect();
+            store.commit(&ProtocolDelta { nodes: fleet.nodes.clone(), ..ProtocolDelta::default() })?;
+        }
         check_known_nodes(settings, store)?;
-        return Ok(cluster);
+        return Ok(fleet);
     }
     let nodes = settings.nodes.len();
     if nodes < settings.replication_factor {
@@ -132,26 +151,39 @@ pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Res
     for node in &settings.nodes {
         next_task.push((node.id.clone(), first_look(node, settings.node_master_key.as_ref(), deadline)?));
     }
-    // Before the cluster is stored: a crash in between looks at the nodes again.
-    store.commit(&ProtocolDelta { next_task, ..ProtocolDelta::default() })?;
-    let cluster = new_cluster(settings);
-    store.save_cluster(&cluster)?;
-    tracing::info!(shards = cluster.shard_count, replication_factor = cluster.replication_factor, nodes, "new cluster");
-    Ok(cluster)
+    let fleet = new_fleet(settings);
+    // The cluster is stored last: a crash in between looks at the nodes again.
+    let (nodes, tables) = (fleet.nodes.clone(), Some(fleet.tables.clone()));
+    store.commit(&ProtocolDelta { next_task, nodes, tables, ..ProtocolDelta::default() })?;
+    store.save_cluster(&fleet.cluster)?;
+    let (shards, replication_factor) = (fleet.cluster.shard_count, fleet.tables.replication_factor);
+    tracing::info!(shards, replication_factor, nodes = fleet.nodes.len(), "new cluster");
+    Ok(fleet)
 }
 
-fn new_cluster(settings: &Settings) -> ClusterRecord {
-    let node =
-        |node: &NodeSettings| PlacementNode { id: node.id.clone(), zone: node.zone.clone(), weight: node.weight };
-    let nodes: Vec<PlacementNode> = settings.nodes.iter().map(node).collect();
+fn new_fleet(settings: &Settings) -> StoredFleet {
+    let nodes: Vec<NodeRecord> = settings.nodes.iter().map(record_of).collect();
+    let place_of =
+        |node: &NodeRecord| PlacementNode { id: node.id.clone(), zone: node.zone.clone(), weight: node.weight };
+    let places: Vec<PlacementNode> = nodes.iter().map(place_of).collect();
     let replication_factor = settings.replication_factor as u16;
-    let problem = PlacementProblem { nodes: &nodes, shard_count: settings.shards, replication_factor, current: &[] };
-    ClusterRecord {
-        shard_count: settings.shards,
-        replication_factor,
-        placement: place(&problem),
-        version: 1,
-        cluster_id: uuid::Uuid::new_v4().to_string(),
+    let problem = PlacementProblem { nodes: &places, shard_count: settings.shards, replication_factor, current: &[] };
+    let owners = place(&problem);
+    StoredFleet {
+        cluster: ClusterRecord { shard_count: settings.shards, cluster_id: uuid::Uuid::new_v4().to_string() },
+        nodes,
+        tables: Tables { plan: owners.clone(), owners, replication_factor, version: 1, is_paused: false },
+    }
+}
+
+fn record_of(node: &NodeSettings) -> NodeRecord {
+    NodeRecord {
+        id: node.id.clone(),
+        url: node.url.clone(),
+        zone: node.zone.clone(),
+        weight: node.weight,
+        state: NodeState::Active,
+        life: 0,
     }
 }
 
@@ -181,10 +213,10 @@ fn check_addresses(nodes: &[NodeSettings]) -> Result<(), FleetError> {
     Ok(())
 }
 
-fn check_cluster(settings: &Settings, cluster: &ClusterRecord) -> Result<(), FleetError> {
+fn check_cluster(settings: &Settings, fleet: &StoredFleet) -> Result<(), FleetError> {
     let fixed = [
-        ("shards", u64::from(settings.shards), u64::from(cluster.shard_count)),
-        ("replication_factor", settings.replication_factor as u64, u64::from(cluster.replication_factor)),
+        ("shards", u64::from(settings.shards), u64::from(fleet.cluster.shard_count)),
+        ("replication_factor", settings.replication_factor as u64, u64::from(fleet.tables.replication_factor)),
     ];
     for (key, configured, stored) in fixed {
         if configured != stored {
@@ -192,11 +224,11 @@ fn check_cluster(settings: &Settings, cluster: &ClusterRecord) -> Result<(), Fle
         }
     }
     let is_configured = |id: &NodeId| settings.nodes.iter().any(|node| node.id == *id);
-    if let Some(node) = cluster.placement.iter().flatten().find(|id| !is_configured(id)) {
+    if let Some(node) = fleet.tables.owners.iter().flatten().find(|id| !is_configured(id)) {
         return Err(FleetError::Missing { node: node.clone() });
     }
     for node in &settings.nodes {
-        if !cluster.placement.iter().flatten().any(|id| *id == node.id) {
+        if !fleet.tables.owners.iter().flatten().any(|id| *id == node.id) {
             tracing::warn!(node = %node.id, "this node is new and gets no shards: moving shards is not supported yet");
         }
     }

@@ -228,13 +228,7 @@ mod tests {
         let store = SqliteStore::open(folder.path()).unwrap();
         let (n1, n2) = (NodeId::new("n1"), NodeId::new("n2"));
         let placement = vec![vec![n1.clone(), n2.clone()], vec![n1.clone()], vec![n2.clone()], vec![n2.clone()]];
-        let cluster = ClusterRecord {
-            shard_count: 4,
-            replication_factor: 1,
-            placement: placement.clone(),
-            version: 1,
-            cluster_id: "c".to_owned(),
-        };
+        let cluster = ClusterRecord { shard_count: 4, cluster_id: "c".to_owned() };
         store.save_cluster(&cluster).unwrap();
         let create = sample_entry(0, "a", Operation::CreateIndex { primary_key: None });
         // Its documents lie in shards 0 and 3.

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use crate::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::logic::payload::Payload;
+use crate::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use crate::meili::error::ErrorBody;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
 
@@ -125,6 +126,18 @@ pub struct ProtocolState {
     pub verdicts: Vec<Verdict>,
     /// Decisions on steps that some node has not passed yet, and the last one of each index.
     pub decisions: BTreeMap<Position, Decision>,
+    /// Everybody who ever was a member, in the order in which they came.
+    pub nodes: Vec<NodeRecord>,
+    /// Which nodes own which shards; empty before the first start.
+    pub tables: Tables,
+    /// Replicas on their way, in the order in which they were begun.
+    pub jobs: Vec<JobRecord>,
+    /// The number that the next job gets. Never goes back, even when jobs end.
+    pub next_job: JobId,
+    /// How far the indexes of the jobs are.
+    pub joins: Vec<JoinRecord>,
+    /// What is brought to a position before its main stream begins.
+    pub bootstraps: Vec<BootstrapRecord>,
 }
 
 /// A change of protocol state; one transaction.
@@ -154,8 +167,30 @@ pub struct ProtocolDelta {
     pub indexes: Vec<IndexRecord>,
     /// When documents of these indexes changed, without the rest of their records.
     pub updated: BTreeMap<NodeIndexUid, Timestamp>,
-    /// Index records (with their watermarks) that nothing refers to any more.
+    /// Index records that nothing refers to any more, with their watermarks, joins and bootstraps, whatever else is said
+    /// of them here.
     pub forgotten_indexes: Vec<NodeIndexUid>,
+    /// Members as they are from now on, written over by id.
+    pub nodes: Vec<NodeRecord>,
+    /// Which nodes own which shards from now on.
+    pub tables: Option<Tables>,
+    /// Jobs as they are from now on, written over by id.
+    pub jobs: Vec<JobRecord>,
+    /// Jobs that are done, with their joins, whatever else is said of them here.
+    pub ended_jobs: Vec<JobId>,
+    /// How far indexes of jobs are from now on.
+    pub joins: Vec<JoinRecord>,
+    /// Joins that are done, whatever else is said of them here.
+    pub ended_joins: Vec<(JobId, NodeIndexUid)>,
+    /// Bootstraps as they are from now on.
+    pub bootstraps: Vec<BootstrapRecord>,
+    /// Bootstraps that are done; one that is begun anew in the same transaction stays.
+    pub ended_bootstraps: Vec<(NodeId, NodeIndexUid)>,
+    /// Were rebuilt from their peers; one that differs anew in the same transaction stays to be rebuilt.
+    pub rebuilt: Vec<(NodeId, NodeIndexUid)>,
+    /// Nodes of which only their record is kept: their watermarks, task numbers and bootstraps go, whatever else is said of
+    /// them here.
+    pub removed_nodes: Vec<NodeId>,
 }
 
 impl ProtocolDelta {
@@ -272,24 +307,18 @@ pub trait Store: Send + Sync {
     /// Entries without an outcome. Reads them all.
     fn backlog(&self) -> Result<BacklogSize, StoreError>;
 
-    /// The stored placement and cluster constants; none at the first start.
+    /// What is fixed about the cluster; none at the first start.
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError>;
 
     /// Writes them.
     fn save_cluster(&self, cluster: &ClusterRecord) -> Result<(), StoreError>;
 }
 
-/// What is fixed or stored about the cluster.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// What is fixed about the cluster. Its members and who owns which shard may change: see [`ProtocolState`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClusterRecord {
     /// Set once.
     pub shard_count: u16,
-    /// Replicas per shard.
-    pub replication_factor: u16,
-    /// By shard: the nodes that hold it. The table is the truth.
-    pub placement: Vec<Vec<NodeId>>,
-    /// Grows with each change of the table.
-    pub version: u64,
     /// Random, made at the first start, for people who look after several clusters.
     pub cluster_id: String,
 }

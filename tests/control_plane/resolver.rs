@@ -8,32 +8,31 @@ use std::time::Duration;
 
 use miroir::control_plane::node_client::{BodyParts, NodeClient, NodeWrite};
 use miroir::control_plane::resolver::{ResolveError, ResolveRequest, Resolved, Resolver};
-use miroir::control_plane::startup::{node_views, settle};
+use miroir::control_plane::startup::{StoredFleet, node_views, settle};
 use miroir::logic::entry::{Entry, Operation, PutMode, Resolution};
 use miroir::logic::ids::{EntryId, IndexUid, NodeId, Timestamp};
 use miroir::logic::shard_hash::id_hash;
 use miroir::logic::snapshot::NodeView;
-use miroir::store::ClusterRecord;
 use serde_json::{Value, json};
 
 use crate::fleet::{ANSWER_TIMEOUT, Fleet};
 use crate::nodes::{Node, documents, index};
 
 /// Three nodes with so many documents, each shard on two of them.
-fn filled(count: u64) -> (Fleet, ClusterRecord, Vec<NodeView>) {
+fn filled(count: u64) -> (Fleet, StoredFleet, Vec<NodeView>) {
     let fleet = Fleet::start(3);
     let settings = fleet.settings();
-    let cluster = settle(&settings, &fleet.store(), Duration::from_secs(5)).unwrap();
+    let stored = settle(&settings, &fleet.store(), Duration::from_secs(5)).unwrap();
     let views = node_views(&settings);
     let payload = documents(count);
     for view in &views {
         let node = Node { client: NodeClient::new(view.url.clone(), Some("node-key")), index: index() };
         node.prepare(json!({ "filterableAttributes": ["parity"] }));
-        let holds = |shard: miroir::logic::ids::ShardId| cluster.placement[usize::from(shard.0)].contains(&view.id);
+        let holds = |shard: miroir::logic::ids::ShardId| stored.tables.owners[usize::from(shard.0)].contains(&view.id);
         let body = BodyParts::lines(&payload, holds);
         node.write(&NodeWrite::Put { mode: PutMode::Replace, primary_key: Some("id"), metadata: "m", body });
     }
-    (fleet, cluster, views)
+    (fleet, stored, views)
 }
 
 fn entry(operation: Operation) -> Entry {
@@ -73,8 +72,8 @@ fn assert_even(resolved: Resolved, documents: u64) {
 
 #[test]
 fn what_depends_on_documents_is_resolved_over_all_shards_once() {
-    let (_fleet, cluster, views) = filled(100);
-    let resolver = Resolver::new(&views, &cluster.placement, Some("node-key"), ANSWER_TIMEOUT);
+    let (_fleet, stored, views) = filled(100);
+    let resolver = Resolver::new(&views, &stored.tables.owners, Some("node-key"), ANSWER_TIMEOUT);
     for out_of_sync in [vec![], vec![views[0].id.clone()], vec![views[2].id.clone()]] {
         let resolved = resolve(&resolver, by(json!(["parity = 0", ["id < 50", "id = 98"]])), &out_of_sync);
         let Resolution::Failed(error) = resolved.unwrap().resolution else { panic!("`id` is not filterable") };
@@ -129,8 +128,8 @@ fn half_a_node() -> (String, Arc<AtomicUsize>) {
 #[test]
 fn many_documents_are_listed_in_pages_and_a_silent_node_is_gone_round() {
     const MANY: u64 = 50_000;
-    let (_fleet, cluster, mut views) = filled(MANY);
-    let resolver = Resolver::new(&views, &cluster.placement, Some("node-key"), ANSWER_TIMEOUT);
+    let (_fleet, stored, mut views) = filled(MANY);
+    let resolver = Resolver::new(&views, &stored.tables.owners, Some("node-key"), ANSWER_TIMEOUT);
     assert_even(resolve(&resolver, by(json!("parity = 0")), &[]).unwrap(), MANY);
 
     let entry = entry(by(json!("parity = 0")));
@@ -142,7 +141,7 @@ fn many_documents_are_listed_in_pages_and_a_silent_node_is_gone_round() {
     // The first one is asked first.
     let (url, asked) = half_a_node();
     views[0].url = url;
-    let resolver = Resolver::new(&views, &cluster.placement, Some("node-key"), Duration::from_secs(3));
+    let resolver = Resolver::new(&views, &stored.tables.owners, Some("node-key"), Duration::from_secs(3));
     assert_even(resolve(&resolver, by(json!("parity = 0")), &[]).unwrap(), MANY);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 

@@ -16,10 +16,11 @@ const PATIENCE: Duration = Duration::from_millis(100);
 #[test]
 fn a_new_fleet_is_placed_once_and_found_again() {
     let fleet = Fleet::start(3);
-    let cluster = settle(&fleet.settings(), &fleet.store(), PATIENCE).unwrap();
-    assert_eq!((cluster.placement.len(), cluster.shard_count), (8, 8));
-    assert!(cluster.placement.iter().all(|holders| holders.len() == 2));
-    assert_eq!(settle(&fleet.settings(), &fleet.store(), PATIENCE).unwrap(), cluster);
+    let stored = settle(&fleet.settings(), &fleet.store(), PATIENCE).unwrap();
+    assert_eq!((stored.tables.owners.len(), stored.cluster.shard_count), (8, 8));
+    assert!(stored.tables.owners.iter().all(|owners| owners.len() == 2));
+    assert_eq!(stored.tables.plan, stored.tables.owners);
+    assert_eq!(settle(&fleet.settings(), &fleet.store(), PATIENCE).unwrap(), stored);
 }
 
 #[test]
@@ -81,7 +82,7 @@ fn what_cannot_be_continued_is_refused_with_the_remedy() {
 fn a_known_node_may_be_away_at_later_starts() {
     let mut fleet = Fleet::start(2);
     let settings = fleet.settings();
-    let cluster = settle(&settings, &fleet.store(), PATIENCE).unwrap();
+    let stored = settle(&settings, &fleet.store(), PATIENCE).unwrap();
     fleet.nodes.pop().expect("two of them").shutdown();
-    assert_eq!(settle(&settings, &fleet.store(), PATIENCE).unwrap(), cluster);
+    assert_eq!(settle(&settings, &fleet.store(), PATIENCE).unwrap(), stored);
 }

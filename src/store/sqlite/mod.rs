@@ -12,6 +12,7 @@ mod schema;
 mod task_query;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -209,6 +210,22 @@ fn encode_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Failed(error.to_string()))
 }
 
+/// A value of which there is one.
+fn meta<T: serde::de::DeserializeOwned>(transaction: &Transaction<'_>, key: &str) -> Result<Option<T>, StoreError> {
+    let text: Option<String> = transaction
+        .prepare_cached("SELECT value FROM meta WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?;
+    text.map(|text| decode_json(key, &text)).transpose()
+}
+
+fn save_meta<T: serde::Serialize>(transaction: &Transaction<'_>, key: &str, value: &T) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
+        .execute(params![key, encode_json(value)?])?;
+    Ok(())
+}
+
 impl Store for SqliteStore {
     fn append(&self, entries: &[(Entry, Option<Payload>)], heads: &[HeadChange]) -> Result<(), StoreError> {
         self.append_all(entries, heads)
@@ -293,19 +310,10 @@ impl Store for SqliteStore {
     }
 
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {
-        self.read(|transaction| {
-            let text: Option<String> = transaction
-                .query_row("SELECT value FROM meta WHERE key = 'cluster'", [], |row| row.get(0))
-                .optional()?;
-            text.map(|text| decode_json("cluster record", &text)).transpose()
-        })
+        self.read(|transaction| meta(transaction, "cluster"))
     }
 
     fn save_cluster(&self, cluster: &ClusterRecord) -> Result<(), StoreError> {
-        let text = encode_json(cluster)?;
-        self.write(|transaction| {
-            transaction.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('cluster', ?1)", params![text])?;
-            Ok(())
-        })
+        self.write(|transaction| save_meta(transaction, "cluster", cluster))
     }
 }

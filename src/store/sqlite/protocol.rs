@@ -1,9 +1,10 @@
-//! Watermarks, task numbers, the out-of-sync set, verdicts, decisions, outcomes and index records.
+//! Watermarks, task numbers, the out-of-sync set, verdicts, decisions, outcomes and index records. Members and moves are
+//! in `topology`.
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::codes::status_code;
-use super::{decode_json, encode_json};
+use super::{decode_json, encode_json, topology};
 use crate::logic::ids::{EntryId, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
 use crate::store::{Decision, IndexRecord, Outcome, ProtocolDelta, ProtocolState, StoreError, Verdict};
 
@@ -42,6 +43,7 @@ pub(super) fn state(transaction: &Transaction<'_>) -> Result<ProtocolState, Stor
         let decision = decode_json("decision", &row.get::<_, String>(1)?)?;
         state.decisions.insert(Position(row.get::<_, i64>(0)? as u64), decision);
     }
+    topology::load(transaction, &mut state)?;
     Ok(state)
 }
 
@@ -71,7 +73,7 @@ pub(super) fn save_indexes(transaction: &Transaction<'_>, indexes: &[IndexRecord
 }
 
 pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Result<(), StoreError> {
-    save_nodes(transaction, delta)?;
+    save_watermarks(transaction, delta)?;
     for verdict in &delta.verdicts {
         // The first one stays: another replica's may only differ in wording.
         transaction
@@ -100,9 +102,10 @@ pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Res
             .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES ('updated_at ' || ?1, ?2)")?
             .execute(params![node_uid.as_str(), at.0.to_string()])?;
     }
+    topology::apply(transaction, delta)?;
     for node_uid in &delta.forgotten_indexes {
         transaction.prepare_cached("DELETE FROM meta WHERE key = 'updated_at ' || ?1")?.execute([node_uid.as_str()])?;
-        for table in ["indexes", "watermarks", "out_of_sync", "needs_rebuild"] {
+        for table in ["indexes", "watermarks", "out_of_sync", "needs_rebuild", "joins", "bootstraps"] {
             transaction
                 .prepare_cached(&format!("DELETE FROM {table} WHERE node_uid = ?1"))?
                 .execute([node_uid.as_str()])?;
@@ -111,7 +114,7 @@ pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Res
     Ok(())
 }
 
-fn save_nodes(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Result<(), StoreError> {
+fn save_watermarks(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Result<(), StoreError> {
     for (node, node_uid, position) in &delta.applied {
         transaction
             .prepare_cached("INSERT OR REPLACE INTO watermarks (node, node_uid, position) VALUES (?1, ?2, ?3)")?
@@ -125,6 +128,11 @@ fn save_nodes(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Result<()
     for (node, node_uid) in &delta.went_out {
         transaction
             .prepare_cached("INSERT OR IGNORE INTO out_of_sync (node, node_uid) VALUES (?1, ?2)")?
+            .execute(params![node.as_str(), node_uid.as_str()])?;
+    }
+    for (node, node_uid) in &delta.rebuilt {
+        transaction
+            .prepare_cached("DELETE FROM needs_rebuild WHERE node = ?1 AND node_uid = ?2")?
             .execute(params![node.as_str(), node_uid.as_str()])?;
     }
     for (node, node_uid) in &delta.needs_rebuild {

@@ -2,16 +2,21 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
+use serde::Deserialize;
 
 use super::OpenError;
+use crate::logic::ids::NodeId;
+use crate::logic::topology::Tables;
+use crate::store::{ClusterRecord, StoreError};
 
 /// Marks the file as Miroir's (`PRAGMA application_id`, "MIRR").
 const APPLICATION_ID: i64 = 0x4d49_5252;
 
 /// The version of the tables below (`PRAGMA user_version`). A change adds a step to [`migrate`].
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
 
+/// Schema 1.
 const TABLES: &str = "
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
@@ -101,6 +106,35 @@ CREATE TABLE indexes (
 ) WITHOUT ROWID;
 ";
 
+/// What schema 2 adds: members of the fleet in the order in which they came, and moves of shards. Each `body` is a record
+/// of `logic::topology`; the columns beside it are its key.
+const TOPOLOGY_TABLES: &str = "
+CREATE TABLE nodes (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    body TEXT NOT NULL
+);
+
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY,
+    body TEXT NOT NULL
+);
+
+CREATE TABLE joins (
+    job INTEGER NOT NULL,
+    node_uid TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (job, node_uid)
+) WITHOUT ROWID;
+
+CREATE TABLE bootstraps (
+    node TEXT NOT NULL,
+    node_uid TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (node, node_uid)
+) WITHOUT ROWID;
+";
+
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -111,7 +145,8 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Makes the file ready: creates the tables in a new one, refuses what is not ours, newer or damaged.
+/// Makes the file ready: creates the tables in a new one, refuses what is not ours, newer or damaged, and brings what an
+/// older program wrote to this schema.
 pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let failed = |error: rusqlite::Error| OpenError::from_sqlite(path, &error);
     let application: i64 = pragma(connection, "application_id").map_err(failed)?;
@@ -133,16 +168,56 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
     if verdict != "ok" {
         return Err(OpenError::Damaged { path: path.to_owned(), detail: verdict });
     }
-    Ok(())
+    migrate(connection, version).map_err(|error| match error {
+        StoreError::Damaged(detail) => OpenError::Damaged { path: path.to_owned(), detail },
+        StoreError::Failed(detail) | StoreError::Full(detail) | StoreError::Refused(detail) => {
+            OpenError::Failed { path: path.to_owned(), detail }
+        }
+    })
 }
 
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
+    transaction.execute_batch(TOPOLOGY_TABLES)?;
     transaction.execute("INSERT INTO meta (key, value) VALUES ('next_entry', '0')", [])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
+}
+
+/// One transaction per step: a crash in between goes on where it was.
+fn migrate(connection: &mut Connection, version: i64) -> Result<(), StoreError> {
+    if version < 2 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(TOPOLOGY_TABLES)?;
+        split_cluster_record(&transaction)?;
+        transaction.pragma_update(None, "user_version", 2)?;
+        transaction.commit()?;
+        tracing::info!("the store was brought from schema 1 to schema 2");
+    }
+    Ok(())
+}
+
+/// The cluster record of schema 1.
+#[derive(Deserialize)]
+struct ClusterOfSchema1 {
+    shard_count: u16,
+    replication_factor: u16,
+    placement: Vec<Vec<NodeId>>,
+    version: u64,
+    cluster_id: String,
+}
+
+/// The placement becomes the table of owners. Where the nodes are is not in a store of schema 1: the next start takes it
+/// from the configuration.
+fn split_cluster_record(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let Some(old) = super::meta::<ClusterOfSchema1>(transaction, "cluster")? else { return Ok(()) };
+    let ClusterOfSchema1 { shard_count, replication_factor, placement, version, cluster_id } = old;
+    let plan = placement.clone();
+    let tables = Tables { owners: placement, plan, replication_factor, version, is_paused: false };
+    super::save_meta(transaction, "tables", &tables)?;
+    super::save_meta(transaction, "cluster", &ClusterRecord { shard_count, cluster_id })
 }
 
 fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {

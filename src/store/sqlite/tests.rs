@@ -3,9 +3,10 @@
 use std::fs;
 
 use super::{OpenError, SqliteStore};
-use crate::logic::ids::EntryId;
+use crate::logic::ids::{EntryId, JobId, NodeId, NodeTask};
+use crate::logic::topology::Tables;
 use crate::store::contract::{Harness, sample_entry, sample_payload, sample_put};
-use crate::store::{Store, StoreError};
+use crate::store::{ClusterRecord, Store, StoreError};
 
 struct Folder(tempfile::TempDir);
 
@@ -53,6 +54,42 @@ fn a_newer_schema_is_refused_with_the_remedy() {
     rusqlite::Connection::open(folder.database()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let text = folder.open_error().to_string();
     assert!(text.contains("newer miroir (schema 99") && text.contains("start the newer version"), "{text}");
+}
+
+#[test]
+fn what_schema_1_left_is_brought_to_this_schema() {
+    let folder = Folder::new();
+    rusqlite::Connection::open(folder.database()).unwrap().execute_batch(include_str!("tests/schema_1.sql")).unwrap();
+    // The second time there is nothing left to do.
+    for _ in 0..2 {
+        let store = folder.open();
+        let cluster_id = "feb3e8ed-95a9-458c-97a8-128d6371bfd1".to_owned();
+        assert_eq!(store.cluster().unwrap(), Some(ClusterRecord { shard_count: 4, cluster_id }));
+        let state = store.protocol_state().unwrap();
+        let node = |number: u8| NodeId::new(format!("n{number}"));
+        let owners = [[2, 1], [1, 2], [0, 1], [0, 2]].map(|owners| owners.map(node).to_vec()).to_vec();
+        let plan = owners.clone();
+        assert_eq!(state.tables, Tables { owners, plan, replication_factor: 2, version: 1, is_paused: false });
+        assert_eq!((state.nodes.len(), state.jobs.len(), state.next_job), (0, 0, JobId(0)));
+        assert_eq!((state.applied.len(), state.next_task[&node(1)]), (6, NodeTask(6)));
+        assert_eq!(store.indexes().unwrap().len(), 2);
+        assert_eq!(store.heads().unwrap().len(), 2);
+        assert_eq!(store.next_entry().unwrap(), EntryId(3));
+        let documents = store.payload(EntryId(0)).unwrap().expect("its documents").bytes;
+        assert_eq!(documents.split(|&byte| byte == b'\n').count(), 4);
+    }
+}
+
+#[test]
+fn a_cluster_record_that_cannot_be_read_stops_the_migration() {
+    let folder = Folder::new();
+    let connection = rusqlite::Connection::open(folder.database()).unwrap();
+    connection.execute_batch(include_str!("tests/schema_1.sql")).unwrap();
+    connection.execute("UPDATE meta SET value = '{}' WHERE key = 'cluster'", []).unwrap();
+    let error = folder.open_error();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 1, "nothing was changed");
 }
 
 #[test]
