@@ -1,7 +1,7 @@
 //! The only place where the data plane and the control plane meet.
 //!
 //! * Downwards (control to data): the routing snapshot and the journal heads, each behind an `ArcSwap`; every core says
-//!   on the [`AckBoard`] which epoch it works with.
+//!   on the [`AckBoard`] which epoch it works with, and the control plane sees which snapshots are still held.
 //! * Upwards (data to control): [`Command`]s on one queue, bounded by their number and by the bytes of the writes among
 //!   them. A full queue is an answer (503), never a wait. Each command carries a reply channel whose receiver is a future
 //!   that any executor can await.
@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::logic::entry::Operation;
+use crate::logic::feeder::ReaderProgress;
 use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::RoutingSnapshot;
@@ -20,10 +21,12 @@ use crate::meili::error::{ApiError, ErrorBody};
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
 
 pub mod acks;
+mod published;
 pub mod reply;
 pub mod waiting;
 
 use acks::AckBoard;
+use published::Published;
 use reply::{Reply, ReplyFuture, reply_channel};
 use waiting::{Claim, Waiting, WaitingWrite};
 
@@ -106,12 +109,13 @@ pub enum Command {
 /// Both planes hold one of these.
 #[derive(Debug)]
 pub struct Bridge {
-    /// What readers go by. Only the publisher stores here.
+    /// What readers go by. Changed by [`Bridge::publish`] alone.
     pub snapshot: ArcSwap<RoutingSnapshot>,
     /// What writers go by. Only the journal writer stores here.
     pub heads: ArcSwap<JournalHeads>,
     /// Which epoch each core works with.
     pub acks: AckBoard,
+    published: Published,
     commands: Sender<Command>,
     waiting: Waiting,
 }
@@ -127,10 +131,24 @@ impl Bridge {
             snapshot: ArcSwap::default(),
             heads: ArcSwap::default(),
             acks: AckBoard::new(cores),
+            published: Published::default(),
             commands,
             waiting: Waiting::new(WRITES_MAX_BYTES),
         };
         (Arc::new(bridge), receiver)
+    }
+
+    /// Shows a snapshot to readers and wakes the cores. For the publisher, which takes care that epochs grow.
+    pub fn publish(&self, snapshot: RoutingSnapshot) {
+        let snapshot = Arc::new(snapshot);
+        self.published.note(&snapshot);
+        self.snapshot.store(snapshot);
+        self.acks.wake_all();
+    }
+
+    /// How far the cores, and all requests that are under way, have followed the publications.
+    pub fn progress(&self) -> ReaderProgress {
+        ReaderProgress { acknowledged: self.acks.acknowledged(), drained: self.published.oldest_held() }
     }
 
     /// Hands a write over; none when too much waits or the control plane is gone. Who takes the claim before the journal

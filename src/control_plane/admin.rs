@@ -57,6 +57,8 @@ struct StatusView {
     epoch: u64,
     /// Reached by all cores.
     acknowledged_epoch: u64,
+    /// Nothing that is under way uses an older one.
+    drained_epoch: u64,
     shards: usize,
     /// For which some index has no replica in sync.
     unreadable_shards: usize,
@@ -158,10 +160,12 @@ impl AdminApi {
             snapshot.indexes.values().flat_map(|index| index.out_of_sync.iter().copied()).collect();
         out_of_sync.sort_unstable();
         out_of_sync.dedup();
+        let readers = self.bridge.progress();
         Ok(StatusView {
             version: env!("CARGO_PKG_VERSION"),
             epoch: snapshot.epoch.0,
-            acknowledged_epoch: self.bridge.acks.acknowledged().0,
+            acknowledged_epoch: readers.acknowledged.0,
+            drained_epoch: readers.drained.0,
             shards: snapshot.placement.len(),
             unreadable_shards: unreadable_shards(snapshot),
             replication_factor: snapshot.placement.iter().map(Vec::len).min().unwrap_or(0),

@@ -45,8 +45,8 @@ pub use self::start::{CoordinatorParts, Running, StartError};
 const TOO_LARGE: &str = "Start the node with a higher --http-payload-size-limit, and set feeder.max_body to the lowest \
                          limit of all nodes.";
 
-/// While cores have not yet acknowledged: how often to look.
-const ACK_POLL: Duration = Duration::from_millis(2);
+/// While cores or requests follow an older snapshot: how often to look.
+const READERS_POLL: Duration = Duration::from_millis(2);
 /// Otherwise, if nothing happens.
 const CONTROL_IDLE: Duration = Duration::from_millis(200);
 /// Between two tries of a store that fails.
@@ -81,6 +81,8 @@ struct State {
     nodes: Vec<NodeView>,
     /// The last epoch that the coordinator published.
     published: Epoch,
+    /// What the protocol was last told of the readers.
+    readers: ReaderProgress,
     /// Set when the control thread has something to do.
     is_due: bool,
 }
@@ -153,17 +155,10 @@ impl Coordinator {
     fn run_control(&self) {
         while !self.is_stopping() {
             let mut state = self.state.lock();
-            let acknowledged = self.bridge.acks.acknowledged();
-            let is_waiting_for_cores = acknowledged < state.published;
-            if !state.is_due {
-                let pause = if is_waiting_for_cores { ACK_POLL } else { CONTROL_IDLE };
-                state.wait(&self.control, pause);
-            }
-            state.is_due = false;
-            let acknowledged = self.bridge.acks.acknowledged();
+            self.await_work(&mut state);
+            let readers = state.readers;
             let (fleet, journal) = state.split(&*self.store);
-            let progress = ReaderProgress { acknowledged, drained: Epoch(0) };
-            fleet.control(clock::monotonic(), progress, &journal);
+            fleet.control(clock::monotonic(), readers, &journal);
             let has_changes = fleet.has_changes();
             // An unreadable journal: the next round tries again.
             let votes = fleet.next_to_resolve(Needs::Before, &journal).unwrap_or_default();
@@ -178,6 +173,22 @@ impl Coordinator {
             if has_changes && self.commit().is_err() {
                 return;
             }
+        }
+    }
+
+    /// Waits until something happened, readers got on, or it is time to look all the same.
+    fn await_work(&self, state: &mut Held<'_, State>) {
+        let until = clock::instant() + CONTROL_IDLE;
+        loop {
+            let readers = self.bridge.progress();
+            let left = until.saturating_duration_since(clock::instant());
+            if state.is_due || readers != state.readers || left.is_zero() || self.is_stopping() {
+                state.is_due = false;
+                state.readers = readers;
+                return;
+            }
+            let are_current = readers.acknowledged.min(readers.drained) >= state.published;
+            state.wait(&self.control, if are_current { left } else { left.min(READERS_POLL) });
         }
     }
 

@@ -88,8 +88,7 @@ impl Publisher {
             indexes: state.indexes.clone(),
         };
         // Under the lock: a later epoch is never replaced by an earlier one.
-        self.bridge.snapshot.store(Arc::new(snapshot));
-        self.bridge.acks.wake_all();
+        self.bridge.publish(snapshot);
         state.epoch
     }
 }

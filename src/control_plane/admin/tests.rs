@@ -40,7 +40,7 @@ fn snapshot() -> RoutingSnapshot {
 /// The status and body of an answer that needs no control plane, or one that answers from `tasks`.
 fn ask(key: Option<&str>, target: &str, authorization: Option<&'static str>) -> (u16, Value) {
     let (bridge, commands) = Bridge::new(1);
-    bridge.snapshot.store(Arc::new(snapshot()));
+    bridge.publish(snapshot());
     let api = AdminApi::new(bridge, Troubles::default(), key.map(Secret::new));
     let mut request = Request::new(Method::GET, target);
     if let Some(value) = authorization {
@@ -65,6 +65,7 @@ fn status_counts_what_matters() {
         "version": env!("CARGO_PKG_VERSION"),
         "epoch": 7,
         "acknowledgedEpoch": 0,
+        "drainedEpoch": 7,
         "shards": 2,
         "unreadableShards": 1,
         "replicationFactor": 1,

@@ -113,7 +113,15 @@ impl Coordinator {
             let entry = OpenEntry::new(Arc::new(record.entry), record.resolution, record.started_at);
             (entry.entry.id, entry)
         });
-        let state = State { fleet, book, open: open.collect(), nodes, published: epoch, is_due: true };
+        let state = State {
+            fleet,
+            book,
+            open: open.collect(),
+            nodes,
+            published: epoch,
+            readers: bridge.progress(),
+            is_due: true,
+        };
         Ok(Self {
             store,
             publisher,

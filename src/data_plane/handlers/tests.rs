@@ -1,5 +1,7 @@
 //! Requests to a core whose journal is a function.
 
+mod reads;
+
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
