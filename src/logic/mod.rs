@@ -6,6 +6,7 @@ pub mod document_check;
 pub mod document_id;
 pub mod entry;
 pub mod feeder;
+pub mod id_list;
 pub mod ids;
 pub mod json;
 pub mod marker;

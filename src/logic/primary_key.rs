@@ -67,6 +67,16 @@ pub fn document_id<'a>(
     found.ok_or_else(|| DocumentError::missing_id(primary_key, document))
 }
 
+/// The canonical id of a document as a text.
+///
+/// # Errors
+/// Missing, invalid or several ids; a text that is no object has none.
+pub fn id_in<'a>(primary_key: &str, document: &'a str) -> Result<Cow<'a, str>, DocumentError> {
+    let mut found = None;
+    match_value(document, primary_key, &mut found).map_err(|mismatch| mismatch.into_error(primary_key, document))?;
+    found.ok_or_else(|| DocumentError::missing_id(primary_key, document))
+}
+
 enum Mismatch {
     InvalidId(String),
     TooMany,

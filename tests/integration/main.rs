@@ -15,6 +15,7 @@ mod hang;
 mod kill;
 mod large;
 mod marker;
+mod node_calls;
 mod operator;
 mod replicas;
 mod verdicts;

@@ -4,7 +4,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
+
 use super::*;
+use crate::logic::entry::PutMode;
+use crate::logic::ids::{NodeIndexUid, NodeTask, ShardId};
+use crate::logic::payload::Payload;
+use crate::meili::tasks::TaskStatus;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

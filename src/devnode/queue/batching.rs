@@ -28,6 +28,8 @@ pub enum BatchKind {
     Update,
     /// A deletion of the index, with all that stood before it.
     DeleteIndex,
+    /// One compaction.
+    Compact,
 }
 
 /// What the choice needs to know about the index.
@@ -98,6 +100,7 @@ fn named_key(task: &Content) -> Option<&str> {
         | Content::CreateIndex { .. }
         | Content::UpdateIndex { .. }
         | Content::DeleteIndex
+        | Content::CompactIndex
         | Content::CancelTasks { .. }
         | Content::DeleteTasks { .. } => None,
     }
@@ -116,6 +119,7 @@ fn start(first: &Content, index_key: Option<&str>) -> (BatchKind, bool) {
         Content::Settings { .. } => (BatchKind::Settings, true),
         Content::CreateIndex { .. } => (BatchKind::Create, false),
         Content::UpdateIndex { .. } => (BatchKind::Update, false),
+        Content::CompactIndex => (BatchKind::Compact, false),
         // Tasks about tasks are never asked about; alone is the safe answer.
         Content::DeleteIndex | Content::CancelTasks { .. } | Content::DeleteTasks { .. } => {
             (BatchKind::DeleteIndex, false)
@@ -139,31 +143,44 @@ fn extend(kind: BatchKind, task: &Content, index_exists: bool) -> Option<BatchKi
         Content::DeleteIndex => Some(DeleteIndex),
         Content::CreateIndex { .. }
         | Content::UpdateIndex { .. }
+        | Content::CompactIndex
         | Content::CancelTasks { .. }
         | Content::DeleteTasks { .. } => None,
         Content::Put { .. } => match kind {
             Documents => Some(Documents),
             Deletions { by_filter } => (by_filter || index_exists).then_some(Documents),
-            Clear | Settings | ClearAndSettings | BatchKind::Create | BatchKind::Update | DeleteIndex => None,
+            Clear
+            | Settings
+            | ClearAndSettings
+            | BatchKind::Create
+            | BatchKind::Update
+            | BatchKind::Compact
+            | DeleteIndex => None,
         },
         Content::Delete { .. } => match kind {
             Documents | Clear | ClearAndSettings => Some(kind),
             Deletions { by_filter } => Some(Deletions { by_filter }),
-            Settings | BatchKind::Create | BatchKind::Update | DeleteIndex => None,
+            Settings | BatchKind::Create | BatchKind::Update | BatchKind::Compact | DeleteIndex => None,
         },
         Content::DeleteByFilter { .. } => match kind {
             Clear | ClearAndSettings => Some(kind),
             Deletions { .. } => Some(Deletions { by_filter: true }),
-            Documents | Settings | BatchKind::Create | BatchKind::Update | DeleteIndex => None,
+            Documents | Settings | BatchKind::Create | BatchKind::Update | BatchKind::Compact | DeleteIndex => None,
         },
         Content::Clear => match kind {
             Documents | Deletions { .. } | Clear => Some(Clear),
             Settings | ClearAndSettings => Some(ClearAndSettings),
-            BatchKind::Create | BatchKind::Update | DeleteIndex => None,
+            BatchKind::Create | BatchKind::Update | BatchKind::Compact | DeleteIndex => None,
         },
         Content::Settings { .. } => match kind {
             Settings | ClearAndSettings => Some(kind),
-            Documents | Deletions { .. } | Clear | BatchKind::Create | BatchKind::Update | DeleteIndex => None,
+            Documents
+            | Deletions { .. }
+            | Clear
+            | BatchKind::Create
+            | BatchKind::Update
+            | BatchKind::Compact
+            | DeleteIndex => None,
         },
     }
 }

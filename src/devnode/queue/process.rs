@@ -32,6 +32,7 @@ pub fn process(
         BatchKind::Create => create(indexes, index_uid, &tasks[0]),
         BatchKind::Update => update(indexes, index_uid, &tasks[0]),
         BatchKind::DeleteIndex => delete_index(indexes, index_uid, batch, tasks),
+        BatchKind::Compact => indexes.get(index_uid).map(|_| vec![Ok(None)]),
         BatchKind::Documents
         | BatchKind::Deletions { .. }
         | BatchKind::Clear
@@ -44,7 +45,9 @@ pub fn process(
                 BatchKind::Clear => work.clear(),
                 BatchKind::Settings => work.settings(false),
                 BatchKind::ClearAndSettings => work.settings(true),
-                BatchKind::Create | BatchKind::Update | BatchKind::DeleteIndex => unreachable!("handled above"),
+                BatchKind::Create | BatchKind::Update | BatchKind::DeleteIndex | BatchKind::Compact => {
+                    unreachable!("handled above")
+                }
             }
         }),
     };
@@ -98,6 +101,7 @@ fn delete_index(indexes: &Indexes, uid: &str, batch: &Batch, tasks: &[Task]) -> 
         | Content::Settings { .. }
         | Content::CreateIndex { .. }
         | Content::UpdateIndex { .. }
+        | Content::CompactIndex
         | Content::CancelTasks { .. }
         | Content::DeleteTasks { .. } => Ok(Some(0)),
     };
@@ -203,6 +207,7 @@ impl Work<'_> {
                 | Content::CreateIndex { .. }
                 | Content::UpdateIndex { .. }
                 | Content::DeleteIndex
+                | Content::CompactIndex
                 | Content::CancelTasks { .. }
                 | Content::DeleteTasks { .. } => unreachable!("not part of a batch of deletions"),
             };
@@ -240,6 +245,7 @@ impl Work<'_> {
             | Content::CreateIndex { .. }
             | Content::UpdateIndex { .. }
             | Content::DeleteIndex
+            | Content::CompactIndex
             | Content::CancelTasks { .. }
             | Content::DeleteTasks { .. } => Ok(None),
         };
@@ -299,6 +305,7 @@ fn operation(engine: &Index, task: &Task, read_payload: &ReadPayload<'_>) -> Res
         | Content::CreateIndex { .. }
         | Content::UpdateIndex { .. }
         | Content::DeleteIndex
+        | Content::CompactIndex
         | Content::CancelTasks { .. }
         | Content::DeleteTasks { .. } => unreachable!("not part of a batch of documents"),
     }

@@ -114,9 +114,13 @@ impl Scheduler {
         if !deletions.is_empty() {
             return Some(Step::Forget(deletions));
         }
-        let index_uid = waiting().next()?.index_uid.clone().expect("tasks about tasks went first");
+        // A compaction overtakes what waits for its index.
+        let first_compaction = waiting().find(|task| matches!(task.content, Content::CompactIndex));
+        let first = first_compaction.or_else(|| waiting().next())?;
+        let index_uid = first.index_uid.clone().expect("tasks about tasks went first");
         let of_index: Vec<&Task> = waiting()
             .filter(|task| task.index_uid.as_ref() == Some(&index_uid))
+            .filter(|task| first_compaction.is_none_or(|compaction| compaction.uid == task.uid))
             .take(self.faults.batch_tasks_max.unwrap_or(usize::MAX).max(1))
             .collect();
         let index = self.indexes.get(&index_uid).ok();

@@ -62,6 +62,8 @@ pub enum Content {
     },
     /// Delete the index.
     DeleteIndex,
+    /// Give the index's free space back to the disk.
+    CompactIndex,
     /// Cancel waiting tasks.
     CancelTasks {
         /// The request's query, with `?`.
@@ -88,6 +90,7 @@ impl Content {
             Self::CreateIndex { .. } => TaskKind::IndexCreation,
             Self::UpdateIndex { .. } => TaskKind::IndexUpdate,
             Self::DeleteIndex => TaskKind::IndexDeletion,
+            Self::CompactIndex => TaskKind::IndexCompaction,
             Self::CancelTasks { .. } => TaskKind::TaskCancelation,
             Self::DeleteTasks { .. } => TaskKind::TaskDeletion,
         }
@@ -103,6 +106,7 @@ impl Content {
             | Self::Clear
             | Self::UpdateIndex { .. }
             | Self::DeleteIndex
+            | Self::CompactIndex
             | Self::CancelTasks { .. }
             | Self::DeleteTasks { .. } => false,
         }
@@ -123,6 +127,8 @@ impl Content {
             Self::CreateIndex { primary_key } | Self::UpdateIndex { primary_key } => {
                 json!({ "primaryKey": primary_key })
             }
+            // Sizes before and after are shown only where there are some.
+            Self::CompactIndex => json!({}),
             Self::CancelTasks { query, uids } => {
                 json!({ "matchedTasks": uids.len(), "canceledTasks": count, "originalFilter": query })
             }

@@ -79,6 +79,12 @@ pub fn delete(node: &Node, uid: &str) -> Result<Response, ApiError> {
     Ok(Response::json(202, &task))
 }
 
+/// `POST /indexes/{uid}/compact`. Whether the index exists is found out by its task.
+pub fn compact(node: &Node, uid: &str) -> Result<Response, ApiError> {
+    let task = node.queue.register(Some(check_uid(uid)?), Content::CompactIndex, None, None)?;
+    Ok(Response::json(202, &task))
+}
+
 fn index_stats(node: &Node, index: &NamedIndex) -> Value {
     let stats = index.read().engine.stats();
     json!({

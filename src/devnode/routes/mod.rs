@@ -112,6 +112,7 @@ impl Node {
             ("GET", ["indexes", uid]) => indexes::get(self, uid),
             ("PATCH", ["indexes", uid]) => indexes::update(self, uid, request),
             (_, ["indexes", uid]) => indexes::delete(self, uid),
+            (_, ["indexes", uid, "compact"]) => indexes::compact(self, uid),
             (_, ["indexes", uid, "stats"]) => indexes::stats(self, uid),
             (_, ["indexes", uid, "search"]) => search::search(self, uid, request),
             (_, ["indexes", uid, "facet-search"]) => search::facet_search(self, uid, request),

@@ -293,3 +293,16 @@ fn batches_can_be_kept_small() {
     assert_eq!(batches[0], batches[1]);
     assert!(batches[2] > batches[1]);
 }
+
+#[test]
+fn a_compaction_overtakes_what_waits_and_stands_alone() {
+    let node = busy();
+    let put = node.enqueue("POST", "/indexes/a/documents", &json!([{ "id": 1 }]));
+    let compaction = node.enqueue("POST", "/indexes/a/compact", &Value::Null);
+    let missing = node.enqueue("POST", "/indexes/none/compact", &Value::Null);
+    let [put, compaction, missing] = [put, compaction, missing].map(|uid| node.wait(uid));
+    assert!(batch_uid(&compaction) < batch_uid(&missing) && batch_uid(&missing) < batch_uid(&put));
+    assert_eq!((&compaction["type"], &compaction["status"]), (&json!("indexCompaction"), &json!("succeeded")));
+    assert_eq!(code(&missing), "index_not_found");
+    assert_eq!(node.documents("a"), [json!({ "id": 1 })]);
+}

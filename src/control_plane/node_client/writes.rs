@@ -1,35 +1,19 @@
-//! Speaks to one node over plain HTTP, blocking. One client per thread: it keeps its own connections.
-//!
-//! A write may go out once only, so nothing here retries. What became of a write is told as exactly as it can be known:
-//! see [`SendOutcome`]. Whatever is not certain is [`SendOutcome::Unclear`], never guessed; a refusal counts only when
-//! the body is an error as Meilisearch writes them, since anything else may come from a proxy in between.
+//! Writes to a node, and what became of them.
 
 use std::io::{self, Read};
-use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use ureq::http::{Method, Request, Response};
-use ureq::{Agent, Body, SendBody};
+use ureq::Body;
+use ureq::http::{Method, Response};
 
+use super::{ANSWER_BYTES_MAX, Broken, NodeClient, beginning};
 use crate::logic::entry::PutMode;
 use crate::logic::ids::{NodeIndexUid, NodeTask, ShardId};
 use crate::logic::payload::Payload;
 use crate::meili::error::ErrorBody;
-use crate::meili::tasks::{TaskPage, TaskStatus};
-
-#[cfg(test)]
-mod tests;
-
-/// Establishing a connection takes no longer than this; nothing was sent when it fails.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections idle for longer are not used again: the node may be closing them.
-const IDLE_MAX: Duration = Duration::from_secs(4);
-/// An answer.
-const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What became of a write.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,25 +36,6 @@ pub enum SendOutcome {
         /// As the node sent it.
         error: ErrorBody,
     },
-}
-
-/// Why a question has no answer.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NodeError {
-    /// No connection, or it broke, or took too long.
-    #[error("no answer: {0}")]
-    Unreachable(String),
-    /// The node said no.
-    #[error("{} ({status} {})", .error.message, .error.code)]
-    Refused {
-        /// HTTP status.
-        status: u16,
-        /// As the node sent it.
-        error: ErrorBody,
-    },
-    /// Something answered, but not as Meilisearch does.
-    #[error("this is not how a Meilisearch answers: {0}")]
-    BadAnswer(String),
 }
 
 /// A write to one node. Each becomes one task there.
@@ -106,6 +71,13 @@ pub enum NodeWrite<'a> {
         /// A JSON array.
         body: BodyParts,
     },
+    /// Delete the documents that a filter matches.
+    DeleteByFilter {
+        /// A text or nested lists.
+        filter: &'a Value,
+        /// `customMetadata` by which the task is recognised.
+        metadata: &'a str,
+    },
     /// Delete all documents.
     Clear {
         /// `customMetadata` by which the task is recognised.
@@ -113,6 +85,8 @@ pub enum NodeWrite<'a> {
     },
     /// Delete the index.
     DropIndex,
+    /// Give the index's free space back to the disk. Its task overtakes those that wait, and pauses searches for a moment.
+    Compact,
 }
 
 /// A body that is sent slice by slice, without a copy of the whole.
@@ -145,8 +119,12 @@ impl BodyParts {
         })
     }
 
-    fn json(value: &Value) -> Self {
+    pub(super) fn json(value: &Value) -> Self {
         Self(vec![Bytes::from(value.to_string())])
+    }
+
+    pub(super) fn into_reader(self) -> PartsReader {
+        PartsReader { left: self.len(), parts: self.0.into_iter(), current: Bytes::new() }
     }
 
     /// Bytes in all.
@@ -161,23 +139,11 @@ impl BodyParts {
 }
 
 /// Reads the parts one after the other.
-struct PartsReader {
+pub(super) struct PartsReader {
     parts: std::vec::IntoIter<Bytes>,
     current: Bytes,
-    left: usize,
-}
-
-/// Why there is no answer.
-struct Broken {
-    error: ureq::Error,
-    /// A part of the body was never sent.
-    is_cut_off: bool,
-}
-
-impl From<ureq::Error> for Broken {
-    fn from(error: ureq::Error) -> Self {
-        Self { error, is_cut_off: false }
-    }
+    /// Bytes that were not read yet.
+    pub(super) left: usize,
 }
 
 impl Read for PartsReader {
@@ -195,106 +161,13 @@ impl Read for PartsReader {
     }
 }
 
-/// Which tasks of a node.
-#[derive(Clone, Debug, Default)]
-pub struct NodeTaskQuery {
-    /// The first one, in the direction of the list.
-    pub from: Option<NodeTask>,
-    /// At most so many.
-    pub limit: u64,
-    /// Lowest number first.
-    pub reverse: bool,
-    /// None: all.
-    pub statuses: Vec<TaskStatus>,
-    /// None: all.
-    pub index: Option<NodeIndexUid>,
-    /// Only these; none: all.
-    pub uids: Vec<NodeTask>,
-}
-
-impl NodeTaskQuery {
-    fn path(&self) -> String {
-        let mut path = format!("/tasks?limit={}&reverse={}", self.limit, self.reverse);
-        if let Some(from) = self.from {
-            path.extend(["&from=", &from.to_string()]);
-        }
-        if !self.statuses.is_empty() {
-            let names: Vec<_> = self.statuses.iter().map(|status| status.name()).collect();
-            path.extend(["&statuses=", &names.join(",")]);
-        }
-        if let Some(index) = &self.index {
-            path.extend(["&indexUids=", index.as_str()]);
-        }
-        if !self.uids.is_empty() {
-            let uids: Vec<String> = self.uids.iter().map(NodeTask::to_string).collect();
-            path.extend(["&uids=", &uids.join(",")]);
-        }
-        path
-    }
-}
-
-/// What a node holds.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeStats {
-    /// Bytes.
-    pub database_size: u64,
-    /// By the nodes' names.
-    pub indexes: std::collections::BTreeMap<String, NodeIndexStats>,
-}
-
-/// What an index of a node holds.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeIndexStats {
-    /// Documents in it.
-    pub number_of_documents: u64,
-}
-
-/// A page of documents.
-#[derive(Clone, Debug, Deserialize)]
-pub struct FetchedDocuments {
-    /// The documents with the fields asked for.
-    pub results: Vec<Map<String, Value>>,
-    /// All that match.
-    pub total: u64,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RegisteredTask {
     task_uid: u64,
 }
 
-/// See the module.
-#[derive(Debug)]
-pub struct NodeClient {
-    agent: Agent,
-    base_url: String,
-    authorization: Option<String>,
-}
-
 impl NodeClient {
-    /// `base_url` is `http://host:port`, without a slash at the end.
-    pub fn new(base_url: impl Into<String>, master_key: Option<&str>) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent("miroir")
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_resolve(Some(CONNECT_TIMEOUT))
-            .max_idle_age(IDLE_MAX)
-            .max_idle_connections_per_host(2)
-            .build();
-        Self {
-            agent: config.new_agent(),
-            base_url: base_url.into(),
-            authorization: master_key.map(|key| format!("Bearer {key}")),
-        }
-    }
-
     /// Sends a write, once. The whole exchange takes no longer than `timeout`.
     pub fn write(&self, index: &NodeIndexUid, write: &NodeWrite<'_>, timeout: Duration) -> SendOutcome {
         let (method, path, content_type, body) = request_of(index, write);
@@ -306,80 +179,6 @@ impl NodeClient {
         let uids: Vec<String> = tasks.iter().map(NodeTask::to_string).collect();
         let path = format!("/tasks?statuses=succeeded,failed,canceled&uids={}", uids.join(","));
         send_outcome(self.exchange(Method::DELETE, &path, None, timeout))
-    }
-
-    /// One page of the node's tasks.
-    pub fn tasks(&self, query: &NodeTaskQuery, timeout: Duration) -> Result<TaskPage, NodeError> {
-        self.get(&query.path(), timeout)
-    }
-
-    /// Whether the node says that it is well.
-    pub fn health(&self, timeout: Duration) -> Result<(), NodeError> {
-        let health: Value = self.get("/health", timeout)?;
-        match health["status"].as_str() {
-            Some("available") => Ok(()),
-            Some(_) | None => Err(NodeError::BadAnswer(format!("health is {health}"))),
-        }
-    }
-
-    /// The node's version, `1.50.0` for example. Needs the key.
-    pub fn version(&self, timeout: Duration) -> Result<String, NodeError> {
-        let version: Value = self.get("/version", timeout)?;
-        let text = version["pkgVersion"].as_str();
-        text.map(str::to_owned).ok_or_else(|| NodeError::BadAnswer("a version without pkgVersion".to_owned()))
-    }
-
-    /// What the node holds.
-    pub fn stats(&self, timeout: Duration) -> Result<NodeStats, NodeError> {
-        self.get("/stats", timeout)
-    }
-
-    /// Documents that match a filter, with these fields only; of their list, those at these places, all from one read
-    /// transaction of the node. The order of the list stays the same as long as the index does.
-    pub fn fetch_documents(
-        &self,
-        index: &NodeIndexUid,
-        filter: Option<&Value>,
-        fields: &[&str],
-        places: Range<u64>,
-        timeout: Duration,
-    ) -> Result<FetchedDocuments, NodeError> {
-        let mut body = json!({ "fields": fields, "offset": places.start, "limit": places.end - places.start });
-        if let Some(filter) = filter {
-            body["filter"] = filter.clone();
-        }
-        let parts = ("application/json", BodyParts::json(&body));
-        decode(self.exchange(Method::POST, &format!("/indexes/{index}/documents/fetch"), Some(parts), timeout))
-    }
-
-    fn get<T: DeserializeOwned>(&self, path: &str, timeout: Duration) -> Result<T, NodeError> {
-        decode(self.exchange(Method::GET, path, None, timeout))
-    }
-
-    fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<(&str, BodyParts)>,
-        timeout: Duration,
-    ) -> Result<Response<Body>, Broken> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base_url));
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        let Some((content_type, parts)) = body else {
-            return self.run(request.body(()).map_err(ureq::Error::Http)?, timeout);
-        };
-        // The length is said, so that the body is not sent in chunks, which small servers do not read.
-        let request = request.header("content-type", content_type).header("content-length", parts.len());
-        let mut reader = PartsReader { left: parts.len(), parts: parts.0.into_iter(), current: Bytes::new() };
-        let answer = self.run(request.body(SendBody::from_reader(&mut reader)).map_err(ureq::Error::Http)?, timeout);
-        answer.map_err(|broken| Broken { is_cut_off: reader.left > 0, ..broken })
-    }
-
-    fn run(&self, request: Request<impl ureq::AsSendBody>, timeout: Duration) -> Result<Response<Body>, Broken> {
-        let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
-        Ok(self.agent.run(request)?)
     }
 }
 
@@ -416,11 +215,17 @@ fn request_of(
             let path = format!("/indexes/{index}/documents/delete-batch?customMetadata={}", encode(metadata));
             (Method::POST, path, JSON, Some(body.clone()))
         }
+        NodeWrite::DeleteByFilter { filter, metadata } => {
+            let path = format!("/indexes/{index}/documents/delete?customMetadata={}", encode(metadata));
+            (Method::POST, path, JSON, Some(BodyParts::json(&json!({ "filter": filter }))))
+        }
         NodeWrite::Clear { metadata } => {
             let path = format!("/indexes/{index}/documents?customMetadata={}", encode(metadata));
             (Method::DELETE, path, None, None)
         }
         NodeWrite::DropIndex => (Method::DELETE, format!("/indexes/{index}"), None, None),
+        // An empty body rather than none, which would be sent as one in chunks.
+        NodeWrite::Compact => (Method::POST, format!("/indexes/{index}/compact"), JSON, Some(BodyParts::default())),
     }
 }
 
@@ -477,24 +282,4 @@ fn never_left(error: &ureq::Error) -> bool {
             | ureq::Error::Http(_)
             | ureq::Error::BadUri(_)
     )
-}
-
-fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, Broken>) -> Result<T, NodeError> {
-    let unreachable = |error: ureq::Error| NodeError::Unreachable(error.to_string());
-    let mut response = answer.map_err(|broken| unreachable(broken.error))?;
-    let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(unreachable)?;
-    if (200..=299).contains(&status) {
-        return serde_json::from_slice(&body).map_err(|error| NodeError::BadAnswer(error.to_string()));
-    }
-    match serde_json::from_slice(&body) {
-        Ok(error) => Err(NodeError::Refused { status, error }),
-        Err(_) => Err(NodeError::BadAnswer(format!("status {status}: {}", beginning(&body)))),
-    }
-}
-
-/// Enough to recognise it by, in one line.
-fn beginning(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
-    text.lines().next().unwrap_or_default().to_owned()
 }
