@@ -100,7 +100,7 @@ pub const KEYS: &[Key] = &[
         unset(
             "nodes",
             Kind::Nodes,
-            "The Meilisearch servers of the fleet: `id` (a name that never changes: letters, digits, `-` and `_`), `url` (`http://HOST:PORT`), and optionally `zone` (replicas of a shard are spread over zones first) and `weight` (its share of shards relative to the others; 1 when left out). Only Miroir may write to them.",
+            "The Meilisearch servers of the fleet: `id` (a name that never changes: letters, digits, `-` and `_`), `url` (`http://HOST:PORT`), and optionally `zone` (replicas of a shard are spread over zones first) and `weight` (its share of shards relative to the others; 1 when left out). Only Miroir may write to them. This is the fleet of the first start; later `data_dir` says who is a member, and an entry here only says where a member is: a changed `url`, `zone` or `weight` is taken over at the next start.",
         ),
         "\n  - id: node-0\n    url: http://127.0.0.1:7710\n    zone: rack-a\n  - id: node-1\n    url: http://127.0.0.1:7711\n    zone: rack-b\n  - id: node-2\n    url: http://127.0.0.1:7712\n    zone: rack-b\n    weight: 1",
     ),
@@ -126,7 +126,7 @@ pub const KEYS: &[Key] = &[
             "replication_factor",
             Kind::Integer { min: 1, max: 5 },
             "2",
-            "How many nodes hold each shard. There must be at least so many nodes.",
+            "How many nodes hold each shard. There must be at least so many nodes. What `data_dir` says counts after the first start.",
         ),
         "2",
     ),

@@ -25,7 +25,7 @@ use journal::{BacklogLimits, JournalParts, JournalWriter};
 use node_client::NodeClient;
 use prober::{ProbeTiming, Prober};
 use publisher::Publisher;
-use startup::FleetError;
+use startup::{FleetError, StoredFleet};
 use status::Looks;
 use task_desk::TaskDesk;
 use threads::{DeadThread, Threads};
@@ -97,7 +97,7 @@ pub fn start(
 ) -> Result<ControlPlane, StartError> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data_dir)?);
     let fleet = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
-    let nodes = startup::node_views(settings);
+    let nodes = startup::node_views(&fleet);
     let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &fleet.tables.owners));
     let threads = Threads::default();
     let troubles = Troubles::default();
@@ -106,7 +106,7 @@ pub fn start(
         publisher: publisher.clone(),
         bridge: bridge.clone(),
         nodes,
-        placement: fleet.tables.owners,
+        placement: fleet.tables.owners.clone(),
         node_key: settings.node_master_key.as_ref().map(|key| key.expose().to_owned()),
         timing: timing(settings),
         body_max: settings.feeder.max_body,
@@ -116,9 +116,9 @@ pub fn start(
     })?;
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
-    let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster, troubles };
+    let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster.clone(), troubles };
     let looks = Looks::default();
-    start_probers(settings, &publisher, &looks, &mut plane.threads)?;
+    start_probers(settings, &fleet, (&publisher, &looks), &mut plane.threads)?;
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
     let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks };
@@ -141,12 +141,12 @@ fn timing(settings: &Settings) -> Timing {
 
 fn start_probers(
     settings: &Settings,
-    publisher: &Arc<Publisher>,
-    looks: &Looks,
+    fleet: &StoredFleet,
+    (publisher, looks): (&Arc<Publisher>, &Looks),
     threads: &mut Threads,
 ) -> Result<(), std::io::Error> {
     let timing = ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout };
-    for node in &settings.nodes {
+    for node in fleet.members() {
         let client = NodeClient::new(node.url.clone(), settings.node_master_key.as_ref().map(Secret::expose));
         let (id, url) = (node.id.clone(), node.url.clone());
         let prober = Prober { id, url, client, publisher: publisher.clone(), looks: looks.clone(), timing };

@@ -1,40 +1,43 @@
-//! What is checked and decided before the control plane starts: the fleet must be the one that the store knows.
+//! What is checked and decided before the control plane starts: who is a member, and who owns which shard.
 //!
-//! At the first start the placement is computed and stored; from then on the table is the truth. A fleet is refused when
-//! continuing could destroy data or answer wrongly: another number of shards, nodes that are missing from the
-//! configuration, at the first start nodes that hold what this Miroir does not know (later it only warns, since it leaves
-//! other indexes alone). Each refusal names cause and remedy.
+//! The configuration names the first fleet. At the first start its nodes must be there and empty, the placement is computed,
+//! and all is stored; from then on the store is the truth, and the configuration only says where its members are. Other
+//! differences are logged with the remedy and change nothing. A fleet is refused when continuing could destroy data or answer
+//! wrongly. Each refusal names cause and remedy.
 
 use std::time::Duration;
 
-use super::node_client::{NodeClient, NodeError, NodeTaskQuery};
+use super::node_client::NodeError;
 use super::prober::resolve;
-use crate::config::{NodeSettings, Secret, Settings};
-use crate::logic::ids::{NodeId, NodeTask};
+use crate::config::{NodeSettings, Settings};
+use crate::logic::ids::NodeId;
 use crate::logic::placement::{PlacementNode, PlacementProblem, place};
 use crate::logic::snapshot::NodeView;
 use crate::logic::topology::{NodeRecord, NodeState, Tables};
 use crate::store::{ClusterRecord, ProtocolDelta, ProtocolState, Store, StoreError};
 use crate::telemetry::clock;
+use configured::{described_anew, differences};
+use first_look::{client_of, names, refusal};
+
+mod configured;
+mod first_look;
+#[cfg(test)]
+mod tests;
+
+pub use first_look::{FirstLook, first_look};
 
 /// For one answer of a node at the start.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two tries.
-const TRY_AGAIN: Duration = Duration::from_millis(200);
-/// Indexes named in a message.
-const NAMES_MAX: usize = 5;
 
 /// Why this fleet is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
-    /// Nobody there, at the first start.
-    #[error(
-        "node {node} at {url} does not answer ({error}); at the first start every node must: start it, or correct its url"
-    )]
+    /// Nobody there, though it is to join.
+    #[error("node {node} at {url} does not answer ({error}); a node that joins must: start it, or correct its url")]
     Unreachable {
         /// Which.
         node: NodeId,
-        /// As configured.
+        /// There.
         url: String,
         /// The last try.
         error: String,
@@ -46,7 +49,7 @@ pub enum FleetError {
     WrongKey {
         /// Which.
         node: NodeId,
-        /// As configured.
+        /// There.
         url: String,
         /// What it says.
         message: String,
@@ -56,20 +59,20 @@ pub enum FleetError {
     NotUsable {
         /// Which.
         node: NodeId,
-        /// As configured.
+        /// There.
         url: String,
         /// What it says.
         error: String,
     },
     /// Data that is not ours.
     #[error(
-        "node {node} at {url} holds indexes of somebody else ({names}); nodes of a new cluster must be empty: delete these \
-         indexes or use another node, or, if the cluster is not new, start with its data_dir"
+        "node {node} at {url} holds indexes of somebody else ({names}); a node that joins must be empty: delete these \
+         indexes or use another node, or, if they are those of an older cluster, start with its data_dir"
     )]
     Foreign {
         /// Which.
         node: NodeId,
-        /// As configured.
+        /// There.
         url: String,
         /// Some of the indexes.
         names: String,
@@ -96,8 +99,11 @@ pub enum FleetError {
         /// In the store.
         stored: u64,
     },
-    /// Its shards would be lost.
-    #[error("node {node} holds shards of this cluster but is not configured; put it back into nodes")]
+    /// The store is from before members were stored, so only the configuration knows where it is.
+    #[error(
+        "node {node} holds shards of this cluster but is not configured, and this data_dir, written by an older miroir, does \
+         not say where it is; put it back into nodes for this start"
+    )]
     Missing {
         /// Which.
         node: NodeId,
@@ -126,38 +132,61 @@ pub struct StoredFleet {
     pub tables: Tables,
 }
 
-/// Makes sure that the configured fleet is the stored one; stores it at the first start. `patience` is how long nodes
-/// are waited for then.
-pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Result<StoredFleet, FleetError> {
-    check_addresses(&settings.nodes)?;
-    if let Some(cluster) = store.cluster()? {
-        let ProtocolState { nodes, tables, .. } = store.protocol_state()?;
-        let mut fleet = StoredFleet { cluster, nodes, tables };
-        check_cluster(settings, &fleet)?;
-        if fleet.nodes.is_empty() {
-            // Stored by schema 1, which did not know them.
-            fleet.nodes = settings.nodes.iter().map(record_of).collect();
-            store.commit(&ProtocolDelta { nodes: fleet.nodes.clone(), ..ProtocolDelta::default() })?;
-        }
-        check_known_nodes(settings, store)?;
-        return Ok(fleet);
+impl StoredFleet {
+    /// Without those that were removed.
+    pub fn members(&self) -> impl Iterator<Item = &NodeRecord> {
+        self.nodes.iter().filter(|node| node.state.is_member())
     }
+}
+
+/// The stored fleet, made of the configuration at the first start. `patience` is how long nodes are waited for then.
+pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Result<StoredFleet, FleetError> {
+    let Some(cluster) = store.cluster()? else { return first_start(settings, store, patience) };
+    let ProtocolState { nodes, tables, .. } = store.protocol_state()?;
+    let mut fleet = StoredFleet { cluster, nodes, tables };
+    let (configured, stored) = (u64::from(settings.shards), u64::from(fleet.cluster.shard_count));
+    if configured != stored {
+        return Err(FleetError::Changed { key: "shards", configured, stored });
+    }
+    let changed = if fleet.nodes.is_empty() {
+        members_of_schema_1(settings, &fleet.tables)?
+    } else {
+        described_anew(settings, &fleet)
+    };
+    for record in &changed {
+        match fleet.nodes.iter_mut().find(|node| node.id == record.id) {
+            Some(node) => *node = record.clone(),
+            None => fleet.nodes.push(record.clone()),
+        }
+    }
+    check_addresses(fleet.members())?;
+    store.commit(&ProtocolDelta { nodes: changed, ..ProtocolDelta::default() })?;
+    for difference in differences(settings, &fleet) {
+        tracing::warn!("{difference}");
+    }
+    check_known_nodes(settings, &fleet, store)?;
+    Ok(fleet)
+}
+
+fn first_start(settings: &Settings, store: &dyn Store, patience: Duration) -> Result<StoredFleet, FleetError> {
     let nodes = settings.nodes.len();
     if nodes < settings.replication_factor {
         return Err(FleetError::TooFewNodes { factor: settings.replication_factor, nodes });
     }
+    let fleet = new_fleet(settings);
+    check_addresses(fleet.members())?;
     let deadline = clock::instant() + patience;
     let mut next_task = Vec::new();
-    for node in &settings.nodes {
-        next_task.push((node.id.clone(), first_look(node, settings.node_master_key.as_ref(), deadline)?));
+    for node in fleet.members() {
+        let look = first_look(node, settings.node_master_key.as_ref(), deadline)?;
+        next_task.push((node.id.clone(), look.next_task));
     }
-    let fleet = new_fleet(settings);
     // The cluster is stored last: a crash in between looks at the nodes again.
-    let (nodes, tables) = (fleet.nodes.clone(), Some(fleet.tables.clone()));
-    store.commit(&ProtocolDelta { next_task, nodes, tables, ..ProtocolDelta::default() })?;
+    let (records, tables) = (fleet.nodes.clone(), Some(fleet.tables.clone()));
+    store.commit(&ProtocolDelta { next_task, nodes: records, tables, ..ProtocolDelta::default() })?;
     store.save_cluster(&fleet.cluster)?;
     let (shards, replication_factor) = (fleet.cluster.shard_count, fleet.tables.replication_factor);
-    tracing::info!(shards, replication_factor, nodes = fleet.nodes.len(), "new cluster");
+    tracing::info!(shards, replication_factor, nodes, "new cluster");
     Ok(fleet)
 }
 
@@ -187,9 +216,19 @@ fn record_of(node: &NodeSettings) -> NodeRecord {
     }
 }
 
-/// The nodes as cores see them at the start, in the order of their slots.
-pub fn node_views(settings: &Settings) -> Vec<NodeView> {
-    let view = |node: &NodeSettings| NodeView {
+/// Those that own shards. Schema 1 did not store where they are; its other nodes got nothing, not even indexes.
+fn members_of_schema_1(settings: &Settings, tables: &Tables) -> Result<Vec<NodeRecord>, FleetError> {
+    let owners = || tables.owners.iter().flatten();
+    if let Some(node) = owners().find(|id| !settings.nodes.iter().any(|node| node.id == **id)) {
+        return Err(FleetError::Missing { node: node.clone() });
+    }
+    let members = settings.nodes.iter().filter(|node| owners().any(|id| *id == node.id));
+    Ok(members.map(record_of).collect())
+}
+
+/// The members as cores see them at the start, in the order of their slots.
+pub fn node_views(fleet: &StoredFleet) -> Vec<NodeView> {
+    let view = |node: &NodeRecord| NodeView {
         id: node.id.clone(),
         url: node.url.clone(),
         address: resolve(&node.url),
@@ -198,10 +237,10 @@ pub fn node_views(settings: &Settings) -> Vec<NodeView> {
         // Until the first look says otherwise.
         reachable: true,
     };
-    settings.nodes.iter().map(view).collect()
+    fleet.members().map(view).collect()
 }
 
-fn check_addresses(nodes: &[NodeSettings]) -> Result<(), FleetError> {
+fn check_addresses<'a>(nodes: impl Iterator<Item = &'a NodeRecord>) -> Result<(), FleetError> {
     let mut seen: Vec<(std::net::SocketAddr, &NodeId)> = Vec::new();
     for node in nodes {
         let Some(address) = resolve(&node.url) else { continue };
@@ -213,34 +252,12 @@ fn check_addresses(nodes: &[NodeSettings]) -> Result<(), FleetError> {
     Ok(())
 }
 
-fn check_cluster(settings: &Settings, fleet: &StoredFleet) -> Result<(), FleetError> {
-    let fixed = [
-        ("shards", u64::from(settings.shards), u64::from(fleet.cluster.shard_count)),
-        ("replication_factor", settings.replication_factor as u64, u64::from(fleet.tables.replication_factor)),
-    ];
-    for (key, configured, stored) in fixed {
-        if configured != stored {
-            return Err(FleetError::Changed { key, configured, stored });
-        }
-    }
-    let is_configured = |id: &NodeId| settings.nodes.iter().any(|node| node.id == *id);
-    if let Some(node) = fleet.tables.owners.iter().flatten().find(|id| !is_configured(id)) {
-        return Err(FleetError::Missing { node: node.clone() });
-    }
-    for node in &settings.nodes {
-        if !fleet.tables.owners.iter().flatten().any(|id| *id == node.id) {
-            tracing::warn!(node = %node.id, "this node is new and gets no shards: moving shards is not supported yet");
-        }
-    }
-    Ok(())
-}
-
 /// At later starts a node may be away or sick, behind a proxy that answers for it or not: the others can do without it,
 /// and the prober sees when it is well. But one that answers must let us in.
-fn check_known_nodes(settings: &Settings, store: &dyn Store) -> Result<(), FleetError> {
+fn check_known_nodes(settings: &Settings, fleet: &StoredFleet, store: &dyn Store) -> Result<(), FleetError> {
     let heads = store.heads()?;
     let records = store.indexes()?;
-    for node in &settings.nodes {
+    for node in fleet.members() {
         let client = client_of(node, settings.node_master_key.as_ref());
         let stats = match client.stats(ANSWER_TIMEOUT) {
             Ok(stats) => stats,
@@ -261,51 +278,4 @@ fn check_known_nodes(settings: &Settings, store: &dyn Store) -> Result<(), Fleet
         }
     }
     Ok(())
-}
-
-/// Waits for an empty node; returns the number of its next task.
-fn first_look(node: &NodeSettings, key: Option<&Secret>, deadline: std::time::Instant) -> Result<NodeTask, FleetError> {
-    let client = client_of(node, key);
-    let mut is_told = false;
-    let stats = loop {
-        match client.stats(ANSWER_TIMEOUT) {
-            Ok(stats) => break stats,
-            Err(NodeError::Unreachable(error)) if clock::instant() < deadline => {
-                if !is_told {
-                    is_told = true;
-                    let seconds = deadline.saturating_duration_since(clock::instant()).as_secs();
-                    tracing::warn!(node = %node.id, url = node.url, %error, seconds, "node does not answer; waiting for it");
-                }
-                std::thread::park_timeout(TRY_AGAIN);
-            }
-            Err(error) => return Err(refusal(node, error)),
-        }
-    };
-    let found: Vec<&str> = stats.indexes.keys().map(String::as_str).collect();
-    if !found.is_empty() {
-        return Err(FleetError::Foreign { node: node.id.clone(), url: node.url.clone(), names: names(&found) });
-    }
-    let newest = NodeTaskQuery { limit: 1, ..NodeTaskQuery::default() };
-    let page = client.tasks(&newest, ANSWER_TIMEOUT).map_err(|error| refusal(node, error))?;
-    Ok(page.results.first().map_or(NodeTask(0), |task| NodeTask(task.uid + 1)))
-}
-
-fn client_of(node: &NodeSettings, key: Option<&Secret>) -> NodeClient {
-    NodeClient::new(node.url.clone(), key.map(Secret::expose))
-}
-
-fn refusal(settings: &NodeSettings, error: NodeError) -> FleetError {
-    let (node, url) = (settings.id.clone(), settings.url.clone());
-    match error {
-        NodeError::Unreachable(error) => FleetError::Unreachable { node, url, error },
-        NodeError::Refused { status: 401 | 403, error } => FleetError::WrongKey { node, url, message: error.message },
-        NodeError::Refused { .. } | NodeError::BadAnswer(_) => {
-            FleetError::NotUsable { node, url, error: error.to_string() }
-        }
-    }
-}
-
-fn names(found: &[&str]) -> String {
-    let more = if found.len() > NAMES_MAX { " …" } else { "" };
-    found[..found.len().min(NAMES_MAX)].join(", ") + more
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::logic::entry::{Entry, StepKind};
 use crate::logic::ids::{IndexUid, NodeId, NodeSlot, ShardId};
 use crate::logic::snapshot::RoutingSnapshot;
+use crate::logic::topology::{NodeRecord, NodeState};
 use crate::store::{IndexRecord, ProtocolState, Store, StoreError};
 
 /// Entries of one index that are looked at to tell how far a node lags.
@@ -60,7 +61,7 @@ impl Looks {
 pub struct FleetStatus {
     /// Made at the first start.
     pub cluster_id: String,
-    /// In the order of the configuration.
+    /// The members, in the order in which they came.
     pub nodes: Vec<NodeStatus>,
     /// In order.
     pub shards: Vec<ShardStatus>,
@@ -72,9 +73,10 @@ pub struct FleetStatus {
 pub struct NodeStatus {
     /// The operator's name.
     pub id: NodeId,
-    /// As configured.
+    /// Where it is.
     pub url: String,
-    /// `active` when it holds shards, `joining` when it holds none.
+    /// `active` when it holds shards, `joining` when it holds none yet, `draining` or `maintenance` when the operator wants
+    /// that.
     pub state: &'static str,
     /// As last seen.
     pub reachable: bool,
@@ -128,7 +130,7 @@ pub fn fleet_status(store: &dyn Store, snapshot: &RoutingSnapshot, looks: &Looks
         nodes.push(NodeStatus {
             id: node.id.clone(),
             url: node.url.clone(),
-            state: if shards.is_empty() { "joining" } else { "active" },
+            state: state_of(protocol.nodes.iter().find(|record| record.id == node.id), &shards),
             reachable: node.reachable,
             version: look.version,
             documents: look.documents,
@@ -149,6 +151,16 @@ pub fn fleet_status(store: &dyn Store, snapshot: &RoutingSnapshot, looks: &Looks
     };
     let shards = (0..).zip(&snapshot.placement).map(shard).collect();
     Ok(FleetStatus { cluster_id, nodes, shards })
+}
+
+fn state_of(record: Option<&NodeRecord>, shards: &[ShardId]) -> &'static str {
+    match record.map(|record| record.state) {
+        Some(NodeState::Draining) => "draining",
+        Some(NodeState::Maintenance) => "maintenance",
+        Some(NodeState::Removed) => "removed",
+        Some(NodeState::Active) | None if shards.is_empty() => "joining",
+        Some(NodeState::Active) | None => "active",
+    }
 }
 
 /// By node: the indexes that readers do not read from it, and those not yet visible that it lags with.
@@ -246,6 +258,14 @@ mod tests {
             is_visible: true,
         };
         let at = |entry, step| Position::of(EntryId(entry), step);
+        let draining = NodeRecord {
+            id: n2.clone(),
+            url: "http://n2".to_owned(),
+            zone: None,
+            weight: 1.0,
+            state: NodeState::Draining,
+            life: 0,
+        };
         let delta = ProtocolDelta {
             applied: vec![
                 (n1.clone(), record.node_uid.clone(), at(1, 0)),
@@ -253,6 +273,7 @@ mod tests {
             ],
             went_out: vec![(n2.clone(), record.node_uid.clone())],
             indexes: vec![record.clone()],
+            nodes: vec![draining],
             ..ProtocolDelta::default()
         };
         store.commit(&delta).unwrap();
@@ -265,7 +286,7 @@ mod tests {
 
         let status = fleet_status(&store, &bridge.snapshot.load(), &looks).unwrap();
         let lags: Vec<_> = status.nodes.iter().map(|node| (node.id.as_str(), node.lag, node.state)).collect();
-        assert_eq!(lags, [("n1", 0, "active"), ("n2", 2, "active"), ("n3", 0, "joining")]);
+        assert_eq!(lags, [("n1", 0, "active"), ("n2", 2, "draining"), ("n3", 0, "joining")]);
         assert_eq!((status.nodes[0].documents, status.nodes[0].error.as_deref()), (Some(7), Some("gone")));
         assert_eq!(status.nodes[1].out_of_sync, [IndexUid::new("a")]);
         let replicas: Vec<_> = status.shards[0].replicas.iter().map(|replica| replica.in_sync).collect();

@@ -23,7 +23,7 @@ fn filled(count: u64) -> (Fleet, StoredFleet, Vec<NodeView>) {
     let fleet = Fleet::start(3);
     let settings = fleet.settings();
     let stored = settle(&settings, &fleet.store(), Duration::from_secs(5)).unwrap();
-    let views = node_views(&settings);
+    let views = node_views(&stored);
     let payload = documents(count);
     for view in &views {
         let node = Node { client: NodeClient::new(view.url.clone(), Some("node-key")), index: index() };

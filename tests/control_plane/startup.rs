@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use miroir::config::{Secret, Settings};
 use miroir::control_plane::node_client::{NodeClient, NodeWrite};
-use miroir::control_plane::startup::settle;
+use miroir::control_plane::startup::{node_views, settle};
 use miroir::devnode::Server;
 use miroir::logic::ids::{NodeId, NodeIndexUid, NodeTask};
-use miroir::store::Store;
+use miroir::logic::topology::{NodeRecord, NodeState};
+use miroir::store::{ProtocolDelta, Store};
 
 use crate::fleet::{ANSWER_TIMEOUT, Fleet, has_index, settings, task, until};
 
@@ -69,13 +70,71 @@ fn what_cannot_be_continued_is_refused_with_the_remedy() {
     settle(&alone, &fleet.store(), PATIENCE).unwrap();
     let text = refused(&same("shards: 16\nreplication_factor: 1\n"));
     assert!(text.contains("shards is 16") && text.contains("set shards to 8"), "{text}");
-    let text = refused(&same("shards: 8\nreplication_factor: 2\n"));
-    assert!(text.contains("set replication_factor to 1"), "{text}");
-    let mut renamed = alone.clone();
-    renamed.nodes[0].id = NodeId::new("other");
-    let text = refused(&renamed);
-    assert!(text.contains("node n0 holds shards") && text.contains("put it back"), "{text}");
-    settle(&same("shards: 8\nreplication_factor: 1\n"), &fleet.store(), PATIENCE).expect("a new node is no error");
+}
+
+#[test]
+fn the_store_is_the_truth_about_members_and_replicas() {
+    let fleet = Fleet::start(3);
+    let urls: Vec<String> = fleet.nodes.iter().map(Server::url).collect();
+    let store = fleet.store();
+    let stored = settle(&settings(&urls[..2], "shards: 8\nreplication_factor: 1\n"), &store, PATIENCE).unwrap();
+    // Another node, another number of replicas, and a member that is not configured any more.
+    let mut other = settings(&urls, "shards: 8\nreplication_factor: 2\n");
+    other.nodes.remove(0);
+    assert_eq!(settle(&other, &store, PATIENCE).unwrap(), stored);
+    let views = node_views(&stored);
+    assert_eq!(
+        views.iter().map(|view| (view.id.as_str(), &view.url)).collect::<Vec<_>>(),
+        [("n0", &urls[0]), ("n1", &urls[1])]
+    );
+
+    let removed = NodeRecord { state: NodeState::Removed, ..stored.nodes[0].clone() };
+    store.commit(&ProtocolDelta { nodes: vec![removed.clone()], ..ProtocolDelta::default() }).unwrap();
+    let after = settle(&other, &store, PATIENCE).unwrap();
+    assert_eq!(after.nodes, [removed, stored.nodes[1].clone()]);
+    assert_eq!(node_views(&after).len(), 1, "nobody looks for what was removed");
+}
+
+#[test]
+fn a_member_that_moved_is_found_where_the_configuration_says() {
+    let fleet = Fleet::start(3);
+    let urls: Vec<String> = fleet.nodes.iter().map(Server::url).collect();
+    let store = fleet.store();
+    let first = settings(&urls[..2], "shards: 8\nreplication_factor: 2\n");
+    let stored = settle(&first, &store, PATIENCE).unwrap();
+    let moved = settings(&[urls[0].clone(), urls[2].clone()], "shards: 8\nreplication_factor: 2\n");
+    let after = settle(&moved, &store, PATIENCE).unwrap();
+    assert_eq!((after.nodes[1].url.as_str(), &after.tables), (urls[2].as_str(), &stored.tables));
+    assert_eq!(store.protocol_state().unwrap().nodes, after.nodes);
+    // Not where another member is.
+    let mut same = first.clone();
+    same.nodes.remove(0);
+    same.nodes[0].url = urls[0].clone();
+    let text = settle(&same, &store, PATIENCE).expect_err("refused").to_string();
+    assert!(text.contains("nodes n0 and n1 have the same address"), "{text}");
+    assert_eq!(store.protocol_state().unwrap().nodes, after.nodes, "a refused start stores nothing");
+}
+
+#[test]
+fn members_of_a_store_of_schema_1_come_from_the_configuration_once() {
+    let fleet = Fleet::start(4);
+    let database = fleet.folder.path().join("miroir").join("miroir.db");
+    std::fs::create_dir_all(database.parent().unwrap()).unwrap();
+    let dump = include_str!("../../src/store/sqlite/tests/schema_1.sql");
+    rusqlite::Connection::open(&database).unwrap().execute_batch(dump).unwrap();
+    let store = fleet.store();
+
+    let urls: Vec<String> = fleet.nodes.iter().map(Server::url).collect();
+    let of = |urls: &[String]| settings(urls, "shards: 4\nreplication_factor: 2\n");
+    let text = settle(&of(&urls[..2]), &store, PATIENCE).expect_err("n2 owns shards").to_string();
+    assert!(text.contains("node n2 holds shards") && text.contains("put it back"), "{text}");
+
+    let stored = settle(&of(&urls), &store, PATIENCE).unwrap();
+    let known: Vec<_> = stored.nodes.iter().map(|node| (node.id.as_str(), &node.url)).collect();
+    assert_eq!(known, [("n0", &urls[0]), ("n1", &urls[1]), ("n2", &urls[2])], "n3 owned nothing");
+    assert_eq!(stored.tables.owners[0], [NodeId::new("n2"), NodeId::new("n1")]);
+    assert_eq!(store.protocol_state().unwrap().nodes, stored.nodes);
+    assert_eq!(settle(&of(&urls[..2]), &store, PATIENCE).unwrap(), stored, "n2 is known now");
 }
 
 #[test]
