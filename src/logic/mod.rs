@@ -2,6 +2,7 @@
 //! every rule can be tested by table, by property and by simulation.
 
 pub mod covering;
+pub mod digest;
 pub mod document_check;
 pub mod document_id;
 pub mod entry;

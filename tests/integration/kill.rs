@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use miroir::logic::digest::ContentHash;
 use serde_json::{Value, json};
 
 use crate::replicas::{hash, wait_until_equal};
@@ -146,9 +147,10 @@ impl Model {
     }
 
     /// Compares with what the nodes hold: nothing lost, nothing changed, nothing that was never written.
-    fn check(&self, found: &BTreeMap<String, u64>) -> Result<(), String> {
+    fn check(&self, found: &BTreeMap<String, ContentHash>) -> Result<(), String> {
         for (id, possible) in &self.possible {
-            let allowed: BTreeSet<Option<u64>> = possible.iter().map(|value| value.as_ref().map(hash)).collect();
+            let allowed: BTreeSet<Option<ContentHash>> =
+                possible.iter().map(|value| value.as_ref().map(hash)).collect();
             let found = found.get(&id.to_string()).copied();
             if !allowed.contains(&found) {
                 return Err(format!("document {id} is {found:?}, but may only be one of {possible:?}"));
@@ -274,7 +276,7 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
 }
 
 /// A model of three documents, of which the last one may also have been deleted: that write got no answer.
-fn small_model() -> (Model, BTreeMap<String, u64>) {
+fn small_model() -> (Model, BTreeMap<String, ContentHash>) {
     let mut model = Model::new();
     model.happened(&Write::Put(vec![1, 2, 3], 7));
     model.happened(&Write::Update(vec![2], 8));
@@ -290,7 +292,7 @@ fn small_model() -> (Model, BTreeMap<String, u64>) {
 fn the_check_after_kills_finds_lost_stale_and_foreign_documents() {
     let (model, right) = small_model();
     model.check(&right).expect("as written");
-    let with = |change: &dyn Fn(&mut BTreeMap<String, u64>)| {
+    let with = |change: &dyn Fn(&mut BTreeMap<String, ContentHash>)| {
         let mut found = right.clone();
         change(&mut found);
         model.check(&found)
@@ -299,8 +301,8 @@ fn the_check_after_kills_finds_lost_stale_and_foreign_documents() {
     with(&|found| _ = found.remove("1")).expect_err("a lost document");
     let stale = hash(&json!({"id": 2, "group": 2, "put": 7}));
     with(&|found| _ = found.insert("2".to_owned(), stale)).expect_err("a lost update");
-    with(&|found| _ = found.insert("4".to_owned(), 1)).expect_err("one that nobody wrote");
-    with(&|found| _ = found.insert("3000".to_owned(), 1)).expect_err("one that nobody could write");
+    with(&|found| _ = found.insert("4".to_owned(), stale)).expect_err("one that nobody wrote");
+    with(&|found| _ = found.insert("3000".to_owned(), stale)).expect_err("one that nobody could write");
     for (total, is_right) in [(3, false), (4, true), (5, true), (6, false)] {
         assert_eq!(model.check_tasks(total).is_ok(), is_right, "{total} tasks");
     }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use miroir::control_plane::node_client::{NodeClient, NodeError, NodeTaskQuery, NodeWrite, SendOutcome};
+use miroir::logic::digest::{ShardDigest, differences, document_digest};
 use miroir::logic::ids::{NodeIndexUid, NodeTask, ShardId};
 use miroir::logic::marker;
 use miroir::meili::tasks::{TaskKind, TaskStatus, TaskView};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::support::fleet::{NODE_KEY, Node, START_LIMIT};
-use crate::support::{real_meilisearch, wait_for};
+use crate::support::{Random, real_meilisearch, seed, wait_for};
 
 /// For one answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -19,6 +21,8 @@ const SHARDS: u16 = 16;
 pub struct Spoken {
     pub node: Node,
     pub client: NodeClient,
+    /// No embedded node.
+    pub is_real: bool,
     _folder: tempfile::TempDir,
 }
 
@@ -27,11 +31,12 @@ impl Spoken {
     pub fn all() -> impl Iterator<Item = Self> {
         [None].into_iter().chain(real_meilisearch().map(Some)).map(|program| {
             let folder = tempfile::tempdir().expect("the temporary folder is writable");
+            let is_real = program.is_some();
             let mut node = Node::new("node", folder.path(), program);
             node.start();
             node.client().wait_until_healthy(START_LIMIT);
             let client = NodeClient::new(node.port.url(), Some(NODE_KEY));
-            Self { node, client, _folder: folder }
+            Self { node, client, is_real, _folder: folder }
         })
     }
 
@@ -118,5 +123,56 @@ fn ids_are_found_inside_of_objects_and_what_has_none_is_no_list() {
         assert!(matches!(error, NodeError::Refused { status: 400, .. }), "{error}");
         let missing = server.client.fetch_stored(&NodeIndexUid::new("none"), ["1"], TIMEOUT).expect_err("no index");
         assert!(matches!(missing, NodeError::Refused { status: 404, .. }), "{missing}");
+    }
+}
+
+/// Documents that are hard to copy without a change: numbers of all sizes and spellings, vectors, escapes.
+fn difficult() -> Vec<Value> {
+    let mut random = Random::new(seed());
+    let mut float = move |exponents: usize| {
+        let exponent = (1023 - exponents / 2 + random.below(exponents)) as u64;
+        let sign = u64::from(random.percent(50));
+        f64::from_bits(sign << 63 | exponent << 52 | random.next() >> 12)
+    };
+    let mut document = |id: u64| {
+        let usual: Vec<f64> = (0..20).map(|_| float(40)).collect();
+        let any: Vec<f64> = (0..20).map(|_| float(400)).collect();
+        json!({
+            "id": id, "_miroir": "\u{2E00}\u{2E00}", "usual": usual, "any": any,
+            "whole": [u64::MAX, i64::MIN, 1, 1.0, -0.0, 0], "text": "é \" \\ \n \u{1} \u{1F600}",
+            "nested": {"z": [{"b": null, "a": true}], "": {}, "é": []},
+            "_vectors": {
+                "given": {"embeddings": [[float(8), 1, 0.1]], "regenerate": false},
+                "made": {"embeddings": [[float(8), 2, 0.5]], "regenerate": true},
+                "unknown": [0.3, float(8)],
+            },
+        })
+    };
+    (0..50).map(&mut document).collect()
+}
+
+/// Goal: a copy counts as equal to its source. Method: documents are put, read, put into another index as they were read,
+/// read again; every digest stays.
+#[test]
+fn what_is_copied_has_the_digest_of_its_source() {
+    let userprovided = json!({ "source": "userProvided", "dimensions": 3 });
+    for server in Spoken::all() {
+        let settings = json!({ "embedders": { "given": userprovided, "made": userprovided } });
+        let settings = if server.is_real { settings } else { json!({}) };
+        let mut documents = difficult();
+        let mut before: Option<ShardDigest> = None;
+        for uid in ["a", "b", "c"] {
+            let index = server.index(uid, "id", &settings, &documents);
+            let ids: Vec<String> = (0..documents.len()).map(|id| id.to_string()).collect();
+            let ids = ids.iter().map(String::as_str);
+            let stored = server.client.fetch_stored(&index, ids, TIMEOUT).expect("read");
+            let digest = |text: &Box<RawValue>| document_digest(text.get(), "id").expect("a document");
+            let found: ShardDigest = stored.iter().map(digest).collect();
+            assert_eq!(found.len(), documents.len());
+            if let Some(before) = before.replace(found.clone()) {
+                assert_eq!(differences(&before, &found), []);
+            }
+            documents = stored.iter().map(|text| serde_json::from_str(text.get()).expect("JSON")).collect();
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use miroir::logic::digest::{ContentHash, content_hash};
 use serde_json::{Value, json};
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::support::{Client, Fleet, wait_for};
 
@@ -19,8 +19,8 @@ const PAGE: usize = 1000;
 pub struct Stored {
     /// The value of `_miroir`.
     pub marker: String,
-    /// Of the document with its keys sorted, the marker left out.
-    pub hash: u64,
+    /// Of its content.
+    pub hash: ContentHash,
 }
 
 /// On one node, by canonical id.
@@ -75,7 +75,12 @@ fn stored(document: &Value, primary_key: &str) -> Result<(String, Stored), Strin
 
 /// Waits until every document is on exactly R nodes with equal content, and all documents of a shard on the same nodes.
 /// Gives the document's hashes by id.
-pub fn wait_until_equal(fleet: &Fleet, index: &str, primary_key: &str, replicas: usize) -> BTreeMap<String, u64> {
+pub fn wait_until_equal(
+    fleet: &Fleet,
+    index: &str,
+    primary_key: &str,
+    replicas: usize,
+) -> BTreeMap<String, ContentHash> {
     wait_for("replicas to be equal", AGREE_LIMIT, || {
         let mut nodes = Vec::new();
         for node in &fleet.nodes {
@@ -85,7 +90,7 @@ pub fn wait_until_equal(fleet: &Fleet, index: &str, primary_key: &str, replicas:
     })
 }
 
-fn check_equal(nodes: &[Contents], replicas: usize) -> Result<BTreeMap<String, u64>, String> {
+fn check_equal(nodes: &[Contents], replicas: usize) -> Result<BTreeMap<String, ContentHash>, String> {
     let mut holders: BTreeMap<&String, Vec<(usize, &Stored)>> = BTreeMap::new();
     for (number, contents) in nodes.iter().enumerate() {
         for (id, stored) in contents {
@@ -111,11 +116,9 @@ fn check_equal(nodes: &[Contents], replicas: usize) -> Result<BTreeMap<String, u
     Ok(hashes)
 }
 
-/// Of a document with its keys sorted, the marker left out.
-pub fn hash(document: &Value) -> u64 {
-    let fields = document.as_object().expect("a document is an object");
-    let sorted: BTreeMap<&String, &Value> = fields.iter().filter(|(name, _)| *name != "_miroir").collect();
-    xxh3_64(serde_json::to_string(&sorted).expect("documents can be written").as_bytes())
+/// What a document comes to, however a node writes it.
+pub fn hash(document: &Value) -> ContentHash {
+    content_hash(&document.to_string()).expect("a document is an object")
 }
 
 /// Goal: the comparison of replicas bites. Method: equal replicas pass, then each kind of damage is done to them.
