@@ -166,8 +166,8 @@ fn what_is_copied_has_the_digest_of_its_source() {
             let ids: Vec<String> = (0..documents.len()).map(|id| id.to_string()).collect();
             let ids = ids.iter().map(String::as_str);
             let stored = server.client.fetch_stored(&index, ids, TIMEOUT).expect("read");
-            let digest = |text: &Box<RawValue>| document_digest(text.get(), "id").expect("a document");
-            let found: ShardDigest = stored.iter().map(digest).collect();
+            let digest = |text: &RawValue| document_digest(text.get(), "id").expect("a document");
+            let found: ShardDigest = stored.iter().map(|text| digest(text)).collect();
             assert_eq!(found.len(), documents.len());
             if let Some(before) = before.replace(found.clone()) {
                 assert_eq!(differences(&before, &found), []);

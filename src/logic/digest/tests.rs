@@ -86,16 +86,18 @@ fn the_id_is_found_by_the_primary_key() {
 /// A real node gave the second number for the first one.
 #[test]
 fn a_float_that_a_node_reads_inexactly_is_equal_on_source_and_copy() {
-    for (source, copy) in [
+    let table: [(f64, f64); 3] = [
         (2.670_895_993_505_566_2e-269, 2.670_895_993_505_566_5e-269),
         (4.862_842_295_576_314_4e207, 4.862_842_295_576_315e207),
         (6.291_292_313_948_761e-307, 6.291_292_313_948_761_6e-307),
-    ] {
-        assert_eq!(copied(source), copy);
-        assert_eq!(settled(source), settled(copy));
+    ];
+    for (source, copy) in table {
+        assert_eq!(copied(source).to_bits(), copy.to_bits());
+        assert_eq!(settled(source).to_bits(), settled(copy).to_bits());
     }
     // These never settle, but alternate.
-    assert_eq!(settled(1.051_085_762_737_51e131), settled(1.051_085_762_737_510_1e131));
+    let (one, other): (f64, f64) = (1.051_085_762_737_51e131, 1.051_085_762_737_510_1e131);
+    assert_eq!(settled(one).to_bits(), settled(other).to_bits());
 }
 
 #[test]
