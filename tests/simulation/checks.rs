@@ -6,7 +6,8 @@ use miroir::logic::ids::{EntryId, NodeIndexUid};
 use crate::documents::{Doc, Docs, IDS, is_between};
 use crate::durable::Record;
 use crate::oracle::{SHARDS, Wish};
-use crate::world::{Checked, View, World, violated};
+use crate::reads::{View, shard_of};
+use crate::world::{Checked, World, violated};
 
 impl World {
     /// J4: a task ends as on one server, and every replica that may be read shows it.
@@ -38,7 +39,7 @@ impl World {
             for node in 0..self.nodes.len() {
                 for doc in 0..IDS {
                     if self.is_read(core, node, &uid, doc) && touches(record, doc) {
-                        self.check_document(node, &uid, doc, id, "J4 at the report")?;
+                        self.check_document(node, &uid, doc, id)?;
                     }
                 }
             }
@@ -51,38 +52,10 @@ impl World {
     }
 
     fn is_read(&self, core: &View, node: usize, uid: &NodeIndexUid, doc: usize) -> bool {
-        self.holdings.of(node).iter().any(|shard| usize::from(shard.0) == doc % SHARDS)
-            && !core.out.contains(&(self.ids[node].clone(), uid.clone()))
+        core.is_owner(node, shard_of(doc)) && !core.out.contains(&(self.ids[node].clone(), uid.clone()))
     }
 
-    /// R1 and read your writes: a search on some core shows what was reported as finished.
-    pub fn check_read(&mut self) -> Checked {
-        let core = self.cores[self.random.below(self.cores.len())].clone();
-        let name = ["a", "b"][self.random.below(2)];
-        let doc = self.random.below(IDS);
-        let is_done = |record: &&Record| {
-            record.entry.index.as_ref().is_some_and(|index| index.as_str() == name)
-                && matches!(record.outcome, Some(ReportStatus::Succeeded | ReportStatus::Failed(_)))
-                && touches(record, doc)
-        };
-        let Some(last) = self.durable.records.iter().rev().find(is_done) else { return Ok(()) };
-        let Some(uid) = self.durable.head(name).filter(|head| last.entry.target.as_ref() == Some(head)) else {
-            return Ok(());
-        };
-        let since = last.entry.id;
-        if core.names.get(name) != Some(&uid) {
-            return violated(format!("R1: a core reads {:?}, entry {since} is in {uid}", core.names.get(name)));
-        }
-        let can = |node: &usize| self.nodes[*node].is_up && self.is_read(&core, *node, &uid, doc);
-        let readable: Vec<usize> = (0..self.nodes.len()).filter(can).collect();
-        if readable.is_empty() {
-            return Ok(());
-        }
-        let node = self.random.pick(&readable);
-        self.check_document(node, &uid, doc, since, "read")
-    }
-
-    fn check_document(&self, node: usize, uid: &NodeIndexUid, doc: usize, since: EntryId, what: &str) -> Checked {
+    fn check_document(&self, node: usize, uid: &NodeIndexUid, doc: usize, since: EntryId) -> Checked {
         if self.options.is_far {
             return Ok(()); // No rule closes this window, see docs/FEEDER-PROTOCOL.md.
         }
@@ -91,7 +64,7 @@ impl World {
         if is_between(seen, &allowed) {
             return Ok(());
         }
-        violated(format!("RYW {what}: n{node} {uid} document {doc} is {seen:?}, since entry {since}: {allowed:?}"))
+        violated(format!("J4 at the report: n{node} {uid} document {doc} is {seen:?}, since entry {since} {allowed:?}"))
     }
 
     /// C1: replicas are equal to what one server has. C2: what was deleted is gone. Alarms that must not be.
@@ -120,10 +93,9 @@ impl World {
                     self.check_peers(node, uid)?;
                     continue;
                 }
-                let is_held =
-                    |doc: usize| self.holdings.of(node).iter().any(|shard| usize::from(shard.0) == doc % SHARDS);
-                let docs: Docs =
-                    want.docs.iter().filter(|(id, _)| is_held(**id)).map(|(&id, &doc)| (id, doc)).collect();
+                let owned = self.durable.owned(id);
+                let is_owned = |(doc, _): &(&usize, &Doc)| owned.contains(&shard_of(**doc));
+                let docs: Docs = want.docs.iter().filter(is_owned).map(|(&id, &doc)| (id, doc)).collect();
                 let have = self.nodes[node].indexes.get(uid);
                 if !have.is_some_and(|have| have.docs == docs && have.is_strict == want.is_strict) {
                     let strict = want.is_strict;
@@ -143,8 +115,7 @@ impl World {
     /// C1 where the oracle cannot tell: replicas are equal to each other.
     fn check_peers(&self, node: usize, uid: &NodeIndexUid) -> Checked {
         let index = |node: usize| self.nodes[node].indexes.get(uid);
-        let is_held =
-            |node: usize, doc: usize| self.holdings.of(node).iter().any(|shard| usize::from(shard.0) == doc % SHARDS);
+        let is_held = |node: usize, doc| self.durable.owned(&self.ids[node]).contains(&shard_of(doc));
         for peer in (0..node).filter(|&peer| !self.durable.rebuild.contains(&(self.ids[peer].clone(), uid.clone()))) {
             let docs = |of: usize| -> Vec<Option<Doc>> {
                 let shared = (0..IDS).filter(|&doc| is_held(node, doc) && is_held(peer, doc));
@@ -174,7 +145,7 @@ impl World {
     }
 }
 
-fn touches(record: &Record, doc: usize) -> bool {
+pub fn touches(record: &Record, doc: usize) -> bool {
     match &record.wish {
         Wish::Documents(change) | Wish::CreateAndPut(change) => {
             change.ids().iter().any(|id| id % SHARDS == doc % SHARDS)

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use miroir::logic::entry::{Entry, Operation, PutMode, Resolution, StepKind};
 use miroir::logic::feeder::{
-    Changes, IndexStart, JournalUnavailable, JournalView, Purpose, ReportStatus, Send, Start, StepInfo, steps_of,
+    Changes, Holdings, IndexStart, JournalUnavailable, JournalView, Purpose, ReportStatus, Send, Start, StepInfo,
+    steps_of,
 };
 use miroir::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use miroir::logic::topology::{NodeRecord, NodeState, Tables};
 use miroir::meili::error::ErrorBody;
 
 use crate::documents::Change;
@@ -23,8 +25,9 @@ pub struct Record {
     pub outcome: Option<ReportStatus>,
 }
 
-#[derive(Default)]
 pub struct Durable {
+    pub nodes: Vec<NodeRecord>,
+    pub tables: Tables,
     pub records: Vec<Record>,
     pub applied: BTreeMap<(NodeId, NodeIndexUid), Position>,
     pub next_task: BTreeMap<NodeId, NodeTask>,
@@ -40,6 +43,38 @@ pub struct Durable {
 }
 
 impl Durable {
+    pub fn new(ids: &[NodeId], owners: Vec<Vec<NodeId>>) -> Self {
+        let replication_factor = owners[0].len() as u16;
+        let plan = owners.clone();
+        Self {
+            nodes: ids.iter().map(member).collect(),
+            tables: Tables { owners, plan, replication_factor, version: 0, is_paused: false },
+            records: Vec::new(),
+            applied: BTreeMap::new(),
+            next_task: BTreeMap::new(),
+            out: BTreeSet::new(),
+            rebuild: BTreeSet::new(),
+            verdicts: Vec::new(),
+            decisions: BTreeMap::new(),
+            visible: BTreeMap::new(),
+            strict: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+        }
+    }
+
+    /// The table with nodes numbered by their place.
+    pub fn holdings(&self) -> Holdings {
+        let place = |id: &NodeId| self.nodes.iter().position(|node| node.id == *id).expect("owners are members");
+        let owners = self.tables.owners.iter().map(|owners| owners.iter().map(place).collect()).collect();
+        Holdings::new(self.nodes.len(), owners)
+    }
+
+    /// The shards of a node by the table.
+    pub fn owned(&self, node: &NodeId) -> Vec<ShardId> {
+        let is_owner = |shard: &ShardId| self.tables.owners[usize::from(shard.0)].contains(node);
+        (0..SHARDS as u16).map(ShardId).filter(is_owner).collect()
+    }
+
     /// The index of that name as of the end of the journal.
     pub fn head(&self, name: &str) -> Option<NodeIndexUid> {
         let is_named = |record: &&Record| record.entry.index.as_ref().is_some_and(|index| index.as_str() == name);
@@ -80,7 +115,7 @@ impl Durable {
     }
 
     /// What a start finds.
-    pub fn start(&self, nodes: &[NodeId]) -> Start {
+    pub fn start(&self) -> Start {
         let mut indexes: BTreeMap<NodeIndexUid, IndexStart> = BTreeMap::new();
         for record in &self.records {
             let Some(uid) = record.entry.target.clone() else { continue };
@@ -99,7 +134,7 @@ impl Durable {
             }
         }
         Start {
-            nodes: nodes.to_vec(),
+            nodes: self.nodes.iter().map(|node| node.id.clone()).collect(),
             applied: self.applied.clone(),
             next_task: self.next_task.clone(),
             out_of_sync: self.out.clone(),
@@ -199,6 +234,11 @@ impl Durable {
             Work::Create | Work::Drop | Work::Clear | Work::Settings(_) => Vec::new(),
         }
     }
+}
+
+fn member(id: &NodeId) -> NodeRecord {
+    let url = format!("http://{id}");
+    NodeRecord { id: id.clone(), url, zone: None, weight: 1.0, state: NodeState::Active, life: 0 }
 }
 
 fn change(record: &Record) -> Change {

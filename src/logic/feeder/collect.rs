@@ -264,7 +264,8 @@ impl Fleet {
             }
             if !sent.is_split && sent.shards.len() > 1 {
                 let shards: VecDeque<ShardId> = sent.shards.iter().copied().collect();
-                self.feed_mut(node, uid).split = Some(shards);
+                let feed = self.feed_mut(node, uid);
+                (feed.split, feed.split_at) = (Some(shards), sent.position);
                 return;
             }
             if let Some(&shard) = sent.shards.first() {

@@ -122,6 +122,8 @@ pub(super) struct Feed {
     pub careful: Position,
     /// The shards of the step after `pos` that are still to be sent alone.
     pub split: Option<VecDeque<ShardId>>,
+    /// Which step that is.
+    pub split_at: Position,
     pub vote: Option<Vote>,
     /// After a rewind: back in sync only when `applied` reaches this.
     pub goal: Position,
@@ -160,6 +162,7 @@ impl Feed {
             sent: VecDeque::new(),
             careful: Position(0),
             split: None,
+            split_at: Position(0),
             vote: None,
             goal: Position(0),
             sync: Sync::In,

@@ -213,6 +213,10 @@ impl IndexState {
     pub(super) fn remove_entry(&mut self, entry: EntryId) {
         let places = self.places_of(entry);
         self.steps.drain(places);
+        for feed in &mut self.feeds {
+            // It may have been cut for its size, but not sent: the next step is not to be cut like it.
+            feed.split.take_if(|_| feed.split_at.entry() == Some(entry));
+        }
         self.forget_entry(entry);
     }
 

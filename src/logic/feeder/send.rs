@@ -299,7 +299,9 @@ impl Fleet {
     fn cut(&mut self, node: usize, send: &Send) -> bool {
         let is_possible = send.kind.is_document() && send.shards.len() > 1;
         if is_possible {
-            self.feed_mut(node, &send.index).split = Some(send.shards.iter().copied().collect());
+            let feed = self.feed_mut(node, &send.index);
+            feed.split = Some(send.shards.iter().copied().collect());
+            feed.split_at = send.position;
         }
         is_possible
     }

@@ -1,0 +1,185 @@
+//! The driver around the fleet: the threads of the nodes, the control thread and the resolver, one step at a time.
+
+use std::rc::Rc;
+
+use miroir::logic::entry::Resolution;
+use miroir::logic::feeder::{Action, Needs, Send, SendOutcome};
+use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeIndexUid, NodeTask, ShardId, Timestamp};
+
+use crate::documents::Docs;
+use crate::options::Storm;
+use crate::oracle::{SHARDS, Wish, matching};
+use crate::reads::{View, shard_of};
+use crate::world::{Checked, QUARANTINE, World};
+
+impl World {
+    /// One step of the thread of a node.
+    pub fn drive(&mut self, node: usize) -> Checked {
+        let now = Monotonic(self.now);
+        if let Some(outcome) = self.in_flight[node].take() {
+            self.fleet.sent(node, outcome, now);
+            return Ok(());
+        }
+        let action = self.fleet.next(node, now, &self.durable);
+        match action {
+            Action::Wait(_) => {}
+            Action::Poll(asked) => {
+                if self.nodes[node].is_up {
+                    let seen = self.nodes[node].list(&asked);
+                    self.fleet.polled(node, &asked, seen, now, &self.durable);
+                } else {
+                    self.fleet.unreachable(node, now);
+                }
+            }
+            Action::CheckIdle(index) => {
+                if self.nodes[node].is_up {
+                    let is_idle = !self.nodes[node].is_pending(&index);
+                    self.fleet.idle_answer(node, &index, is_idle, now);
+                } else {
+                    self.fleet.unreachable(node, now);
+                }
+            }
+            Action::AskNewest => {
+                if self.nodes[node].is_up {
+                    self.fleet.newest_answer(node, NodeTask(self.nodes[node].tasks.len() as u64));
+                } else {
+                    self.fleet.unreachable(node, now);
+                }
+            }
+            Action::Store => self.commit()?,
+            Action::Send(send) => self.send(node, &send),
+            Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Busy, now),
+        }
+        self.alarms.extend(self.fleet.take_alarms());
+        Ok(())
+    }
+
+    /// One request; the answer may get lost, and the request may then register now, later or never.
+    fn send(&mut self, node: usize, send: &Send) {
+        let now = Monotonic(self.now);
+        let request = self.durable.request(send);
+        if request.size() > self.size_max && send.shards.len() > 1 {
+            self.fleet.too_large(node, send, now, &self.durable);
+            return;
+        }
+        if !self.fleet.begin(node, send, self.durable.ids(send), (now, Timestamp(0)), &self.durable) {
+            return;
+        }
+        let is_lost = self.is_dying || !self.is_quiet && self.random.chance(self.rates.lost);
+        let outcome = if !self.nodes[node].is_up {
+            SendOutcome::NotSent
+        } else if request.size() > self.nodes[node].size_max {
+            SendOutcome::TooLarge("payload_too_large".into())
+        } else if is_lost {
+            let fate = self.random.below(4);
+            self.log(|| format!("n{node} send unclear {send:?} fate {fate}"));
+            if fate == 0 {
+                self.nodes[node].register(request);
+            } else if fate < 3 {
+                let most = if self.options.is_far { QUARANTINE * 4 } else { QUARANTINE - 5 };
+                let at = self.now + self.random.between(1, most);
+                self.nodes[node].late.push((at, request));
+            }
+            SendOutcome::Unclear
+        } else if !self.is_quiet && self.random.chance(0.02) {
+            SendOutcome::Busy
+        } else {
+            let task = self.nodes[node].register(request);
+            self.log(|| format!("n{node} task {task} {send:?}"));
+            SendOutcome::Registered(task)
+        };
+        self.in_flight[node] = Some(outcome);
+    }
+
+    /// Makes all changes durable; the fleet learns of it later.
+    pub fn commit(&mut self) -> Checked {
+        if self.committing.is_some() {
+            return Ok(());
+        }
+        let (changes, version) = self.fleet.take_changes();
+        self.log(|| format!("commit {version} {changes:?}"));
+        self.durable.commit(&changes);
+        self.committing = Some(version);
+        let is_abort = changes.decisions.iter().any(|(_, _, is_commit)| !is_commit);
+        if self.options.storm == Storm::Votes && is_abort && !self.is_quiet && !self.is_dying {
+            self.is_doomed = self.random.chance(0.3);
+        }
+        for report in changes.reports {
+            self.durable.records[report.entry.0 as usize].outcome = Some(report.status.clone());
+            self.check_report(&report)?;
+        }
+        Ok(())
+    }
+
+    /// One step of the control thread.
+    pub fn control(&mut self) -> Checked {
+        if let Some((publication, names)) = self.publishing.take() {
+            let epoch = Epoch(self.published.epoch.0 + 1);
+            self.published = Rc::new(View::new(epoch, &publication, names, &self.ids));
+            self.fleet.published(&publication, epoch);
+            return Ok(());
+        }
+        self.fleet.control(Monotonic(self.now), self.progress(), &self.durable);
+        if self.fleet.has_changes() {
+            self.commit()?;
+        }
+        if let Some(publication) = self.fleet.publication() {
+            self.publishing = Some((publication, self.names_now()));
+        }
+        Ok(())
+    }
+
+    /// One step of the resolver.
+    pub fn resolve(&mut self) {
+        let mut due = Vec::new();
+        for wanted in [Needs::Before, Needs::Documents] {
+            let found = self.fleet.next_to_resolve(wanted, &self.durable);
+            due.extend(found.expect("the simulated journal can be read"));
+        }
+        for due in due {
+            let resolution = match due.needs {
+                Needs::Nothing => continue,
+                Needs::Before => self.durable.settings_resolution(due.entry),
+                Needs::Documents => match self.look(&due.index, due.entry) {
+                    Some(resolution) => resolution,
+                    None => continue,
+                },
+            };
+            self.log(|| format!("resolved {} {resolution:?}", due.entry));
+            let record = &mut self.durable.records[due.entry.0 as usize];
+            record.resolution = Some(resolution.clone());
+            let entry = record.entry.clone();
+            if !self.is_dying {
+                self.fleet.resolved(&entry, &resolution);
+            }
+        }
+    }
+
+    /// Reads one in-sync replica of each shard; none when one is away.
+    fn look(&mut self, uid: &NodeIndexUid, entry: EntryId) -> Option<Resolution> {
+        let mut docs = Docs::new();
+        for shard in (0..SHARDS as u16).map(ShardId) {
+            let is_readable = |node: &usize| {
+                let is_out = self.published.out.contains(&(self.ids[*node].clone(), uid.clone()));
+                self.published.is_owner(*node, shard) && !is_out && self.nodes[*node].is_up
+            };
+            let readable: Vec<usize> = (0..self.nodes.len()).filter(is_readable).collect();
+            if readable.is_empty() {
+                return None;
+            }
+            let node = self.random.pick(&readable);
+            let index = self.nodes[node].indexes.get(uid)?;
+            docs.extend(index.docs.iter().filter(|(id, _)| shard_of(**id) == shard).map(|(&id, &doc)| (id, doc)));
+        }
+        Some(match self.durable.record(entry).wish {
+            Wish::DeleteByFilter => self.durable.ids_resolution(entry, matching(&docs)),
+            Wish::Create
+            | Wish::CreateAndPut(_)
+            | Wish::Drop
+            | Wish::Clear
+            | Wish::Settings(_)
+            | Wish::Documents(_)
+            | Wish::Cancel(_) => Resolution::Count(docs.len() as u64),
+        })
+    }
+}
