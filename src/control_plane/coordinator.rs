@@ -235,7 +235,7 @@ impl Coordinator {
         if let Some(publication) = publication {
             let records = state.book.all();
             // Still under `commits`: what is published is exactly what is stored.
-            let epoch = state.unlocked(|| self.publisher.publish_indexes(&records, &publication.out_of_sync));
+            let epoch = state.unlocked(|| self.publisher.publish_indexes(&records, &publication));
             state.fleet.published(&publication, epoch);
             state.published = epoch;
         }
@@ -338,12 +338,6 @@ impl Coordinator {
             open.documents = count;
         }
         Ok(payload)
-    }
-
-    /// The replicas of an index that may not be asked now.
-    fn unreadable(&self, index: &crate::logic::ids::NodeIndexUid) -> Vec<NodeId> {
-        let out = self.state.lock().fleet.view().out_of_sync;
-        out.into_iter().filter(|(_, other)| other == index).map(|(node, _)| node).collect()
     }
 }
 

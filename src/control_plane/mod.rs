@@ -98,7 +98,7 @@ pub fn start(
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data_dir)?);
     let fleet = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
     let nodes = startup::node_views(&fleet);
-    let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &fleet.tables.owners));
+    let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone()));
     let threads = Threads::default();
     let troubles = Troubles::default();
     let running = Coordinator::start(CoordinatorParts {

@@ -15,6 +15,7 @@ use super::node_client::{FetchedDocuments, NodeClient, NodeError};
 use crate::logic::covering::{CoverInput, cover_again};
 use crate::logic::document_id::canonical_id;
 use crate::logic::entry::{Entry, Operation, Resolution};
+use crate::logic::feeder::Publication;
 use crate::logic::ids::{NodeId, NodeIndexUid, NodeSlot, ShardId};
 use crate::logic::marker;
 use crate::logic::payload::Payload;
@@ -42,10 +43,17 @@ pub struct ResolveRequest<'a> {
     pub index: &'a NodeIndexUid,
     /// Of the index at this position; none when it never had documents.
     pub primary_key: Option<&'a str>,
-    /// Nodes whose replicas of the index may not be asked.
-    pub out_of_sync: &'a [NodeId],
-    /// Nodes that do not answer the prober: asked only for what nobody else has.
-    pub unreachable: &'a [NodeId],
+    /// As of the moment when it became due.
+    pub fleet: ReadableFleet<'a>,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadableFleet<'a> {
+    /// Owners, and replicas that may not be asked.
+    pub readable: &'a Publication,
+    /// What is known of the members. Those that do not answer the prober are asked only for what nobody else has.
+    pub nodes: &'a [NodeView],
 }
 
 /// Why it could not be resolved now.
@@ -85,27 +93,69 @@ pub struct Resolved {
 /// One per thread: it has its own clients.
 #[derive(Debug)]
 pub struct Resolver {
-    nodes: Vec<NodeId>,
-    clients: HashMap<NodeSlot, NodeClient>,
-    placement: Vec<Vec<NodeSlot>>,
+    node_key: Option<String>,
     timeout: Duration,
+    /// With their URLs.
+    clients: HashMap<NodeId, (String, NodeClient)>,
 }
 
 impl Resolver {
-    /// Nodes in the order of their slots; `timeout` is for one answer.
-    pub fn new(nodes: &[NodeView], placement: &[Vec<NodeId>], node_key: Option<&str>, timeout: Duration) -> Self {
-        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
-        let slot = |id: &NodeId| ids.iter().position(|other| other == id).map(|slot| NodeSlot(slot as u16));
-        let placement = placement.iter().map(|holders| holders.iter().filter_map(slot).collect()).collect();
-        let clients = nodes.iter().zip(0..).map(|(node, slot)| (NodeSlot(slot), NodeClient::new(&*node.url, node_key)));
-        Self { clients: clients.collect(), nodes: ids, placement, timeout }
+    /// `timeout` is for one answer.
+    pub fn new(node_key: Option<&str>, timeout: Duration) -> Self {
+        Self { node_key: node_key.map(str::to_owned), timeout, clients: HashMap::new() }
     }
 
     /// Asks the nodes, and before each request whether to stop. An answer that the entry cannot be done is a resolution
     /// too.
-    pub fn resolve(&self, request: ResolveRequest<'_>, stops: &dyn Fn() -> bool) -> Result<Resolved, ResolveError> {
-        match &request.entry.operation {
-            Operation::DeleteByFilter { filter } => self.resolve_filter(request, filter, stops),
+    pub fn resolve(&mut self, request: ResolveRequest<'_>, stops: &dyn Fn() -> bool) -> Result<Resolved, ResolveError> {
+        self.meet(request.fleet.nodes);
+        Resolving::new(self, request, stops).resolve()
+    }
+
+    /// Has a client for each of these nodes, and for no other.
+    fn meet(&mut self, nodes: &[NodeView]) {
+        let key = self.node_key.as_deref();
+        self.clients.retain(|id, (url, _)| nodes.iter().any(|node| node.id == *id && node.url == *url));
+        for node in nodes {
+            let client = || (node.url.clone(), NodeClient::new(&*node.url, key));
+            self.clients.entry(node.id.clone()).or_insert_with(client);
+        }
+    }
+}
+
+/// One entry being resolved.
+struct Resolving<'a> {
+    resolver: &'a Resolver,
+    request: ResolveRequest<'a>,
+    stops: &'a dyn Fn() -> bool,
+    /// By shard: the slots of its owners. Slots are places in `fleet.nodes`.
+    owners: Vec<Vec<NodeSlot>>,
+    out_of_sync: Vec<NodeSlot>,
+    unreachable: Vec<NodeSlot>,
+    foreign: Vec<NodeSlot>,
+}
+
+impl<'a> Resolving<'a> {
+    fn new(resolver: &'a Resolver, request: ResolveRequest<'a>, stops: &'a dyn Fn() -> bool) -> Self {
+        let ReadableFleet { readable, nodes } = request.fleet;
+        let slots: HashMap<&NodeId, NodeSlot> = nodes.iter().map(|node| &node.id).zip((0..).map(NodeSlot)).collect();
+        let slot = |id: &NodeId| slots.get(id).copied();
+        let out_of_sync = readable.out_of_sync.iter().filter(|(_, index)| index == request.index);
+        let unreachable = nodes.iter().filter(|node| !node.reachable);
+        Self {
+            resolver,
+            request,
+            stops,
+            owners: readable.owners.iter().map(|owners| owners.iter().filter_map(slot).collect()).collect(),
+            out_of_sync: out_of_sync.filter_map(|(id, _)| slot(id)).collect(),
+            unreachable: unreachable.filter_map(|node| slot(&node.id)).collect(),
+            foreign: readable.foreign.iter().filter_map(slot).collect(),
+        }
+    }
+
+    fn resolve(&self) -> Result<Resolved, ResolveError> {
+        match &self.request.entry.operation {
+            Operation::DeleteByFilter { filter } => self.resolve_filter(filter),
             Operation::ClearDocuments
             | Operation::DeleteIndex
             | Operation::PutDocuments { .. }
@@ -115,40 +165,39 @@ impl Resolver {
             | Operation::UpdateSettings { .. }
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {
-                let count = self.count(request, stops)?;
+                let count = self.count()?;
                 Ok(Resolved { resolution: Resolution::Count(count), payload: None })
             }
         }
     }
 
-    fn resolve_filter(
-        &self,
-        request: ResolveRequest<'_>,
-        filter: &Value,
-        stops: &dyn Fn() -> bool,
-    ) -> Result<Resolved, ResolveError> {
+    fn shard_count(&self) -> u16 {
+        self.owners.len() as u16
+    }
+
+    fn resolve_filter(&self, filter: &Value) -> Result<Resolved, ResolveError> {
         let mut ids = Vec::new();
-        let asked = self.ask_all(request, |part| self.ids(request, part, filter, stops), |found| ids.extend(found));
+        let asked = self.ask_all(|part| self.ids(part, filter), |found| ids.extend(found));
         match asked {
             Ok(()) => {}
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {
-                let resolution = Resolution::Failed(shown_error(request, &error));
+                let resolution = Resolution::Failed(shown_error(self.request, &error));
                 return Ok(Resolved { resolution, payload: None });
             }
             Err(error) => return Err(error),
         }
-        let payload = split_ids(ids.iter().map(String::as_str), self.placement.len() as u16);
+        let payload = split_ids(ids.iter().map(String::as_str), self.shard_count());
         let resolution = Resolution::Ids { count: payload.count(), shards: payload.shards() };
         Ok(Resolved { resolution, payload: Some(payload) })
     }
 
-    fn count(&self, request: ResolveRequest<'_>, stops: &dyn Fn() -> bool) -> Result<u64, ResolveError> {
+    fn count(&self) -> Result<u64, ResolveError> {
         let mut count = 0;
         let ask = |part: &CoverPart| {
-            let filter = json!(marker::filter_text(&part.shards, self.placement.len() as u16));
-            Ok(self.fetch(request, part.node, (&filter, &[], 0..0), stops)?.total)
+            let filter = json!(marker::filter_text(&part.shards, self.shard_count()));
+            Ok(self.fetch(part.node, (&filter, &[], 0..0))?.total)
         };
-        self.ask_all(request, ask, |found| count += found)?;
+        self.ask_all(ask, |found| count += found)?;
         Ok(count)
     }
 
@@ -156,16 +205,14 @@ impl Resolver {
     /// as its peers wait for this entry, so nobody else would go round it.
     fn ask_all<T>(
         &self,
-        request: ResolveRequest<'_>,
         ask: impl Fn(&CoverPart) -> Result<T, ResolveError>,
         mut take: impl FnMut(T),
     ) -> Result<(), ResolveError> {
         let mut failed: Vec<NodeSlot> = Vec::new();
         let mut last_error = None;
-        let mut waiting: Vec<Vec<ShardId>> =
-            vec![(0..self.placement.len()).map(|shard| ShardId(shard as u16)).collect()];
+        let mut waiting: Vec<Vec<ShardId>> = vec![(0..self.shard_count()).map(ShardId).collect()];
         while let Some(shards) = waiting.pop() {
-            let cover = self.cover(request, &shards, &failed);
+            let cover = self.cover(&shards, &failed);
             if !cover.missing.is_empty() {
                 return Err(last_error.unwrap_or(ResolveError::NotCovered(cover.missing)));
             }
@@ -185,25 +232,20 @@ impl Resolver {
     }
 
     /// The ids of the documents of one part that match, page by page.
-    fn ids(
-        &self,
-        request: ResolveRequest<'_>,
-        part: &CoverPart,
-        filter: &Value,
-        stops: &dyn Fn() -> bool,
-    ) -> Result<Vec<String>, ResolveError> {
-        let filter = and_marker(filter, &part.shards, self.placement.len() as u16);
+    fn ids(&self, part: &CoverPart, filter: &Value) -> Result<Vec<String>, ResolveError> {
+        let filter = and_marker(filter, &part.shards, self.shard_count());
+        let primary_key = self.request.primary_key;
         // Without a primary key there are no documents, but the filter must be judged all the same.
-        let fields = request.primary_key.as_slice();
-        let step = ids_per_page(request.primary_key);
+        let fields = primary_key.as_slice();
+        let step = ids_per_page(primary_key);
         let mut ids: Vec<String> = Vec::new();
         let mut seen = 0;
         let mut expected = None;
         loop {
-            let page = self.fetch(request, part.node, (&filter, fields, seen..seen + step), stops)?;
+            let page = self.fetch(part.node, (&filter, fields, seen..seen + step))?;
             let count = page.results.len() as u64;
             seen += count;
-            ids.extend(page.results.iter().filter_map(|found| id_of(found, request.primary_key)));
+            ids.extend(page.results.iter().filter_map(|found| id_of(found, primary_key)));
             let is_end = seen == page.total;
             if *expected.get_or_insert(page.total) != page.total || (count == 0 && !is_end) {
                 return Err(ResolveError::Changed { node: self.id(part.node) });
@@ -214,40 +256,32 @@ impl Resolver {
         }
     }
 
-    fn cover(&self, request: ResolveRequest<'_>, shards: &[ShardId], failed: &[NodeSlot]) -> CoveringSet {
-        let out_of_sync = self.slots(request.out_of_sync);
-        let unreachable = self.slots(request.unreachable);
+    fn cover(&self, shards: &[ShardId], failed: &[NodeSlot]) -> CoveringSet {
         let input = CoverInput {
-            placement: &self.placement,
-            out_of_sync: &out_of_sync,
-            unreachable: &unreachable,
-            may_hold_foreign: &[],
+            placement: &self.owners,
+            out_of_sync: &self.out_of_sync,
+            unreachable: &self.unreachable,
+            may_hold_foreign: &self.foreign,
         };
         cover_again(input, shards, failed)
     }
 
-    fn slots(&self, ids: &[NodeId]) -> Vec<NodeSlot> {
-        let named = self.nodes.iter().zip(0..).filter(|(id, _)| ids.contains(id));
-        named.map(|(_, slot)| NodeSlot(slot)).collect()
-    }
-
     fn fetch(
         &self,
-        request: ResolveRequest<'_>,
         node: NodeSlot,
         (filter, fields, places): (&Value, &[&str], Range<u64>),
-        stops: &dyn Fn() -> bool,
     ) -> Result<FetchedDocuments, ResolveError> {
-        if stops() {
+        if (self.stops)() {
             return Err(ResolveError::Stopping);
         }
-        let client = self.clients.get(&node).expect("every slot of the placement has a client");
-        let answer = client.fetch_documents(request.index, Some(filter), fields, places, self.timeout);
-        answer.map_err(|error| ResolveError::Node { node: self.id(node), error })
+        let node = self.id(node);
+        let (_, client) = self.resolver.clients.get(&node).expect("every node of the request was met");
+        let answer = client.fetch_documents(self.request.index, Some(filter), fields, places, self.resolver.timeout);
+        answer.map_err(|error| ResolveError::Node { node, error })
     }
 
     fn id(&self, node: NodeSlot) -> NodeId {
-        self.nodes[usize::from(node.0)].clone()
+        self.request.fleet.nodes[usize::from(node.0)].id.clone()
     }
 }
 

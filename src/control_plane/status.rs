@@ -223,6 +223,7 @@ mod tests {
     use crate::bridge::Bridge;
     use crate::control_plane::publisher::Publisher;
     use crate::logic::entry::Operation;
+    use crate::logic::feeder::Publication;
     use crate::logic::ids::{EntryId, NodeIndexUid, Position, Timestamp};
     use crate::logic::snapshot::NodeView;
     use crate::store::contract::{sample_entry, sample_put};
@@ -278,8 +279,12 @@ mod tests {
         };
         store.commit(&delta).unwrap();
         let (bridge, _commands) = Bridge::new(0);
-        let publisher = Publisher::new(bridge.clone(), vec![node("n1"), node("n2"), node("n3")], &placement);
-        publisher.publish_indexes(&[record], &store.protocol_state().unwrap().out_of_sync);
+        let publisher = Publisher::new(bridge.clone(), vec![node("n1"), node("n2"), node("n3")]);
+        let mut publication = Publication::default();
+        publication.out_of_sync = store.protocol_state().unwrap().out_of_sync;
+        publication.nodes = vec![n1.clone(), n2, NodeId::new("n3")];
+        publication.owners = placement;
+        publisher.publish_indexes(&[record], &publication);
         let looks = Looks::default();
         looks.note(&n1, NodeLook { documents: Some(7), ..NodeLook::default() });
         looks.note(&n1, NodeLook { error: Some("gone".to_owned()), ..NodeLook::default() });

@@ -126,11 +126,11 @@ pub struct ScatterScope<'a> {
 impl<'a> ScatterScope<'a> {
     /// Replicas for these shards.
     pub fn cover(&self, shards: &[ShardId], excluded: &[NodeSlot]) -> CoveringSet {
-        let RoutingSnapshot { nodes, placement, .. } = self.snapshot;
+        let RoutingSnapshot { nodes, placement, foreign, .. } = self.snapshot;
         let slots = nodes.iter().zip(0..).filter(|(node, _)| !node.reachable);
         let unreachable: Vec<NodeSlot> = slots.map(|(_, slot)| NodeSlot(slot)).collect();
         let out_of_sync = &self.index.out_of_sync;
-        let input = CoverInput { placement, out_of_sync, unreachable: &unreachable, may_hold_foreign: &[] };
+        let input = CoverInput { placement, out_of_sync, unreachable: &unreachable, may_hold_foreign: foreign };
         cover_again(input, shards, excluded)
     }
 

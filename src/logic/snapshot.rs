@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
+use super::topology::NodeRecord;
 
 /// One node.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +26,14 @@ pub struct NodeView {
     pub weight: f64,
     /// What the prober last saw. A hint for the choice among replicas, never a reason to leave a shard out.
     pub reachable: bool,
+}
+
+impl NodeView {
+    /// A node that nobody has looked at yet.
+    pub fn of(record: &NodeRecord) -> Self {
+        let NodeRecord { id, url, zone, weight, .. } = record.clone();
+        Self { id, url, address: None, zone, weight, reachable: false }
+    }
 }
 
 /// One node's part in a covering set.
@@ -98,6 +107,8 @@ pub struct RoutingSnapshot {
     pub nodes: Vec<NodeView>,
     /// By [`ShardId`]: the nodes that hold the shard.
     pub placement: Vec<Vec<NodeSlot>>,
+    /// Nodes that may hold documents of shards that the placement does not give them: always asked with the filter.
+    pub foreign: Vec<NodeSlot>,
     /// By the client's name.
     pub indexes: HashMap<IndexUid, Arc<IndexView>>,
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use miroir::control_plane::node_client::{BodyParts, NodeClient, NodeWrite};
-use miroir::control_plane::resolver::{ResolveError, ResolveRequest, Resolved, Resolver};
+use miroir::control_plane::resolver::{ReadableFleet, ResolveError, ResolveRequest, Resolved, Resolver};
 use miroir::control_plane::startup::{StoredFleet, node_views, settle};
 use miroir::logic::entry::{Entry, Operation, PutMode, Resolution};
+use miroir::logic::feeder::Publication;
 use miroir::logic::ids::{EntryId, IndexUid, NodeId, Timestamp};
 use miroir::logic::shard_hash::id_hash;
 use miroir::logic::snapshot::NodeView;
@@ -48,11 +49,37 @@ fn entry(operation: Operation) -> Entry {
     }
 }
 
-fn resolve(resolver: &Resolver, operation: Operation, out_of_sync: &[NodeId]) -> Result<Resolved, ResolveError> {
+/// A fleet as it is stored, what is known of its nodes, and which of them are out of sync.
+#[derive(Clone, Copy)]
+struct Situation<'a> {
+    stored: &'a StoredFleet,
+    nodes: &'a [NodeView],
+    out_of_sync: &'a [NodeId],
+}
+
+fn of<'a>(stored: &'a StoredFleet, nodes: &'a [NodeView], out_of_sync: &'a [NodeId]) -> Situation<'a> {
+    Situation { stored, nodes, out_of_sync }
+}
+
+fn resolve_unless(
+    resolver: &mut Resolver,
+    operation: Operation,
+    situation: Situation<'_>,
+    stops: bool,
+) -> Result<Resolved, ResolveError> {
+    let Situation { stored, nodes, out_of_sync } = situation;
     let (entry, index) = (entry(operation), index());
-    let request =
-        ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), out_of_sync, unreachable: &[] };
-    resolver.resolve(request, &|| false)
+    let mut readable = Publication::default();
+    readable.owners.clone_from(&stored.tables.owners);
+    readable.nodes = nodes.iter().map(|node| node.id.clone()).collect();
+    readable.out_of_sync = out_of_sync.iter().map(|node| (node.clone(), index.clone())).collect();
+    let fleet = ReadableFleet { readable: &readable, nodes };
+    let request = ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), fleet };
+    resolver.resolve(request, &|| stops)
+}
+
+fn resolve(resolver: &mut Resolver, operation: Operation, situation: Situation<'_>) -> Result<Resolved, ResolveError> {
+    resolve_unless(resolver, operation, situation, false)
 }
 
 fn by(filter: Value) -> Operation {
@@ -73,20 +100,24 @@ fn assert_even(resolved: Resolved, documents: u64) {
 #[test]
 fn what_depends_on_documents_is_resolved_over_all_shards_once() {
     let (_fleet, stored, views) = filled(100);
-    let resolver = Resolver::new(&views, &stored.tables.owners, Some("node-key"), ANSWER_TIMEOUT);
+    let mut resolver = Resolver::new(Some("node-key"), ANSWER_TIMEOUT);
     for out_of_sync in [vec![], vec![views[0].id.clone()], vec![views[2].id.clone()]] {
-        let resolved = resolve(&resolver, by(json!(["parity = 0", ["id < 50", "id = 98"]])), &out_of_sync);
+        let resolved = resolve(
+            &mut resolver,
+            by(json!(["parity = 0", ["id < 50", "id = 98"]])),
+            of(&stored, &views, &out_of_sync),
+        );
         let Resolution::Failed(error) = resolved.unwrap().resolution else { panic!("`id` is not filterable") };
         let expected =
             "Index `a`: Attribute `id` is not filterable. Available filterable attribute patterns are: `parity`.";
         assert!(error.message.starts_with(expected), "{}", error.message);
-        assert_even(resolve(&resolver, by(json!("parity = 0")), &out_of_sync).unwrap(), 100);
-        let resolved = resolve(&resolver, Operation::ClearDocuments, &out_of_sync).unwrap();
+        assert_even(resolve(&mut resolver, by(json!("parity = 0")), of(&stored, &views, &out_of_sync)).unwrap(), 100);
+        let resolved = resolve(&mut resolver, Operation::ClearDocuments, of(&stored, &views, &out_of_sync)).unwrap();
         assert_eq!(resolved.resolution, Resolution::Count(100));
     }
     let out_of_sync = [views[0].id.clone(), views[1].id.clone()];
-    let error =
-        resolve(&resolver, Operation::DeleteIndex, &out_of_sync).expect_err("some shards are on these two only");
+    let error = resolve(&mut resolver, Operation::DeleteIndex, of(&stored, &views, &out_of_sync))
+        .expect_err("some shards are on these two only");
     assert!(error.to_string().starts_with("no replica in sync of shards"), "{error}");
 }
 
@@ -129,25 +160,19 @@ fn half_a_node() -> (String, Arc<AtomicUsize>) {
 fn many_documents_are_listed_in_pages_and_a_silent_node_is_gone_round() {
     const MANY: u64 = 50_000;
     let (_fleet, stored, mut views) = filled(MANY);
-    let resolver = Resolver::new(&views, &stored.tables.owners, Some("node-key"), ANSWER_TIMEOUT);
-    assert_even(resolve(&resolver, by(json!("parity = 0")), &[]).unwrap(), MANY);
+    let mut resolver = Resolver::new(Some("node-key"), ANSWER_TIMEOUT);
+    assert_even(resolve(&mut resolver, by(json!("parity = 0")), of(&stored, &views, &[])).unwrap(), MANY);
+    let stopped = resolve_unless(&mut resolver, by(json!("parity = 0")), of(&stored, &views, &[]), true);
+    assert_eq!(stopped, Err(ResolveError::Stopping));
 
-    let entry = entry(by(json!("parity = 0")));
-    let index = index();
-    let request =
-        ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), out_of_sync: &[], unreachable: &[] };
-    assert_eq!(resolver.resolve(request, &|| true), Err(ResolveError::Stopping));
-
-    // The first one is asked first.
+    // The first one is asked first, where it is now.
     let (url, asked) = half_a_node();
     views[0].url = url;
-    let resolver = Resolver::new(&views, &stored.tables.owners, Some("node-key"), Duration::from_secs(3));
-    assert_even(resolve(&resolver, by(json!("parity = 0")), &[]).unwrap(), MANY);
+    assert_even(resolve(&mut resolver, by(json!("parity = 0")), of(&stored, &views, &[])).unwrap(), MANY);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 
     // Nor is it asked at all once the prober has seen it.
-    let unreachable = [views[0].id.clone()];
-    let resolved = resolver.resolve(ResolveRequest { unreachable: &unreachable, ..request }, &|| false);
-    assert_even(resolved.unwrap(), MANY);
+    views[0].reachable = false;
+    assert_even(resolve(&mut resolver, by(json!("parity = 0")), of(&stored, &views, &[])).unwrap(), MANY);
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }

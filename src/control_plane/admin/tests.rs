@@ -33,6 +33,7 @@ fn snapshot() -> RoutingSnapshot {
         epoch: Epoch(7),
         nodes: vec![node("a", true), node("b", false)],
         placement: vec![vec![NodeSlot(0), NodeSlot(1)], vec![NodeSlot(1)]],
+        foreign: vec![],
         indexes: [(films.uid.clone(), Arc::new(films))].into(),
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::index_book::settings_around;
 use super::{Coordinator, OpenEntry};
-use crate::control_plane::resolver::{ResolveError, ResolveRequest, Resolved, Resolver};
+use crate::control_plane::resolver::{ReadableFleet, ResolveError, ResolveRequest, Resolved, Resolver};
 use crate::logic::entry::{Entry, Operation, Resolution};
-use crate::logic::feeder::{Needs, Resolve};
-use crate::logic::ids::{NodeId, NodeIndexUid, Position};
+use crate::logic::feeder::{Needs, Publication, Resolve};
+use crate::logic::ids::{NodeIndexUid, Position};
 use crate::logic::payload::Payload;
 use crate::meili::error::ApiError;
 use crate::meili::settings;
@@ -21,14 +21,22 @@ use crate::store::{IndexRecord, StoreError};
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Coordinator {
-    pub(super) fn run_resolver(&self, resolver: &Resolver) {
+    pub(super) fn run_resolver(&self, resolver: &mut Resolver) {
         while !self.is_stopping() {
-            let due = {
+            let (due, readable, _held) = {
                 let mut state = self.state.lock();
+                // Held to the end, and older than the view: as long as it is, no replica in the view is deleted.
+                let held = self.bridge.snapshot.load_full();
                 let (fleet, journal) = state.split(&*self.store);
-                fleet.next_to_resolve(Needs::Documents, &journal).unwrap_or_default()
+                let due = fleet.next_to_resolve(Needs::Documents, &journal).unwrap_or_default();
+                let readable = if due.is_empty() { Publication::default() } else { fleet.view() };
+                (due, readable, held)
             };
-            let ask = |due: &Resolve| self.resolve(due, |entry, record| self.ask(resolver, &due.index, entry, record));
+            let nodes = self.publisher.nodes(&readable.nodes);
+            let fleet = ReadableFleet { readable: &readable, nodes: &nodes };
+            let mut ask = |due: &Resolve| {
+                self.resolve(due, |entry, record| self.ask(resolver, fleet, (&due.index, entry, record)))
+            };
             let done = due.iter().filter(|due| ask(due)).count();
             if done == 0 {
                 let mut state = self.state.lock();
@@ -77,14 +85,13 @@ impl Coordinator {
         true
     }
 
-    fn ask(&self, resolver: &Resolver, index: &NodeIndexUid, entry: &Entry, record: &IndexRecord) -> Option<Resolved> {
-        let out_of_sync = self.unreadable(index);
-        let primary_key = record.primary_key.as_deref();
-        let snapshot = self.bridge.snapshot.load_full();
-        let silent = snapshot.nodes.iter().filter(|node| !node.reachable);
-        let unreachable: Vec<NodeId> = silent.map(|node| node.id.clone()).collect();
-        let request =
-            ResolveRequest { entry, index, primary_key, out_of_sync: &out_of_sync, unreachable: &unreachable };
+    fn ask(
+        &self,
+        resolver: &mut Resolver,
+        fleet: ReadableFleet<'_>,
+        (index, entry, record): (&NodeIndexUid, &Entry, &IndexRecord),
+    ) -> Option<Resolved> {
+        let request = ResolveRequest { entry, index, primary_key: record.primary_key.as_deref(), fleet };
         match resolver.resolve(request, &|| self.is_stopping()) {
             Ok(resolved) => Some(self.bounded(resolved, record)),
             Err(ResolveError::Stopping) => None,

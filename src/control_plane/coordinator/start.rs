@@ -74,7 +74,7 @@ impl Coordinator {
     /// Reads the state, publishes the first snapshot, and starts the threads.
     pub fn start(mut parts: CoordinatorParts) -> Result<Running, StartError> {
         let threads = std::mem::take(&mut parts.threads);
-        let resolver = Resolver::new(&parts.nodes, &parts.placement, parts.node_key.as_deref(), parts.resolve_timeout);
+        let mut resolver = Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout);
         let mut running = Running { coordinator: Arc::new(Self::load(parts)?), threads };
         let nodes = running.coordinator.state.lock().nodes.clone();
         for (number, node) in nodes.iter().enumerate() {
@@ -82,7 +82,7 @@ impl Coordinator {
             running.spawn(format!("feeder-{}", node.id), move |shared| shared.run_feeder(&feeder))?;
         }
         running.spawn("control".to_owned(), Self::run_control)?;
-        running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&resolver))?;
+        running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&mut resolver))?;
         Ok(running)
     }
 
@@ -108,7 +108,7 @@ impl Coordinator {
         }
         // An unreadable journal only makes the start slower.
         let _ = fleet.end_needless_quarantine(&StoreView { store: &*store, book: &book });
-        let epoch = publisher.publish_indexes(&book.all(), &fleet.view().out_of_sync);
+        let epoch = publisher.publish_indexes(&book.all(), &fleet.view());
         let open = open.into_iter().map(|record| {
             let entry = OpenEntry::new(Arc::new(record.entry), record.resolution, record.started_at);
             (entry.entry.id, entry)

@@ -140,7 +140,7 @@ impl Fixture {
         let nodes: Vec<NodeView> = (0..self.listens.len()).map(|node| self.view(node)).collect();
         let placement = self.placement();
         let (bridge, _commands) = Bridge::new(0);
-        let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone(), &placement));
+        let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone()));
         let running = Coordinator::start(CoordinatorParts {
             store: self.store.clone(),
             publisher,

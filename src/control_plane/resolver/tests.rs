@@ -28,8 +28,9 @@ fn a_refusal_names_the_clients_index_and_never_the_marker() {
         custom_metadata: None,
     };
     let index = NodeIndexUid::new("a-0");
-    let request =
-        ResolveRequest { entry: &entry, index: &index, primary_key: None, out_of_sync: &[], unreachable: &[] };
+    let readable = Publication::default();
+    let fleet = ReadableFleet { readable: &readable, nodes: &[] };
+    let request = ResolveRequest { entry: &entry, index: &index, primary_key: None, fleet };
     let start = "Attribute `x` is not filterable.";
     let cases = [
         (

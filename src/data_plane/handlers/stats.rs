@@ -1,8 +1,9 @@
 //! Statistics, each document counted once.
 //!
-//! While all replicas of an index are in sync and answer, counts are the nodes' sums divided by the number of replicas.
-//! Otherwise documents are counted exactly over a covering set; how often each field occurs is then estimated from the
-//! nodes' own counts in the proportion of their documents.
+//! While all replicas of an index are in sync and answer, and no node holds more than its shards, counts are the nodes' sums
+//! divided by the number of replicas. Otherwise documents are counted exactly over a covering set; how often each field
+//! occurs, and how many embeddings there are, is then estimated from the nodes' own counts in the proportion of their
+//! documents.
 
 use std::collections::BTreeMap;
 
@@ -130,7 +131,7 @@ async fn index_stats(
     summed.field_distribution.remove(marker::FIELD);
     let replicas = snapshot.placement.first().map_or(0, Vec::len);
     let is_even = replicas > 0 && snapshot.placement.iter().all(|nodes| nodes.len() == replicas);
-    if is_even && view.out_of_sync.is_empty() && known.len() == holders.len() {
+    if is_even && snapshot.foreign.is_empty() && view.out_of_sync.is_empty() && known.len() == holders.len() {
         summed.divide(replicas as u64);
         return Ok((summed, Vec::new()));
     }
@@ -144,7 +145,8 @@ async fn index_stats(
     let scattered = scattered.await.map_err(|refusal| node_error(&refusal.response.body, view))?;
     check_complete(&scattered, PartialPolicy::Partial)?;
     let mut counted = 0;
-    let mut estimate: BTreeMap<String, f64> = BTreeMap::new();
+    let mut fields: BTreeMap<String, f64> = BTreeMap::new();
+    let (mut embeddings, mut embedded_documents) = (0.0, 0.0);
     for answer in &scattered.answers {
         let text = std::str::from_utf8(&answer.body).map_err(|_| malformed())?;
         let total = NodePage::read(text).map_err(|_| malformed())?.total;
@@ -152,13 +154,17 @@ async fn index_stats(
         if let Some(stats) = of_node(&answer.part.node).filter(|stats| stats.number_of_documents > 0) {
             let share = total as f64 / stats.number_of_documents as f64;
             for (field, count) in &stats.field_distribution {
-                *estimate.entry(field.clone()).or_default() += *count as f64 * share;
+                *fields.entry(field.clone()).or_default() += *count as f64 * share;
             }
+            embeddings += stats.number_of_embeddings as f64 * share;
+            embedded_documents += stats.number_of_embedded_documents as f64 * share;
         }
     }
-    estimate.remove(marker::FIELD);
+    fields.remove(marker::FIELD);
     summed.number_of_documents = counted;
-    summed.field_distribution = estimate
+    summed.number_of_embeddings = embeddings.round() as u64;
+    summed.number_of_embedded_documents = embedded_documents.round() as u64;
+    summed.field_distribution = fields
         .into_iter()
         .map(|(field, count)| (field, count.round() as u64))
         .filter(|(_, count)| *count > 0)

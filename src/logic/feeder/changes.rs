@@ -68,7 +68,7 @@ pub enum ReportStatus {
 }
 
 /// What readers must know, exactly as of one transaction.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Publication {
     /// Replicas that may not be read.
     pub out_of_sync: BTreeSet<(NodeId, NodeIndexUid)>,

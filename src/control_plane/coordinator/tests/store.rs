@@ -41,7 +41,7 @@ impl Fixture {
         let (troubles, threads) = (Troubles::default(), Threads::default());
         let running = Coordinator::start(CoordinatorParts {
             store: store.clone(),
-            publisher: Arc::new(Publisher::new(bridge.clone(), vec![node.clone()], &placement)),
+            publisher: Arc::new(Publisher::new(bridge.clone(), vec![node.clone()])),
             bridge,
             nodes: vec![node],
             placement,

@@ -17,6 +17,15 @@ use crate::telemetry::clock;
 
 /// A fleet with one index `movies` (`movies-1` on the nodes); `placement` names the nodes of each shard.
 pub(in crate::data_plane::handlers) fn fleet(placement: &[&[u16]], out_of_sync: &[u16]) -> RoutingSnapshot {
+    fleet_with_foreign(placement, out_of_sync, &[])
+}
+
+/// The same with nodes that may hold what is not theirs.
+pub(in crate::data_plane::handlers) fn fleet_with_foreign(
+    placement: &[&[u16]],
+    out_of_sync: &[u16],
+    foreign: &[u16],
+) -> RoutingSnapshot {
     let slots = |nodes: &[u16]| nodes.iter().copied().map(NodeSlot).collect::<Vec<_>>();
     let placement: Vec<Vec<NodeSlot>> = placement.iter().map(|nodes| slots(nodes)).collect();
     let count = placement.iter().flatten().map(|node| node.0 + 1).max().unwrap_or(0);
@@ -28,9 +37,9 @@ pub(in crate::data_plane::handlers) fn fleet(placement: &[&[u16]], out_of_sync: 
         weight: 1.0,
         reachable: true,
     };
-    let out_of_sync = slots(out_of_sync);
+    let (out_of_sync, foreign) = (slots(out_of_sync), slots(foreign));
     let input =
-        CoverInput { placement: &placement, out_of_sync: &out_of_sync, unreachable: &[], may_hold_foreign: &[] };
+        CoverInput { placement: &placement, out_of_sync: &out_of_sync, unreachable: &[], may_hold_foreign: &foreign };
     let index = IndexView {
         uid: IndexUid::new("movies"),
         node_uid: NodeIndexUid::new("movies-1"),
@@ -45,6 +54,7 @@ pub(in crate::data_plane::handlers) fn fleet(placement: &[&[u16]], out_of_sync: 
         epoch: Epoch(1),
         nodes: (0..count).map(view).collect(),
         placement,
+        foreign,
         indexes: [(index.uid.clone(), Arc::new(index))].into(),
     }
 }
