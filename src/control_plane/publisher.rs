@@ -48,12 +48,11 @@ struct Table {
 
 impl Table {
     fn of(publication: &Publication) -> Self {
-        let members = publication.nodes.clone();
-        let slots: HashMap<&NodeId, NodeSlot> = members.iter().zip((0..).map(NodeSlot)).collect();
+        let slots: HashMap<&NodeId, NodeSlot> = publication.nodes.iter().zip((0..).map(NodeSlot)).collect();
         let slot = |node: &NodeId| slots.get(node).copied();
         let placement = publication.owners.iter().map(|owners| owners.iter().filter_map(slot).collect()).collect();
         let foreign = publication.foreign.iter().filter_map(slot).collect();
-        Self { placement, foreign, members }
+        Self { members: publication.nodes.clone(), placement, foreign }
     }
 }
 

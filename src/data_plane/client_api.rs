@@ -45,10 +45,11 @@ pub fn client_handlers(
         let timers = Rc::new(ExecutorTimers);
         let core = Rc::new(Core::new(number, bridge.clone(), settings.clone(), pool.clone(), timers));
         rt::spawn_detached(acknowledge_epochs(core.clone()));
+        let sweeper = core.clone();
         rt::spawn_detached(async move {
             loop {
                 rt::sleep(POOL_SWEEP_INTERVAL).await;
-                pool.sweep();
+                pool.sweep(&sweeper.snapshot().nodes);
             }
         });
         Rc::new(ClientApi(core))

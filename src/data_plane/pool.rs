@@ -87,6 +87,7 @@ struct NodeConnection {
     /// None once it has ended.
     driver: Option<Pin<Box<Driver>>>,
     traffic: Rc<Traffic>,
+    address: SocketAddr,
     idle_since: Monotonic,
 }
 
@@ -105,7 +106,7 @@ impl NodeConnection {
         let traffic = Rc::new(Traffic::default());
         let socket = Socket::connecting(address, traffic.clone()).map_err(|error| error.to_string())?;
         let (sender, driver) = http1::handshake(socket).await.map_err(|error| error.to_string())?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)), traffic, idle_since: Monotonic::default() })
+        Ok(Self { sender, driver: Some(Box::pin(driver)), traffic, address, idle_since: Monotonic::default() })
     }
 
     /// Lets hyper read and write. Its end is remembered; the reason reaches the request by itself.
@@ -193,7 +194,6 @@ struct NodePool {
     /// Of requests in flight.
     places: Places,
     idle: RefCell<Vec<NodeConnection>>,
-    address: Cell<Option<SocketAddr>>,
     latency_us: Cell<f64>,
     slow_us: Cell<f64>,
     /// When it last answered, or when the first of the requests was sent that are in flight.
@@ -229,19 +229,17 @@ impl NodePool {
         Self {
             places: Places::new(in_flight_max),
             idle: RefCell::default(),
-            address: Cell::default(),
             latency_us: Cell::default(),
             slow_us: Cell::default(),
             heard_at: Cell::default(),
         }
     }
 
-    /// The youngest idle connection, if it leads to this address and is young enough.
+    /// The youngest idle connection to this address, if it is young enough. A node that has moved leaves none to where it
+    /// was, not even those that are given back after its move was known.
     fn take_idle(&self, address: SocketAddr, idle_timeout_ms: u64) -> Option<NodeConnection> {
         let mut idle = self.idle.borrow_mut();
-        if self.address.replace(Some(address)) != Some(address) {
-            idle.clear();
-        }
+        idle.retain(|connection| connection.address == address);
         let connection = idle.pop()?;
         if connection.idle_since.plus_ms(idle_timeout_ms) > clock::monotonic() {
             return Some(connection);
@@ -306,10 +304,12 @@ impl UpstreamPool {
         Ok(Self { nodes: RefCell::default(), limits, authorization })
     }
 
-    /// Closes what has been idle for too long. Called now and then.
-    pub fn sweep(&self) {
+    /// Closes what has been idle for too long, and forgets all nodes but these. Called now and then.
+    pub fn sweep(&self, members: &[NodeView]) {
         let now = clock::monotonic();
-        for pool in self.nodes.borrow().values() {
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.retain(|id, _| members.iter().any(|node| node.id == *id));
+        for pool in nodes.values() {
             let timeout = self.limits.idle_timeout_ms;
             pool.idle.borrow_mut().retain(|connection| connection.idle_since.plus_ms(timeout) > now);
         }

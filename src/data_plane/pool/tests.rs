@@ -147,6 +147,43 @@ fn a_stale_connection_is_replaced_once_for_repeatable_requests() {
 }
 
 #[test]
+fn a_node_that_moved_is_asked_where_it_is_and_a_removed_one_is_forgotten() {
+    let (begun, has_begun) = bounded(1);
+    let (go_on, may_go_on) = bounded::<()>(1);
+    let old = start_node(move |_, mut stream| {
+        while read_request(&mut stream).is_some() {
+            begun.send(()).unwrap();
+            may_go_on.recv_timeout(Duration::from_secs(10)).unwrap();
+            answer(&mut stream, "old");
+        }
+    });
+    let new = start_node(|_, mut stream| {
+        while read_request(&mut stream).is_some() {
+            answer(&mut stream, "new");
+        }
+    });
+    let (old_view, new_view) = (old.view.clone(), new.view.clone());
+    on_executor(move || async move {
+        let pool = pool();
+        let mut slow = get(&pool, &old_view, 10_000).boxed();
+        while has_begun.try_recv().is_err() {
+            assert!(rt::before(clock::monotonic().plus_ms(1), slow.as_mut()).await.is_none());
+        }
+        assert_eq!(&*get(&pool, &new_view, 5_000).await.unwrap().body, b"new");
+        go_on.send(()).unwrap();
+        assert_eq!(&*slow.await.unwrap().body, b"old");
+        // The last connection that was given back leads to where the node was.
+        assert_eq!(&*get(&pool, &new_view, 5_000).await.unwrap().body, b"new");
+        pool.sweep(std::slice::from_ref(&new_view));
+        assert!(pool.load(&new_view.id).latency_us > 0.0);
+        pool.sweep(&[]);
+        assert_eq!(pool.load(&new_view.id), NodeLoad::default());
+    });
+    assert_eq!(old.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(new.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_slow_node_meets_the_deadline_and_its_connection_is_closed() {
     let (closed, is_closed): (_, Receiver<bool>) = bounded(1);
     let node = start_node(move |number, mut stream| {
