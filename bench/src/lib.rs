@@ -20,5 +20,7 @@ mod tests {
         let moves = placement::Promises::measure(64, 2, 4);
         assert!(moves.fullest_over_share <= 1.0 && moves.added_moves <= moves.added_moves_promised, "{moves:?}");
         assert!(moves.removed_moves <= moves.removed_held, "{moves:?}");
+        let plans = placement::WorstPlans::measure(64, 2, 2..=6);
+        assert!(plans.moved_of_least <= 1.05 && plans.imbalance <= 1.0, "{plans:?}");
     }
 }

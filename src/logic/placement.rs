@@ -18,6 +18,7 @@ use super::ids::{NodeId, ShardId};
 
 mod balance;
 mod fair_share;
+pub mod plan;
 
 use balance::Balancer;
 pub use fair_share::fair_shares;
@@ -51,11 +52,17 @@ type NodePlace = usize;
 
 /// The new table, by [`ShardId`]. Replicas that stay keep their order and come first.
 pub fn place(problem: &PlacementProblem<'_>) -> Vec<Vec<NodeId>> {
+    place_around(problem, &[])
+}
+
+/// The same, but these nodes keep what they have, and get nothing. A shard has fewer replicas than wanted when there are
+/// not enough other nodes.
+pub fn place_around(problem: &PlacementProblem<'_>, closed: &[NodeId]) -> Vec<Vec<NodeId>> {
     let shard_count = usize::from(problem.shard_count);
     if problem.nodes.is_empty() {
         return vec![Vec::new(); shard_count];
     }
-    let mut balancer = Balancer::new(problem);
+    let mut balancer = Balancer::new(problem, closed);
     balancer.adopt(problem.current);
     balancer.fill();
     balancer.spread_over_zones();

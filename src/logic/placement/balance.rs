@@ -2,7 +2,8 @@
 //!
 //! Every step keeps what the steps before achieved, and every loop either lowers a bounded number or ends.
 
-use super::{NodePlace, PlacementProblem, fair_shares, score, zone_numbers};
+use super::fair_share::fair_shares_around;
+use super::{NodePlace, PlacementProblem, score, zone_numbers};
 use crate::logic::ids::NodeId;
 
 /// Fair shares are sums of divisions; differences below this are rounding.
@@ -37,6 +38,8 @@ pub(super) struct Balancer<'a> {
     replicas: usize,
     zones: Vec<usize>,
     zone_count: usize,
+    /// By node: it keeps what it has, and gets nothing.
+    closed: Vec<bool>,
     /// By node: the fair share rounded down and up.
     least: Vec<usize>,
     most: Vec<usize>,
@@ -50,14 +53,24 @@ pub(super) struct Balancer<'a> {
 }
 
 impl<'a> Balancer<'a> {
-    pub(super) fn new(problem: &PlacementProblem<'a>) -> Self {
-        let shares = fair_shares(problem.nodes, problem.shard_count, problem.replication_factor);
+    pub(super) fn new(problem: &PlacementProblem<'a>, closed: &[NodeId]) -> Self {
+        let closed: Vec<bool> = problem.nodes.iter().map(|node| closed.contains(&node.id)).collect();
+        let current = problem.current.iter().take(usize::from(problem.shard_count));
+        let load = |node: &NodeId| current.clone().filter(|row| row.contains(node)).count();
+        let held: Vec<Option<f64>> = problem
+            .nodes
+            .iter()
+            .zip(&closed)
+            .map(|(node, is_closed)| is_closed.then(|| load(&node.id) as f64))
+            .collect();
+        let shares = fair_shares_around(problem.nodes, problem.shard_count, problem.replication_factor, &held);
         let zones = zone_numbers(problem.nodes);
         Self {
             problem: *problem,
             replicas: usize::from(problem.replication_factor).min(problem.nodes.len()),
             zone_count: zones.iter().max().map_or(0, |last| last + 1),
             zones,
+            closed,
             least: shares.iter().map(|share| (share + SHARE_EPSILON).floor() as usize).collect(),
             most: shares.iter().map(|share| (share - SHARE_EPSILON).ceil() as usize).collect(),
             shares,
@@ -90,8 +103,8 @@ impl<'a> Balancer<'a> {
         for shard in 0..self.table.len() {
             while self.table[shard].len() > self.replicas {
                 let worst = self.table[shard].iter().copied().max_by(|&a, &b| {
-                    let crowded = |node| self.zone_neighbours(shard, node);
-                    crowded(a).cmp(&crowded(b)).then(self.surplus(a).total_cmp(&self.surplus(b)))
+                    let key = |node: NodePlace| (!self.closed[node], self.zone_neighbours(shard, node));
+                    key(a).cmp(&key(b)).then(self.surplus(a).total_cmp(&self.surplus(b)))
                 });
                 self.remove(shard, worst.expect("more replicas than wanted, so there is one"));
             }
@@ -105,7 +118,7 @@ impl<'a> Balancer<'a> {
         for rooms in [self.least.clone(), self.most.clone()] {
             for shard in 0..self.table.len() {
                 let ranked = self.by_score(shard);
-                while self.table[shard].len() < self.replicas {
+                while self.table[shard].len() < self.wanted(shard) {
                     let has_room = |&&node: &&NodePlace| self.load[node] < rooms[node] && self.fits(shard, node);
                     let Some(&node) = ranked.iter().find(has_room) else { break };
                     self.add(shard, node);
@@ -114,7 +127,7 @@ impl<'a> Balancer<'a> {
         }
         // What found no room goes to whoever can make room, or is nearest to having some.
         for shard in 0..self.table.len() {
-            while self.table[shard].len() < self.replicas {
+            while self.table[shard].len() < self.wanted(shard) {
                 if !self.fill_by_chain(shard) {
                     let node = self.least_crowded(shard);
                     self.add(shard, node);
@@ -123,12 +136,19 @@ impl<'a> Balancer<'a> {
         }
     }
 
+    /// How many replicas the shard can have.
+    fn wanted(&self, shard: usize) -> usize {
+        let open = self.closed.iter().filter(|is_closed| !**is_closed).count();
+        let kept = self.table[shard].iter().filter(|&&node| self.closed[node]).count();
+        self.replicas.min(open + kept)
+    }
+
     /// The node that takes one more replica of the shard with the least harm: zones first, then load.
     fn least_crowded(&self, shard: usize) -> NodePlace {
-        let free = (0..self.load.len()).filter(|node| !self.table[shard].contains(node));
+        let free = (0..self.load.len()).filter(|node| !self.closed[*node] && !self.table[shard].contains(node));
         let key = |node: NodePlace| (!self.fits(shard, node), self.surplus(node));
         free.min_by(|&a, &b| key(a).0.cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1)))
-            .expect("fewer replicas than nodes, so one is free")
+            .expect("fewer replicas than the shard can have, so one is free")
     }
 
     /// Finds room for one more replica of the shard where there was none. In the order of what it costs: replicas that
@@ -197,11 +217,13 @@ impl<'a> Balancer<'a> {
     pub(super) fn spread_over_zones(&mut self) {
         for shard in 0..self.table.len() {
             while self.zones_used(shard) < self.replicas.min(self.zone_count) {
-                let crowded = self.table[shard].iter().copied().filter(|&node| self.zone_neighbours(shard, node) > 0);
+                let movable = self.table[shard].iter().copied().filter(|&node| !self.closed[node]);
+                let crowded = movable.filter(|&node| self.zone_neighbours(shard, node) > 0);
                 let from = crowded.max_by(|&a, &b| self.surplus(a).total_cmp(&self.surplus(b)));
                 let empty_zone =
                     |node: &NodePlace| self.table[shard].iter().all(|&held| self.zones[held] != self.zones[*node]);
                 let to = (0..self.load.len())
+                    .filter(|&node| !self.closed[node])
                     .filter(empty_zone)
                     .min_by(|&a, &b| self.surplus(a).total_cmp(&self.surplus(b)));
                 let (Some(from), Some(to)) = (from, to) else { break };
@@ -220,6 +242,7 @@ impl<'a> Balancer<'a> {
     /// Each step lowers the distance of one node from its share and raises none, so the loop above ends.
     fn level_once(&mut self, movable: Movable) -> bool {
         let count = self.load.len();
+        let open = || (0..count).filter(|&node| !self.closed[node]);
         let is_new = |node: NodePlace| self.kept.iter().all(|replicas| !replicas.contains(&node));
         let least_wanted = |node: NodePlace| match movable {
             Movable::New => self.least[node],
@@ -230,14 +253,14 @@ impl<'a> Balancer<'a> {
             Movable::New => self.most[node],
             Movable::All => self.least[node] + 1,
         };
-        let needy = self.extreme((0..count).filter(|&node| self.load[node] < least_wanted(node)), -1.0);
+        let needy = self.extreme(open().filter(|&node| self.load[node] < least_wanted(node)), -1.0);
         let path = needy.and_then(|needy| {
-            let mut givers: Vec<NodePlace> = (0..count).filter(|&node| self.load[node] > self.least[node]).collect();
+            let mut givers: Vec<NodePlace> = open().filter(|&node| self.load[node] > self.least[node]).collect();
             givers.sort_by(|&a, &b| self.surplus(b).total_cmp(&self.surplus(a)));
             self.path(givers, movable, |node| node == needy)
         });
         let path = path.or_else(|| {
-            let full = self.extreme((0..count).filter(|&node| self.load[node] > most_wanted(node)), 1.0)?;
+            let full = self.extreme(open().filter(|&node| self.load[node] > most_wanted(node)), 1.0)?;
             self.path(vec![full], movable, |node| self.load[node] < self.most[node])
         });
         let found = path.is_some();
@@ -266,7 +289,8 @@ impl<'a> Balancer<'a> {
 
     fn can_transfer(&self, shard: usize, from: NodePlace, to: NodePlace) -> bool {
         let replicas = &self.table[shard];
-        if from == to || !replicas.contains(&from) || replicas.contains(&to) {
+        let is_fixed = self.closed[from] || self.closed[to];
+        if is_fixed || from == to || !replicas.contains(&from) || replicas.contains(&to) {
             return false;
         }
         // The spread over zones must not get worse.
@@ -277,7 +301,8 @@ impl<'a> Balancer<'a> {
 
     /// Whether a further replica of the shard may be there: a zone without one, as long as there is such a zone.
     fn fits(&self, shard: usize, node: NodePlace) -> bool {
-        !self.table[shard].contains(&node)
+        !self.closed[node]
+            && !self.table[shard].contains(&node)
             && (self.zones_used(shard) == self.zone_count
                 || self.table[shard].iter().all(|&held| self.zones[held] != self.zones[node]))
     }
