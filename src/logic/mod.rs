@@ -19,4 +19,5 @@ pub mod replica_choice;
 pub mod shard_hash;
 pub mod snapshot;
 pub mod split;
+pub mod throttle;
 pub mod topology;
