@@ -3,6 +3,7 @@
 //! The nodes are embedded ones in this process, or with `MIROIR_TEST_MEILISEARCH=path` real servers, which are killed
 //! where embedded ones are shut down.
 
+mod attending;
 mod store;
 mod troubles;
 
@@ -19,6 +20,8 @@ use super::*;
 use crate::control_plane::admission::{Stamp, admit};
 use crate::control_plane::journal::Coordinator as _;
 use crate::control_plane::node_client::NodeClient;
+use crate::control_plane::prober::ProbeTiming;
+use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::devnode::{Faults, Server, ServerOptions};
 use crate::logic::entry::{Operation, PutMode};
@@ -27,6 +30,7 @@ use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::marker;
 use crate::logic::payload::Section;
 use crate::logic::shard_hash::{id_hash, shard_of_hash};
+use crate::logic::snapshot::NodeView;
 use crate::logic::split::split_ids;
 use crate::meili::tasks::TaskStatus;
 use crate::store::sqlite::SqliteStore;
@@ -49,6 +53,8 @@ const TIMING: Timing = Timing {
     window: 16,
     housekeeping: 50,
 };
+
+const PROBES: ProbeTiming = ProbeTiming { interval: Duration::from_millis(200), timeout: Duration::from_secs(2) };
 
 enum Node {
     Embedded(Server),
@@ -151,6 +157,8 @@ impl Fixture {
             timing: TIMING,
             body_max: 100 << 20,
             resolve_timeout: Duration::from_secs(5),
+            probes: PROBES,
+            looks: Looks::default(),
             troubles: self.troubles.clone(),
             threads: Threads::default(),
         });

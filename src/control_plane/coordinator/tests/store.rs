@@ -5,11 +5,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::*;
+use super::PROBES;
 use crate::control_plane::journal::Coordinator as _;
+use crate::control_plane::status::Looks;
 use crate::control_plane::threads::{DeadThread, Threads};
 use crate::logic::entry::{Operation, PutMode};
 use crate::logic::feeder::Timing;
 use crate::logic::ids::{IndexUid, NodeIndexUid, ShardId};
+use crate::logic::snapshot::NodeView;
 use crate::meili::error::{ApiError, Code};
 use crate::store::sqlite::SqliteStore;
 
@@ -49,6 +52,8 @@ impl Fixture {
             timing: Timing::default(),
             body_max: 100 << 20,
             resolve_timeout: PATIENCE,
+            probes: PROBES,
+            looks: Looks::default(),
             troubles: troubles.clone(),
             threads: threads.group(),
         });
