@@ -6,7 +6,6 @@
 //! they were taken. A store that fails is tried again until it works: nothing else goes on meanwhile. After a panic under a
 //! lock nothing is sent, stored or reported any more; the process ends, and the next start goes on from what is stored.
 
-mod attending;
 mod feeding;
 mod fragile;
 mod index_book;
@@ -24,7 +23,6 @@ use std::time::Duration;
 
 use parking_lot::Condvar;
 
-use self::attending::Attendance;
 use self::fragile::{Fragile, Held};
 use self::index_book::IndexBook;
 use self::journal_view::StoreView;
@@ -37,6 +35,7 @@ use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet, Needs, ReaderProgress};
 use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
+use crate::logic::snapshot::NodeView;
 use crate::store::{Decision, ProtocolDelta, Store, StoreError, Verdict};
 use crate::telemetry::clock;
 
@@ -68,7 +67,6 @@ pub struct Coordinator {
     /// The threads are asked to end.
     stopping: Condvar,
     is_stopping: AtomicBool,
-    attendance: Attendance,
     node_key: Option<String>,
     /// Bytes of a body that every node takes.
     body_max: u64,
@@ -80,8 +78,8 @@ struct State {
     book: IndexBook,
     /// Entries without an outcome.
     open: HashMap<EntryId, OpenEntry>,
-    /// Members as of the last publication of the coordinator, and its epoch.
-    members: Vec<NodeId>,
+    nodes: Vec<NodeView>,
+    /// The last epoch that the coordinator published.
     published: Epoch,
     /// What the protocol was last told of the readers.
     readers: ReaderProgress,
@@ -234,21 +232,15 @@ impl Coordinator {
         let mut state = self.state.lock();
         state.fleet.stored(version);
         let publication = state.fleet.publication();
-        let mut left = Vec::new();
         if let Some(publication) = publication {
             let records = state.book.all();
             // Still under `commits`: what is published is exactly what is stored.
             let epoch = state.unlocked(|| self.publisher.publish_indexes(&records, &publication));
             state.fleet.published(&publication, epoch);
             state.published = epoch;
-            left = std::mem::replace(&mut state.members, publication.nodes);
-            left.retain(|node| !state.members.contains(node));
         }
         drop(commits);
         self.wake(state, publication_follows(&changes));
-        for node in &left {
-            self.dismiss(node);
-        }
         Ok(())
     }
 
@@ -306,6 +298,15 @@ impl Coordinator {
             }
             Alarm::NodeLost { node } => {
                 tracing::error!(%node, "the node's task numbers went back: it lost its data, and is not used any more");
+            }
+            Alarm::LookFailed { node, index, reason } => {
+                tracing::warn!(%node, %index, reason, "the documents of a shard cannot be read; trying again");
+            }
+            Alarm::CopyFailed { node, index, reason } => {
+                tracing::warn!(%node, %index, reason, "a node did not take a copy of a shard; it begins anew");
+            }
+            Alarm::CopyDiffers { node, index, shard } => {
+                tracing::error!(%node, %index, %shard, "a copy is not what its source has; it begins anew");
             }
             Alarm::Foreign { node, task } => {
                 tracing::error!(%node, %task, "somebody else writes to this node");
@@ -389,6 +390,15 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         indexes: state.book.take_changed(),
         updated: BTreeMap::new(),
         forgotten_indexes: changes.forgotten.clone(),
+        nodes: changes.nodes.clone(),
+        tables: changes.tables.clone(),
+        jobs: changes.jobs.clone(),
+        ended_jobs: changes.ended_jobs.clone(),
+        joins: changes.joins.clone(),
+        ended_joins: Vec::new(),
+        bootstraps: changes.bootstraps.clone(),
+        ended_bootstraps: changes.ended_bootstraps.clone(),
+        rebuilt: changes.rebuilt.clone(),
         ..ProtocolDelta::default()
     }
 }

@@ -42,6 +42,20 @@ pub enum NodeState {
     Removed,
 }
 
+impl NodeRecord {
+    /// A node in its first life, with the weight 1, in no zone.
+    pub fn active(id: NodeId, url: impl Into<String>) -> Self {
+        Self { id, url: url.into(), zone: None, weight: 1.0, state: NodeState::Active, life: 0 }
+    }
+}
+
+impl Tables {
+    /// Owners as they are planned.
+    pub fn settled(owners: Vec<Vec<NodeId>>, replication_factor: u16) -> Self {
+        Self { plan: owners.clone(), owners, replication_factor, version: 1, is_paused: false }
+    }
+}
+
 impl NodeState {
     /// Has a feed.
     pub fn is_member(self) -> bool {
@@ -121,9 +135,7 @@ pub struct JobRecord {
 pub enum JoinState {
     /// What the target has of the shard is worth nothing: it is deleted, then copied.
     Clear,
-    /// Copied as of the cursor, give or take; later steps are replayed.
-    Catch,
-    /// Carried by the main stream from the cursor on.
+    /// The shard was copied as of the cursor; what lies after it comes with the main stream.
     Joined,
 }
 
@@ -136,7 +148,7 @@ pub struct JoinRecord {
     pub index: NodeIndexUid,
     /// How far.
     pub state: JoinState,
-    /// Steps of the shard up to here are on the target, whatever the state says before `catch`.
+    /// Where the main stream begins to carry the shard; nothing before it is joined.
     pub cursor: Position,
 }
 

@@ -77,8 +77,11 @@ impl World {
                     self.durable.rebuild.contains(&(node.clone(), index.clone())) || self.is_given_up(index)
                 }
                 Alarm::NodeLost { .. } | Alarm::Foreign { .. } => self.options.is_far,
-                // One shard's part always fits.
-                Alarm::TooLarge { .. } => false,
+                // One shard's part always fits, and nothing moves.
+                Alarm::TooLarge { .. }
+                | Alarm::LookFailed { .. }
+                | Alarm::CopyFailed { .. }
+                | Alarm::CopyDiffers { .. } => false,
             };
             if !(is_given_up && self.options.is_far) {
                 return violated(format!("J3: {alarm:?}"));
@@ -139,6 +142,9 @@ impl World {
             | Alarm::TooLarge { .. }
             | Alarm::Retried { .. }
             | Alarm::NodeLost { .. }
+            | Alarm::LookFailed { .. }
+            | Alarm::CopyFailed { .. }
+            | Alarm::CopyDiffers { .. }
             | Alarm::Foreign { .. } => false,
         };
         self.alarms.iter().any(is_far)

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use miroir::logic::entry::{Entry, Operation, PutMode, Resolution, StepKind};
 use miroir::logic::feeder::{
-    Changes, Holdings, IndexStart, JournalUnavailable, JournalView, Purpose, ReportStatus, Send, Start, StepInfo,
-    steps_of,
+    Changes, IndexStart, JournalUnavailable, JournalView, Purpose, ReportStatus, Send, Start, StepInfo, steps_of,
 };
 use miroir::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use miroir::logic::topology::{NodeRecord, NodeState, Tables};
@@ -60,13 +59,6 @@ impl Durable {
             strict: BTreeMap::new(),
             forgotten: BTreeSet::new(),
         }
-    }
-
-    /// The table with nodes numbered by their place.
-    pub fn holdings(&self) -> Holdings {
-        let place = |id: &NodeId| self.nodes.iter().position(|node| node.id == *id).expect("owners are members");
-        let owners = self.tables.owners.iter().map(|owners| owners.iter().map(place).collect()).collect();
-        Holdings::new(self.nodes.len(), owners)
     }
 
     /// The shards of a node by the table.
@@ -134,7 +126,8 @@ impl Durable {
             }
         }
         Start {
-            nodes: self.nodes.iter().map(|node| node.id.clone()).collect(),
+            nodes: self.nodes.clone(),
+            tables: self.tables.clone(),
             applied: self.applied.clone(),
             next_task: self.next_task.clone(),
             out_of_sync: self.out.clone(),
@@ -147,6 +140,7 @@ impl Durable {
                 .collect(),
             indexes: indexes.into_values().filter(|index| !self.forgotten.contains(&index.index)).collect(),
             next_entry: EntryId(self.records.len() as u64),
+            ..Start::default()
         }
     }
 

@@ -237,7 +237,7 @@ impl Task {
             task,
             index: Some(self.request.index.clone()),
             kind,
-            label: self.request.label,
+            label: self.request.label.clone(),
             end,
             batch: self.batch,
             deleted: self.end.and_then(Result::ok),

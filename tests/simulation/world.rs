@@ -26,6 +26,7 @@ pub const TIMING: Timing = Timing {
     backoff_ms: (1, 8),
     window: 4,
     housekeeping: 0,
+    hold_ms: 200,
 };
 
 /// A broken invariant, with its name in the design.
@@ -93,7 +94,7 @@ impl World {
             replicas,
             nodes,
             ids,
-            fleet: Fleet::start(&durable.start(), durable.holdings(), TIMING, options.rules, Monotonic(0)),
+            fleet: Fleet::start(&durable.start(), TIMING, options.rules, Monotonic(0)),
             durable,
             oracle: Oracle::default(),
             in_flight: vec![None; count],
@@ -131,8 +132,8 @@ impl World {
         if !self.options.rules.outdur {
             self.durable.out.clear();
         }
-        let (start, holdings) = (self.durable.start(), self.durable.holdings());
-        self.fleet = Fleet::start(&start, holdings, TIMING, self.options.rules, Monotonic(self.now));
+        let start = self.durable.start();
+        self.fleet = Fleet::start(&start, TIMING, self.options.rules, Monotonic(self.now));
         for record in self.durable.records.iter().filter(|record| record.outcome.is_none()) {
             self.fleet.load(&record.entry, record.resolution.as_ref());
         }

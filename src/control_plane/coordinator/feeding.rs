@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use crossbeam::channel::Receiver;
-
-use super::attending::is_over;
 use super::index_book::settings_around;
 use super::{Coordinator, Stopping};
 use crate::control_plane::feeder::{Feeder, Material, body_of, seen};
@@ -13,9 +10,9 @@ use crate::logic::ids::{Monotonic, NodeTask};
 use crate::telemetry::clock;
 
 impl Coordinator {
-    pub(super) fn run_feeder(&self, feeder: &Feeder, stop: &Receiver<()>) {
-        while !self.is_stopping() && !is_over(stop) {
-            let action = self.next_action(feeder.node, stop);
+    pub(in crate::control_plane) fn run_feeder(&self, feeder: &Feeder) {
+        while !self.is_stopping() {
+            let action = self.next_action(feeder.node);
             let done = match action {
                 Action::Wait(_) => Ok(()),
                 Action::Store => self.commit(),
@@ -53,10 +50,10 @@ impl Coordinator {
     }
 
     /// Waits under the lock when there is nothing to do, so that nothing is missed.
-    fn next_action(&self, node: usize, stop: &Receiver<()>) -> Action {
+    fn next_action(&self, node: usize) -> Action {
         let mut state = self.state.lock();
         let now = clock::monotonic();
-        if self.is_stopping() || is_over(stop) {
+        if self.is_stopping() {
             return Action::Wait(now);
         }
         let (fleet, journal) = state.split(&*self.store);
@@ -152,8 +149,8 @@ impl Coordinator {
         };
         let around = settings_around(&entry, resolution.as_deref());
         let settings = around.map(|(before, after)| match send.purpose {
-            Purpose::Do => after,
             Purpose::Revert => before,
+            Purpose::Do | Purpose::Bootstrap | Purpose::Copy { .. } | Purpose::Mark => after,
         });
         Ok(Material { entry, resolution, payload, settings })
     }

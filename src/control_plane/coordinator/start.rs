@@ -5,22 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 
-use super::attending::Attendance;
 use super::fragile::Fragile;
 use super::index_book::IndexBook;
 use super::journal_view::{StoreView, steps_of_record};
 use super::{Coordinator, OpenEntry, State};
 use crate::bridge::Bridge;
+use crate::control_plane::feeder::Feeder;
 use crate::control_plane::journal::is_for_the_desk;
-use crate::control_plane::prober::ProbeTiming;
 use crate::control_plane::publisher::Publisher;
 use crate::control_plane::resolver::Resolver;
-use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::control_plane::troubles::Troubles;
-use crate::logic::feeder::{Fleet, Holdings, IndexStart, Rules, Start, Timing};
+use crate::logic::feeder::{Fleet, IndexStart, Rules, Start, Timing};
 use crate::logic::ids::{EntryId, NodeId, NodeIndexUid, Position};
 use crate::logic::snapshot::NodeView;
 use crate::store::{Decision, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord};
@@ -49,10 +47,6 @@ pub struct CoordinatorParts {
     pub body_max: u64,
     /// For one answer of a node to the resolver.
     pub resolve_timeout: Duration,
-    /// How members are looked at.
-    pub probes: ProbeTiming,
-    /// Where what is seen then is kept.
-    pub looks: Looks,
     /// Told what an operator should know.
     pub troubles: Troubles,
     /// Takes the threads.
@@ -81,24 +75,19 @@ impl Coordinator {
     pub fn start(mut parts: CoordinatorParts) -> Result<Running, StartError> {
         let threads = std::mem::take(&mut parts.threads);
         let mut resolver = Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout);
-        let nodes = parts.nodes.clone();
-        let attendance = Attendance {
-            looks: parts.looks.clone(),
-            probes: parts.probes,
-            threads: threads.group(),
-            groups: Mutex::default(),
-        };
-        let mut running = Running { coordinator: Arc::new(Self::load(parts, attendance)?), threads };
+        let mut running = Running { coordinator: Arc::new(Self::load(parts)?), threads };
+        let nodes = running.coordinator.state.lock().nodes.clone();
         for (number, node) in nodes.iter().enumerate() {
-            running.coordinator.attend(number, node)?;
+            let feeder = Feeder::new(number, node, running.coordinator.node_key.as_deref());
+            running.spawn(format!("feeder-{}", node.id), move |shared| shared.run_feeder(&feeder))?;
         }
         running.spawn("control".to_owned(), Self::run_control)?;
         running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&mut resolver))?;
         Ok(running)
     }
 
-    fn load(parts: CoordinatorParts, attendance: Attendance) -> Result<Self, StoreError> {
-        let CoordinatorParts { store, publisher, bridge, nodes, placement, node_key, .. } = parts;
+    fn load(parts: CoordinatorParts) -> Result<Self, StoreError> {
+        let CoordinatorParts { store, publisher, bridge, nodes, node_key, .. } = parts;
         let CoordinatorParts { timing, troubles, body_max, .. } = parts;
         let stored = store.protocol_state()?;
         let next_entry = store.next_entry()?;
@@ -107,20 +96,15 @@ impl Coordinator {
         for record in &open {
             book.note(&record.entry);
         }
-        let ids: Vec<NodeId> = nodes.iter().map(|node| node.id.clone()).collect();
-        let number = |id: &NodeId| ids.iter().position(|other| other == id);
-        let by_shard = placement.iter().map(|holders| holders.iter().filter_map(number).collect()).collect();
-        let holdings = Holdings::new(ids.len(), by_shard);
-        let mut start = start_of(&stored, ids, indexes(&*store, &book.all(), &stored)?, next_entry);
+        let mut start = start_of(&stored, indexes(&*store, &book.all(), &stored)?, next_entry);
         start.decisions = decisions(&*store, &book, &stored)?;
-        let mut fleet = Fleet::start(&start, holdings, timing, Rules::ALL, clock::monotonic());
+        let mut fleet = Fleet::start(&start, timing, Rules::ALL, clock::monotonic());
         for record in &open {
             fleet.load(&record.entry, record.resolution.as_ref());
         }
         // An unreadable journal only makes the start slower.
         let _ = fleet.end_needless_quarantine(&StoreView { store: &*store, book: &book });
-        let shown = fleet.view();
-        let epoch = publisher.publish_indexes(&book.all(), &shown);
+        let epoch = publisher.publish_indexes(&book.all(), &fleet.view());
         let open = open.into_iter().map(|record| {
             let entry = OpenEntry::new(Arc::new(record.entry), record.resolution, record.started_at);
             (entry.entry.id, entry)
@@ -129,7 +113,7 @@ impl Coordinator {
             fleet,
             book,
             open: open.collect(),
-            members: shown.nodes,
+            nodes,
             published: epoch,
             readers: bridge.progress(),
             is_due: true,
@@ -145,7 +129,6 @@ impl Coordinator {
             control: Condvar::new(),
             stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
-            attendance,
             node_key,
             body_max,
         })
@@ -162,7 +145,10 @@ impl Running {
         let coordinator = self.coordinator.clone();
         self.threads.spawn(name, move |stop| {
             work(&coordinator);
-            coordinator.outlive_the_guilty(stop);
+            if coordinator.is_broken() {
+                // Another thread died, and it is that one's name that the operator must see.
+                let _ = stop.recv();
+            }
         })
     }
 
@@ -182,7 +168,7 @@ impl Running {
 
     fn end(&mut self) {
         self.threads.ask_to_stop();
-        self.coordinator.dismiss_all();
+        self.coordinator.stop();
         self.threads.stop();
     }
 }
@@ -264,10 +250,15 @@ fn decisions(
 }
 
 /// Without the decisions.
-fn start_of(stored: &ProtocolState, nodes: Vec<NodeId>, indexes: Vec<IndexStart>, next_entry: EntryId) -> Start {
+fn start_of(stored: &ProtocolState, indexes: Vec<IndexStart>, next_entry: EntryId) -> Start {
     let verdicts = stored.verdicts.iter().map(|verdict| (verdict.position, verdict.shard, verdict.error.clone()));
     Start {
-        nodes,
+        nodes: stored.nodes.clone(),
+        tables: stored.tables.clone(),
+        jobs: stored.jobs.clone(),
+        joins: stored.joins.clone(),
+        next_job: stored.next_job,
+        bootstraps: stored.bootstraps.clone(),
         applied: stored.applied.clone(),
         next_task: stored.next_task.clone(),
         out_of_sync: stored.out_of_sync.clone(),

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Fleet;
 use super::feed::{Sync, Version};
-use crate::logic::ids::{EntryId, Epoch, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use crate::logic::ids::{EntryId, Epoch, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use crate::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use crate::meili::error::ErrorBody;
 
 /// One transaction of protocol state. The caller adds what it keeps itself: index records, the numbers of a task.
@@ -34,6 +35,22 @@ pub struct Changes {
     pub reports: Vec<Report>,
     /// Deleted indexes that nothing refers to any more.
     pub forgotten: Vec<NodeIndexUid>,
+    /// Members that are new or have changed.
+    pub nodes: Vec<NodeRecord>,
+    /// Who owns what, if that has changed.
+    pub tables: Option<Tables>,
+    /// Jobs that are new or have changed.
+    pub jobs: Vec<JobRecord>,
+    /// Jobs that are done or given up, with their joins.
+    pub ended_jobs: Vec<JobId>,
+    /// Joins that are new or have changed.
+    pub joins: Vec<JoinRecord>,
+    /// The same of bootstraps.
+    pub bootstraps: Vec<BootstrapRecord>,
+    /// Bootstraps that are done.
+    pub ended_bootstraps: Vec<(NodeId, NodeIndexUid)>,
+    /// Do not need a rebuild any more: it has begun.
+    pub rebuilt: Vec<(NodeId, NodeIndexUid)>,
 }
 
 impl Changes {
@@ -141,6 +158,33 @@ pub enum Alarm {
         /// Which.
         node: NodeId,
     },
+    /// The documents of a shard could not be read from a replica; it is tried again.
+    LookFailed {
+        /// Where.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+        /// Why.
+        reason: String,
+    },
+    /// A node did not take a copy of a shard; it begins anew.
+    CopyFailed {
+        /// The target.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+        /// What it says.
+        reason: String,
+    },
+    /// A copy is not what its source has; it begins anew.
+    CopyDiffers {
+        /// The target.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+        /// Of which shard.
+        shard: ShardId,
+    },
     /// Somebody else writes to the node.
     Foreign {
         /// Where.
@@ -148,6 +192,14 @@ pub enum Alarm {
         /// The task.
         task: NodeTask,
     },
+}
+
+/// The part of the topology that readers see.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Shown {
+    owners: Vec<Vec<NodeId>>,
+    nodes: Vec<NodeId>,
+    foreign: BTreeSet<NodeId>,
 }
 
 /// Collected for the next transaction.
@@ -166,6 +218,13 @@ pub(super) struct Pending {
     pub visible: Vec<(NodeIndexUid, bool)>,
     pub reports: Vec<Report>,
     pub forgotten: Vec<NodeIndexUid>,
+    pub nodes: BTreeSet<usize>,
+    pub tables: bool,
+    pub jobs: BTreeSet<JobId>,
+    pub ended_jobs: BTreeSet<JobId>,
+    pub joins: BTreeSet<(JobId, NodeIndexUid)>,
+    pub bootstraps: BTreeSet<(usize, NodeIndexUid)>,
+    pub rebuilt: BTreeSet<(usize, NodeIndexUid)>,
     pub alarms: Vec<Alarm>,
 }
 
@@ -178,7 +237,7 @@ impl Fleet {
         for uid in moved.into_iter().filter(|_| self.rules.far) {
             if let Some(state) = self.indexes.get_mut(uid) {
                 // Stored together with the watermarks that allow it.
-                pending.passed.extend(state.take_passed(&self.holdings));
+                pending.passed.extend(state.take_passed(&self.topology));
             }
         }
         self.pending.alarms = pending.alarms;
@@ -199,7 +258,16 @@ impl Fleet {
             visible: pending.visible,
             reports: pending.reports,
             forgotten: pending.forgotten,
+            nodes: pending.nodes.iter().map(|&node| self.nodes[node].record.clone()).collect(),
+            tables: pending.tables.then(|| self.tables_now()),
+            ended_jobs: pending.ended_jobs.iter().copied().collect(),
+            rebuilt: pending.rebuilt.into_iter().map(|(node, uid)| (name(node), uid)).collect(),
+            ..self.job_changes(&pending.jobs, &pending.joins, &pending.bootstraps)
         };
+        let shown = self.shown_now();
+        if self.shown.back().is_none_or(|(_, last)| *last != shown) {
+            self.shown.push_back((self.version, shown));
+        }
         let version = self.version;
         self.version += 1;
         (changes, version)
@@ -208,6 +276,9 @@ impl Fleet {
     /// The transaction with this number, and all before it, are durable.
     pub fn stored(&mut self, version: u64) {
         self.stored = self.stored.max(version);
+        while self.shown.get(1).is_some_and(|&(from, _)| from <= self.stored) {
+            self.shown.pop_front();
+        }
         for uid in &self.attention {
             if let Some(state) = self.indexes.get_mut(uid) {
                 state.trim();
@@ -219,9 +290,12 @@ impl Fleet {
     pub fn has_changes(&self) -> bool {
         let Pending { applied, next_task, sync, needs_rebuild, verdicts, .. } = &self.pending;
         let Pending { decisions, started, visible, reports, forgotten, .. } = &self.pending;
+        let Pending { nodes, tables, jobs, ended_jobs, joins, bootstraps, rebuilt, .. } = &self.pending;
         !(applied.is_empty() && next_task.is_empty() && sync.is_empty() && needs_rebuild.is_empty())
             || !(verdicts.is_empty() && decisions.is_empty() && started.is_empty() && visible.is_empty())
-            || !(reports.is_empty() && forgotten.is_empty())
+            || !(reports.is_empty() && forgotten.is_empty() && nodes.is_empty() && jobs.is_empty() && joins.is_empty())
+            || *tables
+            || !(ended_jobs.is_empty() && bootstraps.is_empty() && rebuilt.is_empty())
     }
 
     /// What an operator should hear of since the last call.
@@ -253,14 +327,62 @@ impl Fleet {
                 }
             }
         }
-        let name = |&node: &usize| self.nodes[node].id.clone();
-        Publication {
-            out_of_sync,
-            owners: self.holdings.by_shard().iter().map(|owners| owners.iter().map(name).collect()).collect(),
-            nodes: self.nodes.iter().map(|node| node.id.clone()).collect(),
-            foreign: BTreeSet::new(),
-            ticket: self.stored,
+        let Shown { owners, nodes, foreign } =
+            self.shown.front().expect("the topology of the last transaction").1.clone();
+        Publication { out_of_sync, owners, nodes, foreign, ticket: self.stored }
+    }
+
+    /// The topology as readers see it once all changes up to now are stored.
+    pub(super) fn shown_now(&self) -> Shown {
+        let name = |node: usize| self.nodes[node].id.clone();
+        let members = (0..self.nodes.len()).filter(|&node| self.topology.is_member(node));
+        let foreign = self.topology.jobs.values().filter_map(super::moves::Job::foreign);
+        Shown {
+            owners: self.table(self.topology.owners()),
+            nodes: members.map(name).collect(),
+            foreign: foreign.map(name).collect(),
         }
+    }
+
+    fn table(&self, by_shard: &[Vec<usize>]) -> Vec<Vec<NodeId>> {
+        let named = |nodes: &Vec<usize>| nodes.iter().map(|&node| self.nodes[node].id.clone()).collect();
+        by_shard.iter().map(named).collect()
+    }
+
+    /// Who owns what, now and soon.
+    pub fn tables_now(&self) -> Tables {
+        let (owners, plan) = (self.table(self.topology.owners()), self.table(&self.topology.plan));
+        Tables { owners, plan, ..self.tables.clone() }
+    }
+
+    fn job_changes(
+        &self,
+        jobs: &BTreeSet<JobId>,
+        joins: &BTreeSet<(JobId, NodeIndexUid)>,
+        bootstraps: &BTreeSet<(usize, NodeIndexUid)>,
+    ) -> Changes {
+        let name = |node: usize| self.nodes[node].id.clone();
+        let job = |&id: &JobId| Some(self.topology.jobs.get(&id)?.record(id, name));
+        let join = |(job, index): &(JobId, NodeIndexUid)| {
+            let join = self.topology.jobs.get(job)?.joins.get(index)?;
+            Some(JoinRecord { job: *job, index: index.clone(), state: join.state, cursor: join.cursor })
+        };
+        let mut changes = Changes {
+            jobs: jobs.iter().filter_map(job).collect(),
+            joins: joins.iter().filter_map(join).collect(),
+            ..Changes::default()
+        };
+        for (node, index) in bootstraps {
+            let state = self.indexes.get(index);
+            match state.and_then(|state| state.feeds[*node].bootstrap) {
+                Some(bootstrap) => {
+                    let (node, index) = (name(*node), index.clone());
+                    changes.bootstraps.push(BootstrapRecord { node, index, at: bootstrap.at, stage: bootstrap.stage });
+                }
+                None => changes.ended_bootstraps.push((name(*node), index.clone())),
+            }
+        }
+        changes
     }
 
     /// The publication was published as this epoch.
@@ -280,7 +402,10 @@ impl Fleet {
                 }
             }
             state.hidden.iter_mut().for_each(stamp);
+            let gates = state.feeds.iter_mut().filter_map(|feed| feed.bootstrap.as_mut()?.gate.as_mut());
+            gates.for_each(stamp);
         }
+        self.topology.jobs.values_mut().for_each(|job| stamp(&mut job.stage));
         let tasks = &mut self.tasks;
         self.to_show.retain(|entry| {
             let Some(stage) = tasks.get_mut(entry).and_then(|task| task.shown.as_mut()) else { return false };

@@ -24,6 +24,7 @@ impl Fleet {
         seen.sort_unstable_by_key(|task| task.task);
         let state = &mut self.nodes[node];
         state.is_reachable = true;
+        state.polls_answered = state.polls_begun;
         state.is_doubtful = state.newest_known().is_some_and(|newest| {
             // A later one proves as much.
             asked.binary_search(&newest).is_ok() && seen.last().is_none_or(|last| last.task < newest)
@@ -47,7 +48,9 @@ impl Fleet {
         let state = &mut self.nodes[node];
         state.is_doubtful = false;
         if next < state.next_task {
-            self.lost(node);
+            self.lost(node, Some(next));
+        } else if std::mem::take(&mut state.is_missing) {
+            self.lost(node, None);
         }
     }
 
@@ -131,7 +134,8 @@ impl Fleet {
                 has_news |= sent.end.is_some();
             }
             if is_lost {
-                self.lost(node);
+                // Emptied, or somebody deletes tasks there: its newest one tells.
+                (self.nodes[node].is_missing, self.nodes[node].is_doubtful) = (true, true);
                 return true;
             }
             self.collect_index(node, &uid, now);
@@ -142,7 +146,7 @@ impl Fleet {
     fn collect_index(&mut self, node: usize, uid: &NodeIndexUid, now: Monotonic) {
         let feed = self.feed(node, uid);
         let has_failed = |sent: &Sent| match sent.end.as_ref().map(|end| &end.end) {
-            Some(End::Rejected(_) | End::Retry(_)) => sent.kind.is_document(),
+            Some(End::Rejected(_) | End::Retry(_)) => sent.kind.is_document() && !sent.purpose.is_of_job(),
             Some(End::Succeeded) | None => false,
         };
         if !feed.is_careful() && feed.sent.iter().any(has_failed) {
@@ -176,6 +180,9 @@ impl Fleet {
 
     /// A task of ours has ended, and everything before it has succeeded.
     pub(super) fn ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent, now: Monotonic) {
+        if sent.purpose.transfer().is_some() {
+            return self.job_ended(node, uid, sent);
+        }
         let Some(SentEnd { end, was_shared, deleted }) = sent.end.clone() else { return };
         if let End::Retry(reason) = &end {
             self.pending.alarms.push(Alarm::Retried {
@@ -188,7 +195,11 @@ impl Fleet {
             return;
         }
         self.feed_mut(node, uid).failures = 0;
-        if is_voted(sent.kind) {
+        if sent.purpose == Purpose::Mark {
+            self.job_ended(node, uid, sent);
+        } else if sent.purpose == Purpose::Bootstrap {
+            self.bootstrap_ended(node, uid, end, now);
+        } else if is_voted(sent.kind) {
             self.voted(node, uid, sent, end, now);
         } else if sent.kind.is_barrier() {
             // A creation or deletion that finds its work done counts as done.
@@ -241,7 +252,8 @@ impl Fleet {
                 self.feed_mut(node, uid).vote = Some(Vote::Rejected(error));
             }
             (Purpose::Do, End::Succeeded) => self.feed_mut(node, uid).vote = Some(Vote::Took),
-            (Purpose::Do | Purpose::Revert, End::Retry(_)) => {}
+            (Purpose::Do | Purpose::Revert, End::Retry(_))
+            | (Purpose::Bootstrap | Purpose::Copy { .. } | Purpose::Mark, _) => {}
         }
         self.attention.insert(uid.clone());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::moves::{Bootstrap, TransferId};
 use super::step::StepInfo;
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Epoch, Monotonic, NodeTask, Position, ShardId};
@@ -39,7 +40,6 @@ impl Stage {
     }
 
     /// Nothing that began with an older snapshot is under way any more.
-    #[expect(dead_code, reason = "moves of shards ask it")]
     pub(super) fn is_drained(self, progress: ReaderProgress) -> bool {
         self.epoch.is_some_and(|epoch| epoch <= progress.drained)
     }
@@ -67,6 +67,17 @@ pub enum Purpose {
     Do,
     /// The settings before an aborted step.
     Revert,
+    /// An index is made, with its settings, as they are now.
+    Bootstrap,
+    /// A chunk of the documents that a transfer reads.
+    Copy {
+        /// Which.
+        transfer: TransferId,
+        /// From 0 on.
+        number: u32,
+    },
+    /// All documents of these shards are deleted.
+    Mark,
 }
 
 /// What a node said to a step that the fleet votes on.
@@ -152,6 +163,32 @@ pub(super) struct Feed {
     pub ahead: Ahead,
     /// No step after the first and up to the second position touches the node.
     pub barren: (Position, Position),
+    /// Nothing beyond a position is sent, for the sake of a transfer.
+    pub held: Option<(TransferId, Position)>,
+    /// What must be done before the main stream begins.
+    pub bootstrap: Option<Bootstrap>,
+    /// Marks go out alone: one has failed with its neighbours.
+    pub is_apart: bool,
+    /// No transfer begins before.
+    pub moves_wait: Monotonic,
+}
+
+impl Purpose {
+    /// The transfer that it is a chunk of.
+    pub(super) fn transfer(self) -> Option<TransferId> {
+        match self {
+            Self::Copy { transfer, .. } => Some(transfer),
+            Self::Do | Self::Revert | Self::Bootstrap | Self::Mark => None,
+        }
+    }
+
+    /// Part of a job, not of the journal: its end says nothing about any step.
+    pub(super) fn is_of_job(self) -> bool {
+        match self {
+            Self::Copy { .. } | Self::Mark => true,
+            Self::Do | Self::Revert | Self::Bootstrap => false,
+        }
+    }
 }
 
 impl Feed {
@@ -179,6 +216,10 @@ impl Feed {
             lag: None,
             ahead: Ahead::default(),
             barren: (Position(0), Position(0)),
+            held: None,
+            bootstrap: None,
+            is_apart: false,
+            moves_wait: Monotonic(0),
         }
     }
 

@@ -5,7 +5,7 @@ use super::feed::{Feed, ReaderProgress, Stage, Sync, Vote};
 use super::index::Lookup;
 use super::step::{JournalUnavailable, JournalView};
 use crate::logic::entry::StepKind;
-use crate::logic::ids::{Epoch, Monotonic, NodeIndexUid, Position};
+use crate::logic::ids::{Monotonic, NodeIndexUid, Position};
 
 /// A deleted index is remembered so many quarantines long, for requests that come too late.
 const QUARANTINES_REMEMBERED: u64 = 10;
@@ -14,10 +14,11 @@ impl Fleet {
     /// Leave, come back, decide votes, report: all that follows from what the nodes have applied. What it changes
     /// comes out of [`Fleet::take_changes`].
     pub fn control(&mut self, now: Monotonic, progress: ReaderProgress, journal: &dyn JournalView) {
+        self.seen_at = now;
         let acknowledged = progress.acknowledged;
         let indexes: Vec<NodeIndexUid> = self.attention.iter().cloned().collect();
         for uid in indexes {
-            self.acknowledge(&uid, acknowledged);
+            self.acknowledge(&uid, progress);
             // An unreadable journal: the next round tries again.
             if let Ok(due) = self.due_steps(&uid, journal) {
                 self.compare_peers(&uid, &due, now);
@@ -27,12 +28,23 @@ impl Fleet {
             self.settle_index(&uid, now);
         }
         self.report_task_operations();
+        if self.rules.rebuild {
+            self.rebuild_given_up();
+        }
+        self.advance_jobs(progress, now, journal);
     }
 
-    fn acknowledge(&mut self, uid: &NodeIndexUid, acknowledged: Epoch) {
+    fn acknowledge(&mut self, uid: &NodeIndexUid, progress: ReaderProgress) {
+        let acknowledged = progress.acknowledged;
         let waits = self.rules.leave;
         let Some(state) = self.indexes.get_mut(uid) else { return };
-        for feed in &mut state.feeds {
+        for (feed, node) in state.feeds.iter_mut().zip(&mut self.nodes) {
+            if let Some(bootstrap) = &mut feed.bootstrap
+                && bootstrap.gate.is_some_and(|gate| gate.is_acknowledged(acknowledged) && gate.is_drained(progress))
+            {
+                bootstrap.gate = None;
+                node.active.insert(uid.clone());
+            }
             match feed.sync {
                 Sync::Leaving(stage) if stage.is_acknowledged(acknowledged) || !waits => feed.sync = Sync::Out,
                 Sync::Returning(stage) if stage.is_acknowledged(acknowledged) => feed.sync = Sync::In,
@@ -54,7 +66,7 @@ impl Fleet {
         uid: &NodeIndexUid,
         journal: &dyn JournalView,
     ) -> Result<Vec<Option<Position>>, JournalUnavailable> {
-        let lookup = Lookup { index: uid, holdings: &self.holdings, journal };
+        let lookup = Lookup { index: uid, topology: &self.topology, journal };
         let Some(state) = self.indexes.get_mut(uid) else { return Ok(vec![None; self.nodes.len()]) };
         (0..self.nodes.len())
             .map(|node| {
@@ -69,7 +81,7 @@ impl Fleet {
     /// applied all that was reported.
     fn compare_peers(&mut self, uid: &NodeIndexUid, due: &[Option<Position>], now: Monotonic) {
         for (node, &my_due) in due.iter().enumerate() {
-            if self.holdings.of(node).is_empty() {
+            if !self.topology.is_member(node) {
                 continue;
             }
             let peers_at = self.peers_at(node, uid, due);
@@ -88,7 +100,7 @@ impl Fleet {
     fn peers_at(&self, node: usize, uid: &NodeIndexUid, due: &[Option<Position>]) -> Position {
         let feeds = &self.index(uid).feeds;
         let peers = (0..feeds.len()).filter(|&peer| peer != node && feeds[peer].is_required());
-        let peers = peers.filter(|&peer| !self.holdings.of(peer).is_empty());
+        let peers = peers.filter(|&peer| !self.topology.owned(peer).is_empty());
         peers.map(|peer| reached(&feeds[peer], due[peer])).min().unwrap_or_default()
     }
 
@@ -102,6 +114,11 @@ impl Fleet {
     ) -> Distance {
         let timeout = self.timing.in_sync_timeout_ms;
         let feed = self.feed_mut(node, uid);
+        if feed.held.is_some() {
+            // It is not slow: it was told to stand still.
+            feed.lag = None;
+            return Distance::Unknown;
+        }
         let here = reached(feed, my_due);
         if peers_at <= here {
             feed.lag = None;
@@ -122,7 +139,7 @@ impl Fleet {
     }
 
     fn come_closer(&mut self, node: usize, uid: &NodeIndexUid, due: Option<Position>) {
-        if self.feed(node, uid).needs_rebuild || !self.nodes[node].is_reachable {
+        if self.feed(node, uid).needs_rebuild || !self.nodes[node].is_reachable || self.is_rebuilding(node, uid) {
             return;
         }
         if self.rules.required {
@@ -153,9 +170,9 @@ impl Fleet {
     pub(super) fn has_cover(&self, node: usize, uid: &NodeIndexUid) -> bool {
         let feeds = &self.index(uid).feeds;
         let is_other = |other: &usize| *other != node && feeds[*other].is_in_sync() && !feeds[*other].needs_rebuild;
-        let by_shard = self.holdings.by_shard();
+        let by_shard = self.topology.owners();
         feeds[node].is_in_sync()
-            && self.holdings.of(node).iter().all(|shard| by_shard[usize::from(shard.0)].iter().any(&is_other))
+            && self.topology.owned(node).iter().all(|shard| by_shard[usize::from(shard.0)].iter().any(&is_other))
     }
 
     /// Out of the in-sync set: stored, then published; verdicts need it until every core has acknowledged that.
@@ -180,14 +197,14 @@ impl Fleet {
         let state = self.index(uid);
         let Some((&position, &kind)) = state.undecided.first_key_value() else { return };
         let voters: Vec<usize> = (0..state.feeds.len())
-            .filter(|&node| state.feeds[node].is_required() && !self.holdings.of(node).is_empty())
+            .filter(|&node| state.feeds[node].is_required() && self.topology.is_voter(node, uid))
             .collect();
         let votes: Vec<&Vote> = voters
             .iter()
             .filter(|&&node| due[node] == Some(position))
             .filter_map(|&node| state.feeds[node].vote.as_ref())
             .collect();
-        if votes.len() < voters.len() || !state.is_covered(&self.holdings) {
+        if votes.len() < voters.len() || !state.is_covered(&self.topology) {
             return;
         }
         let rejection = votes.iter().find_map(|vote| match vote {
@@ -198,11 +215,13 @@ impl Fleet {
     }
 
     fn settle_index(&mut self, uid: &NodeIndexUid, now: Monotonic) {
-        let holdings = &self.holdings;
+        let topology = &self.topology;
         let Some(state) = self.indexes.get_mut(uid) else { return };
-        let mut feeds = state.feeds.iter().enumerate().filter(|(node, _)| !holdings.of(*node).is_empty());
-        let is_dead =
-            |feed: &Feed| state.dropped.is_some_and(|dropped| feed.applied >= dropped) && feed.sent.is_empty();
+        let mut feeds = state.feeds.iter().enumerate().filter(|(node, _)| topology.is_member(*node));
+        let is_dead = |feed: &Feed| {
+            let is_passed = state.dropped.is_some_and(|dropped| feed.applied >= dropped);
+            is_passed && feed.sent.is_empty() && feed.bootstrap.is_none()
+        };
         if state.unreported.is_empty() && state.dropped.is_some() && feeds.clone().all(|(_, feed)| is_dead(feed)) {
             let since = *state.dead_since.get_or_insert(now);
             let remembered = self.timing.quarantine_ms.saturating_mul(QUARANTINES_REMEMBERED);
@@ -213,6 +232,7 @@ impl Fleet {
                 self.nodes.iter_mut().for_each(|node| {
                     node.active.remove(uid);
                 });
+                self.forget_joins(uid);
                 self.pending.forgotten.push(uid.clone());
             }
             return;

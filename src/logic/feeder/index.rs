@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::feed::{Feed, Stage, Version};
-use super::step::{Holdings, JournalUnavailable, JournalView, Needs, StepInfo};
+use super::step::{JournalUnavailable, JournalView, Needs, StepInfo};
+use super::topology::Topology;
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{EntryId, Monotonic, NodeIndexUid, Position};
 
@@ -91,18 +92,21 @@ impl IndexState {
             let last = read.last().map_or(self.complete_after, |step| step.position);
             feed.ahead.to = if is_end { self.complete_after } else { last.min(self.complete_after) };
             let to = feed.ahead.to;
-            let touching = read.into_iter().filter(|step| step.position <= to && lookup.holdings.touches(node, step));
+            let touching = read
+                .into_iter()
+                .filter(|step| step.position <= to && lookup.topology.touches(node, lookup.index, step));
             feed.ahead.steps.extend(touching);
         }
-        Ok(self.step_in_window(node, after, lookup.holdings))
+        Ok(self.step_in_window(node, after, lookup))
     }
 
     /// The same among the steps of the window. A long stretch without a step for the node is not searched again.
-    fn step_in_window(&mut self, node: usize, after: Position, holdings: &Holdings) -> Option<StepInfo> {
+    fn step_in_window(&mut self, node: usize, after: Position, lookup: &Lookup<'_>) -> Option<StepInfo> {
         let (from, to) = self.feeds[node].barren;
         let is_known = from <= after && after < to;
         let first = self.steps.partition_point(|step| step.position <= if is_known { to } else { after });
-        let others = self.steps.range(first..).take_while(|step| !holdings.touches(node, step)).count();
+        let others =
+            self.steps.range(first..).take_while(|step| !lookup.topology.touches(node, lookup.index, step)).count();
         let is_long = is_known || others >= RECENT;
         if let Some(last) = (first + others).checked_sub(1).filter(|_| is_long && others > 0) {
             self.feeds[node].barren = (if is_known { from } else { after }, self.steps[last].position);
@@ -185,9 +189,9 @@ impl IndexState {
 
     /// Forgets the decisions that no replica needs again, and names them: each has passed the step and a later index-wide
     /// one too, so that nothing brings it back there.
-    pub(super) fn take_passed(&mut self, holdings: &Holdings) -> Vec<Position> {
+    pub(super) fn take_passed(&mut self, topology: &Topology) -> Vec<Position> {
         let feeds = self.feeds.iter().enumerate();
-        let readers = feeds.filter(|(node, feed)| !holdings.of(*node).is_empty() && !feed.needs_rebuild);
+        let readers = feeds.filter(|(node, feed)| topology.is_member(*node) && !feed.needs_rebuild);
         let lowest = |feed: &Feed| match feed.last_barrier {
             Some((position, _)) => feed.applied.min(position.before()),
             None => feed.applied,
@@ -236,15 +240,15 @@ impl IndexState {
     }
 
     /// Every shard has a replica that verdicts need: only then does "all required" mean anything.
-    pub(super) fn is_covered(&self, holdings: &Holdings) -> bool {
-        holdings.by_shard().iter().all(|nodes| nodes.iter().any(|&node| self.feeds[node].is_required()))
+    pub(super) fn is_covered(&self, topology: &Topology) -> bool {
+        topology.owners().iter().all(|nodes| nodes.iter().any(|&node| self.feeds[node].is_required()))
     }
 }
 
 /// What a step is looked up with.
 pub(super) struct Lookup<'a> {
     pub index: &'a NodeIndexUid,
-    pub holdings: &'a Holdings,
+    pub topology: &'a Topology,
     pub journal: &'a dyn JournalView,
 }
 

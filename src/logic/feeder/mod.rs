@@ -15,6 +15,7 @@ mod collect;
 mod feed;
 mod in_sync;
 mod index;
+mod moves;
 mod node;
 mod report;
 mod rewind;
@@ -22,22 +23,27 @@ mod send;
 mod step;
 #[cfg(test)]
 mod tests;
+mod topology;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use feed::{Purpose, ReaderProgress};
+pub use moves::{Look, LookKind, LookOutcome, MoveLimits, TransferId};
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 pub use report::Resolve;
 pub use send::Action;
-pub use step::{Holdings, JournalUnavailable, JournalView, Needs, StepInfo, steps_of};
+pub use step::{JournalUnavailable, JournalView, Needs, StepInfo, steps_of};
 
 use self::feed::{Feed, Sync, Version};
 use self::index::IndexState;
+use self::moves::{Bootstrap, Job, Transfers};
 use self::node::{NodeState, Unclear};
 use self::report::Task;
+use self::topology::Topology;
 use super::entry::{Entry, Operation, Resolution};
-use super::ids::{EntryId, IndexUid, Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
+use super::ids::{EntryId, IndexUid, JobId, Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
+use super::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use crate::meili::error::ErrorBody;
 
 /// How patient the protocol is. Milliseconds.
@@ -57,6 +63,8 @@ pub struct Timing {
     pub window: usize,
     /// Finished tasks on a node that are deleted with one request; 0 leaves them.
     pub housekeeping: usize,
+    /// How long writes to a replica may be held up while its documents are read.
+    pub hold_ms: u64,
 }
 
 impl Default for Timing {
@@ -69,6 +77,7 @@ impl Default for Timing {
             backoff_ms: (100, 5_000),
             window: 16,
             housekeeping: 200,
+            hold_ms: 30_000,
         }
     }
 }
@@ -106,6 +115,19 @@ pub struct Rules {
     pub far: bool,
     /// A step that goes out in parts waits until all before it has ended.
     pub apart: bool,
+    /// Before a node gets a foreign document every core knows that it must be asked with the filter, and before an old
+    /// owner loses its documents every core knows that it does not own them any more.
+    pub announce: bool,
+    /// Requests that began before have ended, too.
+    pub drain: bool,
+    /// Before a vote a node has no document of a shard that is on its way.
+    pub unmixed: bool,
+    /// A copy is compared with its source before the table changes.
+    pub verify: bool,
+    /// An old owner is fed until every new owner is in sync.
+    pub old_fed: bool,
+    /// What a node has lost is rebuilt from its peers.
+    pub rebuild: bool,
 }
 
 impl Rules {
@@ -126,6 +148,12 @@ impl Rules {
         leave: true,
         far: true,
         apart: true,
+        announce: true,
+        drain: true,
+        unmixed: true,
+        verify: true,
+        old_fed: true,
+        rebuild: false,
     };
 }
 
@@ -146,7 +174,17 @@ pub struct IndexStart {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Start {
     /// All nodes, numbered by their place here.
-    pub nodes: Vec<NodeId>,
+    pub nodes: Vec<NodeRecord>,
+    /// Which of them own what, now and soon.
+    pub tables: Tables,
+    /// Moves that have begun.
+    pub jobs: Vec<JobRecord>,
+    /// Their parts by index.
+    pub joins: Vec<JoinRecord>,
+    /// The number of the next job.
+    pub next_job: JobId,
+    /// Replicas whose main stream has not begun.
+    pub bootstraps: Vec<BootstrapRecord>,
     /// Watermarks; a missing one stands just before the creation of its index.
     pub applied: BTreeMap<(NodeId, NodeIndexUid), Position>,
     /// See [`crate::store::ProtocolState`].
@@ -170,7 +208,14 @@ pub struct Start {
 pub struct Fleet {
     rules: Rules,
     timing: Timing,
-    holdings: Holdings,
+    limits: MoveLimits,
+    topology: Topology,
+    /// Of the tables, what is not in the topology.
+    tables: Tables,
+    next_job: JobId,
+    transfers: Transfers,
+    /// The last position of the journal.
+    head: Position,
     nodes: Vec<NodeState>,
     indexes: BTreeMap<NodeIndexUid, IndexState>,
     /// Entries without an outcome, as far as they are loaded.
@@ -188,24 +233,34 @@ pub struct Fleet {
     stored: Version,
     /// Transactions that readers must hear of.
     publish_in: BTreeSet<Version>,
+    /// The topology that readers see from each transaction on, the last stored one first.
+    shown: VecDeque<(Version, changes::Shown)>,
     /// Entries below may have been sent in an earlier life.
     first_of_this_life: EntryId,
     /// Indexes that [`Fleet::control`] looks at.
     attention: BTreeSet<NodeIndexUid>,
+    /// The last moment that a driver has named.
+    seen_at: Monotonic,
 }
 
 impl Fleet {
     /// The state after a start: nothing is known but what was stored. Unreported entries follow with [`Fleet::load`].
-    pub fn start(start: &Start, holdings: Holdings, timing: Timing, rules: Rules, now: Monotonic) -> Self {
+    pub fn start(start: &Start, timing: Timing, rules: Rules, now: Monotonic) -> Self {
         let until = now.plus_ms(timing.quarantine_ms);
-        let nodes = start.nodes.iter().map(|id| {
-            let next_task = start.next_task.get(id).copied().unwrap_or_default();
-            NodeState { unclear: Some(Unclear { what: None, until }), ..NodeState::new(id.clone(), next_task) }
+        let nodes = start.nodes.iter().map(|record| {
+            let next_task = start.next_task.get(&record.id).copied().unwrap_or_default();
+            NodeState { unclear: Some(Unclear { what: None, until }), ..NodeState::new(record.clone(), next_task) }
         });
         let mut fleet = Self {
             rules,
             timing,
-            holdings,
+            limits: MoveLimits::default(),
+            topology: topology_of(start),
+            tables: Tables { owners: Vec::new(), plan: Vec::new(), ..start.tables.clone() },
+            next_job: start.next_job,
+            transfers: Transfers::default(),
+            head: Position::of(start.next_entry, 0).before(),
+            shown: VecDeque::new(),
             nodes: nodes.collect(),
             indexes: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -219,9 +274,19 @@ impl Fleet {
             publish_in: BTreeSet::new(),
             first_of_this_life: start.next_entry,
             attention: BTreeSet::new(),
+            seen_at: now,
         };
         for index in &start.indexes {
             fleet.start_index(start, index);
+        }
+        for record in &start.bootstraps {
+            fleet.start_bootstrap(record);
+        }
+        fleet.topology.sort_jobs();
+        fleet.shown.push_back((0, fleet.shown_now()));
+        // Whatever waits for readers to know something waits for them to know it again.
+        if !(start.jobs.is_empty() && start.bootstraps.is_empty()) {
+            fleet.publish_in.insert(0);
         }
         for (&at, (index, is_commit)) in &start.decisions {
             if let Some(state) = fleet.indexes.get_mut(index) {
@@ -238,11 +303,11 @@ impl Fleet {
         state.dropped = index.dropped_by.map(|entry| Position::of(entry, 0));
         // Whatever is older than this life is read from the journal.
         state.complete_after = Position::of(start.next_entry, 0).before();
-        for (feed, id) in state.feeds.iter_mut().zip(&start.nodes) {
-            let key = (id.clone(), index.index.clone());
+        for (feed, node) in state.feeds.iter_mut().zip(&start.nodes) {
+            let key = (node.id.clone(), index.index.clone());
             *feed = Feed::new(start.applied.get(&key).copied().unwrap_or(created.before()));
             feed.needs_rebuild = start.needs_rebuild.contains(&key);
-            if start.out_of_sync.contains(&key) || feed.needs_rebuild {
+            if start.out_of_sync.contains(&key) || feed.needs_rebuild || !node.state.is_member() {
                 feed.sync = Sync::Out;
             }
         }
@@ -251,6 +316,14 @@ impl Fleet {
         for node in &mut self.nodes {
             node.active.insert(index.index.clone());
         }
+    }
+
+    fn start_bootstrap(&mut self, record: &BootstrapRecord) {
+        let node = (0..self.nodes.len()).find(|&node| self.nodes[node].id == record.node);
+        let Some(node) = node.filter(|_| self.indexes.contains_key(&record.index)) else { return };
+        let feed = self.feed_mut(node, &record.index);
+        feed.bootstrap = Some(Bootstrap { at: record.at, stage: record.stage, gate: Some(feed::Stage::new(0)) });
+        feed.sync = Sync::Out;
     }
 
     /// An entry from an earlier life that has no outcome. In order; entries of task deletion are left out.
@@ -264,9 +337,15 @@ impl Fleet {
         let mut is_done = vec![true; self.nodes.len()];
         let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
         for uid in indexes {
-            for (done, due) in is_done.iter_mut().zip(self.due_steps(&uid, journal)?) {
-                *done &= due.is_none();
+            let due = self.due_steps(&uid, journal)?;
+            let feeds = &self.index(&uid).feeds;
+            for ((done, due), feed) in is_done.iter_mut().zip(due).zip(feeds) {
+                *done &= due.is_none() && feed.bootstrap.is_none();
             }
+        }
+        for job in self.topology.jobs.values() {
+            // Chunks and deletions are not in the journal.
+            job.target.iter().chain(&job.old_owner).for_each(|&node| is_done[node] = false);
         }
         for (node, _) in self.nodes.iter_mut().zip(is_done).filter(|(_, is_done)| *is_done) {
             node.unclear = None;
@@ -278,8 +357,8 @@ impl Fleet {
     pub fn add(&mut self, entry: &Entry) {
         let Some(index) = self.add_task(entry, None) else { return };
         let first = Position::of(entry.id, 0);
-        let count = self.nodes.len();
-        let state = self.indexes.entry(index.clone()).or_insert_with(|| IndexState::new(first, count));
+        self.head = Position(first.0 + Position::STEPS_PER_ENTRY).before();
+        let Some(state) = self.indexes.get_mut(&index) else { return };
         if matches!(entry.operation, Operation::DeleteIndex) {
             state.dropped = Some(first);
         }
@@ -299,8 +378,14 @@ impl Fleet {
             }
         }
         if let Some(index) = task.target.clone() {
-            let (first, count) = (Position::of(entry.id, 0), self.nodes.len());
-            let state = self.indexes.entry(index.clone()).or_insert_with(|| IndexState::new(first, count));
+            let topology = &self.topology;
+            let new = || {
+                let mut state = IndexState::new(Position::of(entry.id, 0), self.nodes.len());
+                let gone = state.feeds.iter_mut().enumerate().filter(|(node, _)| !topology.is_member(*node));
+                gone.for_each(|(_, feed)| feed.sync = Sync::Out);
+                state
+            };
+            let state = self.indexes.entry(index.clone()).or_insert_with(new);
             state.note_entry(entry.id, &task.steps);
             self.attention.insert(index);
         } else {
@@ -355,4 +440,13 @@ impl Fleet {
         let &(is_commit, stored_in) = self.index(uid).decisions.get(&position)?;
         (stored_in <= self.stored || !self.rules.decide).then_some(is_commit)
     }
+}
+
+fn topology_of(start: &Start) -> Topology {
+    let number = |id: &NodeId| start.nodes.iter().position(|node| node.id == *id);
+    let numbers = |table: &[Vec<NodeId>]| table.iter().map(|nodes| nodes.iter().filter_map(number).collect()).collect();
+    let members = start.nodes.iter().map(|node| node.state.is_member()).collect();
+    let mut topology = Topology::new(members, numbers(&start.tables.owners), numbers(&start.tables.plan));
+    topology.jobs = start.jobs.iter().map(|record| (record.id, Job::load(record, &start.joins, number))).collect();
+    topology
 }

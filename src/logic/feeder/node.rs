@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::feed::Purpose;
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::logic::topology::NodeRecord;
 use crate::meili::error::ErrorBody;
 
 /// One request to a node. Equal requests do the same.
@@ -28,36 +29,78 @@ impl Send {
     /// What the task carries as `customMetadata` on routes that take it.
     pub fn label(&self) -> Label {
         let shard = if self.is_split { self.shards.first().copied() } else { None };
-        Label { position: self.position, shard }
+        match self.purpose {
+            Purpose::Do | Purpose::Revert | Purpose::Bootstrap => Label::Step { position: self.position, shard },
+            Purpose::Copy { transfer, number } => Label::Copy { transfer: transfer.0, at: self.position, number },
+            Purpose::Mark => Label::Mark { shards: self.shards.clone() },
+        }
     }
 }
 
-/// Tells which send a task on a node comes from: `miroir:ENTRY.STEP` or `miroir:ENTRY.STEP.SHARD`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Label {
-    /// Which step.
-    pub position: Position,
-    /// Set when the step was sent shard by shard.
-    pub shard: Option<ShardId>,
+/// Tells which send a task on a node comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Label {
+    /// `miroir:ENTRY.STEP` or `miroir:ENTRY.STEP.SHARD`.
+    Step {
+        /// Which step.
+        position: Position,
+        /// Set when the step was sent shard by shard.
+        shard: Option<ShardId>,
+    },
+    /// `miroir:copy:TRANSFER.POSITION.NUMBER`: a chunk of a copy.
+    Copy {
+        /// See [`super::TransferId`].
+        transfer: u64,
+        /// As of where the documents were read.
+        at: Position,
+        /// From 0 on.
+        number: u32,
+    },
+    /// `miroir:mark:SHARD.SHARD…`: all documents of these shards are deleted.
+    Mark {
+        /// Ascending.
+        shards: Vec<ShardId>,
+    },
 }
 
 impl Label {
     /// Reads a task's `customMetadata`; none when it is not ours.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.strip_prefix("miroir:")?.split('.');
-        let entry: u64 = parts.next()?.parse().ok()?;
-        let step: u64 = parts.next()?.parse().ok().filter(|&step| step < Position::STEPS_PER_ENTRY)?;
-        let shard = parts.next().map(str::parse).transpose().ok()?.map(ShardId);
-        let is_whole = parts.next().is_none();
-        is_whole.then(|| Self { position: Position::of(crate::logic::ids::EntryId(entry), step), shard })
+        let text = text.strip_prefix("miroir:")?;
+        let numbers = |text: &str| -> Option<Vec<u64>> { text.split('.').map(|part| part.parse().ok()).collect() };
+        let shard = |number: u64| u16::try_from(number).ok().map(ShardId);
+        if let Some(copy) = text.strip_prefix("copy:") {
+            let [transfer, at, number] = numbers(copy)?[..] else { return None };
+            return Some(Self::Copy { transfer, at: Position(at), number: u32::try_from(number).ok()? });
+        }
+        if let Some(mark) = text.strip_prefix("mark:") {
+            let shards = numbers(mark)?.into_iter().map(shard).collect::<Option<Vec<ShardId>>>()?;
+            return Some(Self::Mark { shards });
+        }
+        let (entry, step, part) = match numbers(text)?[..] {
+            [entry, step] => (entry, step, None),
+            [entry, step, part] => (entry, step, Some(shard(part)?)),
+            _ => return None,
+        };
+        let is_step = step < Position::STEPS_PER_ENTRY;
+        is_step.then(|| Self::Step { position: Position::of(crate::logic::ids::EntryId(entry), step), shard: part })
     }
 }
 
 impl std::fmt::Display for Label {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let entry = self.position.entry().expect("steps lie within entries");
-        write!(f, "miroir:{entry}.{}", self.position.step())?;
-        self.shard.map_or(Ok(()), |shard| write!(f, ".{shard}"))
+        match self {
+            Self::Step { position, shard } => {
+                let entry = position.entry().unwrap_or_default();
+                write!(f, "miroir:{entry}.{}", position.step())?;
+                shard.map_or(Ok(()), |shard| write!(f, ".{shard}"))
+            }
+            Self::Copy { transfer, at, number } => write!(f, "miroir:copy:{transfer}.{at}.{number}"),
+            Self::Mark { shards } => {
+                let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
+                write!(f, "miroir:mark:{}", shards.join("."))
+            }
+        }
     }
 }
 
@@ -182,6 +225,7 @@ pub(super) enum InFlight {
 #[derive(Debug)]
 pub(super) struct NodeState {
     pub id: NodeId,
+    pub record: NodeRecord,
     /// First number that is not accounted for.
     pub next_task: NodeTask,
     /// Answers beyond a gap: the tasks in between are not accounted for yet.
@@ -205,6 +249,11 @@ pub(super) struct NodeState {
     pub is_doubtful: bool,
     /// Its task numbers went back: it is another or an emptied server.
     pub is_lost: bool,
+    /// Its list lacks a task of ours that had not ended.
+    pub is_missing: bool,
+    /// Questions for its tasks, and the number of the last one that it answered.
+    pub polls_begun: u64,
+    pub polls_answered: u64,
 }
 
 impl super::Fleet {
@@ -219,9 +268,10 @@ impl super::Fleet {
 }
 
 impl NodeState {
-    pub(super) fn new(id: NodeId, next_task: NodeTask) -> Self {
+    pub(super) fn new(record: NodeRecord, next_task: NodeTask) -> Self {
         Self {
-            id,
+            id: record.id.clone(),
+            record,
             next_task,
             known_ahead: BTreeSet::new(),
             in_flight: None,
@@ -236,6 +286,9 @@ impl NodeState {
             is_reachable: false,
             is_doubtful: false,
             is_lost: false,
+            is_missing: false,
+            polls_begun: 0,
+            polls_answered: 0,
         }
     }
 

@@ -120,7 +120,7 @@ impl Fleet {
                     let is_applied = |(feed, due): (&feed::Feed, &Option<Position>)| {
                         due.is_none_or(|due| due >= position) && feed.changed_in <= self.stored
                     };
-                    state.is_covered(&self.holdings)
+                    state.is_covered(&self.topology)
                         && feeds.all(|of| !of.0.is_required() || is_applied(of))
                         && self.is_readable(&uid)
                 }
@@ -147,7 +147,7 @@ impl Fleet {
     /// Every shard has a replica that is read and will be.
     fn is_readable(&self, uid: &NodeIndexUid) -> bool {
         let feeds = &self.index(uid).feeds;
-        self.holdings.by_shard().iter().all(|nodes| nodes.iter().any(|&node| feeds[node].sync == feed::Sync::In))
+        self.topology.owners().iter().all(|nodes| nodes.iter().any(|&node| feeds[node].sync == feed::Sync::In))
     }
 
     /// The resolution of an entry is stored.
@@ -205,7 +205,7 @@ impl Fleet {
     pub(super) fn report_index(&mut self, uid: &NodeIndexUid, acknowledged: Epoch) {
         self.hide_dropped(uid);
         let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
-        let is_covered = state.is_covered(&self.holdings);
+        let is_covered = state.is_covered(&self.topology);
         for entry in state.take_candidates() {
             let task = &self.tasks[&entry];
             let is_plain = task.steps.is_empty();
@@ -226,7 +226,7 @@ impl Fleet {
         let feeds = &self.index(uid).feeds;
         task.steps.iter().all(|step| {
             let is_behind = |(node, feed): (usize, &feed::Feed)| {
-                feed.applied < step.position && feed.is_required() && self.holdings.touches(node, step)
+                feed.applied < step.position && feed.is_required() && self.topology.must_count(node, uid, step)
             };
             let is_ready = step.needs == Needs::Nothing || !self.rules.resolve;
             is_ready && !feeds.iter().enumerate().any(is_behind)
@@ -319,14 +319,17 @@ impl Fleet {
     /// often each shard was counted on average. Exact when every replica answered.
     fn deleted_once(&self, task: &Task) -> Option<u64> {
         let step = task.steps.iter().find(|step| step.kind == StepKind::Delete)?;
-        let touched = step.shards.as_ref().map_or(0, |shards| shards.len()) as u64;
+        let uid = task.target.as_ref()?;
+        let shards = step.shards.as_deref().unwrap_or_default();
+        let touched = shards.len() as u64;
         let mut sum = 0;
         let mut counted = 0;
         for node in 0..self.nodes.len() {
             let mut answers = task.deleted.iter().filter(|((from, _), _)| *from == node).peekable();
             if answers.peek().is_some() {
                 sum += answers.map(|(_, deleted)| deleted).sum::<u64>();
-                counted += self.holdings.part(node, step).len() as u64;
+                let counts = |shard: &&ShardId| self.topology.counts(node, uid, **shard);
+                counted += shards.iter().filter(counts).count() as u64;
             }
         }
         (counted > 0).then(|| (sum * touched + counted / 2) / counted)

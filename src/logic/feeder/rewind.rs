@@ -2,11 +2,12 @@
 
 use super::feed::{Feed, Sync};
 use super::index::Lookup;
-use super::node::{SeenKind, SeenTask};
+use super::node::{Label, SeenKind, SeenTask};
 use super::step::{JournalUnavailable, JournalView};
 use super::{Alarm, Fleet};
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{NodeIndexUid, Position};
+use crate::logic::topology::BootstrapStage;
 
 /// What a stranger calls for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +18,10 @@ pub(super) enum Repair {
     BarrierAgain,
     /// Too old to be rewound to.
     Far,
+    /// What jobs do to the index begins anew; of the transfer, if it is a chunk.
+    Job(Option<u64>),
+    /// The index is made once more.
+    Bootstrap,
 }
 
 impl Fleet {
@@ -51,10 +56,20 @@ impl Fleet {
             let repair = if is_passed { Repair::Rewind(dropped) } else { Repair::BarrierAgain };
             return Ok(may_create.then_some(repair));
         }
+        if feed.bootstrap.is_some() {
+            return Ok(Some(Repair::Bootstrap));
+        }
         let first = match task.kind {
-            SeenKind::Put | SeenKind::Deletion => task.label.map(|label| label.position),
+            SeenKind::Put | SeenKind::Deletion => match &task.label {
+                Some(Label::Step { position, .. }) => Some(*position),
+                Some(Label::Copy { transfer, .. }) => return Ok(Some(Repair::Job(Some(*transfer)))),
+                Some(Label::Mark { .. }) => return Ok(Some(Repair::Job(None))),
+                None => None,
+            },
             SeenKind::Settings => return self.repair_of_vote(node, &uid, StepKind::Settings, journal),
             SeenKind::PrimaryKey => return self.repair_of_vote(node, &uid, StepKind::PrimaryKey, journal),
+            // Of a bootstrap: all that the node has got since is gone.
+            SeenKind::Drop if state.dropped.is_none() => return Ok(Some(Repair::Far)),
             // The index exists, or the deletion is due: it changes nothing.
             SeenKind::Create | SeenKind::Drop | SeenKind::Housekeeping => return Ok(None),
             SeenKind::Foreign => None,
@@ -68,7 +83,7 @@ impl Fleet {
             return Ok(None); // Will be sent anyway.
         }
         let reached = feed.barrier_reached();
-        let lookup = Lookup { index: &uid, holdings: &self.holdings, journal };
+        let lookup = Lookup { index: &uid, topology: &self.topology, journal };
         let is_far = self.rules.far && self.index(&uid).has_barrier(first, reached, &lookup)?;
         Ok(Some(if is_far { Repair::Far } else { Repair::Rewind(first) }))
     }
@@ -98,6 +113,8 @@ impl Fleet {
     pub(super) fn repair(&mut self, node: usize, uid: &NodeIndexUid, repair: Repair) {
         match repair {
             Repair::Rewind(first) => {
+                // What was copied as of later may hold what it did.
+                self.restart_joins(node, uid, first);
                 let feed = self.feed(node, uid);
                 if first <= feed.pos.max(feed.applied) {
                     self.rewind(node, uid, first);
@@ -111,7 +128,14 @@ impl Fleet {
                     feed.is_idle = false;
                 }
             }
-            Repair::Far => {
+            Repair::Bootstrap => {
+                if let Some(bootstrap) = &mut self.feed_mut(node, uid).bootstrap {
+                    bootstrap.stage = BootstrapStage::Drop;
+                    self.pending.bootstraps.insert((node, uid.clone()));
+                }
+            }
+            Repair::Job(copy) if !self.job_stranger(node, uid, copy) => {}
+            Repair::Job(_) | Repair::Far => {
                 self.pending.alarms.push(Alarm::FarStranger { node: self.nodes[node].id.clone(), index: uid.clone() });
                 self.give_up_if_covered(node, uid);
             }
@@ -137,9 +161,13 @@ impl Fleet {
             changed_in: feed.changed_in,
             last_barrier: feed.last_barrier.filter(|&(position, _)| position < first),
             lag: feed.lag,
+            bootstrap: feed.bootstrap,
+            is_apart: feed.is_apart,
+            moves_wait: feed.moves_wait,
             ..Feed::new(applied)
         };
         *self.feed_mut(node, uid) = fresh;
+        self.abort_on(node, uid);
         self.nodes[node].active.insert(uid.clone());
         self.attention.insert(uid.clone());
         if is_back {

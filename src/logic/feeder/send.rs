@@ -41,7 +41,7 @@ pub enum Action {
     Wait(Monotonic),
 }
 
-enum Turn {
+pub(super) enum Turn {
     Act(Action),
     /// Something is under way or in the way.
     Blocked(Option<Monotonic>),
@@ -52,9 +52,10 @@ enum Turn {
 impl Fleet {
     /// What to do for a node now. The driver does it and reports before it asks again.
     pub fn next(&mut self, node: usize, now: Monotonic, journal: &dyn JournalView) -> Action {
+        self.seen_at = now;
         let idle_ms = if self.rules.poll { self.timing.poll_idle_ms } else { NEVER_MS };
         let state = &mut self.nodes[node];
-        if state.is_lost {
+        if state.is_lost || !self.topology.is_member(node) {
             return Action::Wait(now.plus_ms(self.timing.poll_idle_ms));
         }
         if now < state.wait_until {
@@ -65,6 +66,7 @@ impl Fleet {
             state.poll_at = now;
         }
         if now >= state.poll_at {
+            state.polls_begun += 1;
             return Action::Poll(self.poll_list(node));
         }
         if state.is_doubtful {
@@ -136,12 +138,21 @@ impl Fleet {
                 return Ok(Turn::Act(Action::Store));
             }
             feed.must_store = false;
+            if let Some(turn) = self.turn_for_jobs(node, uid, now) {
+                return Ok(turn);
+            }
             let feed = self.feed(node, uid);
             if let Some(blocked) = self.blocked(feed, now) {
                 return Ok(blocked);
             }
-            let Some(step) = self.step_after_pos(node, uid, journal)? else {
-                return Ok(if self.feed(node, uid).sent.is_empty() { Turn::Done } else { Turn::Blocked(None) });
+            let held = feed.held;
+            let step = self.step_after_pos(node, uid, journal)?;
+            let Some(step) = step.filter(|step| held.is_none_or(|(_, at)| step.position <= at)) else {
+                if let Some(chunk) = self.due_chunk(node, uid) {
+                    return Ok(Turn::Act(chunk));
+                }
+                let is_done = self.feed(node, uid).sent.is_empty() && held.is_none();
+                return Ok(if is_done { Turn::Done } else { Turn::Blocked(None) });
             };
             match self.send_of(node, uid, &step) {
                 Next::Pass => self.pass_barrier(node, uid, step.position, step.kind),
@@ -157,7 +168,7 @@ impl Fleet {
         uid: &NodeIndexUid,
         journal: &dyn JournalView,
     ) -> Result<Option<StepInfo>, JournalUnavailable> {
-        let lookup = Lookup { index: uid, holdings: &self.holdings, journal };
+        let lookup = Lookup { index: uid, topology: &self.topology, journal };
         let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
         let pos = state.feeds[node].pos;
         state.step_after(node, pos, &lookup)
@@ -168,14 +179,15 @@ impl Fleet {
         if now < feed.wait_until {
             return Some(Turn::Blocked(Some(feed.wait_until)));
         }
-        let has_failed = |sent: &Sent| sent.kind.is_document() && !is_success(sent.end.as_ref());
+        let has_failed =
+            |sent: &Sent| sent.kind.is_document() && !sent.purpose.is_of_job() && !is_success(sent.end.as_ref());
         let is_leaving = match feed.sync {
             Sync::Leaving(_) => self.rules.hold,
             Sync::In | Sync::Out | Sync::Joining | Sync::Returning(_) => false,
         };
         let is_blocked = is_leaving
             || feed.is_hidden
-            || feed.sent.len() >= self.timing.window
+            || feed.sent.iter().filter(|sent| !sent.purpose.is_of_job()).count() >= self.timing.window
             || feed.sent.iter().any(|sent| sent.end.is_some() && has_failed(sent))
             || feed.sent.back().is_some_and(|last| last.kind.is_barrier());
         is_blocked.then_some(Turn::Blocked(None))
@@ -190,6 +202,9 @@ impl Fleet {
         let is_apart = feed.split.is_some() && self.rules.apart;
         let is_alone = feed.is_careful() || is_apart || feed.awaits_idle || step.kind.is_barrier();
         if is_alone && !feed.sent.is_empty() {
+            return Next::Wait;
+        }
+        if step.is_voted() && !self.is_fit_to_vote(node, uid) {
             return Next::Wait;
         }
         if step.kind == StepKind::Drop && self.rules.map && !state.is_hidden {
@@ -208,7 +223,7 @@ impl Fleet {
         let shards = match (&feed.split, step.kind.is_document()) {
             (_, false) => Vec::new(),
             (Some(split), true) => split.front().copied().into_iter().collect(),
-            (None, true) => self.holdings.part(node, step),
+            (None, true) => self.topology.part(node, uid, step),
         };
         Next::Act(Action::Send(Send {
             index: uid.clone(),
@@ -275,7 +290,8 @@ impl Fleet {
             // Its parts count one by one; after the last one the feed flows again.
             feed.careful = send.position;
         }
-        if let Some(task) = send.position.entry().and_then(|entry| self.tasks.get_mut(&entry)) {
+        let is_step = matches!(send.purpose, Purpose::Do | Purpose::Revert);
+        if let Some(task) = send.position.entry().and_then(|entry| self.tasks.get_mut(&entry)).filter(|_| is_step) {
             task.is_sent = true;
             if !task.is_started {
                 task.is_started = true;
@@ -297,7 +313,7 @@ impl Fleet {
 
     /// Returns false when there is nothing to cut.
     fn cut(&mut self, node: usize, send: &Send) -> bool {
-        let is_possible = send.kind.is_document() && send.shards.len() > 1;
+        let is_possible = send.kind.is_document() && send.shards.len() > 1 && !send.purpose.is_of_job();
         if is_possible {
             let feed = self.feed_mut(node, &send.index);
             feed.split = Some(send.shards.iter().copied().collect());
@@ -354,10 +370,12 @@ impl Fleet {
             SendOutcome::NotSent => self.unreachable(node, now),
             SendOutcome::Busy => self.back_off(node, now),
             SendOutcome::Refused(error) => match in_flight {
+                InFlight::Step { send, .. } if send.purpose.is_of_job() => self.job_refused(node, &send, error),
                 InFlight::Step { send, .. } => self.refused(node, &send, error, now),
                 InFlight::Housekeeping(_) => {}
             },
             SendOutcome::TooLarge(reason) => match in_flight {
+                InFlight::Step { send, .. } if send.purpose.is_of_job() => self.job_too_large(node, &send, reason),
                 InFlight::Step { send, .. } if self.cut(node, &send) => {}
                 InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
                 InFlight::Housekeeping(_) => {}
@@ -399,7 +417,7 @@ impl Fleet {
     fn registered(&mut self, node: usize, in_flight: InFlight, task: NodeTask, now: Monotonic) {
         let state = &mut self.nodes[node];
         if task < state.next_task {
-            self.lost(node);
+            self.lost(node, Some(NodeTask(task.0 + 1)));
             return;
         }
         if task == state.next_task {
@@ -421,10 +439,13 @@ impl Fleet {
         let Send { index, position, kind, shards, is_split, purpose } = send;
         self.nodes[node].active.insert(index.clone());
         let feed = self.feed_mut(node, &index);
-        if !feed.is_careful() && kind.is_document() {
+        if !feed.is_careful() && kind.is_document() && !purpose.is_of_job() {
             feed.pos = position;
         }
         feed.sent.push_back(Sent { task, position, kind, shards, is_split, purpose, ids, end: None });
+        if let Purpose::Copy { transfer, number } = purpose {
+            self.chunk_registered(transfer, number);
+        }
     }
 
     /// The node will never take this request. For documents and votes that is as if it had failed alone.
@@ -432,7 +453,7 @@ impl Fleet {
         let feed = self.feed(node, &send.index);
         let is_flow = send.kind.is_document() && !feed.is_careful();
         let is_barrier = send.kind.is_barrier() && !super::step::is_voted(send.kind);
-        if is_barrier || send.purpose == Purpose::Revert {
+        if is_barrier || matches!(send.purpose, Purpose::Revert | Purpose::Bootstrap) {
             self.pending.alarms.push(Alarm::Stuck {
                 node: self.nodes[node].id.clone(),
                 index: send.index.clone(),
@@ -447,19 +468,6 @@ impl Fleet {
             let end = Some(SentEnd { end: End::Rejected(error), was_shared: false, deleted: None });
             let sent = Sent { task: NodeTask(0), position, kind, shards, is_split, purpose, ids: Vec::new(), end };
             self.ended(node, &index, &sent, now);
-        }
-    }
-
-    /// The node is not the one that it was: nothing on it can be trusted.
-    pub(super) fn lost(&mut self, node: usize) {
-        self.nodes[node].is_lost = true;
-        self.pending.alarms.push(Alarm::NodeLost { node: self.nodes[node].id.clone() });
-        if self.holdings.of(node).is_empty() {
-            return;
-        }
-        let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
-        for uid in indexes {
-            self.give_up(node, &uid);
         }
     }
 }

@@ -82,50 +82,6 @@ pub fn steps_of(entry: &Entry, resolution: Option<&Resolution>) -> Vec<StepInfo>
         .collect()
 }
 
-/// Which node holds which shards. Nodes are numbered as in the table given to [`super::Fleet::start`].
-#[derive(Clone, Debug)]
-pub struct Holdings {
-    by_node: Vec<Vec<ShardId>>,
-    by_shard: Vec<Vec<usize>>,
-}
-
-impl Holdings {
-    /// From the placement table: by shard, the numbers of the nodes that hold it.
-    pub fn new(node_count: usize, by_shard: Vec<Vec<usize>>) -> Self {
-        let mut by_node = vec![Vec::new(); node_count];
-        for (shard, nodes) in by_shard.iter().enumerate() {
-            for &node in nodes {
-                by_node[node].push(ShardId(shard as u16));
-            }
-        }
-        Self { by_node, by_shard }
-    }
-
-    /// The shards of a node, ascending.
-    pub fn of(&self, node: usize) -> &[ShardId] {
-        &self.by_node[node]
-    }
-
-    /// By shard: its nodes.
-    pub(super) fn by_shard(&self) -> &[Vec<usize>] {
-        &self.by_shard
-    }
-
-    /// Whether a node has a part in a step. A node without shards has none in anything.
-    pub(super) fn touches(&self, node: usize, step: &StepInfo) -> bool {
-        match &step.shards {
-            None => !self.by_node[node].is_empty(),
-            Some(shards) => shards.iter().any(|shard| self.by_shard[usize::from(shard.0)].contains(&node)),
-        }
-    }
-
-    /// The shards of a document step that a node holds, ascending.
-    pub(super) fn part(&self, node: usize, step: &StepInfo) -> Vec<ShardId> {
-        let shards = step.shards.as_deref().unwrap_or_default();
-        shards.iter().copied().filter(|shard| self.by_shard[usize::from(shard.0)].contains(&node)).collect()
-    }
-}
-
 /// The journal could not be read; the caller tries again later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the journal cannot be read")]

@@ -32,10 +32,13 @@ struct World {
 
 impl World {
     fn new(nodes: usize) -> Self {
-        let start =
-            Start { nodes: (0..nodes).map(|node| NodeId::new(format!("n{node}"))).collect(), ..Start::default() };
-        let holdings = Holdings::new(nodes, vec![(0..nodes).collect()]);
-        let mut fleet = Fleet::start(&start, holdings, Timing::default(), Rules::ALL, START);
+        let ids: Vec<NodeId> = (0..nodes).map(|node| NodeId::new(format!("n{node}"))).collect();
+        let start = Start {
+            nodes: ids.iter().map(|id| NodeRecord::active(id.clone(), "")).collect(),
+            tables: Tables::settled(vec![ids], nodes as u16),
+            ..Start::default()
+        };
+        let mut fleet = Fleet::start(&start, Timing::default(), Rules::ALL, START);
         let journal = Journal::default();
         fleet.end_needless_quarantine(&journal).unwrap();
         Self { fleet, journal, now: START, nodes: vec![Some(0); nodes], reports: Vec::new(), decided: BTreeSet::new() }
@@ -182,7 +185,7 @@ fn an_answer_that_a_node_is_idle_is_worth_nothing_once_an_unfinished_stranger_sh
     world.act(0);
     let next = || (world.fleet.nodes[0].next_task, Position::of(EntryId(9), 0));
     let (task, position) = next();
-    let label = Some(Label { position, shard: None });
+    let label = Some(Label::Step { position, shard: None });
     world.nodes[0] = Some(task.0 + 1);
     world.fleet.polled(0, &[task], vec![stranger(task, SeenKind::Put, label)], world.now, &world.journal);
     assert_eq!(world.fleet.next(0, world.now, &world.journal), idle);
@@ -233,7 +236,7 @@ fn a_control_round_looks_only_at_what_may_be_due() {
 #[test]
 fn a_long_stretch_of_steps_for_others_is_searched_once() {
     let mut world = World::new(2);
-    world.fleet.holdings = Holdings::new(2, vec![vec![1], vec![0]]);
+    world.fleet.topology = Topology::new(vec![true; 2], vec![vec![1], vec![0]], vec![vec![1], vec![0]]);
     let created = world.create();
     world.run();
     let away = world.nodes[1].take();

@@ -57,7 +57,7 @@ fn filled() -> ProtocolDelta {
         jobs: vec![job(0, JobStep::Announce), job(1, JobStep::Copy)],
         joins: vec![
             join(0, "a-0", JoinState::Clear),
-            join(0, "b-1", JoinState::Catch),
+            join(0, "b-1", JoinState::Clear),
             join(1, "a-0", JoinState::Clear),
             join(1, "b-1", JoinState::Joined),
         ],
@@ -93,7 +93,7 @@ pub fn members_tables_jobs_joins_and_bootstraps_survive_a_restart(harness: &dyn 
         nodes: vec![node("n3"), NodeRecord { state: NodeState::Draining, life: 2, ..node("n10") }],
         tables: Some(Tables { is_paused: true, ..tables(2, &[&["n10"], &["n2"]]) }),
         jobs: vec![JobRecord { hollow: BTreeSet::from([NodeIndexUid::new("b-1")]), ..job(1, JobStep::Switched) }],
-        joins: vec![join(0, "a-0", JoinState::Catch)],
+        joins: vec![join(0, "a-0", JoinState::Clear)],
         bootstraps: vec![bootstrap("n2", "a-0", BootstrapStage::Settings)],
         ..ProtocolDelta::default()
     };
@@ -168,7 +168,7 @@ pub fn a_forgotten_index_takes_its_joins_and_bootstraps_along(harness: &dyn Harn
         ..ProtocolDelta::default()
     };
     let state = reopened(harness, &[filled(), forget]);
-    assert_eq!(state.joins, [join(0, "b-1", JoinState::Catch), join(1, "b-1", JoinState::Joined)]);
+    assert_eq!(state.joins, [join(0, "b-1", JoinState::Clear), join(1, "b-1", JoinState::Joined)]);
     assert_eq!(state.bootstraps, [bootstrap("n2", "b-1", BootstrapStage::Create)]);
     assert_eq!(state.jobs.len(), 2);
 }

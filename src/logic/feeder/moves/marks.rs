@@ -1,0 +1,79 @@
+//! Deletions by marker: of shards whose documents on a node are worth nothing.
+//!
+//! One mechanism for the beginning of a copy, for the clean-up of an old owner, and for a move that is taken back: what is
+//! *dirty* on a (node, index) is deleted with one request. Before the fleet votes on settings nothing may be dirty, or
+//! documents that nobody reads would have a say.
+
+use crate::logic::feeder::Fleet;
+use crate::logic::feeder::feed::{Feed, Purpose, Sent, SentEnd};
+use crate::logic::feeder::node::End;
+use crate::logic::ids::{JobId, NodeIndexUid, ShardId};
+use crate::logic::topology::JobStep;
+
+/// Shards in one request.
+const MARKED_AT_ONCE: usize = 64;
+
+impl Fleet {
+    /// Shards of an index whose documents on a node are to be deleted, ascending.
+    pub(in crate::logic::feeder) fn dirty(&self, node: usize, uid: &NodeIndexUid) -> Vec<ShardId> {
+        let mut shards: Vec<ShardId> = Vec::new();
+        for job in self.topology.jobs.values() {
+            let is_cleaned = job.cleans() == Some(node) && !job.cleaned.contains(uid);
+            let is_joining = job.step == JobStep::Copy && job.target == Some(node);
+            if is_cleaned || is_joining && job.joins.get(uid).is_some_and(super::Join::is_dirty) {
+                shards.push(job.shard);
+            }
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    /// What a node is to delete of an index now; empty while an earlier deletion is under way.
+    pub(in crate::logic::feeder) fn due_mark(&self, node: usize, uid: &NodeIndexUid, feed: &Feed) -> Vec<ShardId> {
+        if feed.sent.iter().any(|sent| sent.purpose == Purpose::Mark) {
+            return Vec::new();
+        }
+        let mut shards = self.dirty(node, uid);
+        shards.truncate(MARKED_AT_ONCE);
+        shards
+    }
+
+    /// No vote and no verdict comes from documents of a shard that is on its way to a node, or from it.
+    pub(in crate::logic::feeder) fn is_fit_to_vote(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        !self.rules.unmixed
+            || self.dirty(node, uid).is_empty()
+                && self.topology.joins_of(node, uid).all(|(_, join)| join.filling.is_none())
+    }
+
+    pub(in crate::logic::feeder) fn mark_ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent) {
+        let Some(SentEnd { end, was_shared, .. }) = &sent.end else { return };
+        match end {
+            End::Succeeded => {}
+            // It failed with its neighbours: again, and alone.
+            End::Rejected(_) if *was_shared => {
+                self.feed_mut(node, uid).is_apart = true;
+                return;
+            }
+            // The index is not there, or it has no marker: nor has it any such document.
+            End::Rejected(_) => {}
+            End::Retry(_) => return,
+        }
+        self.feed_mut(node, uid).is_apart = false;
+        let mut cleaned: Vec<JobId> = Vec::new();
+        for (&id, job) in &mut self.topology.jobs {
+            if !sent.shards.contains(&job.shard) {
+                continue;
+            }
+            if job.cleans() == Some(node) && job.cleaned.insert(uid.clone()) {
+                cleaned.push(id);
+            } else if job.step == JobStep::Copy
+                && job.target == Some(node)
+                && let Some(join) = job.joins.get_mut(uid).filter(|join| join.is_dirty())
+            {
+                join.is_marked = true;
+            }
+        }
+        self.pending.jobs.extend(cleaned);
+    }
+}

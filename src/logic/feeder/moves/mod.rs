@@ -1,0 +1,22 @@
+//! Moves: how a shard comes to a node and goes from one while clients read and write.
+//!
+//! A **job** brings one shard to one node, in steps that are stored before they have an effect: announce, copy, switched,
+//! clean. The part of a job for one index is a **join**. What a join copies is read from a replica while both feeds are
+//! **held** at one position ([`transfer`]), so the copy is exactly what the journal says up to there, and the main stream
+//! of the target carries the shard from there on. What a node holds of a shard and should not is deleted by **marks**
+//! ([`marks`]). The reasons for each step are in `docs/MOVE-PROTOCOL.md`.
+
+mod bootstrap;
+mod job;
+mod marks;
+mod rebuild;
+mod send;
+mod switch;
+mod transfer;
+mod workflow;
+
+pub(super) use bootstrap::Bootstrap;
+pub(super) use job::{Job, Join};
+pub(super) use transfer::Transfers;
+pub use transfer::{Look, LookKind, LookOutcome, TransferId};
+pub use workflow::MoveLimits;

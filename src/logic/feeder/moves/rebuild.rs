@@ -1,0 +1,243 @@
+//! Members that come, go, or lose what they had.
+
+use std::collections::BTreeSet;
+
+use super::{Bootstrap, Job, Join};
+use crate::logic::feeder::feed::{Feed, Stage, Sync};
+use crate::logic::feeder::node::{NodeState, Unclear};
+use crate::logic::feeder::{Alarm, Fleet};
+use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::logic::topology::{BootstrapStage, JobKind, JobStep, NodeRecord, NodeState as Wanted};
+
+impl Fleet {
+    /// A new member; it must be empty. Gets every index, and no shard before the plan names it. Returns its number. The
+    /// name must be new.
+    pub fn enrol(&mut self, record: NodeRecord, next_task: NodeTask, now: Monotonic) -> usize {
+        let node = self.topology.add_member();
+        let mut state = NodeState::new(record, next_task);
+        state.poll_at = now;
+        self.nodes.push(state);
+        for state in self.indexes.values_mut() {
+            state.feeds.push(Feed::new(state.created.before()));
+        }
+        self.pending.nodes.insert(node);
+        self.pending.next_task.insert(node);
+        let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
+        for uid in indexes {
+            self.begin_bootstrap(node, &uid, BootstrapStage::Create);
+        }
+        self.want_publication();
+        node
+    }
+
+    /// The main stream of this (node, index) begins now, with an empty index.
+    fn begin_bootstrap(&mut self, node: usize, uid: &NodeIndexUid, stage: BootstrapStage) {
+        let at = self.base(uid);
+        let version = self.version;
+        let is_read = stage == BootstrapStage::Drop;
+        let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
+        let is_born = at >= state.created;
+        let at = if is_born { at } else { state.created.before() };
+        let at = at.max(state.dropped.unwrap_or_default());
+        let is_gone = state.dropped.is_some() && !is_read;
+        let bootstrap = Bootstrap { at, stage, gate: is_read.then(|| Stage::new(version)) };
+        let before = &state.feeds[node];
+        state.feeds[node] = Feed {
+            sync: match before.sync {
+                Sync::In | Sync::Returning(_) => Sync::Leaving(Stage::new(version)),
+                Sync::Leaving(stage) => Sync::Leaving(stage),
+                Sync::Out | Sync::Joining => Sync::Out,
+            },
+            came_back_in: before.came_back_in,
+            bootstrap: (!is_gone && (is_born || is_read)).then_some(bootstrap),
+            changed_in: version,
+            must_store: true,
+            ..Feed::new(at)
+        };
+        self.pending.applied.insert((node, uid.clone()));
+        self.pending.sync.insert((node, uid.clone()), true);
+        self.pending.bootstraps.insert((node, uid.clone()));
+        self.want_publication();
+        self.feeds_changed(node, uid);
+    }
+
+    /// The last position with everything up to it decided and resolved: what nobody can need to see again.
+    fn base(&self, uid: &NodeIndexUid) -> Position {
+        let state = self.index(uid);
+        let open = state.undecided.keys().next().and_then(|at| at.entry());
+        let open = open.into_iter().chain(state.unresolved.keys().next().copied()).min();
+        open.map_or(self.head, |entry| Position::of(entry, 0).before())
+    }
+
+    /// What is stored of a replica is not all that it should have: no reader may use it yet.
+    pub(in crate::logic::feeder) fn is_rebuilding(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        let is_repair =
+            |job: &Job| job.kind == JobKind::Repair && job.target == Some(node) && job.joins.contains_key(uid);
+        self.feed(node, uid).bootstrap.is_some() || self.topology.jobs.values().any(is_repair)
+    }
+
+    /// The node is not the one that it was: nothing on it can be trusted. It is rebuilt, if its peers have all it had.
+    pub(in crate::logic::feeder) fn lost(&mut self, node: usize, next_task: Option<NodeTask>) {
+        let name = self.nodes[node].id.clone();
+        self.pending.alarms.push(Alarm::NodeLost { node: name });
+        let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
+        let is_covered = indexes.iter().all(|uid| self.is_spared(node, uid));
+        let Some(next_task) = next_task.filter(|_| is_covered && self.rules.rebuild) else {
+            self.nodes[node].is_lost = true;
+            for uid in indexes {
+                self.give_up(node, &uid);
+            }
+            return;
+        };
+        self.restart_node(node, next_task);
+        for uid in &indexes {
+            self.rebuild_index(node, uid);
+        }
+    }
+
+    /// A new life: nothing is known of it but the number of its next task.
+    fn restart_node(&mut self, node: usize, next_task: NodeTask) {
+        let state = &mut self.nodes[node];
+        let mut record = state.record.clone();
+        record.life += 1;
+        // A request to the life before may still arrive.
+        let unclear = state.unclear.take().map(|unclear| Unclear { what: None, ..unclear });
+        *state = NodeState { is_reachable: state.is_reachable, unclear, ..NodeState::new(record, next_task) };
+        state.poll_at = self.seen_at;
+        self.pending.nodes.insert(node);
+        self.pending.next_task.insert(node);
+    }
+
+    /// Every shard that the node owns has another complete replica of the index.
+    pub(super) fn is_spared(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        let is_other = |other: &usize| {
+            let feed = self.feed(*other, uid);
+            *other != node && feed.sync == Sync::In && !feed.needs_rebuild && !self.is_rebuilding(*other, uid)
+        };
+        self.index(uid).dropped.is_some()
+            || self.topology.owned(node).iter().all(|&shard| {
+                self.topology.owners_of(shard).iter().any(is_other)
+                    || self.old_owner(shard, uid).is_some_and(|of| is_other(&of))
+            })
+    }
+
+    /// The owner before a switch that is still fed, if it is complete.
+    fn old_owner(&self, shard: ShardId, uid: &NodeIndexUid) -> Option<usize> {
+        let is_fed = |job: &&Job| job.step == JobStep::Switched && job.shard == shard && !job.hollow.contains(uid);
+        self.topology.jobs.values().find(is_fed)?.old_owner
+    }
+
+    /// One index of a node begins anew, with what its peers have.
+    pub(in crate::logic::feeder) fn rebuild_index(&mut self, node: usize, uid: &NodeIndexUid) {
+        self.abort_on(node, uid);
+        if std::mem::take(&mut self.feed_mut(node, uid).needs_rebuild) {
+            self.pending.needs_rebuild.retain(|of| *of != (node, uid.clone()));
+        }
+        self.pending.rebuilt.insert((node, uid.clone()));
+        self.begin_bootstrap(node, uid, BootstrapStage::Drop);
+        let mut repaired = BTreeSet::new();
+        for (&id, job) in &mut self.topology.jobs {
+            let is_target = job.target == Some(node);
+            match (job.kind, job.step) {
+                (JobKind::Repair, _) if is_target => {
+                    repaired.insert(job.shard);
+                    job.joins.insert(uid.clone(), Join::clear());
+                    self.pending.joins.insert((id, uid.clone()));
+                }
+                (JobKind::Move, JobStep::Copy) if is_target => {
+                    job.is_ready = false;
+                    job.joins.insert(uid.clone(), Join::clear());
+                    self.pending.joins.insert((id, uid.clone()));
+                }
+                (_, JobStep::Switched) if job.old_owner == Some(node) => {
+                    job.hollow.insert(uid.clone());
+                    self.pending.jobs.insert(id);
+                }
+                (_, JobStep::Clean | JobStep::Undo) if job.cleans() == Some(node) => {
+                    job.cleaned.remove(uid);
+                    self.pending.jobs.insert(id);
+                }
+                (JobKind::Move | JobKind::Repair, _) => {}
+            }
+        }
+        if self.index(uid).dropped.is_none() {
+            let owned = self.topology.owned(node).to_vec();
+            for shard in owned.into_iter().filter(|shard| !repaired.contains(shard)) {
+                self.add_repair(node, shard, uid);
+            }
+        }
+        self.jobs_changed();
+    }
+
+    fn add_repair(&mut self, node: usize, shard: ShardId, uid: &NodeIndexUid) {
+        let mut job = Job::new(JobKind::Repair, shard, Some(node), self.version);
+        // Nobody reads the replica: nothing is to be announced.
+        job.step = JobStep::Copy;
+        job.joins.insert(uid.clone(), Join::clear());
+        let id = self.add_job(job);
+        self.pending.joins.insert((id, uid.clone()));
+    }
+
+    /// Rebuilds what was given up, as far as peers have it. Part of [`Fleet::control`].
+    pub(in crate::logic::feeder) fn rebuild_given_up(&mut self) {
+        let mut due = Vec::new();
+        for (uid, state) in &self.indexes {
+            for (node, feed) in state.feeds.iter().enumerate() {
+                let is_member = self.topology.is_member(node) && !self.nodes[node].is_lost;
+                if feed.needs_rebuild && feed.sync == Sync::Out && state.dropped.is_none() && is_member {
+                    due.push((node, uid.clone()));
+                }
+            }
+        }
+        for (node, uid) in due {
+            if self.is_spared(node, &uid) {
+                self.rebuild_index(node, &uid);
+            }
+        }
+    }
+
+    /// Who is to own what from now on; jobs make the owners follow. Names that are no members are left out.
+    pub fn set_plan(&mut self, plan: &[Vec<NodeId>], replication_factor: u16) {
+        let number = |id: &NodeId| (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id);
+        let by_shard = plan.iter().map(|nodes| {
+            let numbers = nodes.iter().filter_map(number);
+            numbers.filter(|&node| self.topology.is_member(node)).collect()
+        });
+        self.topology.plan = by_shard.collect();
+        self.tables.replication_factor = replication_factor;
+        self.tables_changed();
+    }
+
+    /// No new copies begin, and no new jobs, until this is taken back. What has switched is cleaned up all the same.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.tables.is_paused = is_paused;
+        self.tables_changed();
+    }
+
+    /// What the operator wants of a node.
+    pub fn set_node_state(&mut self, id: &NodeId, state: Wanted) {
+        if let Some(node) = (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id) {
+            self.nodes[node].record.state = state;
+            self.pending.nodes.insert(node);
+        }
+    }
+
+    /// Takes a member away that owns nothing and has no part in any job. False: it still has.
+    pub fn remove(&mut self, id: &NodeId) -> bool {
+        let Some(node) = (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id) else { return false };
+        let has_part = |job: &Job| job.target == Some(node) || job.old_owner == Some(node);
+        let is_planned = self.topology.plan.iter().flatten().any(|&of| of == node);
+        if is_planned || !self.topology.owned(node).is_empty() || self.topology.jobs.values().any(has_part) {
+            return false;
+        }
+        self.topology.remove_member(node);
+        self.nodes[node].record.state = Wanted::Removed;
+        self.nodes[node].active.clear();
+        for state in self.indexes.values_mut() {
+            state.feeds[node] = Feed { sync: Sync::Out, ..Feed::new(state.created.before()) };
+        }
+        self.pending.nodes.insert(node);
+        self.want_publication();
+        true
+    }
+}

@@ -1,0 +1,82 @@
+//! The switch: the table names the target instead of an old owner, in one transaction.
+
+use std::collections::BTreeSet;
+
+use crate::logic::feeder::Fleet;
+use crate::logic::feeder::feed::{Stage, Sync};
+use crate::logic::feeder::step::{JournalUnavailable, JournalView};
+use crate::logic::ids::{JobId, NodeIndexUid, ShardId};
+use crate::logic::topology::{JobKind, JobStep, JoinState};
+
+impl Fleet {
+    /// Indexes that are not deleted.
+    pub(super) fn live(&self) -> Vec<NodeIndexUid> {
+        let live = self.indexes.iter().filter(|(_, state)| state.dropped.is_none());
+        live.map(|(uid, _)| uid.clone()).collect()
+    }
+
+    /// A node is in sync for every index.
+    pub(super) fn is_whole(&self, node: usize) -> bool {
+        let is_in = |uid: &NodeIndexUid| self.feed(node, uid).sync == Sync::In && !self.is_rebuilding(node, uid);
+        !self.nodes[node].is_lost && self.live().iter().all(is_in)
+    }
+
+    /// The target has everything that was reported, and is in sync: it can take over in this moment.
+    pub(super) fn may_switch(&mut self, job: JobId, journal: &dyn JournalView) -> Result<bool, JournalUnavailable> {
+        let Some(target) = self.topology.jobs[&job].target else { return Ok(false) };
+        for uid in self.live() {
+            let join = self.topology.jobs[&job].joins.get(&uid).cloned();
+            let is_joined = join.as_ref().is_none_or(|join| join.state == JoinState::Joined && join.is_verified);
+            let due = self.due_steps(&uid, journal)?[target];
+            let state = self.index(&uid);
+            let feed = &state.feeds[target];
+            let has_all = due.is_none_or(|due| due > state.top_reported)
+                && join.is_none_or(|join| feed.applied >= join.cursor || due.is_none());
+            if !is_joined || !has_all || feed.sync != Sync::In || feed.bootstrap.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(!self.nodes[target].is_lost)
+    }
+
+    /// An owner that the plan does not name, one out of sync first; none if the shard still has too few.
+    pub(super) fn superfluous(&self, shard: ShardId, target: Option<usize>) -> Option<usize> {
+        let owners = self.topology.owners_of(shard);
+        let plan = &self.topology.plan[usize::from(shard.0)];
+        let will_have = owners.len() + usize::from(target.is_some());
+        let extra = owners.iter().copied().filter(|node| !plan.contains(node));
+        extra.min_by_key(|&node| (self.is_whole(node), node)).filter(|_| will_have > plan.len())
+    }
+
+    /// All in one transaction: the table, the old owner's part, the end of repairs of what goes away.
+    pub(super) fn switch(&mut self, id: JobId) {
+        let (shard, target) = {
+            let job = &self.topology.jobs[&id];
+            (job.shard, job.target)
+        };
+        let old_owner = self.superfluous(shard, target);
+        let is_repair_of_old = |job: &super::Job| {
+            job.kind == JobKind::Repair && job.shard == shard && job.target.is_some() && job.target == old_owner
+        };
+        let repairs: Vec<JobId> =
+            self.topology.jobs.iter().filter(|(_, job)| is_repair_of_old(job)).map(|(&id, _)| id).collect();
+        let mut hollow: BTreeSet<NodeIndexUid> = BTreeSet::new();
+        for repair in repairs {
+            hollow.extend(self.topology.jobs[&repair].joins.keys().cloned());
+            self.end_job(repair);
+        }
+        let mut owners = self.topology.owners().to_vec();
+        let of_shard = &mut owners[usize::from(shard.0)];
+        of_shard.retain(|&node| Some(node) != old_owner);
+        of_shard.extend(target);
+        self.topology.set_owners(owners);
+        let stage = Stage::new(self.version);
+        let job = self.topology.jobs.get_mut(&id).expect("the caller has looked at it");
+        (job.old_owner, job.hollow, job.step, job.stage) = (old_owner, hollow, JobStep::Switched, stage);
+        job.is_read = old_owner.is_some();
+        job.joins.clear();
+        self.pending.jobs.insert(id);
+        self.tables_changed();
+        self.jobs_changed();
+    }
+}

@@ -1,0 +1,542 @@
+//! Reading shards at a held position: to copy them to a node, or to compare two replicas.
+//!
+//! Two feeds of one index are held at a position: nothing beyond it is sent. When the replicas that are read have applied
+//! all up to there and nothing is under way to them, the documents are read while they stand still. What is read is
+//! therefore exactly what the journal says up to that position. Chunks of a copy go to the target through its own feed
+//! before anything beyond the position, so from there on its main stream can carry the shards. Nothing here survives a
+//! start, a rewind of a held feed, or a hold that takes too long: the joins begin anew.
+
+use std::collections::BTreeMap;
+
+use super::Join;
+use crate::logic::entry::{PutMode, StepKind};
+use crate::logic::feeder::feed::{Ahead, Feed, Purpose, Sent, SentEnd, Sync};
+use crate::logic::feeder::index::Lookup;
+use crate::logic::feeder::node::{End, Send};
+use crate::logic::feeder::send::Action;
+use crate::logic::feeder::step::{JournalUnavailable, JournalView};
+use crate::logic::feeder::{Alarm, Fleet};
+
+use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, Position, ShardId};
+use crate::logic::topology::{JobStep, JoinState};
+
+/// Names a transfer in one life of the process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TransferId(pub u64);
+
+/// What a driver reads now: all documents of these shards, while the nodes stand still.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// To answer with.
+    pub transfer: TransferId,
+    /// By the nodes' name.
+    pub index: NodeIndexUid,
+    /// Ascending.
+    pub shards: Vec<ShardId>,
+    /// The nodes stand here.
+    pub at: Position,
+    /// What for.
+    pub kind: LookKind,
+}
+
+/// See [`Look`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LookKind {
+    /// Offer them in chunks ([`Fleet::offer`]).
+    Copy {
+        /// Where they are.
+        source: usize,
+        /// Where they go.
+        target: usize,
+    },
+    /// Say of which shards the two nodes have different documents.
+    Compare {
+        /// Both stand still.
+        nodes: [usize; 2],
+    },
+}
+
+/// What came of a look.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LookOutcome {
+    /// All is read and was offered in so many chunks.
+    Copied {
+        /// Numbered from 0.
+        chunks: u32,
+    },
+    /// Both were read.
+    Compared {
+        /// Shards whose documents differ.
+        unequal: Vec<ShardId>,
+    },
+    /// Why not.
+    Failed(String),
+}
+
+#[derive(Clone, PartialEq, Debug)]
+struct Transfer {
+    index: NodeIndexUid,
+    kind: LookKind,
+    parts: Vec<(JobId, ShardId)>,
+    at: Position,
+    /// Before this all is read.
+    until: Monotonic,
+    stage: TransferStage,
+    /// Chunks that the driver has, that the target has, and that ended well there.
+    offered: u32,
+    registered: u32,
+    ended: u32,
+    /// Nothing else is sent to the target before the chunks have ended.
+    is_alone: bool,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+enum TransferStage {
+    /// The nodes are not there yet.
+    Hold,
+    /// The driver reads.
+    Reading,
+    /// Read. The nodes must answer once more, so that it was not another life of them that was read.
+    Confirming { outcome: LookOutcome, polls: [u64; 2] },
+    /// The target gets the chunks.
+    Sending { chunks: u32 },
+}
+
+/// All that are under way.
+#[derive(Debug, Default)]
+pub(in crate::logic::feeder) struct Transfers {
+    open: BTreeMap<TransferId, Transfer>,
+    next: u64,
+}
+
+/// The shards of one index that come to one node, as far as they wait for the same.
+type Group = BTreeMap<(usize, NodeIndexUid, bool), Vec<(JobId, ShardId)>>;
+
+impl LookKind {
+    /// The replicas that are read.
+    fn read(self) -> Vec<usize> {
+        match self {
+            Self::Copy { source, .. } => vec![source],
+            Self::Compare { nodes } => nodes.to_vec(),
+        }
+    }
+
+    fn held(self) -> [usize; 2] {
+        match self {
+            Self::Copy { source, target } => [source, target],
+            Self::Compare { nodes } => nodes,
+        }
+    }
+}
+
+impl Fleet {
+    /// What may be read now; handed out once.
+    pub fn next_look(&mut self, now: Monotonic, journal: &dyn JournalView) -> Result<Option<Look>, JournalUnavailable> {
+        let waiting = self.transfers.open.iter().filter(|(_, transfer)| transfer.stage == TransferStage::Hold);
+        let waiting: Vec<TransferId> = waiting.map(|(&id, _)| id).collect();
+        for id in waiting {
+            let transfer = &self.transfers.open[&id];
+            let (uid, kind, at) = (transfer.index.clone(), transfer.kind, transfer.at);
+            let mut stands = now < transfer.until;
+            for node in kind.held() {
+                let is_read = kind.read().contains(&node);
+                stands = stands && self.stands(node, &uid, at, is_read, journal)?;
+            }
+            let Some(transfer) = self.transfers.open.get_mut(&id).filter(|_| stands) else { continue };
+            transfer.stage = TransferStage::Reading;
+            let shards = transfer.parts.iter().map(|&(_, shard)| shard).collect();
+            return Ok(Some(Look { transfer: id, index: uid, shards, at, kind }));
+        }
+        Ok(None)
+    }
+
+    /// The driver has a chunk for the target. False: nobody wants it any more.
+    pub fn offer(&mut self, id: TransferId, number: u32) -> bool {
+        let Some(transfer) = self.transfers.open.get_mut(&id) else { return false };
+        transfer.offered = transfer.offered.max(number + 1);
+        let (target, uid) = (transfer.kind.held()[1], transfer.index.clone());
+        self.nodes[target].active.insert(uid);
+        true
+    }
+
+    /// Whether chunks of this transfer may still be sent.
+    pub fn is_wanted(&self, id: TransferId) -> bool {
+        self.transfers.open.contains_key(&id)
+    }
+
+    /// What came of a look.
+    pub fn looked(&mut self, id: TransferId, outcome: LookOutcome, now: Monotonic) {
+        let Some(transfer) = self.transfers.open.get_mut(&id) else { return };
+        let is_late = now >= transfer.until;
+        let (kind, index) = (transfer.kind, transfer.index.clone());
+        if let LookOutcome::Failed(reason) = outcome {
+            let node = self.nodes[kind.held()[0]].id.clone();
+            self.pending.alarms.push(Alarm::LookFailed { node, index, reason });
+            self.abort(id);
+        } else if is_late {
+            let node = self.nodes[kind.held()[0]].id.clone();
+            let reason = "reading took longer than writes can be held up".to_owned();
+            self.pending.alarms.push(Alarm::LookFailed { node, index, reason });
+            self.abort(id);
+        } else {
+            // A question may be on its way already; the next one is asked later than this.
+            let polls = kind.held().map(|node| self.nodes[node].polls_begun + 1);
+            for node in kind.read() {
+                self.nodes[node].poll_at = now;
+            }
+            transfer.stage = TransferStage::Confirming { outcome, polls };
+        }
+    }
+
+    /// Holds new pairs of feeds, ends what took too long, goes on with what was read.
+    pub(super) fn advance_transfers(&mut self, now: Monotonic) {
+        let open: Vec<TransferId> = self.transfers.open.keys().copied().collect();
+        for id in open {
+            let transfer = self.transfers.open[&id].clone();
+            match &transfer.stage {
+                TransferStage::Hold | TransferStage::Reading if now >= transfer.until => self.abort(id),
+                TransferStage::Hold | TransferStage::Reading if !self.is_intact(id) => self.abort(id),
+                TransferStage::Hold | TransferStage::Reading => {}
+                TransferStage::Confirming { .. } if !self.is_intact(id) => self.abort(id),
+                TransferStage::Confirming { outcome, polls } => {
+                    let answered = |node: usize, polls: u64| self.nodes[node].polls_answered >= polls;
+                    let [first, second] = transfer.kind.held();
+                    let is_second_read = transfer.kind.read().len() == 2;
+                    if answered(first, polls[0]) && (!is_second_read || answered(second, polls[1])) {
+                        self.read(id, outcome.clone());
+                    }
+                }
+                TransferStage::Sending { .. } => self.fill(id),
+            }
+        }
+        if !self.tables.is_paused {
+            self.start_transfers(now);
+        }
+    }
+
+    /// The feeds are still held by this transfer, and the replicas that are read are complete.
+    fn is_intact(&self, id: TransferId) -> bool {
+        let transfer = &self.transfers.open[&id];
+        let uid = &transfer.index;
+        let Some(state) = self.indexes.get(uid) else { return false };
+        let is_held = |&node: &usize| state.feeds[node].held == Some((id, transfer.at));
+        let [first, target] = transfer.kind.held();
+        let is_source = |&(_, shard): &(JobId, ShardId)| self.is_source(first, target, uid, shard);
+        transfer.kind.held().iter().all(is_held) && transfer.parts.iter().all(is_source)
+    }
+
+    /// Everything up to a position has been sent to a node, or, if it is to be read, has been applied there.
+    fn stands(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        at: Position,
+        is_read: bool,
+        journal: &dyn JournalView,
+    ) -> Result<bool, JournalUnavailable> {
+        let lookup = Lookup { index: uid, topology: &self.topology, journal };
+        let Some(state) = self.indexes.get_mut(uid) else { return Ok(false) };
+        let feed = &state.feeds[node];
+        let is_clear = self.nodes[node].unclear.is_none() && self.nodes[node].in_flight.is_none();
+        let is_plain = !feed.is_careful() && feed.split.is_none() && feed.goal <= feed.applied.max(feed.pos);
+        let is_quiet = !is_read || feed.sent.is_empty() && is_clear && !feed.awaits_idle && feed.goal <= feed.applied;
+        let from = if is_read { feed.applied } else { feed.pos };
+        if !is_plain || !is_quiet || feed.held.is_none() {
+            return Ok(false);
+        }
+        Ok(state.step_after(node, from, &lookup)?.is_none_or(|step| step.position > at))
+    }
+
+    /// A complete replica of a shard of an index.
+    pub(super) fn is_source(&self, node: usize, target: usize, uid: &NodeIndexUid, shard: ShardId) -> bool {
+        let feed = self.feed(node, uid);
+        let state = &self.nodes[node];
+        let has_it = self.topology.owns(node, shard) || self.topology.is_leaving(node, uid, shard);
+        node != target
+            && has_it
+            && self.topology.is_member(node)
+            && feed.sync == Sync::In
+            && !feed.needs_rebuild
+            && !self.is_rebuilding(node, uid)
+            && state.is_reachable
+            && !state.is_lost
+    }
+
+    fn start_transfers(&mut self, now: Monotonic) {
+        for ((target, uid, is_compare), mut parts) in self.waiting_joins() {
+            let feed = self.feed(target, &uid);
+            let is_free = feed.held.is_none() && !feed.is_careful() && feed.split.is_none() && now >= feed.moves_wait;
+            if !is_free || !self.nodes[target].is_reachable {
+                continue;
+            }
+            let is_held = |node: usize| self.feed(node, &uid).held.is_some() || self.feed(node, &uid).is_careful();
+            let sources = (0..self.nodes.len()).filter(|&node| node != target && !is_held(node));
+            let count = |node: usize| parts.iter().filter(|of| self.is_source(node, target, &uid, of.1)).count();
+            let Some((most, source)) = sources.map(|node| (count(node), node)).max() else { continue };
+            if most == 0 {
+                continue;
+            }
+            parts.retain(|&(_, shard)| self.is_source(source, target, &uid, shard));
+            parts.truncate(self.limits.shards_per_copy.max(1));
+            let kind = if is_compare {
+                LookKind::Compare { nodes: [source, target] }
+            } else {
+                LookKind::Copy { source, target }
+            };
+            self.start_transfer(uid, kind, parts, now);
+        }
+    }
+
+    /// Joins that wait to be copied (false) or compared (true), by the feed that they share.
+    fn waiting_joins(&self) -> Group {
+        let mut groups = Group::new();
+        for (&id, job) in &self.topology.jobs {
+            let Some(target) = job.target.filter(|_| job.step == JobStep::Copy) else { continue };
+            for (uid, join) in &job.joins {
+                let is_live = self.indexes.get(uid).is_some_and(|state| state.dropped.is_none());
+                let is_there = is_live && self.feed(target, uid).bootstrap.is_none();
+                let wanted = match join.state {
+                    JoinState::Clear => join.is_marked && join.filling.is_none(),
+                    JoinState::Joined => !join.is_verified,
+                };
+                if is_there && wanted {
+                    let key = (target, uid.clone(), join.state == JoinState::Joined);
+                    groups.entry(key).or_default().push((id, job.shard));
+                }
+            }
+        }
+        for parts in groups.values_mut() {
+            parts.sort_unstable_by_key(|&(_, shard)| shard);
+        }
+        groups
+    }
+
+    fn start_transfer(&mut self, uid: NodeIndexUid, kind: LookKind, parts: Vec<(JobId, ShardId)>, now: Monotonic) {
+        let id = TransferId(self.transfers.next);
+        self.transfers.next += 1;
+        let reached = |feed: &Feed| feed.pos.max(feed.applied).max(feed.goal);
+        // What an earlier life has sent beyond its watermark may have been applied.
+        let start = Position::of(self.first_of_this_life, 0).before();
+        let held = kind.held();
+        let at = held.iter().map(|&node| reached(self.feed(node, &uid))).max().unwrap_or_default().max(start);
+        for node in held {
+            self.feed_mut(node, &uid).held = Some((id, at));
+        }
+        let is_copy = matches!(kind, LookKind::Copy { .. });
+        let mut failures = 0;
+        for &(job, _) in &parts {
+            let Some(join) = self.topology.join_mut(job, &uid) else { continue };
+            failures = failures.max(join.failures);
+            if is_copy {
+                (join.filling, join.cursor) = (Some(id), at);
+            }
+        }
+        self.feeds_changed(held[1], &uid);
+        let until = now.plus_ms(self.timing.hold_ms);
+        let stage = TransferStage::Hold;
+        let is_alone = is_copy && failures > 0;
+        let transfer =
+            Transfer { index: uid, kind, parts, at, until, stage, offered: 0, registered: 0, ended: 0, is_alone };
+        self.transfers.open.insert(id, transfer);
+    }
+
+    /// What was read is what it should be.
+    fn read(&mut self, id: TransferId, outcome: LookOutcome) {
+        let Some(transfer) = self.transfers.open.get_mut(&id) else { return };
+        match outcome {
+            LookOutcome::Copied { chunks } => {
+                transfer.stage = TransferStage::Sending { chunks };
+                let (source, uid) = (transfer.kind.held()[0], transfer.index.clone());
+                self.release(source, &uid, id);
+                self.fill(id);
+            }
+            LookOutcome::Compared { unequal } => {
+                let Some(transfer) = self.transfers.open.remove(&id) else { return };
+                for node in transfer.kind.held() {
+                    self.release(node, &transfer.index, id);
+                }
+                self.compared(&transfer, &unequal);
+            }
+            LookOutcome::Failed(_) => self.abort(id),
+        }
+    }
+
+    fn compared(&mut self, transfer: &Transfer, unequal: &[ShardId]) {
+        let target = transfer.kind.held()[1];
+        for &(job, shard) in &transfer.parts {
+            let is_equal = !unequal.contains(&shard);
+            let Some(join) = self.topology.join_mut(job, &transfer.index) else { continue };
+            if is_equal {
+                join.is_verified = true;
+                continue;
+            }
+            join.restart();
+            self.pending.joins.insert((job, transfer.index.clone()));
+            let (node, index) = (self.nodes[target].id.clone(), transfer.index.clone());
+            self.pending.alarms.push(Alarm::CopyDiffers { node, index, shard });
+        }
+        self.feeds_changed(target, &transfer.index);
+    }
+
+    /// Lets the target go on when it has all chunks, and joins when they have ended.
+    fn fill(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.open.get(&id) else { return };
+        let TransferStage::Sending { chunks } = transfer.stage else { return };
+        let (uid, target) = (transfer.index.clone(), transfer.kind.held()[1]);
+        let has_all = transfer.registered >= chunks && (!transfer.is_alone || transfer.ended >= chunks);
+        let is_done = transfer.ended >= chunks;
+        if has_all {
+            self.release(target, &uid, id);
+        }
+        let Some(transfer) = self.transfers.open.remove(&id).filter(|_| is_done) else { return };
+        for (job, _) in transfer.parts {
+            let Some(join) = self.topology.join_mut(job, &uid) else { continue };
+            join.state = JoinState::Joined;
+            join.filling = None;
+            self.pending.joins.insert((job, uid.clone()));
+        }
+    }
+
+    /// The chunk that a node gets next, of the transfer that holds its feed; none while it must wait.
+    pub(in crate::logic::feeder) fn due_chunk(&self, node: usize, uid: &NodeIndexUid) -> Option<Action> {
+        let feed = self.feed(node, uid);
+        let (id, at) = feed.held?;
+        let transfer = self.transfers.open.get(&id)?;
+        let has_others = feed.sent.iter().any(|sent| sent.purpose.transfer() != Some(id));
+        let is_alone = transfer.is_alone || feed.awaits_idle;
+        let is_blocked = feed.is_careful() || feed.split.is_some() || is_alone && has_others;
+        if transfer.kind.held()[1] != node || transfer.registered >= transfer.offered || is_blocked {
+            return None;
+        }
+        if is_alone && feed.sent.is_empty() && !feed.is_idle && self.rules.idle {
+            return Some(Action::CheckIdle(uid.clone()));
+        }
+        Some(Action::Send(Send {
+            index: uid.clone(),
+            position: at,
+            kind: StepKind::Put(PutMode::Replace),
+            shards: transfer.parts.iter().map(|&(_, shard)| shard).collect(),
+            is_split: false,
+            purpose: Purpose::Copy { transfer: id, number: transfer.registered },
+        }))
+    }
+
+    /// The target has a chunk as a task.
+    pub(in crate::logic::feeder) fn chunk_registered(&mut self, id: TransferId, number: u32) {
+        if let Some(transfer) = self.transfers.open.get_mut(&id) {
+            transfer.registered = transfer.registered.max(number + 1);
+            self.fill(id);
+        }
+    }
+
+    pub(in crate::logic::feeder) fn chunk_ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent) {
+        let Some(id) = sent.purpose.transfer() else { return };
+        let Some(SentEnd { end, .. }) = &sent.end else { return };
+        match end {
+            End::Succeeded => {
+                if let Some(transfer) = self.transfers.open.get_mut(&id) {
+                    transfer.ended += 1;
+                }
+                self.fill(id);
+            }
+            End::Rejected(error) => {
+                let reason = error.message.clone();
+                self.chunk_failed(node, uid, id, reason);
+            }
+            End::Retry(reason) => self.chunk_failed(node, uid, id, reason.clone()),
+        }
+    }
+
+    pub(in crate::logic::feeder) fn chunk_failed(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        id: TransferId,
+        reason: String,
+    ) {
+        if self.transfers.open.contains_key(&id) {
+            let (node, index) = (self.nodes[node].id.clone(), uid.clone());
+            self.pending.alarms.push(Alarm::CopyFailed { node, index, reason });
+            self.abort(id);
+        }
+    }
+
+    /// Whatever waits for a copy on this feed begins anew.
+    pub(in crate::logic::feeder) fn abort_on(&mut self, node: usize, uid: &NodeIndexUid) {
+        let of_feed = |transfer: &Transfer| transfer.index == *uid && transfer.kind.held().contains(&node);
+        let open = self.transfers.open.iter().filter(|(_, transfer)| of_feed(transfer));
+        let ids: Vec<TransferId> = open.map(|(&id, _)| id).collect();
+        for id in ids {
+            self.abort(id);
+        }
+    }
+
+    pub(super) fn abort(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.open.remove(&id) else { return };
+        let (first, last) = self.timing.backoff_ms;
+        let target = transfer.kind.held()[1];
+        let mut failures = 0;
+        for &(job, _) in &transfer.parts {
+            if let Some(join) = self.topology.join_mut(job, &transfer.index)
+                && join.filling == Some(id)
+            {
+                join.restart();
+                failures = failures.max(join.failures);
+            }
+        }
+        if self.indexes.contains_key(&transfer.index) {
+            for node in transfer.kind.held() {
+                self.release(node, &transfer.index, id);
+            }
+            let pause = first.saturating_mul(1 << failures.min(20)).min(last);
+            self.feed_mut(target, &transfer.index).moves_wait = self.seen_at.plus_ms(pause);
+            self.feeds_changed(target, &transfer.index);
+        }
+    }
+
+    /// Whatever was copied to a node as of `first` or later is worth nothing.
+    pub(in crate::logic::feeder) fn restart_joins(&mut self, node: usize, uid: &NodeIndexUid, first: Position) {
+        let is_all = first == Position(u64::MAX);
+        let hit = |join: &Join| {
+            let is_copied = join.state == JoinState::Joined || join.filling.is_some();
+            is_all || is_copied && join.cursor >= first
+        };
+        let hit: Vec<JobId> =
+            self.topology.joins_of(node, uid).filter(|(_, join)| hit(join)).map(|(id, _)| id).collect();
+        if hit.is_empty() {
+            return;
+        }
+        self.abort_on(node, uid);
+        for id in hit {
+            if let Some(job) = self.topology.jobs.get_mut(&id) {
+                job.is_ready = false;
+                job.joins.get_mut(uid).into_iter().for_each(Join::restart);
+                self.pending.joins.insert((id, uid.clone()));
+            }
+        }
+        self.feeds_changed(node, uid);
+        self.require_anew();
+    }
+
+    fn release(&mut self, node: usize, uid: &NodeIndexUid, id: TransferId) {
+        let Some(state) = self.indexes.get_mut(uid) else { return };
+        let feed = &mut state.feeds[node];
+        if feed.held.is_some_and(|(by, _)| by == id) {
+            feed.held = None;
+            // What it could not do meanwhile is no sign of slowness.
+            feed.lag = None;
+        }
+        self.nodes[node].active.insert(uid.clone());
+        self.attention.insert(uid.clone());
+    }
+
+    /// What a node is fed of an index has changed: what was read ahead for it is not what it gets.
+    pub(in crate::logic::feeder) fn feeds_changed(&mut self, node: usize, uid: &NodeIndexUid) {
+        let Some(state) = self.indexes.get_mut(uid) else { return };
+        let feed = &mut state.feeds[node];
+        feed.ahead = Ahead::default();
+        feed.barren = (Position(0), Position(0));
+        self.nodes[node].active.insert(uid.clone());
+        self.attention.insert(uid.clone());
+    }
+}

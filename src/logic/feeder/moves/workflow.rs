@@ -1,0 +1,282 @@
+//! The steps of jobs: announce, copy, switch, clean. Each is stored before it has an effect, and waits until every reader
+//! knows what it must know.
+
+use crate::logic::feeder::Fleet;
+use crate::logic::feeder::feed::{Ahead, Feed, ReaderProgress, Stage};
+use crate::logic::feeder::step::JournalView;
+use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, ShardId};
+use crate::logic::topology::{JobKind, JobStep, JoinState};
+
+use super::{Job, Join};
+
+/// How much moves may do at once. Can be changed at any time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MoveLimits {
+    /// Shards on their way to one node.
+    pub moves_per_node: usize,
+    /// Shards that are read under one hold.
+    pub shards_per_copy: usize,
+}
+
+impl Default for MoveLimits {
+    fn default() -> Self {
+        Self { moves_per_node: 16, shards_per_copy: 8 }
+    }
+}
+
+impl Fleet {
+    /// Makes the table follow the plan. Part of [`Fleet::control`].
+    pub(in crate::logic::feeder) fn advance_jobs(
+        &mut self,
+        progress: ReaderProgress,
+        now: Monotonic,
+        journal: &dyn JournalView,
+    ) {
+        self.make_jobs();
+        let jobs: Vec<JobId> = self.topology.jobs.keys().copied().collect();
+        for id in jobs {
+            // A job may have ended another one.
+            let Some(step) = self.topology.jobs.get(&id).map(|job| job.step) else { continue };
+            match step {
+                JobStep::Announce | JobStep::Copy if self.is_off_plan(id) => self.take_back(id),
+                JobStep::Announce => self.announced(id, progress),
+                JobStep::Copy => self.copied(id, journal),
+                JobStep::Switched => self.switched(id, progress),
+                JobStep::Clean | JobStep::Undo => self.cleaned(id),
+            }
+        }
+        self.advance_transfers(now);
+    }
+
+    /// One move per shard at a time, as many as the limits allow.
+    fn make_jobs(&mut self) {
+        if self.tables.is_paused {
+            return;
+        }
+        for number in 0..self.topology.plan.len() {
+            let shard = ShardId(number as u16);
+            let is_moving = |job: &Job| job.kind == JobKind::Move && job.shard == shard;
+            let owners = self.topology.owners_of(shard);
+            let plan = &self.topology.plan[number];
+            let missing = plan.iter().copied().filter(|node| !owners.contains(node));
+            let coming = missing.min_by_key(|&node| (self.on_their_way(node), node));
+            let is_surplus = coming.is_none() && owners.iter().any(|node| !plan.contains(node));
+            if coming.is_none() && !is_surplus || self.topology.jobs.values().any(is_moving) {
+                continue;
+            }
+            if coming.is_some_and(|node| self.on_their_way(node) >= self.limits.moves_per_node) {
+                continue;
+            }
+            self.add_job(Job::new(JobKind::Move, shard, coming, self.version));
+            if coming.is_some() {
+                self.want_publication();
+            }
+        }
+    }
+
+    fn on_their_way(&self, node: usize) -> usize {
+        let is_coming = |job: &&Job| job.target == Some(node) && matches!(job.step, JobStep::Announce | JobStep::Copy);
+        self.topology.jobs.values().filter(is_coming).count()
+    }
+
+    pub(super) fn add_job(&mut self, job: Job) -> JobId {
+        let id = self.next_job;
+        self.next_job = JobId(id.0 + 1);
+        self.topology.jobs.insert(id, job);
+        self.pending.jobs.insert(id);
+        self.jobs_changed();
+        id
+    }
+
+    /// Forgets a job; what it held up goes on.
+    pub(super) fn end_job(&mut self, id: JobId) {
+        self.topology.jobs.remove(&id);
+        self.pending.jobs.remove(&id);
+        self.pending.joins.retain(|(job, _)| *job != id);
+        self.pending.ended_jobs.insert(id);
+        self.jobs_changed();
+        self.want_publication();
+    }
+
+    /// The target of a move is not to own the shard any more.
+    fn is_off_plan(&self, id: JobId) -> bool {
+        let job = &self.topology.jobs[&id];
+        let plan = &self.topology.plan[usize::from(job.shard.0)];
+        match job.kind {
+            JobKind::Move => job.target.is_some_and(|target| !plan.contains(&target)),
+            JobKind::Repair => false,
+        }
+    }
+
+    fn take_back(&mut self, id: JobId) {
+        self.abort_job(id);
+        let stage = Stage::new(self.version);
+        let Some(job) = self.topology.jobs.get_mut(&id) else { return };
+        job.joins.clear();
+        (job.step, job.stage, job.is_ready) = (JobStep::Undo, stage, false);
+        self.pending.jobs.insert(id);
+        self.jobs_changed();
+    }
+
+    /// Ends the transfers that a job has a part in.
+    fn abort_job(&mut self, id: JobId) {
+        let Some(job) = self.topology.jobs.get(&id) else { return };
+        let joins: Vec<(NodeIndexUid, usize)> =
+            job.joins.keys().filter_map(|uid| Some((uid.clone(), job.target?))).collect();
+        for (uid, target) in joins {
+            self.abort_on(target, &uid);
+        }
+    }
+
+    /// Every reader asks the target with the filter: it may get documents.
+    fn announced(&mut self, id: JobId, progress: ReaderProgress) {
+        let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
+        let is_shown = self.is_past(self.topology.jobs[&id].stage, progress);
+        let job = self.topology.jobs.get_mut(&id).expect("the caller has looked at it");
+        // A removal brings nothing to any node.
+        if !is_shown && job.target.is_some() {
+            return;
+        }
+        if job.target.is_some() && job.kind == JobKind::Move {
+            job.joins = indexes.into_iter().map(|uid| (uid, Join::clear())).collect();
+        }
+        job.step = JobStep::Copy;
+        self.pending.joins.extend(job.joins.keys().map(|uid| (id, uid.clone())));
+        self.pending.jobs.insert(id);
+        self.jobs_changed();
+    }
+
+    /// Told to readers, acknowledged, and everything that began before has ended.
+    fn is_past(&self, stage: Stage, progress: ReaderProgress) -> bool {
+        stage.is_acknowledged(progress.acknowledged) && (stage.is_drained(progress) || !self.rules.drain)
+            || !self.rules.announce
+    }
+
+    fn copied(&mut self, id: JobId, journal: &dyn JournalView) {
+        let job = &self.topology.jobs[&id];
+        let (kind, shard, target) = (job.kind, job.shard, job.target);
+        let Some(target) = target else {
+            return self.take_away(id, shard);
+        };
+        let is_live = |uid: &NodeIndexUid| self.indexes.get(uid).is_some_and(|state| state.dropped.is_none());
+        let is_verified = |join: &Join| join.state == JoinState::Joined && (join.is_verified || !self.rules.verify);
+        if !job.joins.iter().all(|(uid, join)| !is_live(uid) || is_verified(join)) {
+            return;
+        }
+        match kind {
+            JobKind::Repair => {
+                let indexes: Vec<NodeIndexUid> = job.joins.keys().cloned().collect();
+                self.end_job(id);
+                for uid in indexes {
+                    self.feeds_changed(target, &uid);
+                }
+            }
+            JobKind::Move => {
+                if !job.is_ready {
+                    self.topology.jobs.get_mut(&id).expect("just read").is_ready = true;
+                }
+                // An unreadable journal: the next round tries again.
+                if self.may_switch(id, journal) == Ok(true) {
+                    self.switch(id);
+                }
+            }
+        }
+    }
+
+    /// A replica too many goes when every other one is complete.
+    fn take_away(&mut self, id: JobId, shard: ShardId) {
+        let Some(node) = self.superfluous(shard, None) else {
+            self.end_job(id);
+            return;
+        };
+        let others = self.topology.owners_of(shard).iter().filter(|&&other| other != node);
+        if others.clone().all(|&other| self.is_whole(other) || !self.topology.is_member(other)) {
+            self.switch(id);
+        }
+    }
+
+    /// The old owner goes on until no reader uses it, and until every new owner is complete.
+    fn switched(&mut self, id: JobId, progress: ReaderProgress) {
+        let job = &self.topology.jobs[&id];
+        if !self.is_past(job.stage, progress) {
+            return;
+        }
+        if job.is_read {
+            self.topology.jobs.get_mut(&id).expect("just read").is_read = false;
+            self.require_anew();
+        }
+        let job = &self.topology.jobs[&id];
+        let Some(old_owner) = job.old_owner.filter(|&node| self.topology.is_member(node)) else {
+            self.end_job(id);
+            return;
+        };
+        let owners = self.topology.owners_of(job.shard);
+        if !owners.iter().all(|&node| self.is_whole(node) || !self.topology.is_member(node)) && self.rules.old_fed {
+            return;
+        }
+        let job = self.topology.jobs.get_mut(&id).expect("just read");
+        job.step = JobStep::Clean;
+        self.pending.jobs.insert(id);
+        self.jobs_changed();
+        self.wake_all_indexes(old_owner);
+    }
+
+    /// Nothing of the shard is left.
+    fn cleaned(&mut self, id: JobId) {
+        let job = &self.topology.jobs[&id];
+        let node = job.cleans().filter(|&node| self.topology.is_member(node));
+        let is_left = |uid: &&NodeIndexUid| {
+            let state = self.index(uid);
+            let is_dropped =
+                |feed: &Feed| state.dropped.is_some_and(|dropped| feed.applied >= dropped && feed.bootstrap.is_none());
+            node.is_some_and(|node| !is_dropped(&state.feeds[node])) && !job.cleaned.contains(*uid)
+        };
+        let is_done = !self.indexes.keys().any(|uid| is_left(&uid));
+        if is_done {
+            self.end_job(id);
+        }
+    }
+
+    /// The index is forgotten.
+    pub(in crate::logic::feeder) fn forget_joins(&mut self, uid: &NodeIndexUid) {
+        for job in self.topology.jobs.values_mut() {
+            job.joins.remove(uid);
+            job.cleaned.remove(uid);
+            job.hollow.remove(uid);
+        }
+    }
+
+    /// What each node is fed, and who counts, may have changed.
+    pub(super) fn jobs_changed(&mut self) {
+        self.topology.sort_jobs();
+        self.require_anew();
+        for state in self.indexes.values_mut() {
+            for feed in &mut state.feeds {
+                feed.ahead = Ahead::default();
+                feed.barren = Default::default();
+            }
+        }
+        for node in 0..self.nodes.len() {
+            self.wake_all_indexes(node);
+        }
+    }
+
+    /// Reports may need other nodes than before.
+    pub(super) fn require_anew(&mut self) {
+        for (uid, state) in &mut self.indexes {
+            state.required.clear();
+            self.attention.insert(uid.clone());
+        }
+    }
+
+    fn wake_all_indexes(&mut self, node: usize) {
+        self.nodes[node].active.extend(self.indexes.keys().cloned());
+    }
+
+    /// The table or the plan changed: stored and shown with the next transaction.
+    pub(super) fn tables_changed(&mut self) {
+        self.tables.version += 1;
+        self.pending.tables = true;
+        self.want_publication();
+    }
+}
