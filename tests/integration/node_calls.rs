@@ -32,12 +32,17 @@ impl Spoken {
         [None].into_iter().chain(real_meilisearch().map(Some)).map(|program| {
             let folder = tempfile::tempdir().expect("the temporary folder is writable");
             let is_real = program.is_some();
-            let mut node = Node::new("node", folder.path(), program);
-            node.start();
-            node.client().wait_until_healthy(START_LIMIT);
+            let node = Node::new("node", folder.path(), program);
             let client = NodeClient::new(node.port.url(), Some(NODE_KEY));
-            Self { node, client, is_real, _folder: folder }
+            let mut server = Self { node, client, is_real, _folder: folder };
+            server.start();
+            server
         })
+    }
+
+    fn start(&mut self) {
+        self.node.start();
+        self.node.client().wait_until_healthy(START_LIMIT);
     }
 
     /// An index with these settings and documents; its name.
@@ -174,5 +179,38 @@ fn what_is_copied_has_the_digest_of_its_source() {
             }
             documents = stored.iter().map(|text| serde_json::from_str(text.get()).expect("JSON")).collect();
         }
+    }
+}
+
+/// Goal: tests can make a node lose its data, or fall back behind what it had, and that shows from outside: its newest task
+/// is older than one that it was seen with.
+#[test]
+fn a_node_starts_again_with_older_data_or_with_none() {
+    for mut server in Spoken::all() {
+        let index = server.index("a", "id", &json!({}), &[json!({ "id": 1 })]);
+        let seen = |server: &Spoken| {
+            let newest = server.client.newest_task(TIMEOUT).expect("listed");
+            let stats = server.client.stats(TIMEOUT).expect("answered");
+            let documents = stats.indexes.get(index.as_str()).map(|index| index.number_of_documents);
+            (newest.map(|task| task.0), documents)
+        };
+        assert_eq!(seen(&server), (Some(2), Some(1)));
+        server.node.kill();
+        server.node.back_up();
+        server.start();
+        server.node.client().write_well("POST", "/indexes/a/documents", Some(&json!([{ "id": 2 }])));
+        assert_eq!(seen(&server), (Some(3), Some(2)));
+        server.node.kill();
+        server.node.restore();
+        server.start();
+        assert_eq!(seen(&server), (Some(2), Some(1)));
+        server.node.kill();
+        server.node.wipe();
+        server.start();
+        assert_eq!(seen(&server), (None, None));
+        server.node.kill();
+        server.node.restore();
+        server.start();
+        assert_eq!(seen(&server), (Some(2), Some(1)));
     }
 }

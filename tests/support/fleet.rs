@@ -110,6 +110,42 @@ impl Node {
     pub fn wipe(&self) {
         std::fs::remove_dir_all(self.folder.join(&self.id)).expect("it has data");
     }
+
+    /// Keeps a copy of its data, in place of an earlier one. Kill it first, or the files do not fit together.
+    pub fn back_up(&self) {
+        let (data, copy) = (self.folder.join(&self.id), self.backup());
+        if copy.exists() {
+            std::fs::remove_dir_all(&copy).expect("the temporary folder is writable");
+        }
+        copy_folder(&data, &copy).expect("the temporary folder is writable");
+    }
+
+    /// Its data are as [`Self::back_up`] found them; what came since is gone. Kill it first.
+    pub fn restore(&self) {
+        let data = self.folder.join(&self.id);
+        if data.exists() {
+            std::fs::remove_dir_all(&data).expect("the temporary folder is writable");
+        }
+        copy_folder(&self.backup(), &data).expect("there is a backup");
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.folder.join(format!("{}.backup", self.id))
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Everything together.

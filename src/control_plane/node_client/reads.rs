@@ -117,6 +117,13 @@ impl NodeClient {
         self.get(&query.path(), timeout)
     }
 
+    /// The highest task number in the node's list; none if the list is empty. Lower than one that was seen before: the node
+    /// lost data, or the task was deleted.
+    pub fn newest_task(&self, timeout: Duration) -> Result<Option<NodeTask>, NodeError> {
+        let page = self.tasks(&NodeTaskQuery { limit: 1, ..NodeTaskQuery::default() }, timeout)?;
+        Ok(page.results.first().map(|task| NodeTask(task.uid)))
+    }
+
     /// Whether the node says that it is well.
     pub fn health(&self, timeout: Duration) -> Result<(), NodeError> {
         let health: Value = self.get("/health", timeout)?;
