@@ -14,7 +14,11 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const NOTICE_LIMIT: Duration = Duration::from_mins(1);
 
 fn fleet_of(nodes: usize, replication_factor: usize) -> Fleet {
-    let configuration = "search: {deadline: 10s}\n".to_owned();
+    patient_fleet_of(nodes, replication_factor, DEADLINE)
+}
+
+fn patient_fleet_of(nodes: usize, replication_factor: usize, deadline: Duration) -> Fleet {
+    let configuration = format!("search: {{deadline: {}s}}\n", deadline.as_secs());
     let fleet = Fleet::start(&FleetOptions { nodes, replication_factor, configuration, ..FleetOptions::new() });
     let documents: Value = (0..200).map(|id| json!({"id": id, "title": format!("number {id}")})).collect();
     fleet.client().write_well("POST", "/indexes/things/documents", Some(&documents));
@@ -69,5 +73,34 @@ fn with_one_replica_a_node_that_hangs_degrades_answers_and_does_not_hold_them_up
     wait_for("complete answers", NOTICE_LIMIT, || {
         let (answer, _) = search(&client, 1);
         if answer.json["totalHits"] == 200 && answer.json["degraded"].is_null() { Ok(()) } else { Err(answer.text) }
+    });
+}
+
+/// Goal: whoever deletes what readers were sent to can tell that the last of them has its answer.
+#[test]
+fn a_request_under_way_holds_back_the_drained_epoch() {
+    let fleet = patient_fleet_of(1, 1, NOTICE_LIMIT);
+    let (client, admin) = (fleet.client(), fleet.admin());
+    let epochs = || {
+        let status = admin.get("/status").expect(200).json;
+        ["epoch", "acknowledgedEpoch", "drainedEpoch"].map(|name| status[name].as_u64().expect("a number"))
+    };
+    let [before, ..] = wait_for("quiet", NOTICE_LIMIT, || {
+        let found = epochs();
+        if found == [found[0]; 3] { Ok(found) } else { Err(format!("{found:?}")) }
+    });
+    hang(&fleet, 0);
+    let waiting = std::thread::spawn(move || search(&client, 1));
+    // The prober notices, and that is published.
+    wait_for("cores that are ahead of the request", NOTICE_LIMIT, || {
+        let [epoch, acknowledged, drained] = epochs();
+        if epoch > before && acknowledged == epoch && drained == before { Ok(()) } else { Err(format!("{drained}")) }
+    });
+    fleet.nodes[0].process.as_ref().expect("it runs").signal(Signal::SIGCONT);
+    let (answer, _) = waiting.join().expect("the search is answered");
+    assert_eq!((&answer.json["totalHits"], answer.header("x-miroir-degraded")), (&json!(200), None), "{}", answer.text);
+    wait_for("nothing older than the last epoch", NOTICE_LIMIT, || {
+        let found = epochs();
+        if found == [found[0]; 3] { Ok(()) } else { Err(format!("{found:?}")) }
     });
 }
