@@ -6,6 +6,7 @@
 //! they were taken. A store that fails is tried again until it works: nothing else goes on meanwhile. After a panic under a
 //! lock nothing is sent, stored or reported any more; the process ends, and the next start goes on from what is stored.
 
+mod attending;
 mod feeding;
 mod fragile;
 mod index_book;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use parking_lot::Condvar;
 
+use self::attending::Attendance;
 use self::fragile::{Fragile, Held};
 use self::index_book::IndexBook;
 use self::journal_view::StoreView;
@@ -35,7 +37,6 @@ use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet, Needs, ReaderProgress};
 use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
-use crate::logic::snapshot::NodeView;
 use crate::store::{Decision, ProtocolDelta, Store, StoreError, Verdict};
 use crate::telemetry::clock;
 
@@ -67,6 +68,7 @@ pub struct Coordinator {
     /// The threads are asked to end.
     stopping: Condvar,
     is_stopping: AtomicBool,
+    attendance: Attendance,
     node_key: Option<String>,
     /// Bytes of a body that every node takes.
     body_max: u64,
@@ -78,8 +80,8 @@ struct State {
     book: IndexBook,
     /// Entries without an outcome.
     open: HashMap<EntryId, OpenEntry>,
-    nodes: Vec<NodeView>,
-    /// The last epoch that the coordinator published.
+    /// Members as of the last publication of the coordinator, and its epoch.
+    members: Vec<NodeId>,
     published: Epoch,
     /// What the protocol was last told of the readers.
     readers: ReaderProgress,
@@ -232,15 +234,21 @@ impl Coordinator {
         let mut state = self.state.lock();
         state.fleet.stored(version);
         let publication = state.fleet.publication();
+        let mut left = Vec::new();
         if let Some(publication) = publication {
             let records = state.book.all();
             // Still under `commits`: what is published is exactly what is stored.
             let epoch = state.unlocked(|| self.publisher.publish_indexes(&records, &publication));
             state.fleet.published(&publication, epoch);
             state.published = epoch;
+            left = std::mem::replace(&mut state.members, publication.nodes);
+            left.retain(|node| !state.members.contains(node));
         }
         drop(commits);
         self.wake(state, publication_follows(&changes));
+        for node in &left {
+            self.dismiss(node);
+        }
         Ok(())
     }
 

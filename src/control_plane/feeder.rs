@@ -11,7 +11,7 @@ use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
 use crate::logic::feeder::{End, Label, Purpose, SeenKind, SeenTask, Send, SendOutcome};
 use crate::logic::ids::{IndexUid, NodeId, NodeIndexUid, NodeTask};
 use crate::logic::payload::Payload;
-use crate::logic::snapshot::NodeView;
+use crate::logic::topology::NodeRecord;
 use crate::meili::error::{Code, ErrorBody, ErrorType};
 use crate::meili::search_message::client_message;
 use crate::meili::settings;
@@ -41,8 +41,8 @@ pub(super) struct Material {
 }
 
 impl Feeder {
-    pub(super) fn new(node: usize, view: &NodeView, node_key: Option<&str>) -> Self {
-        Self { node, id: view.id.clone(), client: NodeClient::new(view.url.clone(), node_key) }
+    pub(super) fn new(node: usize, record: &NodeRecord, node_key: Option<&str>) -> Self {
+        Self { node, id: record.id.clone(), client: NodeClient::new(record.url.clone(), node_key) }
     }
 
     /// The tasks with these numbers, as the protocol sees them; none when the node does not answer.

@@ -5,7 +5,7 @@
 //! | `journal` | numbers writes and makes them durable ([`journal`]) |
 //! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
-//! | `prober-ID` | looks whether a node answers ([`prober`]) |
+//! | `prober-ID` | looks whether a node answers ([`prober`]); comes and goes with the node, as its feeder does |
 //!
 //! [`start`] opens the store, checks the fleet, then starts the threads; what is wrong by then has a message with the
 //! remedy. [`ControlPlane::stop`] ends and joins them all.
@@ -16,16 +16,15 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, bounded};
 
 use crate::bridge::{Bridge, Command};
-use crate::config::{Secret, Settings};
+use crate::config::Settings;
 use crate::logic::feeder::Timing;
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
 use coordinator::{Coordinator, CoordinatorParts};
 use journal::{BacklogLimits, JournalParts, JournalWriter};
-use node_client::NodeClient;
-use prober::{ProbeTiming, Prober};
+use prober::ProbeTiming;
 use publisher::Publisher;
-use startup::{FleetError, StoredFleet};
+use startup::FleetError;
 use status::Looks;
 use task_desk::TaskDesk;
 use threads::{DeadThread, Threads};
@@ -97,28 +96,25 @@ pub fn start(
 ) -> Result<ControlPlane, StartError> {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data_dir)?);
     let fleet = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
-    let nodes = startup::node_views(&fleet);
-    let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone()));
+    let publisher = Arc::new(Publisher::new(bridge.clone(), startup::node_views(&fleet)));
     let threads = Threads::default();
-    let troubles = Troubles::default();
+    let (troubles, looks) = (Troubles::default(), Looks::default());
     let running = Coordinator::start(CoordinatorParts {
         store: store.clone(),
-        publisher: publisher.clone(),
+        publisher,
         bridge: bridge.clone(),
-        nodes,
-        placement: fleet.tables.owners.clone(),
         node_key: settings.node_master_key.as_ref().map(|key| key.expose().to_owned()),
         timing: timing(settings),
         body_max: settings.feeder.max_body,
         resolve_timeout: RESOLVE_TIMEOUT,
+        probes: ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout },
+        looks: looks.clone(),
         troubles: troubles.clone(),
         threads: threads.group(),
     })?;
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
     let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster.clone(), troubles };
-    let looks = Looks::default();
-    start_probers(settings, &fleet, (&publisher, &looks), &mut plane.threads)?;
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
     let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks };
@@ -137,22 +133,6 @@ fn timing(settings: &Settings) -> Timing {
         in_sync_timeout_ms: settings.in_sync_timeout.as_millis() as u64,
         ..Timing::default()
     }
-}
-
-fn start_probers(
-    settings: &Settings,
-    fleet: &StoredFleet,
-    (publisher, looks): (&Arc<Publisher>, &Looks),
-    threads: &mut Threads,
-) -> Result<(), std::io::Error> {
-    let timing = ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout };
-    for node in fleet.members() {
-        let client = NodeClient::new(node.url.clone(), settings.node_master_key.as_ref().map(Secret::expose));
-        let (id, url) = (node.id.clone(), node.url.clone());
-        let prober = Prober { id, url, client, publisher: publisher.clone(), looks: looks.clone(), timing };
-        threads.spawn(format!("prober-{}", node.id), move |stop| prober.run(stop))?;
-    }
-    Ok(())
 }
 
 impl ControlPlane {

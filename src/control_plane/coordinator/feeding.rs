@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crossbeam::channel::Receiver;
+
+use super::attending::is_over;
 use super::index_book::settings_around;
 use super::{Coordinator, Stopping};
 use crate::control_plane::feeder::{Feeder, Material, body_of, seen};
@@ -10,9 +13,9 @@ use crate::logic::ids::{Monotonic, NodeTask};
 use crate::telemetry::clock;
 
 impl Coordinator {
-    pub(in crate::control_plane) fn run_feeder(&self, feeder: &Feeder) {
-        while !self.is_stopping() {
-            let action = self.next_action(feeder.node);
+    pub(super) fn run_feeder(&self, feeder: &Feeder, stop: &Receiver<()>) {
+        while !self.is_stopping() && !is_over(stop) {
+            let action = self.next_action(feeder.node, stop);
             let done = match action {
                 Action::Wait(_) => Ok(()),
                 Action::Store => self.commit(),
@@ -50,10 +53,10 @@ impl Coordinator {
     }
 
     /// Waits under the lock when there is nothing to do, so that nothing is missed.
-    fn next_action(&self, node: usize) -> Action {
+    fn next_action(&self, node: usize, stop: &Receiver<()>) -> Action {
         let mut state = self.state.lock();
         let now = clock::monotonic();
-        if self.is_stopping() {
+        if self.is_stopping() || is_over(stop) {
             return Action::Wait(now);
         }
         let (fleet, journal) = state.split(&*self.store);

@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use parking_lot::Condvar;
+use parking_lot::{Condvar, Mutex};
 
+use super::attending::Attendance;
 use super::fragile::Fragile;
 use super::index_book::IndexBook;
 use super::journal_view::{StoreView, steps_of_record};
 use super::{Coordinator, OpenEntry, State};
 use crate::bridge::Bridge;
-use crate::control_plane::feeder::Feeder;
 use crate::control_plane::journal::is_for_the_desk;
+use crate::control_plane::prober::ProbeTiming;
 use crate::control_plane::publisher::Publisher;
 use crate::control_plane::resolver::Resolver;
+use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::control_plane::troubles::Troubles;
 use crate::logic::feeder::{Fleet, IndexStart, Rules, Start, Timing};
-use crate::logic::ids::{EntryId, NodeId, NodeIndexUid, Position};
-use crate::logic::snapshot::NodeView;
+use crate::logic::ids::{EntryId, NodeIndexUid, Position};
+use crate::logic::topology::NodeRecord;
 use crate::store::{Decision, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord};
 use crate::telemetry::clock;
 
@@ -31,14 +33,10 @@ const PAGE: usize = 1_000;
 pub struct CoordinatorParts {
     /// Durable state.
     pub store: Arc<dyn Store>,
-    /// Tells the cores.
+    /// Tells the cores. Knows every member that is stored.
     pub publisher: Arc<Publisher>,
     /// Knows what the cores have acknowledged.
     pub bridge: Arc<Bridge>,
-    /// All nodes.
-    pub nodes: Vec<NodeView>,
-    /// By shard: the nodes that hold it.
-    pub placement: Vec<Vec<NodeId>>,
     /// The key that all nodes know.
     pub node_key: Option<String>,
     /// How patient the protocol is.
@@ -47,6 +45,10 @@ pub struct CoordinatorParts {
     pub body_max: u64,
     /// For one answer of a node to the resolver.
     pub resolve_timeout: Duration,
+    /// How members are looked at.
+    pub probes: ProbeTiming,
+    /// Where what is seen then is kept.
+    pub looks: Looks,
     /// Told what an operator should know.
     pub troubles: Troubles,
     /// Takes the threads.
@@ -75,19 +77,25 @@ impl Coordinator {
     pub fn start(mut parts: CoordinatorParts) -> Result<Running, StartError> {
         let threads = std::mem::take(&mut parts.threads);
         let mut resolver = Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout);
-        let mut running = Running { coordinator: Arc::new(Self::load(parts)?), threads };
-        let nodes = running.coordinator.state.lock().nodes.clone();
-        for (number, node) in nodes.iter().enumerate() {
-            let feeder = Feeder::new(number, node, running.coordinator.node_key.as_deref());
-            running.spawn(format!("feeder-{}", node.id), move |shared| shared.run_feeder(&feeder))?;
+        let attendance = Attendance {
+            looks: parts.looks.clone(),
+            probes: parts.probes,
+            threads: threads.group(),
+            groups: Mutex::default(),
+        };
+        let (coordinator, nodes) = Self::load(parts, attendance)?;
+        let mut running = Running { coordinator: Arc::new(coordinator), threads };
+        for (number, node) in nodes.iter().enumerate().filter(|(_, node)| node.state.is_member()) {
+            running.coordinator.attend(number, node)?;
         }
         running.spawn("control".to_owned(), Self::run_control)?;
         running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&mut resolver))?;
         Ok(running)
     }
 
-    fn load(parts: CoordinatorParts) -> Result<Self, StoreError> {
-        let CoordinatorParts { store, publisher, bridge, nodes, node_key, .. } = parts;
+    /// With all nodes in the order of the protocol's numbers.
+    fn load(parts: CoordinatorParts, attendance: Attendance) -> Result<(Self, Vec<NodeRecord>), StoreError> {
+        let CoordinatorParts { store, publisher, bridge, node_key, .. } = parts;
         let CoordinatorParts { timing, troubles, body_max, .. } = parts;
         let stored = store.protocol_state()?;
         let next_entry = store.next_entry()?;
@@ -104,7 +112,8 @@ impl Coordinator {
         }
         // An unreadable journal only makes the start slower.
         let _ = fleet.end_needless_quarantine(&StoreView { store: &*store, book: &book });
-        let epoch = publisher.publish_indexes(&book.all(), &fleet.view());
+        let shown = fleet.view();
+        let epoch = publisher.publish_indexes(&book.all(), &shown);
         let open = open.into_iter().map(|record| {
             let entry = OpenEntry::new(Arc::new(record.entry), record.resolution, record.started_at);
             (entry.entry.id, entry)
@@ -113,12 +122,12 @@ impl Coordinator {
             fleet,
             book,
             open: open.collect(),
-            nodes,
+            members: shown.nodes,
             published: epoch,
             readers: bridge.progress(),
             is_due: true,
         };
-        Ok(Self {
+        let coordinator = Self {
             store,
             publisher,
             bridge,
@@ -129,9 +138,11 @@ impl Coordinator {
             control: Condvar::new(),
             stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
+            attendance,
             node_key,
             body_max,
-        })
+        };
+        Ok((coordinator, stored.nodes))
     }
 }
 
@@ -145,10 +156,7 @@ impl Running {
         let coordinator = self.coordinator.clone();
         self.threads.spawn(name, move |stop| {
             work(&coordinator);
-            if coordinator.is_broken() {
-                // Another thread died, and it is that one's name that the operator must see.
-                let _ = stop.recv();
-            }
+            coordinator.outlive_the_guilty(stop);
         })
     }
 
@@ -168,7 +176,7 @@ impl Running {
 
     fn end(&mut self) {
         self.threads.ask_to_stop();
-        self.coordinator.stop();
+        self.coordinator.dismiss_all();
         self.threads.stop();
     }
 }

@@ -3,6 +3,7 @@
 //! The nodes are embedded ones in this process, or with `MIROIR_TEST_MEILISEARCH=path` real servers, which are killed
 //! where embedded ones are shut down.
 
+mod attending;
 mod store;
 mod troubles;
 
@@ -19,6 +20,8 @@ use super::*;
 use crate::control_plane::admission::{Stamp, admit};
 use crate::control_plane::journal::Coordinator as _;
 use crate::control_plane::node_client::NodeClient;
+use crate::control_plane::prober::ProbeTiming;
+use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::devnode::{Faults, Server, ServerOptions};
 use crate::logic::entry::{Operation, PutMode};
@@ -27,6 +30,7 @@ use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::marker;
 use crate::logic::payload::Section;
 use crate::logic::shard_hash::{id_hash, shard_of_hash};
+use crate::logic::snapshot::NodeView;
 use crate::logic::split::split_ids;
 use crate::logic::topology::{NodeRecord, Tables};
 use crate::meili::tasks::TaskStatus;
@@ -51,6 +55,8 @@ const TIMING: Timing = Timing {
     hold_ms: 5_000,
     housekeeping: 50,
 };
+
+const PROBES: ProbeTiming = ProbeTiming { interval: Duration::from_millis(200), timeout: Duration::from_secs(2) };
 
 enum Node {
     Embedded(Server),
@@ -144,22 +150,22 @@ impl Fixture {
         let records = nodes.iter().map(|node| NodeRecord::active(node.id.clone(), node.url.clone()));
         let delta = ProtocolDelta {
             nodes: records.collect(),
-            tables: Some(Tables::settled(placement.clone(), self.replicas as u16)),
+            tables: Some(Tables::settled(placement, self.replicas as u16)),
             ..ProtocolDelta::default()
         };
         self.store.commit(&delta).unwrap();
         let (bridge, _commands) = Bridge::new(0);
-        let publisher = Arc::new(Publisher::new(bridge.clone(), nodes.clone()));
+        let publisher = Arc::new(Publisher::new(bridge.clone(), nodes));
         let running = Coordinator::start(CoordinatorParts {
             store: self.store.clone(),
             publisher,
             bridge,
-            nodes,
-            placement,
             node_key: Some(KEY.to_owned()),
             timing: TIMING,
             body_max: 100 << 20,
             resolve_timeout: Duration::from_secs(5),
+            probes: PROBES,
+            looks: Looks::default(),
             troubles: self.troubles.clone(),
             threads: Threads::default(),
         });

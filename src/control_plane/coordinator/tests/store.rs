@@ -5,11 +5,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::*;
+use super::PROBES;
 use crate::control_plane::journal::Coordinator as _;
+use crate::control_plane::status::Looks;
 use crate::control_plane::threads::{DeadThread, Threads};
 use crate::logic::entry::{Operation, PutMode};
 use crate::logic::feeder::Timing;
 use crate::logic::ids::{IndexUid, NodeIndexUid, ShardId};
+use crate::logic::snapshot::NodeView;
 use crate::logic::topology::{NodeRecord, Tables};
 use crate::meili::error::{ApiError, Code};
 use crate::store::sqlite::SqliteStore;
@@ -40,7 +43,7 @@ impl Fixture {
         let placement = vec![vec![node.id.clone()]];
         let delta = ProtocolDelta {
             nodes: vec![NodeRecord::active(node.id.clone(), node.url.clone())],
-            tables: Some(Tables::settled(placement.clone(), 1)),
+            tables: Some(Tables::settled(placement, 1)),
             ..ProtocolDelta::default()
         };
         store.commit(&delta).unwrap();
@@ -48,14 +51,14 @@ impl Fixture {
         let (troubles, threads) = (Troubles::default(), Threads::default());
         let running = Coordinator::start(CoordinatorParts {
             store: store.clone(),
-            publisher: Arc::new(Publisher::new(bridge.clone(), vec![node.clone()])),
+            publisher: Arc::new(Publisher::new(bridge.clone(), vec![node])),
             bridge,
-            nodes: vec![node],
-            placement,
             node_key: None,
             timing: Timing::default(),
             body_max: 100 << 20,
             resolve_timeout: PATIENCE,
+            probes: PROBES,
+            looks: Looks::default(),
             troubles: troubles.clone(),
             threads: threads.group(),
         });

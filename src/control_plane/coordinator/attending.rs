@@ -1,0 +1,88 @@
+//! The threads of each member: they come and go with it while everything else runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam::channel::{Receiver, TryRecvError};
+use parking_lot::Mutex;
+
+use super::Coordinator;
+use crate::control_plane::feeder::Feeder;
+use crate::control_plane::node_client::NodeClient;
+use crate::control_plane::prober::{ProbeTiming, Prober};
+use crate::control_plane::status::Looks;
+use crate::control_plane::threads::Threads;
+use crate::logic::ids::NodeId;
+use crate::logic::topology::NodeRecord;
+
+/// What the threads of members are made with, and where they are.
+pub(super) struct Attendance {
+    pub looks: Looks,
+    pub probes: ProbeTiming,
+    /// Has no threads itself: deaths of all that come from it are heard of in one place.
+    pub threads: Threads,
+    /// By member, those that were removed included until the end.
+    pub groups: Mutex<BTreeMap<NodeId, Threads>>,
+}
+
+/// A thread is asked to end.
+pub(super) fn is_over(stop: &Receiver<()>) -> bool {
+    stop.try_recv() == Err(TryRecvError::Disconnected)
+}
+
+impl Coordinator {
+    /// Starts the threads of a member that the protocol knows by this number and the publisher by its name. Waits for those
+    /// that it had before, if any.
+    pub(super) fn attend(self: &Arc<Self>, number: usize, node: &NodeRecord) -> std::io::Result<()> {
+        // Two feeders would send at the same time. Not under the lock: they may need it to end.
+        let before = self.attendance.groups.lock().remove(&node.id);
+        drop(before);
+        let mut groups = self.attendance.groups.lock();
+        if self.is_stopping() {
+            return Ok(());
+        }
+        let mut group = self.attendance.threads.group();
+        let key = self.node_key.as_deref();
+        let (shared, feeder) = (self.clone(), Feeder::new(number, node, key));
+        group.spawn(format!("feeder-{}", node.id), move |stop| {
+            shared.run_feeder(&feeder, stop);
+            shared.outlive_the_guilty(stop);
+        })?;
+        let prober = Prober {
+            id: node.id.clone(),
+            url: node.url.clone(),
+            client: NodeClient::new(node.url.clone(), key),
+            publisher: self.publisher.clone(),
+            looks: self.attendance.looks.clone(),
+            timing: self.attendance.probes,
+        };
+        group.spawn(format!("prober-{}", node.id), move |stop| prober.run(stop))?;
+        groups.insert(node.id.clone(), group);
+        Ok(())
+    }
+
+    /// Asks the threads of a node to end, without waiting for them: what is under way is brought to its end.
+    pub(super) fn dismiss(&self, node: &NodeId) {
+        if let Some(group) = self.attendance.groups.lock().get_mut(node) {
+            group.ask_to_stop();
+        }
+        self.wake(self.state.lock(), false);
+    }
+
+    /// Asks everything to end, and waits for the threads of members.
+    pub(super) fn dismiss_all(&self) {
+        let mut groups = self.attendance.groups.lock();
+        groups.values_mut().for_each(Threads::ask_to_stop);
+        self.stop();
+        let ending = std::mem::take(&mut *groups);
+        drop(groups);
+        drop(ending);
+    }
+
+    /// To be called by a thread that is about to end: if another one died, it is that one's name that the operator must see.
+    pub(super) fn outlive_the_guilty(&self, stop: &Receiver<()>) {
+        if self.is_broken() {
+            let _ = stop.recv();
+        }
+    }
+}
