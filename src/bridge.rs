@@ -23,11 +23,13 @@ use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
 pub mod acks;
 mod published;
 pub mod reply;
+pub mod topology;
 pub mod waiting;
 
 use acks::AckBoard;
 use published::Published;
 use reply::{Reply, ReplyFuture, reply_channel};
+use topology::TopologyRequest;
 use waiting::{Claim, Waiting, WaitingWrite};
 
 /// Commands that may wait for the control plane; past this the client gets 503.
@@ -104,6 +106,8 @@ pub enum Command {
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
     /// The state of the fleet for operators, as JSON.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
+    /// What an operator asks about nodes, shards and moves; answered as JSON.
+    Topology(Box<TopologyRequest>, Reply<Result<serde_json::Value, ApiError>>),
 }
 
 /// Both planes hold one of these.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, TrySendError, select};
 
 use super::admission::{Admitted, Stamp, admit, shown_head};
+use super::operator::OperatorJob;
 use super::task_desk::DeskJob;
 use crate::bridge::reply::Reply;
 use crate::bridge::waiting::{Room, WaitingWrite};
@@ -47,6 +48,7 @@ pub struct JournalWriter {
     bridge: Arc<Bridge>,
     coordinator: Arc<dyn Coordinator>,
     desk: Sender<DeskJob>,
+    operator: Sender<OperatorJob>,
     heads: HashMap<IndexUid, HeadRecord>,
     next: EntryId,
     last_at: Timestamp,
@@ -80,6 +82,8 @@ pub struct JournalParts {
     pub coordinator: Arc<dyn Coordinator>,
     /// Takes what concerns tasks.
     pub desk: Sender<DeskJob>,
+    /// Takes what concerns nodes, shards and moves.
+    pub operator: Sender<OperatorJob>,
     /// What may wait.
     pub backlog_limits: BacklogLimits,
 }
@@ -105,11 +109,12 @@ impl Backlog {
 impl JournalWriter {
     /// Reads where the journal ends, and shows the cores the heads.
     pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
-        let JournalParts { store, bridge, coordinator, desk, backlog_limits } = parts;
+        let JournalParts { store, bridge, coordinator, desk, operator, backlog_limits } = parts;
         let heads: HashMap<_, _> = store.heads()?.into_iter().collect();
         let next = store.next_entry()?;
         let backlog = Backlog { size: store.backlog()?, limits: backlog_limits, measure_at: clock::instant() };
-        let writer = Self { store, bridge, coordinator, desk, heads, next, last_at: Timestamp(0), backlog };
+        let last_at = Timestamp(0);
+        let writer = Self { store, bridge, coordinator, desk, operator, heads, next, last_at, backlog };
         writer.show_heads();
         Ok(writer)
     }
@@ -139,6 +144,7 @@ impl JournalWriter {
                 Command::MatchingTasks(query, reply) => self.hand_over(DeskJob::MatchingTasks(query, reply)),
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
                 Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
+                Command::Topology(request, reply) => self.hand_to_operator(OperatorJob { request, reply }),
             }
             let is_full = group.entries.len() >= GROUP_ENTRIES_MAX || group.bytes >= GROUP_BYTES_MAX;
             next = if is_full { None } else { commands.try_recv().ok() };
@@ -150,6 +156,13 @@ impl JournalWriter {
 
     fn hand_over(&self, job: DeskJob) {
         match self.desk.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
+        }
+    }
+
+    fn hand_to_operator(&self, job: OperatorJob) {
+        match self.operator.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
         }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `journal` | numbers writes and makes them durable ([`journal`]) |
 //! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
+//! | `operator` | answers what operators ask about nodes, shards and moves ([`operator`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
 //! | `prober-ID` | looks whether a node answers ([`prober`]); comes and goes with the node, as its feeder does |
 //!
@@ -22,6 +23,7 @@ use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
 use coordinator::{Coordinator, CoordinatorParts};
 use journal::{BacklogLimits, JournalParts, JournalWriter};
+use operator::Operator;
 use prober::ProbeTiming;
 use publisher::Publisher;
 use startup::FleetError;
@@ -36,6 +38,7 @@ pub mod coordinator;
 mod feeder;
 pub mod journal;
 pub mod node_client;
+pub mod operator;
 pub mod prober;
 pub mod publisher;
 pub mod resolver;
@@ -120,8 +123,12 @@ pub fn start(
     let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks };
     task_desk.resume()?;
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
+    let (operator, requests) = bounded(operator::JOBS_MAX);
+    let node_key = settings.node_master_key.as_ref().map(|key| key.expose().to_owned());
+    let answering = Operator { store: store.clone(), bridge: bridge.clone(), node_key };
+    plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
-    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, backlog_limits };
+    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, operator, backlog_limits };
     let journal = JournalWriter::open(journal)?;
     plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
     Ok(plane)

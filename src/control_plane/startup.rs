@@ -228,15 +228,8 @@ fn members_of_schema_1(settings: &Settings, tables: &Tables) -> Result<Vec<NodeR
 
 /// The members as cores see them at the start, in the order of their slots.
 pub fn node_views(fleet: &StoredFleet) -> Vec<NodeView> {
-    let view = |node: &NodeRecord| NodeView {
-        id: node.id.clone(),
-        url: node.url.clone(),
-        address: resolve(&node.url),
-        zone: node.zone.clone(),
-        weight: node.weight,
-        // Until the first look says otherwise.
-        reachable: true,
-    };
+    // Reachable until the first look says otherwise.
+    let view = |node: &NodeRecord| NodeView { reachable: true, address: resolve(&node.url), ..NodeView::of(node) };
     fleet.members().map(view).collect()
 }
 

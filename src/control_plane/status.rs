@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::logic::entry::{Entry, StepKind};
-use crate::logic::ids::{IndexUid, NodeId, NodeSlot, ShardId};
+use crate::logic::ids::{IndexUid, NodeId, NodeSlot, Position, ShardId};
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::logic::topology::{NodeRecord, NodeState};
 use crate::store::{IndexRecord, ProtocolState, Store, StoreError};
@@ -164,7 +164,7 @@ fn state_of(record: Option<&NodeRecord>, shards: &[ShardId]) -> &'static str {
 }
 
 /// By node: the indexes that readers do not read from it, and those not yet visible that it lags with.
-fn out_of_sync(
+pub(super) fn out_of_sync(
     snapshot: &RoutingSnapshot,
     protocol: &ProtocolState,
     records: &[IndexRecord],
@@ -199,18 +199,26 @@ fn lag(
     let mut lag = 0;
     for record in records.iter().filter(|_| !shards.is_empty()) {
         let key = (node.clone(), record.node_uid.clone());
-        let applied = protocol.applied.get(&key).copied().unwrap_or_default();
-        let first = applied.entry().unwrap_or(record.created_by);
-        let behind = store.index_entries_from(&record.uid, first, LAG_MAX)?;
-        let is_behind = |entry: &Entry| {
-            let last = entry.steps().into_iter().rev().find(|step| touches(step.kind, entry, shards));
-            entry.target.as_ref() == Some(&record.node_uid) && last.is_some_and(|step| step.position > applied)
-        };
-        let is_live =
-            |outcome: Option<&crate::store::Outcome>| outcome.is_none_or(|outcome| outcome.canceled_by.is_none());
-        lag += behind.iter().filter(|task| is_live(task.outcome.as_ref()) && is_behind(&task.entry)).count() as u64;
+        lag += lag_of_index(store, record, protocol.applied.get(&key).copied().unwrap_or_default(), shards)?;
     }
     Ok(lag)
+}
+
+/// Entries of an index after this watermark that touch one of these shards.
+pub(super) fn lag_of_index(
+    store: &dyn Store,
+    record: &IndexRecord,
+    applied: Position,
+    shards: &[ShardId],
+) -> Result<u64, StoreError> {
+    let first = applied.entry().unwrap_or(record.created_by);
+    let behind = store.index_entries_from(&record.uid, first, LAG_MAX)?;
+    let is_behind = |entry: &Entry| {
+        let last = entry.steps().into_iter().rev().find(|step| touches(step.kind, entry, shards));
+        entry.target.as_ref() == Some(&record.node_uid) && last.is_some_and(|step| step.position > applied)
+    };
+    let is_live = |outcome: Option<&crate::store::Outcome>| outcome.is_none_or(|outcome| outcome.canceled_by.is_none());
+    Ok(behind.iter().filter(|task| is_live(task.outcome.as_ref()) && is_behind(&task.entry)).count() as u64)
 }
 
 fn touches(kind: StepKind, entry: &Entry, shards: &[ShardId]) -> bool {
@@ -224,7 +232,7 @@ mod tests {
     use crate::control_plane::publisher::Publisher;
     use crate::logic::entry::Operation;
     use crate::logic::feeder::Publication;
-    use crate::logic::ids::{EntryId, NodeIndexUid, Position, Timestamp};
+    use crate::logic::ids::{EntryId, NodeIndexUid, Timestamp};
     use crate::logic::snapshot::NodeView;
     use crate::store::contract::{sample_entry, sample_put};
     use crate::store::sqlite::SqliteStore;

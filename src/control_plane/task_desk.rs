@@ -146,6 +146,7 @@ impl TaskDesk {
     }
 }
 
-fn api_error(error: &StoreError) -> ApiError {
+/// For an operator or a client: the store cannot be read.
+pub(super) fn api_error(error: &StoreError) -> ApiError {
     ApiError::new(error_code(error), error.to_string())
 }

@@ -2,12 +2,31 @@
 
 use std::time::Duration;
 
+use http::{Method, Request};
 use serde_json::Value;
 
 use crate::program::Failure;
 
 /// How long an answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// One request.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Call {
+    /// Its method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// None: no body.
+    pub body: Option<Value>,
+}
+
+impl Call {
+    /// A question.
+    pub fn get(target: impl Into<String>) -> Self {
+        Self { method: Method::GET, target: target.into(), body: None }
+    }
+}
 
 /// A connection to one admin listener.
 pub struct Client {
@@ -28,33 +47,49 @@ impl Client {
         Ok(Self { agent: config.build().new_agent(), admin, authorization: key.map(|key| format!("Bearer {key}")) })
     }
 
-    /// The JSON answer of a GET.
-    pub fn get(&self, target: &str) -> Result<Value, Failure> {
+    /// The JSON answer to a request; null when it has no body. `target` is a path with or without a query.
+    pub fn send(&self, call: &Call) -> Result<Value, Failure> {
         let admin = &self.admin;
-        let mut request = self.agent.get(format!("{admin}{target}"));
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
         let unreachable = |error: ureq::Error| {
             Failure::Unreachable(format!(
                 "{admin} does not answer ({error}); is Miroir running, and is this its admin.listen?"
             ))
         };
-        let mut response = request.call().map_err(unreachable)?;
-        let status = response.status();
+        let mut request = Request::builder().method(call.method.clone()).uri(format!("{admin}{}", call.target));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let unusable = |error: http::Error| Failure::Usage(format!("--admin {admin}: {error}; write http://HOST:PORT"));
+        let answer = match &call.body {
+            None => self.agent.run(request.body(()).map_err(unusable)?),
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_string()).map_err(unusable)?)
+            }
+        };
+        let mut response = answer.map_err(unreachable)?;
         let text = response.body_mut().read_to_string().map_err(unreachable)?;
-        if status.is_success() {
-            return serde_json::from_str(&text).map_err(|_| {
-                Failure::Operation(format!("{admin} answers, but not as Miroir's admin listener; check --admin"))
-            });
+        self.read(response.status().as_u16(), &text)
+    }
+
+    fn read(&self, status: u16, text: &str) -> Result<Value, Failure> {
+        let admin = &self.admin;
+        let body = if text.is_empty() { Ok(Value::Null) } else { serde_json::from_str::<Value>(text) };
+        match (status, body) {
+            (200..300, Ok(body)) => Ok(body),
+            (401 | 403, _) => {
+                Err(Failure::Refused(format!("{admin} refuses the key; give the server's admin.key with --admin-key")))
+            }
+            (400..500, Ok(body)) if body["message"].is_string() => {
+                Err(Failure::Refused(body["message"].as_str().unwrap_or_default().to_owned()))
+            }
+            (500.., Ok(body)) if body["message"].is_string() => {
+                let message = body["message"].as_str().unwrap_or_default();
+                Err(Failure::Operation(format!("{admin} answers {status}: {message}; see the server's log")))
+            }
+            (_, _) => Err(Failure::Operation(format!(
+                "{admin} answers {status}, but not as the admin listener of this version of Miroir; check --admin"
+            ))),
         }
-        if matches!(status.as_u16(), 401 | 403) {
-            return Err(Failure::Operation(format!(
-                "{admin} refuses the key; give the server's admin.key with --admin-key"
-            )));
-        }
-        let body: Value = serde_json::from_str(&text).unwrap_or_default();
-        let message = body["message"].as_str().unwrap_or("no message");
-        Err(Failure::Operation(format!("{admin} answers {status}: {message}; check --admin and the server's log")))
     }
 }

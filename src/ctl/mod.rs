@@ -4,7 +4,10 @@
 //! nothing. Exit codes: [`crate::program`].
 
 mod client;
+mod explain;
+mod node;
 mod nodes;
+mod rebalance;
 mod shards;
 mod status;
 mod table;
@@ -16,12 +19,13 @@ mod tests;
 use std::io::Write;
 
 use argh::FromArgs;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::program::{Failure, print_version};
-use client::Client;
+use client::{Call, Client};
 
-/// Look at a running Miroir.
+/// Look after a running Miroir.
 #[derive(FromArgs, PartialEq, Debug)]
 pub struct Ctl {
     /// the admin address (default http://127.0.0.1:7701)
@@ -36,7 +40,7 @@ pub struct Ctl {
     /// print the version
     #[argh(switch)]
     pub version: bool,
-    /// what to look at
+    /// what to do
     #[argh(subcommand)]
     pub command: Option<Command>,
 }
@@ -53,16 +57,24 @@ pub enum Command {
     Shards(shards::Shards),
     /// See [`tasks`].
     Tasks(tasks::Tasks),
+    /// See [`node`].
+    Node(node::Node),
+    /// See [`explain`].
+    Explain(explain::Explain),
+    /// See [`rebalance`].
+    Rebalance(rebalance::Rebalance),
 }
 
 impl Command {
-    /// Path and query of the request.
-    fn target(&self) -> String {
+    fn call(&self) -> Call {
         match self {
-            Self::Status(_) => "/status".to_owned(),
-            Self::Nodes(_) => "/fleet".to_owned(),
-            Self::Shards(_) => "/shards".to_owned(),
-            Self::Tasks(tasks) => tasks.target(),
+            Self::Status(_) => Call::get("/status"),
+            Self::Nodes(_) => Call::get("/fleet"),
+            Self::Shards(_) => Call::get("/shards"),
+            Self::Tasks(tasks) => Call::get(tasks.target()),
+            Self::Node(node) => node.command.call(),
+            Self::Explain(explain) => explain.what.call(),
+            Self::Rebalance(rebalance) => rebalance.command.call(),
         }
     }
 
@@ -73,6 +85,22 @@ impl Command {
             Self::Nodes(_) => nodes::Nodes::render(answer),
             Self::Shards(_) => shards::Shards::render(answer),
             Self::Tasks(_) => tasks::Tasks::render(answer),
+            Self::Node(node) => node.command.render(answer),
+            Self::Explain(explain) => explain.what.render(answer),
+            Self::Rebalance(rebalance) => rebalance.command.render(answer),
+        }
+    }
+
+    /// A question whose answer is no.
+    fn is_no(&self, answer: &Value) -> bool {
+        match self {
+            Self::Node(node) => node.command.is_no(answer),
+            Self::Status(_)
+            | Self::Nodes(_)
+            | Self::Shards(_)
+            | Self::Tasks(_)
+            | Self::Explain(_)
+            | Self::Rebalance(_) => false,
         }
     }
 }
@@ -85,15 +113,20 @@ impl Ctl {
         }
         let Some(command) = self.command else {
             return Err(Failure::Usage(
-                "say what to look at: status, nodes, shards or tasks; --help explains".to_owned(),
+                "say what to do: status, nodes, shards, tasks, node, explain or rebalance; --help explains".to_owned(),
             ));
         };
-        let answer = Client::new(&self.admin, self.admin_key.as_deref())?.get(&command.target())?;
+        let answer = Client::new(&self.admin, self.admin_key.as_deref())?.send(&command.call())?;
         if self.json {
             writeln!(out, "{answer}")?;
         } else {
             write!(out, "{}", command.render(&answer))?;
         }
-        Ok(())
+        if command.is_no(&answer) { Err(Failure::No) } else { Ok(()) }
     }
+}
+
+/// A text as one segment of a path.
+fn segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -60,6 +60,97 @@ These writes are tried again";
     assert!(text.starts_with(expected), "{text}");
 }
 
+fn parsed(words: &[&str]) -> Command {
+    Ctl::from_args(&["miroir-ctl"], words).expect("it is a command").command.expect("it has a subcommand")
+}
+
+#[test]
+fn commands_ask_what_they_say() {
+    let table: [(&[&str], &str); 4] = [
+        (&["node", "can-stop", "node-1"], "/nodes/node%2D1/can-stop"),
+        (&["explain", "shard", "7"], "/shards/7/explain"),
+        (&["explain", "document", "films", "a/b"], "/indexes/films/documents/a%2Fb/explain"),
+        (&["rebalance", "status"], "/rebalance"),
+    ];
+    for (words, target) in table {
+        assert_eq!(parsed(words).call(), Call::get(target));
+    }
+}
+
+#[test]
+fn no_names_what_stands_in_the_way() {
+    let command = parsed(&["node", "can-stop", "a"]);
+    let yes = json!({"node": "a", "ok": true, "shards": []});
+    assert_eq!(command.render(&yes), "yes: every shard of a is read from another node too\n");
+    assert!(!command.is_no(&yes));
+    let no = json!({"node": "a", "ok": false, "shards": [
+        {"shard": 0, "indexes": ["films", "x"], "others": [
+            {"node": "b", "reachable": false, "read": true, "outOfSync": []},
+            {"node": "c", "reachable": true, "read": true, "outOfSync": ["x"]},
+        ]},
+        {"shard": 12, "indexes": [], "others": []},
+    ]});
+    let expected = "\
+no: without a documents of these shards would not be found
+
+SHARD  INDEXES  OTHER REPLICAS
+0      films,x  b (does not answer), c (out of sync)
+12     -        -
+";
+    assert_eq!(command.render(&no), expected);
+    assert!(command.is_no(&no));
+}
+
+#[test]
+fn explanations_are_tables() {
+    let job = json!({"id": 5, "kind": "move", "shard": 0, "step": "copy", "to": "d", "from": null,
+                     "indexes": {"clear": 1, "joined": 2, "cleaned": 0}});
+    let index = json!({"index": "films", "inSync": false, "needsRebuild": false, "appliedTask": 3, "lag": 1});
+    let owners =
+        json!([{"node": "a", "reachable": true, "indexes": [index]}, {"node": "b", "reachable": false, "indexes": []}]);
+    let answer = json!({"shard": 0, "owners": owners, "plan": ["a", "d"], "jobs": [job]});
+    let expected = "\
+shard  0
+plan   a,d
+
+NODE  REACHABLE  INDEX  IN SYNC  REBUILD  APPLIED TASK  LAG
+a     yes        films  no       no       3             1
+b     no         -      -        -        -             -
+
+JOB  KIND  SHARD  FROM  TO  STEP  INDEXES
+5    move  0      -     d   copy  1 clear, 2 joined
+";
+    assert_eq!(parsed(&["explain", "shard", "0"]).render(&answer), expected);
+    let answer = json!({"shard": 0, "plan": ["a"], "jobs": [], "replicas": [
+        {"node": "a", "found": true, "contentHash": "0f", "inSync": true, "appliedTask": 3, "lag": 0, "error": null},
+    ]});
+    let expected = "\
+shard  0
+plan   a
+
+NODE  FOUND  CONTENT HASH  IN SYNC  APPLIED TASK  LAG  ERROR
+a     yes    0f            yes      3             0    -
+";
+    assert_eq!(parsed(&["explain", "document", "films", "1"]).render(&answer), expected);
+}
+
+#[test]
+fn a_rebalance_is_a_summary_and_tables() {
+    let answer = json!({"state": "idle", "version": 3, "replicationFactor": 2, "replicasToCome": 0, "replicasToGo": 0,
+        "nodes": [{"node": "a", "state": "active", "shards": 4, "planned": 4}], "jobs": [], "bootstraps": []});
+    let expected = "\
+state               idle
+replicas to come    0
+replicas to go      0
+replication factor  2
+table version       3
+
+NODE  STATE   SHARDS  PLANNED
+a     active  4       4
+";
+    assert_eq!(parsed(&["rebalance", "status"]).render(&answer), expected);
+}
+
 #[test]
 fn a_server_that_is_not_there_is_named_with_what_to_check() {
     // Port 1 of the loopback address is never listened on.

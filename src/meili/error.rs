@@ -351,6 +351,9 @@ codes! {
     (MiroirNotSupported, "miroir_not_supported", InvalidRequest, 501),
     (MiroirOverloaded, "miroir_overloaded", System, 503),
     (MiroirShardUnavailable, "miroir_shard_unavailable", System, 503),
+    (MiroirRouteUnknown, "miroir_route_unknown", InvalidRequest, 404),
+    (MiroirNodeUnknown, "miroir_node_unknown", InvalidRequest, 404),
+    (MiroirShardUnknown, "miroir_shard_unknown", InvalidRequest, 404),
 }
 
 impl Code {

@@ -8,8 +8,9 @@
 //! | 0 | done, or the reader of the output went away |
 //! | 1 | it did not work; the message says why |
 //! | 2 | the command line or the configuration is wrong |
-//! | 3 | a server could not be reached |
-//! | 4 | this machine cannot run the server (io_uring); the message names the remedy |
+//! | 3 | `miroir-ctl`: the answer to the question is no |
+//! | 4 | refused: by the server (`miroir-ctl`), or by this machine, which cannot run it (io_uring); the message names the remedy |
+//! | 5 | `miroir-ctl`: the server could not be reached |
 
 pub mod check_config;
 pub mod dev;
@@ -38,6 +39,12 @@ pub enum Failure {
     /// This machine cannot run it.
     #[error("{0}")]
     Machine(String),
+    /// A server answered that it does not do this.
+    #[error("{0}")]
+    Refused(String),
+    /// All worked, and the answer, which was printed, is no.
+    #[error("no")]
+    No,
     /// Anything else.
     #[error("{0}")]
     Operation(String),
@@ -122,10 +129,11 @@ pub fn finish(name: &str, result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
     let code = match &failure {
         Failure::ClosedOutput => return ExitCode::SUCCESS,
+        Failure::No => return ExitCode::from(3),
         Failure::Operation(_) => 1,
         Failure::Usage(_) | Failure::Configuration(_) => 2,
-        Failure::Unreachable(_) => 3,
-        Failure::Machine(_) => 4,
+        Failure::Machine(_) | Failure::Refused(_) => 4,
+        Failure::Unreachable(_) => 5,
     };
     let _ = writeln!(io::stderr(), "{name}: {failure}");
     ExitCode::from(code)

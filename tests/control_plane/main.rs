@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod admin_api;
 mod fleet;
 mod nodes;
 mod resolver;

@@ -148,9 +148,44 @@ fn miroir_ctl_says_what_to_check() {
         assert_eq!(code, Some(0));
         assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok_and(|json| json.is_object()), "{json}");
     }
+    let (code, table, said) = run(&url, key, &["node", "can-stop", "node-0"]);
+    assert_eq!((code, said.as_str()), (Some(3), ""), "{table}");
+    assert!(table.starts_with("no: without node-0"), "{table}");
+    let (code, _, said) = run(&url, key, &["node", "can-stop", "other"]);
+    assert!(code == Some(4) && said.contains("Its members are: node-0."), "{code:?} {said}");
+    let (code, table, _) = run(&url, key, &["rebalance", "status"]);
+    assert!(code == Some(0) && table.starts_with("state               idle\n"), "{code:?} {table}");
     let (code, _, said) = run(&url, "wrong", &["status"]);
-    assert!(code == Some(1) && said.contains("--admin-key"), "{code:?} {said}");
+    assert!(code == Some(4) && said.contains("--admin-key"), "{code:?} {said}");
     let nobody = crate::support::Port::reserve();
     let (code, _, said) = run(&nobody.url(), key, &["status"]);
-    assert!(code == Some(3) && said.contains("does not answer"), "{code:?} {said}");
+    assert!(code == Some(5) && said.contains("does not answer"), "{code:?} {said}");
+}
+
+#[test]
+fn a_document_is_explained_by_the_replicas_that_have_it() {
+    let fleet = Fleet::start(&FleetOptions { nodes: 2, replication_factor: 2, shards: 4, ..FleetOptions::new() });
+    let client = fleet.client();
+    let documents = json!([{"id": "a-1", "title": "one"}]);
+    client.write_well("POST", "/indexes/films/documents", Some(&documents));
+    let explain = |id: &str| {
+        let output = miroir_ctl()
+            .args(["--admin", &fleet.admin_port.url(), "--admin-key", crate::support::fleet::ADMIN_KEY, "--json"])
+            .args(["explain", "document", "films", id])
+            .output()
+            .expect("miroir-ctl runs");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("an answer in JSON")
+    };
+    let there = explain("a-1");
+    let replicas = there["replicas"].as_array().expect("a list");
+    assert_eq!(replicas.len(), 2);
+    for replica in replicas {
+        assert_eq!((&replica["found"], &replica["inSync"], &replica["lag"]), (&json!(true), &json!(true), &json!(0)));
+        assert_eq!(replica["contentHash"], replicas[0]["contentHash"]);
+    }
+    let missing = explain("a-2");
+    assert_eq!(
+        (&missing["replicas"][0]["found"], &missing["replicas"][0]["contentHash"]),
+        (&json!(false), &json!(null))
+    );
 }

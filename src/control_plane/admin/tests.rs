@@ -3,12 +3,14 @@
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::Method;
+use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, ShardId, Timestamp};
-use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, UpdatedAt};
+use crate::bridge::topology::TopologyRequest;
+use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
+use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 
 fn snapshot() -> RoutingSnapshot {
     let node = |id: &str, reachable| NodeView {
@@ -53,8 +55,13 @@ fn ask(key: Option<&str>, target: &str, authorization: Option<&'static str>) -> 
         if let Poll::Ready(response) = answer.as_mut().poll(&mut context) {
             return (response.status, serde_json::from_slice(&response.body).unwrap_or_default());
         }
-        let Ok(Command::Tasks(query, reply)) = commands.try_recv() else { panic!("it waits for something else") };
-        reply.send(Ok(TaskPage { results: vec![], total: 3, limit: query.limit, from: None, next: None }));
+        match commands.try_recv() {
+            Ok(Command::Tasks(query, reply)) => {
+                reply.send(Ok(TaskPage { results: vec![], total: 3, limit: query.limit, from: None, next: None }));
+            }
+            Ok(Command::Topology(request, reply)) => reply.send(Ok(json!({"asked": format!("{request:?}")}))),
+            _ => panic!("it waits for something else"),
+        }
     }
     panic!("it asks without end");
 }
@@ -118,5 +125,41 @@ fn a_key_is_asked_for_where_one_is_configured() {
 
 #[test]
 fn unknown_routes_are_not_found() {
-    assert_eq!(ask(None, "/unknown", None).0, 404);
+    for target in ["/unknown", "/nodes/a", "/nodes//can-stop", "/shards/1/explain/2", "/status/"] {
+        let (status, body) = ask(None, target, None);
+        assert_eq!((status, &body["code"]), (404, &json!("miroir_route_unknown")), "{target}");
+    }
+}
+
+#[test]
+fn other_methods_are_refused_with_those_that_exist() {
+    let (bridge, _commands) = Bridge::new(1);
+    let api = AdminApi::new(bridge, Troubles::default(), None);
+    let mut answer = pin!(api.answer(Request::new(Method::DELETE, "/rebalance")));
+    let Poll::Ready(response) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it waits for something")
+    };
+    assert_eq!((response.status, response.header("allow")), (405, Some("GET")));
+}
+
+#[test]
+fn questions_about_the_topology_are_read_from_the_path() {
+    let node = NodeId::new("node 1");
+    let document = || "a/b".to_owned();
+    let table = [
+        ("/nodes/node%201/can-stop", TopologyRequest::CanStop { node }),
+        ("/_miroir/shards/7/explain", TopologyRequest::ExplainShard { shard: ShardId(7) }),
+        (
+            "/indexes/films/documents/a%2Fb/explain",
+            TopologyRequest::ExplainDocument { index: IndexUid::new("films"), document: document() },
+        ),
+        ("/rebalance", TopologyRequest::RebalanceStatus),
+    ];
+    for (target, request) in table {
+        assert_eq!(ask(None, target, None), (200, json!({"asked": format!("{request:?}")})), "{target}");
+    }
+    for shard in ["x", "-1", "65536"] {
+        let (status, body) = ask(None, &format!("/shards/{shard}/explain"), None);
+        assert_eq!((status, &body["code"]), (404, &json!("miroir_shard_unknown")), "{shard}");
+    }
 }

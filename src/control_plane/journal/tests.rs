@@ -56,6 +56,7 @@ impl Desk {
             bridge: bridge.clone(),
             coordinator: notes.clone(),
             desk,
+            operator: bounded(0).0,
             backlog_limits,
         };
         let writer = JournalWriter::open(parts).unwrap();
@@ -315,6 +316,7 @@ fn a_write_that_was_taken_back_gets_no_number() {
         bridge: kept.clone(),
         coordinator: desk.notes.clone(),
         desk: desk_jobs,
+        operator: bounded(0).0,
         backlog_limits: BacklogLimits { bytes: u64::MAX, entries: u64::MAX },
     };
     let mut writer = JournalWriter::open(parts).unwrap();

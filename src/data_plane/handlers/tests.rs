@@ -58,7 +58,7 @@ impl Fixture {
                         reply.send(Ok(page));
                     }
                     Command::MatchingTasks(_, reply) => reply.send(Ok(vec![EntryId(2), EntryId(5)])),
-                    Command::Fleet(reply) => reply.send(Ok(Value::Null)),
+                    Command::Fleet(reply) | Command::Topology(_, reply) => reply.send(Ok(Value::Null)),
                     Command::Task(entry, reply) => {
                         reply.send(Err(ApiError::new(Code::TaskNotFound, format!("Task `{entry}` not found."))));
                     }

@@ -1,0 +1,95 @@
+//! The operator's thread: answers what operators ask about nodes, shards and moves, one after the other.
+//!
+//! What it says of owners, jobs and watermarks comes from the store, where every step of a workflow is before it has an
+//! effect; who is reachable and read comes from the snapshot that readers go by. It never waits for a node longer than
+//! [`ASK_TIMEOUT`], and holds no lock meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, select};
+use serde_json::Value;
+
+use super::task_desk::api_error;
+use crate::bridge::Bridge;
+use crate::bridge::reply::Reply;
+use crate::bridge::topology::TopologyRequest;
+use crate::meili::error::{ApiError, Code};
+use crate::store::Store;
+use picture::Picture;
+
+mod can_stop;
+mod explain;
+mod picture;
+mod rebalance;
+#[cfg(test)]
+mod tests;
+
+/// Requests that may wait; past this they are refused.
+pub const JOBS_MAX: usize = 16;
+/// For one answer of a node. There are at most five to ask, and the listener's deadline is 10 s.
+const ASK_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Work for the operator's thread.
+#[derive(Debug)]
+pub struct OperatorJob {
+    /// What is asked.
+    pub request: Box<TopologyRequest>,
+    /// Who waits.
+    pub reply: Reply<Result<Value, ApiError>>,
+}
+
+impl OperatorJob {
+    /// Answers that there is no time for it.
+    pub fn refuse(self) {
+        let message = "Too many requests of operators wait. Try again later.";
+        self.reply.send(Err(ApiError::new(Code::MiroirOverloaded, message)));
+    }
+}
+
+/// The state of the thread.
+pub struct Operator {
+    /// Durable state.
+    pub store: Arc<dyn Store>,
+    /// What readers go by.
+    pub bridge: Arc<Bridge>,
+    /// The key that all nodes know.
+    pub node_key: Option<String>,
+}
+
+impl Operator {
+    /// Works until `stop` is closed.
+    pub fn run(self, jobs: &Receiver<OperatorJob>, stop: &Receiver<()>) {
+        loop {
+            select! {
+                recv(stop) -> _ => return,
+                recv(jobs) -> job => {
+                    let Ok(OperatorJob { request, reply }) = job else {
+                        // The journal died, and is mourned under its own name.
+                        let _ = stop.recv();
+                        return;
+                    };
+                    reply.send(self.answer(&request));
+                },
+            }
+        }
+    }
+
+    fn answer(&self, request: &TopologyRequest) -> Result<Value, ApiError> {
+        let snapshot = self.bridge.snapshot.load_full();
+        let picture = Picture::load(&*self.store, snapshot).map_err(|error| api_error(&error))?;
+        match request {
+            TopologyRequest::CanStop { node } => json(&can_stop::can_stop(&picture, node)?),
+            TopologyRequest::ExplainShard { shard } => json(&explain::shard(&picture, &*self.store, *shard)?),
+            TopologyRequest::ExplainDocument { index, document } => {
+                let key = self.node_key.as_deref();
+                json(&explain::document(&picture, &*self.store, (index, document), key)?)
+            }
+            TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture)),
+        }
+    }
+}
+
+fn json(answer: &impl serde::Serialize) -> Result<Value, ApiError> {
+    serde_json::to_value(answer).map_err(|error| ApiError::new(Code::Internal, error.to_string()))
+}

@@ -1,0 +1,237 @@
+//! Answers from a store and a snapshot made up for them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::*;
+use crate::control_plane::publisher::Publisher;
+use crate::logic::entry::Operation;
+use crate::logic::feeder::Publication;
+use crate::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, Position, ShardId, Timestamp};
+use crate::logic::snapshot::NodeView;
+use crate::logic::topology::{
+    BootstrapRecord, BootstrapStage, JobKind, JobRecord, JobStep, JoinRecord, JoinState, NodeRecord, NodeState, Tables,
+};
+use crate::store::contract::{sample_entry, sample_put};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{IndexRecord, ProtocolDelta};
+
+/// For anything that takes its time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Nodes a to d; shard 0 on a and b, 1 on b and c, 2 on c, 3 on a and b. One index, with a creation (task 0) and a put into
+/// shards 0 and 3 (task 1).
+struct Fleet {
+    operator: Operator,
+    publisher: Publisher,
+    _folder: tempfile::TempDir,
+}
+
+fn node(id: &str) -> NodeRecord {
+    let url = format!("http://{id}.invalid:1");
+    NodeRecord { id: NodeId::new(id), url, zone: None, weight: 1.0, state: NodeState::Active, life: 0 }
+}
+
+fn ids(names: &[&str]) -> Vec<NodeId> {
+    names.iter().map(|name| NodeId::new(*name)).collect()
+}
+
+fn films() -> NodeIndexUid {
+    NodeIndexUid::new("films-0")
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path()).unwrap();
+        let owners = vec![ids(&["a", "b"]), ids(&["b", "c"]), ids(&["c"]), ids(&["a", "b"])];
+        let record = IndexRecord {
+            uid: IndexUid::new("films"),
+            node_uid: films(),
+            created_by: EntryId(0),
+            dropped_by: None,
+            primary_key: None,
+            settings: serde_json::Map::new(),
+            created_at: Timestamp(0),
+            updated_at: Timestamp(0),
+            is_visible: true,
+        };
+        let create = sample_entry(0, "films", Operation::CreateIndex { primary_key: None });
+        store.append(&[(create, None), (sample_entry(1, "films", sample_put()), None)], &[]).unwrap();
+        let applied = |node: &str, entry, step| (NodeId::new(node), films(), Position::of(EntryId(entry), step));
+        let plan = owners.clone();
+        let tables = Tables { owners: owners.clone(), plan, replication_factor: 2, version: 3, is_paused: false };
+        let delta = ProtocolDelta {
+            nodes: ["a", "b", "c", "d"].map(node).to_vec(),
+            tables: Some(tables),
+            indexes: vec![record.clone()],
+            applied: vec![applied("a", 1, 0), applied("b", 0, 1), applied("c", 1, 0)],
+            ..ProtocolDelta::default()
+        };
+        store.commit(&delta).unwrap();
+        let (bridge, _commands) = Bridge::new(0);
+        let publisher = Publisher::new(
+            bridge.clone(),
+            delta.nodes.iter().map(|node| NodeView { reachable: true, ..NodeView::of(node) }).collect(),
+        );
+        let mut publication = Publication::default();
+        publication.nodes = delta.nodes.iter().map(|node| node.id.clone()).collect();
+        publication.owners = owners;
+        publisher.publish_indexes(&[record], &publication);
+        let operator = Operator { store: Arc::new(store), bridge, node_key: None };
+        Self { operator, publisher, _folder: folder }
+    }
+
+    fn commit(&self, delta: &ProtocolDelta) {
+        self.operator.store.commit(delta).unwrap();
+    }
+
+    fn ask(&self, request: &TopologyRequest) -> Result<Value, ApiError> {
+        self.operator.answer(request)
+    }
+
+    /// The shards in the way of stopping a node.
+    fn in_the_way(&self, node: &str) -> Vec<u64> {
+        let answer = self.ask(&TopologyRequest::CanStop { node: NodeId::new(node) }).unwrap();
+        let shards: Vec<u64> =
+            answer["shards"].as_array().unwrap().iter().map(|shard| shard["shard"].as_u64().unwrap()).collect();
+        assert_eq!(answer["ok"], json!(shards.is_empty()));
+        shards
+    }
+}
+
+#[test]
+fn a_node_can_stop_when_every_shard_of_it_is_read_elsewhere() {
+    let fleet = Fleet::new();
+    let all = || ["a", "b", "c", "d"].map(|node| fleet.in_the_way(node));
+    let none: Vec<u64> = vec![];
+    assert_eq!(all(), [none.clone(), none.clone(), vec![2], none.clone()], "only c has shard 2, and d owns nothing");
+    // b is out of sync: nobody else has shards 0 and 3, and 1.
+    fleet.commit(&ProtocolDelta { went_out: vec![(NodeId::new("b"), films())], ..ProtocolDelta::default() });
+    assert_eq!(all(), [vec![0, 3], none.clone(), vec![1, 2], none.clone()]);
+    fleet.commit(&ProtocolDelta { came_back: vec![(NodeId::new("b"), films())], ..ProtocolDelta::default() });
+    // a is in maintenance, c does not answer.
+    let resting = NodeRecord { state: NodeState::Maintenance, ..node("a") };
+    fleet.commit(&ProtocolDelta { nodes: vec![resting], ..ProtocolDelta::default() });
+    fleet.publisher.publish_node(&NodeId::new("c"), |view| view.reachable = false);
+    assert_eq!(all(), [none.clone(), vec![0, 1, 3], vec![2], none]);
+    let answer = fleet.ask(&TopologyRequest::CanStop { node: NodeId::new("b") }).unwrap();
+    let expected = json!({"shard": 1, "indexes": ["films"], "others": [
+        {"node": "c", "reachable": false, "read": true, "outOfSync": []},
+    ]});
+    assert_eq!(answer["shards"][1], expected);
+    assert_eq!(answer["shards"][0]["others"][0]["read"], json!(false));
+}
+
+#[test]
+fn what_is_not_there_is_said_with_what_is() {
+    let fleet = Fleet::new();
+    let removed = NodeRecord { state: NodeState::Removed, ..node("d") };
+    fleet.commit(&ProtocolDelta { nodes: vec![removed], ..ProtocolDelta::default() });
+    let error = fleet.ask(&TopologyRequest::CanStop { node: NodeId::new("d") }).unwrap_err();
+    assert_eq!((error.code, error.message.ends_with("Its members are: a, b, c.")), (Code::MiroirNodeUnknown, true));
+    let error = fleet.ask(&TopologyRequest::ExplainShard { shard: ShardId(4) }).unwrap_err();
+    assert_eq!(error.code, Code::MiroirShardUnknown);
+    let document = TopologyRequest::ExplainDocument { index: IndexUid::new("x"), document: "1".to_owned() };
+    assert_eq!(fleet.ask(&document).unwrap_err().code, Code::IndexNotFound);
+}
+
+/// A move of shard 0 to d, which began.
+fn moving() -> ProtocolDelta {
+    let job = JobRecord {
+        id: JobId(5),
+        kind: JobKind::Move,
+        shard: ShardId(0),
+        target: Some(NodeId::new("d")),
+        old_owner: None,
+        step: JobStep::Copy,
+        cleaned: BTreeSet::new(),
+        hollow: BTreeSet::new(),
+    };
+    let join = JoinRecord { job: job.id, index: films(), state: JoinState::Clear, cursor: Position(4) };
+    let at = Position::of(EntryId(1), 0);
+    let bootstrap = BootstrapRecord { node: NodeId::new("d"), index: films(), at, stage: BootstrapStage::Settings };
+    let owners = vec![ids(&["a", "b"]), ids(&["b", "c"]), ids(&["c"]), ids(&["a", "b"])];
+    let plan = vec![ids(&["a", "d"]), ids(&["b", "c"]), ids(&["c", "d"]), ids(&["a", "b"])];
+    ProtocolDelta {
+        tables: Some(Tables { owners, plan, replication_factor: 2, version: 4, is_paused: false }),
+        jobs: vec![job],
+        joins: vec![join],
+        bootstraps: vec![bootstrap],
+        ..ProtocolDelta::default()
+    }
+}
+
+#[test]
+fn a_shard_is_explained_by_its_owners_and_what_moves() {
+    let fleet = Fleet::new();
+    fleet.commit(&moving());
+    fleet.commit(&ProtocolDelta { needs_rebuild: vec![(NodeId::new("b"), films())], ..ProtocolDelta::default() });
+    let answer = fleet.ask(&TopologyRequest::ExplainShard { shard: ShardId(0) }).unwrap();
+    let index = |in_sync: bool, task: u64, lag: u64| json!([{"index": "films", "inSync": in_sync, "needsRebuild": !in_sync, "appliedTask": task, "lag": lag}]);
+    let expected = json!({
+        "shard": 0,
+        "owners": [
+            {"node": "a", "reachable": true, "indexes": index(true, 1, 0)},
+            {"node": "b", "reachable": true, "indexes": index(false, 0, 1)},
+        ],
+        "plan": ["a", "d"],
+        "jobs": [{"id": 5, "kind": "move", "shard": 0, "step": "copy", "to": "d", "from": null,
+                  "indexes": {"clear": 1, "joined": 0, "cleaned": 0}}],
+    });
+    assert_eq!(answer, expected);
+    let answer = fleet.ask(&TopologyRequest::ExplainShard { shard: ShardId(1) }).unwrap();
+    assert_eq!((&answer["owners"][0]["indexes"][0]["lag"], &answer["jobs"]), (&json!(0), &json!([])), "not of shard 1");
+}
+
+#[test]
+fn a_document_is_explained_even_if_no_owner_answers() {
+    let fleet = Fleet::new();
+    fleet.publisher.publish_node(&NodeId::new("a"), |view| view.reachable = false);
+    // As the golden vectors say.
+    let (document, shard) = ("1", crate::logic::shard_hash::shard_of("1", 4));
+    let request = TopologyRequest::ExplainDocument { index: IndexUid::new("films"), document: document.to_owned() };
+    let answer = fleet.ask(&request).unwrap();
+    assert_eq!((&answer["document"], &answer["shard"]), (&json!("1"), &json!(shard)));
+    for replica in answer["replicas"].as_array().unwrap() {
+        assert_eq!((&replica["index"], &replica["found"]), (&json!("films"), &Value::Null));
+        assert!(replica["error"].is_string(), "{replica}");
+    }
+}
+
+#[test]
+fn a_rebalance_is_what_the_plan_wants_and_what_is_under_way() {
+    let fleet = Fleet::new();
+    let idle = fleet.ask(&TopologyRequest::RebalanceStatus).unwrap();
+    assert_eq!((&idle["state"], &idle["version"], &idle["jobs"]), (&json!("idle"), &json!(3), &json!([])));
+    fleet.commit(&moving());
+    let running = fleet.ask(&TopologyRequest::RebalanceStatus).unwrap();
+    assert_eq!(running["state"], json!("running"));
+    assert_eq!((&running["replicasToCome"], &running["replicasToGo"]), (&json!(2), &json!(1)));
+    assert_eq!(running["nodes"][3], json!({"node": "d", "state": "active", "shards": 0, "planned": 2}));
+    let bootstrap = json!({"node": "d", "nodeIndex": "films-0", "stage": "settings", "task": 1});
+    assert_eq!((&running["bootstraps"], &running["jobs"][0]["step"]), (&json!([bootstrap]), &json!("copy")));
+    let mut paused = moving();
+    paused.tables.as_mut().unwrap().is_paused = true;
+    fleet.commit(&paused);
+    assert_eq!(fleet.ask(&TopologyRequest::RebalanceStatus).unwrap()["state"], json!("paused"));
+}
+
+#[test]
+fn the_thread_answers_and_ends_when_asked() {
+    let fleet = Fleet::new();
+    let (jobs, requests) = crossbeam::channel::bounded(JOBS_MAX);
+    let (stop, stopped) = crossbeam::channel::bounded::<()>(0);
+    let (reply, answer) = crate::bridge::reply::reply_channel();
+    jobs.send(OperatorJob { request: Box::new(TopologyRequest::RebalanceStatus), reply }).unwrap();
+    let (refused, refusal) = crate::bridge::reply::reply_channel();
+    let Fleet { operator, .. } = fleet;
+    let thread = std::thread::spawn(move || operator.run(&requests, &stopped));
+    assert_eq!(answer.wait(PATIENCE).unwrap().unwrap()["state"], json!("idle"));
+    drop(stop);
+    thread.join().unwrap();
+    OperatorJob { request: Box::new(TopologyRequest::RebalanceStatus), reply: refused }.refuse();
+    assert_eq!(refusal.wait(PATIENCE).unwrap().unwrap_err().code, Code::MiroirOverloaded);
+}

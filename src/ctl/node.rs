@@ -1,0 +1,86 @@
+//! `miroir-ctl node`: one node.
+
+use std::fmt::Write;
+
+use argh::FromArgs;
+use serde_json::Value;
+
+use super::client::Call;
+use super::segment;
+use super::table::{self, Column, cell};
+
+/// one node
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "node")]
+pub struct Node {
+    /// what to do
+    #[argh(subcommand)]
+    pub command: NodeCommand,
+}
+
+/// The subcommands of `miroir-ctl node`.
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand)]
+pub enum NodeCommand {
+    /// See there.
+    CanStop(CanStop),
+}
+
+/// whether every document is still found without this node: exit code 0 for yes, 3 for no
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "can-stop")]
+pub struct CanStop {
+    /// the node's id
+    #[argh(positional)]
+    pub id: String,
+}
+
+const IN_THE_WAY: &[Column] = &[
+    ("SHARD", |shard| cell(&shard["shard"])),
+    ("INDEXES", |shard| cell(&shard["indexes"])),
+    ("OTHER REPLICAS", |shard| {
+        let others: Vec<String> = shard["others"].as_array().into_iter().flatten().map(other).collect();
+        if others.is_empty() { "-".to_owned() } else { others.join(", ") }
+    }),
+];
+
+/// `node-1 (does not answer)`.
+fn other(other: &Value) -> String {
+    let reason = if other["reachable"] == Value::Bool(false) {
+        "does not answer"
+    } else if other["read"] == Value::Bool(false) {
+        "in maintenance"
+    } else {
+        "out of sync"
+    };
+    format!("{} ({reason})", cell(&other["node"]))
+}
+
+impl NodeCommand {
+    pub(super) fn call(&self) -> Call {
+        match self {
+            Self::CanStop(CanStop { id }) => Call::get(format!("/nodes/{}/can-stop", segment(id))),
+        }
+    }
+
+    /// The answer for people.
+    pub(super) fn render(&self, answer: &Value) -> String {
+        match self {
+            Self::CanStop(CanStop { id }) if answer["ok"] == Value::Bool(true) => {
+                format!("yes: every shard of {id} is read from another node too\n")
+            }
+            Self::CanStop(CanStop { id }) => {
+                let mut text = format!("no: without {id} documents of these shards would not be found\n\n");
+                write!(text, "{}", table::render(&answer["shards"], IN_THE_WAY))
+                    .expect("writing to a text cannot fail");
+                text
+            }
+        }
+    }
+
+    pub(super) fn is_no(&self, answer: &Value) -> bool {
+        match self {
+            Self::CanStop(_) => answer["ok"] != Value::Bool(true),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `miroir-ctl rebalance`: what moves.
+
+use std::fmt::Write;
+
+use argh::FromArgs;
+use serde_json::Value;
+
+use super::client::Call;
+use super::table::{self, Column, cell};
+
+/// what moves between nodes
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "rebalance")]
+pub struct Rebalance {
+    /// what to do
+    #[argh(subcommand)]
+    pub command: RebalanceCommand,
+}
+
+/// The subcommands of `miroir-ctl rebalance`.
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand)]
+pub enum RebalanceCommand {
+    /// See there.
+    Status(RebalanceStatus),
+}
+
+/// how far it is
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "status")]
+pub struct RebalanceStatus {}
+
+/// Jobs, here and where a shard is explained.
+pub(super) const JOBS: &[Column] = &[
+    ("JOB", |job| cell(&job["id"])),
+    ("KIND", |job| cell(&job["kind"])),
+    ("SHARD", |job| cell(&job["shard"])),
+    ("FROM", |job| cell(&job["from"])),
+    ("TO", |job| cell(&job["to"])),
+    ("STEP", |job| cell(&job["step"])),
+    ("INDEXES", |job| indexes(&job["indexes"])),
+];
+
+const NODES: &[Column] = &[
+    ("NODE", |node| cell(&node["node"])),
+    ("STATE", |node| cell(&node["state"])),
+    ("SHARDS", |node| cell(&node["shards"])),
+    ("PLANNED", |node| cell(&node["planned"])),
+];
+
+const BOOTSTRAPS: &[Column] = &[
+    ("NODE", |bootstrap| cell(&bootstrap["node"])),
+    ("INDEX ON THE NODE", |bootstrap| cell(&bootstrap["nodeIndex"])),
+    ("STAGE", |bootstrap| cell(&bootstrap["stage"])),
+];
+
+/// `2 clear, 1 joined`.
+fn indexes(counts: &Value) -> String {
+    let counts = counts.as_object().into_iter().flatten().filter(|(_, count)| count.as_u64() != Some(0));
+    let parts: Vec<String> = counts.map(|(state, count)| format!("{count} {state}")).collect();
+    if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
+}
+
+impl RebalanceCommand {
+    pub(super) fn call(&self) -> Call {
+        match self {
+            Self::Status(_) => Call::get("/rebalance"),
+        }
+    }
+
+    /// The answer for people.
+    pub(super) fn render(&self, answer: &Value) -> String {
+        match self {
+            Self::Status(_) => status(answer),
+        }
+    }
+}
+
+fn status(answer: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &Value| {
+        writeln!(text, "{name:<20}{}", cell(value)).expect("writing to a text cannot fail");
+    };
+    line("state", &answer["state"]);
+    line("replicas to come", &answer["replicasToCome"]);
+    line("replicas to go", &answer["replicasToGo"]);
+    line("replication factor", &answer["replicationFactor"]);
+    line("table version", &answer["version"]);
+    text.extend(["\n", &table::render(&answer["nodes"], NODES)]);
+    for (list, columns) in [("jobs", JOBS), ("bootstraps", BOOTSTRAPS)] {
+        if answer[list].as_array().is_some_and(|items| !items.is_empty()) {
+            text.extend(["\n", &table::render(&answer[list], columns)]);
+        }
+    }
+    text
+}
