@@ -18,4 +18,5 @@ mod marker;
 mod node_calls;
 mod operator;
 mod replicas;
+mod upgrade;
 mod verdicts;

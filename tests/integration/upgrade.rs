@@ -1,0 +1,46 @@
+//! Stores of older versions.
+
+use serde_json::{Value, json};
+
+use crate::support::fleet::START_LIMIT;
+use crate::support::{Fleet, FleetOptions};
+
+/// What schema 2 brought is taken back.
+fn to_schema_1(fleet: &Fleet) {
+    let database = fleet.folder.path().join("miroir").join("miroir.db");
+    let connection = rusqlite::Connection::open(database).expect("nobody else has it");
+    let meta = |key: &str| -> Value {
+        let sql = "SELECT value FROM meta WHERE key = ?1";
+        let text: String = connection.query_row(sql, [key], |row| row.get(0)).expect("it was stored");
+        serde_json::from_str(&text).expect("it is JSON")
+    };
+    let (mut cluster, tables) = (meta("cluster"), meta("tables"));
+    cluster["placement"] = tables["owners"].clone();
+    cluster["replication_factor"] = tables["replication_factor"].clone();
+    cluster["version"] = tables["version"].clone();
+    let update = "UPDATE meta SET value = ?1 WHERE key = 'cluster'";
+    connection.execute(update, [cluster.to_string()]).expect("it is writable");
+    let rest = "DROP TABLE nodes; DROP TABLE jobs; DROP TABLE joins; DROP TABLE bootstraps;
+                DELETE FROM meta WHERE key IN ('tables', 'next_job'); PRAGMA user_version = 1;";
+    connection.execute_batch(rest).expect("it is writable");
+}
+
+#[test]
+fn a_store_of_schema_1_goes_on_with_its_documents() {
+    let mut fleet = Fleet::start(&FleetOptions::new());
+    let titles =
+        |from: u64| -> Value { (from..from + 50).map(|id| json!({"id": id, "title": format!("t{id}")})).collect() };
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&titles(0)));
+    let before = fleet.admin().get("/shards").expect(200).json;
+    fleet.kill_miroir();
+    to_schema_1(&fleet);
+    for round in 0..2 {
+        fleet.start_miroir();
+        fleet.client().wait_until_healthy(START_LIMIT);
+        assert_eq!(fleet.admin().get("/shards").expect(200).json, before, "the same placement");
+        fleet.client().write_well("POST", "/indexes/films/documents", Some(&titles(50 + 50 * round)));
+        let found = fleet.client().get("/indexes/films/documents?limit=1").expect(200).json;
+        assert_eq!(found["total"], json!(100 + 50 * round));
+        fleet.kill_miroir();
+    }
+}
