@@ -40,6 +40,7 @@ use crate::logic::payload::Payload;
 use crate::store::{Decision, ProtocolDelta, Store, StoreError, Verdict};
 use crate::telemetry::clock;
 
+pub use self::attending::EnrolError;
 pub use self::start::{CoordinatorParts, Running, StartError};
 
 /// What to do about a node with a lower limit than its peers.
@@ -108,7 +109,7 @@ impl OpenEntry {
 /// The threads are asked to end, or one of them has died.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("stopping")]
-pub(super) struct Stopping;
+pub struct Stopping;
 
 impl State {
     /// The fleet, and the journal that it may look into.

@@ -3,7 +3,6 @@
 //! One request at a time, never under a lock. Nothing is retried here: whether and when a request is sent again is the
 //! protocol's business.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::node_client::{BodyParts, NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as Answer};
@@ -33,8 +32,7 @@ pub(super) struct Feeder {
 
 /// What a request is made of.
 pub(super) struct Material {
-    pub entry: Arc<Entry>,
-    pub resolution: Option<Arc<Resolution>>,
+    pub primary_key: Option<String>,
     pub payload: Option<Payload>,
     /// For settings: the user's.
     pub settings: Option<serde_json::Map<String, serde_json::Value>>,
@@ -81,15 +79,15 @@ impl Feeder {
         let node_settings;
         let body = body_of(send, material.payload.as_ref());
         let mib = (body.len() >> 20) as u32;
-        let primary_key = key_of(&material.entry, send.purpose, material.resolution.as_deref());
+        let primary_key = material.primary_key.as_deref();
         let write = match send.kind {
-            StepKind::Create => NodeWrite::CreateIndex { primary_key: primary_key.as_deref() },
-            StepKind::PrimaryKey => NodeWrite::SetPrimaryKey { primary_key: primary_key.as_deref() },
+            StepKind::Create => NodeWrite::CreateIndex { primary_key },
+            StepKind::PrimaryKey => NodeWrite::SetPrimaryKey { primary_key },
             StepKind::Settings => {
                 node_settings = settings::node_settings(material.settings.as_ref().unwrap_or(&serde_json::Map::new()));
                 NodeWrite::Settings(&node_settings)
             }
-            StepKind::Put(mode) => NodeWrite::Put { mode, primary_key: primary_key.as_deref(), metadata: &label, body },
+            StepKind::Put(mode) => NodeWrite::Put { mode, primary_key, metadata: &label, body },
             StepKind::Delete => NodeWrite::Delete { metadata: &label, body },
             StepKind::Clear => NodeWrite::Clear { metadata: &label },
             StepKind::Drop => NodeWrite::DropIndex,
@@ -112,8 +110,8 @@ pub(super) fn body_of(send: &Send, payload: Option<&Payload>) -> BodyParts {
     }
 }
 
-/// The primary key that a request names.
-fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> Option<String> {
+/// The primary key that a request for a step names.
+pub(super) fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> Option<String> {
     if let (Purpose::Revert, Some(Resolution::PrimaryKey { before })) = (purpose, resolution) {
         return before.clone();
     }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use crossbeam::channel::{Receiver, TryRecvError};
 use parking_lot::Mutex;
 
-use super::Coordinator;
+use super::{Coordinator, Stopping};
 use crate::control_plane::feeder::Feeder;
 use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::{ProbeTiming, Prober};
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
-use crate::logic::ids::NodeId;
+use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
+use crate::telemetry::clock;
 
 /// What the threads of members are made with, and where they are.
 pub(super) struct Attendance {
@@ -25,12 +26,45 @@ pub(super) struct Attendance {
     pub groups: Mutex<BTreeMap<NodeId, Threads>>,
 }
 
+/// Why a node is not fed.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    /// Whether it is a member shows after the next start.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+    /// It is a member, but gets nothing before the next start.
+    #[error(
+        "no thread can be started for the node: {0}; raise the limit of processes of this user, and restart Miroir"
+    )]
+    Thread(#[from] std::io::Error),
+}
+
 /// A thread is asked to end.
 pub(super) fn is_over(stop: &Receiver<()>) -> bool {
     stop.try_recv() == Err(TryRecvError::Disconnected)
 }
 
 impl Coordinator {
+    /// Makes a node a member: it gets every index, and shards as soon as the plan names it. It must be empty, and its name
+    /// new; `next_task` is the number that its next task gets. Durable, published and fed when this returns.
+    pub fn enrol(self: &Arc<Self>, node: &NodeRecord, next_task: NodeTask) -> Result<(), EnrolError> {
+        // Before a publication names it.
+        self.publisher.set_node(node);
+        let number = self.state.lock().fleet.enrol(node.clone(), next_task, clock::monotonic());
+        self.commit()?;
+        Ok(self.attend(number, node)?)
+    }
+
+    /// Takes a member away that owns nothing and has no part in a move; false if it still has. Durable and published when
+    /// this returns; its threads bring to its end what they are about.
+    pub fn remove(&self, node: &NodeId) -> Result<bool, Stopping> {
+        let is_removed = self.state.lock().fleet.remove(node);
+        if is_removed {
+            self.commit()?;
+        }
+        Ok(is_removed)
+    }
+
     /// Starts the threads of a member that the protocol knows by this number and the publisher by its name. Waits for those
     /// that it had before, if any.
     pub(super) fn attend(self: &Arc<Self>, number: usize, node: &NodeRecord) -> std::io::Result<()> {

@@ -7,9 +7,10 @@ use crossbeam::channel::Receiver;
 use super::attending::is_over;
 use super::index_book::settings_around;
 use super::{Coordinator, Stopping};
-use crate::control_plane::feeder::{Feeder, Material, body_of, seen};
+use crate::control_plane::feeder::{Feeder, Material, body_of, key_of, seen};
 use crate::logic::feeder::{Action, Purpose, Send, SendOutcome};
 use crate::logic::ids::{Monotonic, NodeTask};
+use crate::store::IndexRecord;
 use crate::telemetry::clock;
 
 impl Coordinator {
@@ -142,6 +143,13 @@ impl Coordinator {
 
     /// Reads what the request is made of, or says why it cannot be read now.
     fn material(&self, send: &Send) -> Result<Material, String> {
+        if send.purpose == Purpose::Bootstrap {
+            // The index as it is stored: whatever comes after the position is sent again by the main stream.
+            let records = self.store.indexes().map_err(|error| error.to_string())?;
+            let record = records.into_iter().find(|record| record.node_uid == send.index);
+            let IndexRecord { primary_key, settings, .. } = record.ok_or("the index is not stored any more")?;
+            return Ok(Material { primary_key, payload: None, settings: Some(settings) });
+        }
         let entry = send.position.entry().and_then(|id| self.entry(id));
         let (entry, resolution) = entry.ok_or("an entry that a node needs is not in the journal, or cannot be read")?;
         let payload = if send.kind.is_document() {
@@ -155,7 +163,8 @@ impl Coordinator {
             Purpose::Revert => before,
             Purpose::Do | Purpose::Bootstrap | Purpose::Copy { .. } | Purpose::Mark => after,
         });
-        Ok(Material { entry, resolution, payload, settings })
+        let primary_key = key_of(&entry, send.purpose, resolution.as_deref());
+        Ok(Material { primary_key, payload, settings })
     }
 }
 

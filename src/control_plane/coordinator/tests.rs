@@ -89,6 +89,8 @@ struct Fixture {
     running: Option<Running>,
     troubles: Troubles,
     replicas: usize,
+    /// How many of the nodes own shards.
+    owners: usize,
     /// What one server would hold, by index and id.
     expected: BTreeMap<String, BTreeMap<String, Map<String, Value>>>,
 }
@@ -108,17 +110,26 @@ impl Fixture {
             running: None,
             troubles: Troubles::default(),
             replicas,
+            owners: nodes,
             expected: BTreeMap::new(),
         };
-        for node in 0..nodes {
-            // Free a moment ago, and nobody else in this test asks for it.
-            let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-            fixture.listens.push(listen);
-            fixture.servers.push(None);
-            fixture.start_node(node);
-        }
+        let nodes = (0..nodes).map(|_| fixture.add_node()).collect();
+        let tables = Some(Tables::settled(fixture.placement(), replicas as u16));
+        fixture.store.commit(&ProtocolDelta { nodes, tables, ..ProtocolDelta::default() }).unwrap();
         fixture.start();
         fixture
+    }
+
+    /// Starts a node, which nobody knows yet.
+    fn add_node(&mut self) -> NodeRecord {
+        let number = self.listens.len();
+        // Free a moment ago, and nobody else in this test asks for it.
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let url = format!("http://{listen}");
+        self.listens.push(listen);
+        self.servers.push(None);
+        self.start_node(number);
+        NodeRecord::active(NodeId::new(format!("n{number}")), url)
     }
 
     fn options(&self, node: usize, listen: &str) -> ServerOptions {
@@ -127,33 +138,15 @@ impl Fixture {
         ServerOptions { faults, ..ServerOptions::new(listen, data_dir, Some(KEY.to_owned())) }
     }
 
-    fn view(&self, node: usize) -> NodeView {
-        NodeView {
-            id: NodeId::new(format!("n{node}")),
-            url: format!("http://{}", self.listens[node]),
-            address: None,
-            zone: None,
-            weight: 1.0,
-            reachable: true,
-        }
-    }
-
     fn placement(&self) -> Vec<Vec<NodeId>> {
-        let count = self.listens.len();
+        let count = self.owners;
         let holders = |shard: usize| (0..self.replicas).map(move |copy| (shard + copy) % count);
         (0..usize::from(SHARDS)).map(|s| holders(s).map(|node| NodeId::new(format!("n{node}"))).collect()).collect()
     }
 
     fn start(&mut self) {
-        let nodes: Vec<NodeView> = (0..self.listens.len()).map(|node| self.view(node)).collect();
-        let placement = self.placement();
-        let records = nodes.iter().map(|node| NodeRecord::active(node.id.clone(), node.url.clone()));
-        let delta = ProtocolDelta {
-            nodes: records.collect(),
-            tables: Some(Tables::settled(placement, self.replicas as u16)),
-            ..ProtocolDelta::default()
-        };
-        self.store.commit(&delta).unwrap();
+        let view = |node: &NodeRecord| NodeView { reachable: true, ..NodeView::of(node) };
+        let nodes = self.store.protocol_state().unwrap().nodes.iter().map(view).collect();
         let (bridge, _commands) = Bridge::new(0);
         let publisher = Arc::new(Publisher::new(bridge.clone(), nodes));
         let running = Coordinator::start(CoordinatorParts {
