@@ -1,9 +1,13 @@
 //! What operators ask about nodes, shards and moves (`docs/ADMIN-API.md`).
 
+use std::sync::Arc;
+
+use serde::Deserialize;
+
 use crate::logic::ids::{IndexUid, NodeId, ShardId};
 
 /// One request; the answer is JSON.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum TopologyRequest {
     /// Would every document still be found without this node?
     CanStop {
@@ -24,4 +28,36 @@ pub enum TopologyRequest {
     },
     /// What moves at the moment, and why.
     RebalanceStatus,
+    /// What would move if the fleet were another one. Changes nothing.
+    Preview(WhatIf),
+}
+
+/// Another fleet than the one that is there; by default the same one, balanced.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WhatIf {
+    /// Replicas of each shard.
+    pub replication_factor: Option<u16>,
+    /// Members that would own nothing.
+    pub drain: Vec<NodeId>,
+    /// Nodes that would join.
+    pub add: Vec<NewNode>,
+}
+
+/// A node that would join.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewNode {
+    /// Its name.
+    pub id: NodeId,
+    /// Rack or room.
+    #[serde(default)]
+    pub zone: Option<Arc<str>>,
+    /// Share of shards relative to the others; 1 when left out.
+    #[serde(default = "one")]
+    pub weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }

@@ -21,13 +21,14 @@ use picture::Picture;
 mod can_stop;
 mod explain;
 mod picture;
+mod preview;
 mod rebalance;
 #[cfg(test)]
 mod tests;
 
 /// Requests that may wait; past this they are refused.
 pub const JOBS_MAX: usize = 16;
-/// For one answer of a node. There are at most five to ask, and the listener's deadline is 10 s.
+/// For one answer of a node; the listener's deadline is 10 s.
 const ASK_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// Work for the operator's thread.
@@ -86,6 +87,10 @@ impl Operator {
                 json(&explain::document(&picture, &*self.store, (index, document), key)?)
             }
             TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture)),
+            TopologyRequest::Preview(what_if) => {
+                let next = preview::next(&picture, what_if)?;
+                json(&preview::preview(&picture, &next, &preview::ask_sizes(&picture, self.node_key.as_deref())))
+            }
         }
     }
 }

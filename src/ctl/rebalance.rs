@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use argh::FromArgs;
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 
 use super::client::Call;
 use super::table::{self, Column, cell};
@@ -23,12 +24,29 @@ pub struct Rebalance {
 pub enum RebalanceCommand {
     /// See there.
     Status(RebalanceStatus),
+    /// See there.
+    Plan(RebalancePlan),
 }
 
 /// how far it is
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "status")]
 pub struct RebalanceStatus {}
+
+/// what would move, and what it would cost; changes nothing
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "plan")]
+pub struct RebalancePlan {
+    /// if each shard had so many replicas
+    #[argh(option)]
+    pub replication_factor: Option<u16>,
+    /// if this node owned nothing; may be given again
+    #[argh(option)]
+    pub drain: Vec<String>,
+    /// if a node of this name joined; may be given again
+    #[argh(option)]
+    pub add: Vec<String>,
+}
 
 /// Jobs, here and where a shard is explained.
 pub(super) const JOBS: &[Column] = &[
@@ -48,6 +66,14 @@ const NODES: &[Column] = &[
     ("PLANNED", |node| cell(&node["planned"])),
 ];
 
+const PLANNED: &[Column] = &[
+    ("NODE", |node| cell(&node["node"])),
+    ("SHARDS", |node| cell(&node["shards"])),
+    ("PLANNED", |node| cell(&node["planned"])),
+    ("DISK NOW", |node| cell(&node["disk"])),
+    ("DISK AT MOST", |node| cell(&node["peakDisk"])),
+];
+
 const BOOTSTRAPS: &[Column] = &[
     ("NODE", |bootstrap| cell(&bootstrap["node"])),
     ("INDEX ON THE NODE", |bootstrap| cell(&bootstrap["nodeIndex"])),
@@ -65,6 +91,11 @@ impl RebalanceCommand {
     pub(super) fn call(&self) -> Call {
         match self {
             Self::Status(_) => Call::get("/rebalance"),
+            Self::Plan(RebalancePlan { replication_factor, drain, add }) => {
+                let add: Vec<Value> = add.iter().map(|id| json!({ "id": id })).collect();
+                let body = json!({"replicationFactor": replication_factor, "drain": drain, "add": add});
+                Call { method: Method::POST, target: "/rebalance/plan".to_owned(), body: Some(body) }
+            }
         }
     }
 
@@ -72,8 +103,25 @@ impl RebalanceCommand {
     pub(super) fn render(&self, answer: &Value) -> String {
         match self {
             Self::Status(_) => status(answer),
+            Self::Plan(_) => plan(answer),
         }
     }
+}
+
+fn plan(answer: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &Value| {
+        writeln!(text, "{name:<20}{}", cell(value)).expect("writing to a text cannot fail");
+    };
+    line("replicas to come", &answer["replicasToCome"]);
+    line("replicas to go", &answer["replicasToGo"]);
+    line("documents to copy", &answer["documents"]);
+    line("bytes to copy", &answer["bytes"]);
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        line("warning", warning);
+    }
+    text.extend(["\n", &table::render(&answer["nodes"], PLANNED)]);
+    text
 }
 
 fn status(answer: &Value) -> String {

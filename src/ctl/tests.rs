@@ -135,6 +135,28 @@ a     yes    0f            yes      3             0    -
 }
 
 #[test]
+fn a_plan_sends_what_if_and_shows_what_it_costs() {
+    let command =
+        parsed(&["rebalance", "plan", "--drain", "a", "--drain", "b", "--add", "c", "--replication-factor", "3"]);
+    let body = json!({"replicationFactor": 3, "drain": ["a", "b"], "add": [{"id": "c"}]});
+    let call = Call { method: http::Method::POST, target: "/rebalance/plan".to_owned(), body: Some(body) };
+    assert_eq!(command.call(), call);
+    let answer = json!({"replicasToCome": 2, "replicasToGo": 1, "documents": 100, "bytes": null, "warnings": ["narrow"],
+        "nodes": [{"node": "a", "shards": 4, "planned": 0, "disk": 7, "peakDisk": 9}]});
+    let expected = "\
+replicas to come    2
+replicas to go      1
+documents to copy   100
+bytes to copy       -
+warning             narrow
+
+NODE  SHARDS  PLANNED  DISK NOW  DISK AT MOST
+a     4       0        7         9
+";
+    assert_eq!(command.render(&answer), expected);
+}
+
+#[test]
 fn a_rebalance_is_a_summary_and_tables() {
     let answer = json!({"state": "idle", "version": 3, "replicationFactor": 2, "replicasToCome": 0, "replicasToGo": 0,
         "nodes": [{"node": "a", "state": "active", "shards": 4, "planned": 4}], "jobs": [], "bootstraps": []});

@@ -354,6 +354,8 @@ codes! {
     (MiroirRouteUnknown, "miroir_route_unknown", InvalidRequest, 404),
     (MiroirNodeUnknown, "miroir_node_unknown", InvalidRequest, 404),
     (MiroirShardUnknown, "miroir_shard_unknown", InvalidRequest, 404),
+    (MiroirNodeExists, "miroir_node_exists", InvalidRequest, 409),
+    (MiroirPlanImpossible, "miroir_plan_impossible", InvalidRequest, 409),
 }
 
 impl Code {

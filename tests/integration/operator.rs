@@ -183,6 +183,15 @@ fn a_document_is_explained_by_the_replicas_that_have_it() {
         assert_eq!((&replica["found"], &replica["inSync"], &replica["lag"]), (&json!(true), &json!(true), &json!(0)));
         assert_eq!(replica["contentHash"], replicas[0]["contentHash"]);
     }
+    let output = miroir_ctl()
+        .args(["--admin", &fleet.admin_port.url(), "--admin-key", crate::support::fleet::ADMIN_KEY, "--json"])
+        .args(["rebalance", "plan", "--add", "new"])
+        .output()
+        .expect("miroir-ctl runs");
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("an answer in JSON");
+    // Of 8 replicas a third, and one document spread over 4 shards counts as one for each.
+    assert!(plan["replicasToCome"].as_u64().is_some_and(|count| (2..=3).contains(&count)), "{plan}");
+    assert_eq!(plan["documents"], plan["replicasToCome"]);
     let missing = explain("a-2");
     assert_eq!(
         (&missing["replicas"][0]["found"], &missing["replicas"][0]["contentHash"]),

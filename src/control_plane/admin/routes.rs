@@ -2,6 +2,7 @@
 
 use http::Method;
 use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
 
 use super::topology;
 use crate::bridge::topology::TopologyRequest;
@@ -53,10 +54,15 @@ pub const ROUTES: &[Route] = &[
     get("/shards/{shard}/explain", |path| Ok(topology::explain_shard(path)?.into())),
     get("/indexes/{index}/documents/{document}/explain", |path| Ok(topology::explain_document(path).into())),
     get("/rebalance", |_| Ok(TopologyRequest::RebalanceStatus.into())),
+    post("/rebalance/plan", |path| Ok(TopologyRequest::Preview(path.body()?).into())),
 ];
 
 const fn get(path: &'static str, ask: fn(&Captures<'_>) -> Result<Question, ApiError>) -> Route {
     Route { method: Method::GET, path, ask }
+}
+
+const fn post(path: &'static str, ask: fn(&Captures<'_>) -> Result<Question, ApiError>) -> Route {
+    Route { method: Method::POST, path, ask }
 }
 
 /// The segments of a path that stand where a route has names, and the request.
@@ -72,6 +78,15 @@ impl Captures<'_> {
     /// If the route has fewer names.
     pub fn text(&self, number: usize) -> String {
         percent_decode_str(self.segments[number]).decode_utf8_lossy().into_owned()
+    }
+
+    /// The JSON body; that of an empty object when there is none.
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let body: &[u8] = if self.request.body.is_empty() { b"{}" } else { &self.request.body };
+        let malformed = |error| {
+            ApiError::new(Code::MalformedPayload, format!("The json payload provided is malformed. `{error}`."))
+        };
+        serde_json::from_slice(body).map_err(malformed)
     }
 }
 

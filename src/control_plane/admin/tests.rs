@@ -8,7 +8,7 @@ use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::bridge::topology::TopologyRequest;
+use crate::bridge::topology::{TopologyRequest, WhatIf};
 use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
 use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 
@@ -140,6 +140,26 @@ fn other_methods_are_refused_with_those_that_exist() {
         panic!("it waits for something")
     };
     assert_eq!((response.status, response.header("allow")), (405, Some("GET")));
+}
+
+#[test]
+fn bodies_are_read_strictly() {
+    let table = [
+        ("", Some(WhatIf::default())),
+        (r#"{"drain": ["a"]}"#, Some(WhatIf { drain: vec![NodeId::new("a")], ..WhatIf::default() })),
+        (r#"{"drian": ["a"]}"#, None),
+        ("[", None),
+    ];
+    for (body, expected) in table {
+        let request = Request::new(Method::POST, "/rebalance/plan").with_json(body);
+        match (question("/rebalance/plan", &request), expected) {
+            (Ok(question), Some(expected)) => {
+                assert_eq!(question, TopologyRequest::Preview(expected).into(), "{body}");
+            }
+            (Err(NoQuestion::Error(error)), None) => assert_eq!(error.code, Code::MalformedPayload, "{body}"),
+            (_, expected) => panic!("{body}: not {expected:?}"),
+        }
+    }
 }
 
 #[test]

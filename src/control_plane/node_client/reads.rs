@@ -90,6 +90,8 @@ impl NodeTaskQuery {
 pub struct NodeStats {
     /// Bytes.
     pub database_size: u64,
+    /// Bytes in use within it, where the node says so.
+    pub used_database_size: Option<u64>,
     /// By the nodes' names.
     pub indexes: std::collections::BTreeMap<String, NodeIndexStats>,
 }
@@ -100,6 +102,8 @@ pub struct NodeStats {
 pub struct NodeIndexStats {
     /// Documents in it.
     pub number_of_documents: u64,
+    /// Bytes of one on average, where the node says so.
+    pub avg_document_size: Option<u64>,
 }
 
 /// A page of documents.

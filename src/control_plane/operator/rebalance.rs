@@ -107,7 +107,7 @@ pub(super) fn status(picture: &Picture) -> RebalanceStatus {
 }
 
 /// How many replicas the first table has and the second has not.
-fn missing(first: &[Vec<NodeId>], second: &[Vec<NodeId>]) -> usize {
+pub(super) fn missing(first: &[Vec<NodeId>], second: &[Vec<NodeId>]) -> usize {
     let pairs = first.iter().zip(second);
     pairs.map(|(first, second)| first.iter().filter(|node| !second.contains(node)).count()).sum()
 }

@@ -235,3 +235,51 @@ fn the_thread_answers_and_ends_when_asked() {
     OperatorJob { request: Box::new(TopologyRequest::RebalanceStatus), reply: refused }.refuse();
     assert_eq!(refusal.wait(PATIENCE).unwrap().unwrap_err().code, Code::MiroirOverloaded);
 }
+
+fn preview_of(fleet: &Fleet, body: &Value) -> Result<Value, ApiError> {
+    fleet.ask(&TopologyRequest::Preview(serde_json::from_value(body.clone()).unwrap()))
+}
+
+#[test]
+fn a_preview_says_what_would_move_and_changes_nothing() {
+    let fleet = Fleet::new();
+    // Nobody is asked for sizes: these nodes are nowhere.
+    for id in ["a", "b", "c", "d"] {
+        fleet.publisher.publish_node(&NodeId::new(id), |view| view.reachable = false);
+    }
+    let before = fleet.operator.store.protocol_state().unwrap();
+    // Shard 2 lacks a replica, and d owns nothing.
+    let answer = preview_of(&fleet, &json!({})).unwrap();
+    assert!(answer["replicasToCome"].as_u64() >= Some(1), "{answer}");
+    assert_eq!((&answer["documents"], &answer["bytes"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&answer["steps"][0]["shard"], &answer["steps"][0]["from"]),
+        (&json!(2), &Value::Null),
+        "it comes first"
+    );
+    let planned: u64 = answer["nodes"].as_array().unwrap().iter().map(|node| node["planned"].as_u64().unwrap()).sum();
+    assert_eq!(planned, 8);
+    let answer = preview_of(&fleet, &json!({"drain": ["a"], "add": [{"id": "e"}], "replicationFactor": 3})).unwrap();
+    let ids: Vec<_> = answer["nodes"].as_array().unwrap().iter().map(|node| &node["node"]).collect();
+    assert_eq!(ids, ["a", "b", "c", "d", "e"]);
+    assert_eq!((&answer["nodes"][0]["shards"], &answer["nodes"][0]["planned"]), (&json!(2), &json!(0)));
+    assert_eq!((&answer["nodes"][4]["disk"], &answer["nodes"][0]["disk"]), (&json!(0), &Value::Null));
+    assert_eq!(fleet.operator.store.protocol_state().unwrap(), before);
+}
+
+#[test]
+fn fleets_that_cannot_be_are_refused() {
+    let fleet = Fleet::new();
+    let table = [
+        (json!({"replicationFactor": 0}), Code::BadRequest),
+        (json!({"replicationFactor": 6}), Code::BadRequest),
+        (json!({"replicationFactor": 5}), Code::MiroirPlanImpossible),
+        (json!({"drain": ["x"]}), Code::MiroirNodeUnknown),
+        (json!({"drain": ["a", "b", "c", "d"]}), Code::MiroirPlanImpossible),
+        (json!({"add": [{"id": "a"}]}), Code::MiroirNodeExists),
+        (json!({"add": [{"id": "e", "weight": 0}]}), Code::BadRequest),
+    ];
+    for (body, code) in table {
+        assert_eq!(preview_of(&fleet, &body).unwrap_err().code, code, "{body}");
+    }
+}
