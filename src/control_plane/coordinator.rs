@@ -11,6 +11,8 @@ mod feeding;
 mod fragile;
 mod index_book;
 mod journal_view;
+mod material;
+mod moving;
 mod outcome;
 mod resolving;
 mod start;
@@ -29,6 +31,7 @@ use self::fragile::{Fragile, Held};
 use self::index_book::IndexBook;
 use self::journal_view::StoreView;
 use self::outcome::{Reported, outcome, updated};
+use super::chunks::Chunks;
 use super::journal;
 use super::publisher::Publisher;
 use super::troubles::{Place, Quarantine, Troubles};
@@ -37,10 +40,12 @@ use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet, Needs, ReaderProgress};
 use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
+use crate::logic::throttle::Throttle;
 use crate::store::{Decision, ProtocolDelta, Store, StoreError, Verdict};
 use crate::telemetry::clock;
 
 pub use self::attending::EnrolError;
+pub(super) use self::material::Material;
 pub use self::start::{CoordinatorParts, Running, StartError};
 
 /// What to do about a node with a lower limit than its peers.
@@ -73,6 +78,11 @@ pub struct Coordinator {
     node_key: Option<String>,
     /// Bytes of a body that every node takes.
     body_max: u64,
+    /// Parts of copies on their way.
+    chunks: Chunks,
+    throttle: parking_lot::Mutex<Throttle>,
+    /// Of the cluster; never changes.
+    shard_count: u16,
 }
 
 /// Everything behind the lock.
@@ -385,7 +395,6 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
     }
     let decision = |is_commit| if is_commit { Decision::Commit } else { Decision::Abort };
     let verdicts = changes.verdicts.iter().cloned();
-    let removed = changes.nodes.iter().filter(|node| !node.state.is_member());
     ProtocolDelta {
         applied: changes.applied.clone(),
         next_task: changes.next_task.clone(),
@@ -409,7 +418,7 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         bootstraps: changes.bootstraps.clone(),
         ended_bootstraps: changes.ended_bootstraps.clone(),
         rebuilt: changes.rebuilt.clone(),
-        removed_nodes: removed.map(|node| node.id.clone()).collect(),
+        ..ProtocolDelta::default()
     }
 }
 

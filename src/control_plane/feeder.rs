@@ -5,15 +5,14 @@
 
 use std::time::Duration;
 
-use super::node_client::{BodyParts, NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as Answer};
-use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
-use crate::logic::feeder::{End, Label, Purpose, SeenKind, SeenTask, Send, SendOutcome};
+use super::coordinator::Material;
+use super::node_client::{NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as Answer};
+use crate::logic::entry::{PutMode, StepKind};
+use crate::logic::feeder::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 use crate::logic::ids::{IndexUid, NodeId, NodeIndexUid, NodeTask};
-use crate::logic::payload::Payload;
 use crate::logic::topology::NodeRecord;
 use crate::meili::error::{Code, ErrorBody, ErrorType};
 use crate::meili::search_message::client_message;
-use crate::meili::settings;
 use crate::meili::tasks::{TaskKind, TaskStatus, TaskView};
 
 /// For an answer to a question.
@@ -28,14 +27,6 @@ pub(super) struct Feeder {
     pub node: usize,
     pub id: NodeId,
     pub client: NodeClient,
-}
-
-/// What a request is made of.
-pub(super) struct Material {
-    pub primary_key: Option<String>,
-    pub payload: Option<Payload>,
-    /// For settings: the user's.
-    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Feeder {
@@ -76,56 +67,21 @@ impl Feeder {
     /// Sends it, once. When the node takes no writes, also why.
     pub(super) fn send(&self, send: &Send, material: &Material) -> (SendOutcome, Option<String>) {
         let label = send.label().to_string();
-        let node_settings;
-        let body = body_of(send, material.payload.as_ref());
-        let mib = (body.len() >> 20) as u32;
-        let primary_key = material.primary_key.as_deref();
-        let write = match send.kind {
-            StepKind::Create => NodeWrite::CreateIndex { primary_key },
-            StepKind::PrimaryKey => NodeWrite::SetPrimaryKey { primary_key },
-            StepKind::Settings => {
-                node_settings = settings::node_settings(material.settings.as_ref().unwrap_or(&serde_json::Map::new()));
-                NodeWrite::Settings(&node_settings)
+        let write = match (material, send.kind) {
+            (Material::Create(primary_key), _) => NodeWrite::CreateIndex { primary_key: primary_key.as_deref() },
+            (Material::PrimaryKey(primary_key), _) => NodeWrite::SetPrimaryKey { primary_key: primary_key.as_deref() },
+            (Material::Settings(settings), _) => NodeWrite::Settings(settings),
+            (Material::Put(body, primary_key), kind) => {
+                let mode = if kind == StepKind::Put(PutMode::Update) { PutMode::Update } else { PutMode::Replace };
+                NodeWrite::Put { mode, primary_key: primary_key.as_deref(), metadata: &label, body: body.clone() }
             }
-            StepKind::Put(mode) => NodeWrite::Put { mode, primary_key, metadata: &label, body },
-            StepKind::Delete => NodeWrite::Delete { metadata: &label, body },
-            StepKind::Clear => NodeWrite::Clear { metadata: &label },
-            StepKind::Drop => NodeWrite::DropIndex,
+            (Material::Delete(body), _) => NodeWrite::Delete { metadata: &label, body: body.clone() },
+            (Material::DeleteByFilter(filter), _) => NodeWrite::DeleteByFilter { filter, metadata: &label },
+            (Material::Plain, StepKind::Drop) => NodeWrite::DropIndex,
+            (Material::Plain, _) => NodeWrite::Clear { metadata: &label },
         };
+        let mib = (material.length() >> 20) as u32;
         told(self.client.write(&send.index, &write, WRITE_TIMEOUT + WRITE_TIMEOUT_PER_MIB * mib))
-    }
-}
-
-/// The documents or ids of the shards of a request.
-pub(super) fn body_of(send: &Send, payload: Option<&Payload>) -> BodyParts {
-    let wanted = |shard| send.shards.contains(&shard);
-    let empty = Payload::default();
-    let payload = payload.unwrap_or(&empty);
-    match send.kind {
-        StepKind::Put(_) => BodyParts::lines(payload, wanted),
-        StepKind::Delete => BodyParts::array(payload, wanted),
-        StepKind::Create | StepKind::PrimaryKey | StepKind::Settings | StepKind::Clear | StepKind::Drop => {
-            BodyParts::default()
-        }
-    }
-}
-
-/// The primary key that a request for a step names.
-pub(super) fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> Option<String> {
-    if let (Purpose::Revert, Some(Resolution::PrimaryKey { before })) = (purpose, resolution) {
-        return before.clone();
-    }
-    match &entry.operation {
-        Operation::PutDocuments { primary_key, .. }
-        | Operation::CreateIndex { primary_key }
-        | Operation::UpdateIndex { primary_key } => primary_key.clone(),
-        Operation::DeleteDocuments { .. }
-        | Operation::DeleteByFilter { .. }
-        | Operation::ClearDocuments
-        | Operation::DeleteIndex
-        | Operation::UpdateSettings { .. }
-        | Operation::CancelTasks { .. }
-        | Operation::DeleteTasks { .. } => None,
     }
 }
 

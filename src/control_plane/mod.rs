@@ -34,6 +34,7 @@ use troubles::Troubles;
 
 pub mod admin;
 pub mod admission;
+mod chunks;
 pub mod coordinator;
 mod feeder;
 pub mod journal;
@@ -42,6 +43,7 @@ pub mod operator;
 pub mod prober;
 pub mod publisher;
 pub mod resolver;
+mod shard_reader;
 pub mod startup;
 pub mod status;
 pub mod task_desk;
@@ -124,8 +126,8 @@ pub fn start(
     task_desk.resume()?;
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
     let (operator, requests) = bounded(operator::JOBS_MAX);
-    let (members, node_key) = (Box::new(coordinator.clone()), settings.node_master_key.clone());
-    let answering = Operator { store: store.clone(), bridge: bridge.clone(), members, node_key };
+    let node_key = settings.node_master_key.as_ref().map(|key| key.expose().to_owned());
+    let answering = Operator { store: store.clone(), bridge: bridge.clone(), node_key };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
     let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, operator, backlog_limits };

@@ -12,6 +12,7 @@ use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::{ProbeTiming, Prober};
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
+use crate::logic::feeder::Fleet;
 use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::telemetry::clock;
@@ -53,6 +54,15 @@ impl Coordinator {
         let number = self.state.lock().fleet.enrol(node.clone(), next_task, clock::monotonic());
         self.commit()?;
         Ok(self.attend(number, node)?)
+    }
+
+    /// Changes what the fleet is to be; returns when that is durable.
+    pub fn change_fleet<T>(&self, change: impl FnOnce(&mut Fleet) -> T) -> Result<T, Stopping> {
+        let mut state = self.state.lock();
+        let changed = change(&mut state.fleet);
+        self.wake(state, true);
+        self.commit()?;
+        Ok(changed)
     }
 
     /// Takes a member away that owns nothing and has no part in a move; false if it still has. Durable and published when

@@ -5,12 +5,10 @@ use std::time::Duration;
 use crossbeam::channel::Receiver;
 
 use super::attending::is_over;
-use super::index_book::settings_around;
 use super::{Coordinator, Stopping};
-use crate::control_plane::feeder::{Feeder, Material, body_of, key_of, seen};
+use crate::control_plane::feeder::{Feeder, seen};
 use crate::logic::feeder::{Action, Purpose, Send, SendOutcome};
 use crate::logic::ids::{Monotonic, NodeTask};
-use crate::store::IndexRecord;
 use crate::telemetry::clock;
 
 impl Coordinator {
@@ -100,8 +98,8 @@ impl Coordinator {
 
     fn send(&self, feeder: &Feeder, send: &Send) {
         let place = || (Some(feeder.id.clone()), send.index.clone());
-        let material = match self.material(send) {
-            Ok(material) => material,
+        let (material, ids) = match self.material(send) {
+            Ok(found) => found,
             Err(reason) => {
                 tracing::error!(position = ?send.position, reason, "what a node needs cannot be read");
                 self.held_up(place(), send.position, reason);
@@ -109,15 +107,13 @@ impl Coordinator {
                 return;
             }
         };
-        if send.shards.len() > 1 && body_of(send, material.payload.as_ref()).len() as u64 > self.body_max {
+        let is_step = matches!(send.purpose, Purpose::Do | Purpose::Revert);
+        if is_step && send.shards.len() > 1 && material.length() > self.body_max {
             let mut state = self.state.lock();
             let (fleet, journal) = state.split(&*self.store);
             fleet.too_large(feeder.node, send, clock::monotonic(), &journal);
             return;
         }
-        let hashes = material.payload.iter().flat_map(|payload| &payload.sections);
-        let hashes = hashes.filter(|section| send.shards.contains(&section.shard));
-        let ids = hashes.flat_map(|section| section.id_hashes.iter().copied()).collect();
         {
             let mut state = self.state.lock();
             let now = (clock::monotonic(), clock::timestamp());
@@ -139,32 +135,6 @@ impl Coordinator {
             state.is_due = true;
             self.control.notify_all();
         }
-    }
-
-    /// Reads what the request is made of, or says why it cannot be read now.
-    fn material(&self, send: &Send) -> Result<Material, String> {
-        if send.purpose == Purpose::Bootstrap {
-            // The index as it is stored: whatever comes after the position is sent again by the main stream.
-            let records = self.store.indexes().map_err(|error| error.to_string())?;
-            let record = records.into_iter().find(|record| record.node_uid == send.index);
-            let IndexRecord { primary_key, settings, .. } = record.ok_or("the index is not stored any more")?;
-            return Ok(Material { primary_key, payload: None, settings: Some(settings) });
-        }
-        let entry = send.position.entry().and_then(|id| self.entry(id));
-        let (entry, resolution) = entry.ok_or("an entry that a node needs is not in the journal, or cannot be read")?;
-        let payload = if send.kind.is_document() {
-            let payload = self.payload(entry.id).map_err(|error| error.to_string())?;
-            Some(payload.ok_or("the documents that a node needs are not in the journal")?)
-        } else {
-            None
-        };
-        let around = settings_around(&entry, resolution.as_deref());
-        let settings = around.map(|(before, after)| match send.purpose {
-            Purpose::Revert => before,
-            Purpose::Do | Purpose::Bootstrap | Purpose::Copy { .. } | Purpose::Mark => after,
-        });
-        let primary_key = key_of(&entry, send.purpose, resolution.as_deref());
-        Ok(Material { primary_key, payload, settings })
     }
 }
 

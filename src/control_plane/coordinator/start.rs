@@ -11,8 +11,10 @@ use super::attending::Attendance;
 use super::fragile::Fragile;
 use super::index_book::IndexBook;
 use super::journal_view::{StoreView, steps_of_record};
+use super::moving::{Mover, new_throttle};
 use super::{Coordinator, OpenEntry, State};
 use crate::bridge::Bridge;
+use crate::control_plane::chunks::Chunks;
 use crate::control_plane::journal::is_for_the_desk;
 use crate::control_plane::prober::ProbeTiming;
 use crate::control_plane::publisher::Publisher;
@@ -22,10 +24,13 @@ use crate::control_plane::threads::Threads;
 use crate::control_plane::troubles::Troubles;
 use crate::logic::feeder::{Fleet, IndexStart, Rules, Start, Timing};
 use crate::logic::ids::{EntryId, NodeIndexUid, Position};
+use crate::logic::throttle::ThrottleLimits;
 use crate::logic::topology::NodeRecord;
 use crate::store::{Decision, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord};
 use crate::telemetry::clock;
 
+/// Threads that read documents for moves.
+const MOVERS: usize = 2;
 /// Entries read at once.
 const PAGE: usize = 1_000;
 
@@ -88,6 +93,9 @@ impl Coordinator {
         for (number, node) in nodes.iter().enumerate().filter(|(_, node)| node.state.is_member()) {
             running.coordinator.attend(number, node)?;
         }
+        for number in 0..MOVERS {
+            running.spawn(format!("mover-{number}"), |shared| shared.run_mover(&mut Mover::default()))?;
+        }
         running.spawn("control".to_owned(), Self::run_control)?;
         running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&mut resolver))?;
         Ok(running)
@@ -112,8 +120,10 @@ impl Coordinator {
         }
         // An unreadable journal only makes the start slower.
         let _ = fleet.end_needless_quarantine(&StoreView { store: &*store, book: &book });
+        let shard_count = stored.tables.owners.len() as u16;
         let shown = fleet.view();
         let epoch = publisher.publish_indexes(&book.all(), &shown);
+        fleet.published(&shown, epoch);
         let open = open.into_iter().map(|record| {
             let entry = OpenEntry::new(Arc::new(record.entry), record.resolution, record.started_at);
             (entry.entry.id, entry)
@@ -141,6 +151,9 @@ impl Coordinator {
             attendance,
             node_key,
             body_max,
+            chunks: Chunks::default(),
+            throttle: new_throttle(ThrottleLimits::default()),
+            shard_count,
         };
         Ok((coordinator, stored.nodes))
     }

@@ -4,6 +4,7 @@
 //! where embedded ones are shut down.
 
 mod attending;
+mod moves;
 mod store;
 mod troubles;
 
@@ -277,7 +278,7 @@ impl Fixture {
     /// Every node holds, of each of its shards, exactly what one server would.
     fn check_replicas(&self, index: &str) {
         let uid = self.store.heads().unwrap()[&IndexUid::new(index)].node_uid.clone();
-        let placement = self.placement();
+        let placement = self.store.protocol_state().unwrap().tables.owners;
         for (node, listen) in self.listens.iter().enumerate() {
             let client = NodeClient::new(format!("http://{listen}"), Some(KEY));
             let fetched = client.fetch_documents(&uid, None, FIELDS, 0..100_000, PATIENCE).unwrap();

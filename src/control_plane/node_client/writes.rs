@@ -119,6 +119,11 @@ impl BodyParts {
         })
     }
 
+    /// All of it.
+    pub fn whole(body: Bytes) -> Self {
+        Self(vec![body])
+    }
+
     pub(super) fn json(value: &Value) -> Self {
         Self(vec![Bytes::from(value.to_string())])
     }

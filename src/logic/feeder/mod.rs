@@ -284,10 +284,6 @@ impl Fleet {
         }
         fleet.topology.sort_jobs();
         fleet.shown.push_back((0, fleet.shown_now()));
-        // Whatever waits for readers to know something waits for them to know it again.
-        if !(start.jobs.is_empty() && start.bootstraps.is_empty()) {
-            fleet.publish_in.insert(0);
-        }
         for (&at, (index, is_commit)) in &start.decisions {
             if let Some(state) = fleet.indexes.get_mut(index) {
                 state.decisions.insert(at, (*is_commit, 0));

@@ -243,6 +243,8 @@ pub(super) struct NodeState {
     pub cursor: Option<NodeIndexUid>,
     /// Ended and collected: may be deleted on the node.
     pub finished: Vec<NodeTask>,
+    /// No copy to it begins before.
+    pub rest_until: Monotonic,
     /// It answered when it was asked last.
     pub is_reachable: bool,
     /// Its list lacks the last task that was known: deleted to make room, or this is another server than before.
@@ -257,6 +259,17 @@ pub(super) struct NodeState {
 }
 
 impl super::Fleet {
+    /// All members.
+    pub fn members(&self) -> Vec<NodeId> {
+        let members = (0..self.nodes.len()).filter(|&node| self.topology.is_member(node));
+        members.map(|node| self.nodes[node].id.clone()).collect()
+    }
+
+    /// A node's name and URL.
+    pub fn address(&self, node: usize) -> (NodeId, String) {
+        (self.nodes[node].id.clone(), self.nodes[node].record.url.clone())
+    }
+
     /// Nodes that get nothing because a request may still arrive there, and for how many milliseconds.
     pub fn quarantines(&self, now: Monotonic) -> Vec<(NodeId, u64)> {
         let left = |node: &NodeState| {
@@ -283,6 +296,7 @@ impl NodeState {
             active: BTreeSet::new(),
             cursor: None,
             finished: Vec::new(),
+            rest_until: Monotonic(0),
             is_reachable: false,
             is_doubtful: false,
             is_lost: false,

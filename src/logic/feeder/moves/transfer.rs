@@ -17,7 +17,7 @@ use crate::logic::feeder::send::Action;
 use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::feeder::{Alarm, Fleet};
 
-use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, Position, ShardId};
+use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, Position, ShardId};
 use crate::logic::topology::{JobStep, JoinState};
 
 /// Names a transfer in one life of the process.
@@ -88,6 +88,8 @@ struct Transfer {
     ended: u32,
     /// Nothing else is sent to the target before the chunks have ended.
     is_alone: bool,
+    /// The target has had a chunk since then.
+    began: Option<Monotonic>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -107,6 +109,8 @@ enum TransferStage {
 pub(in crate::logic::feeder) struct Transfers {
     open: BTreeMap<TransferId, Transfer>,
     next: u64,
+    /// Targets, and the milliseconds that copies kept them busy.
+    busy: Vec<(usize, u64)>,
 }
 
 /// The shards of one index that come to one node, as far as they wait for the same.
@@ -157,6 +161,24 @@ impl Fleet {
         let (target, uid) = (transfer.kind.held()[1], transfer.index.clone());
         self.nodes[target].active.insert(uid);
         true
+    }
+
+    /// Whether a chunk may still have to be sent, or sent again.
+    pub fn needs_chunk(&self, id: TransferId, number: u32) -> bool {
+        self.transfers.open.get(&id).is_some_and(|transfer| number >= transfer.registered)
+    }
+
+    /// For how many milliseconds copies kept their targets busy, since the last call.
+    pub fn take_busy(&mut self) -> Vec<(NodeId, u64)> {
+        let busy = std::mem::take(&mut self.transfers.busy);
+        busy.into_iter().map(|(node, milliseconds)| (self.nodes[node].id.clone(), milliseconds)).collect()
+    }
+
+    /// No copy to this node begins before.
+    pub fn rest(&mut self, id: &NodeId, until: Monotonic) {
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.id == *id) {
+            node.rest_until = until;
+        }
     }
 
     /// Whether chunks of this transfer may still be sent.
@@ -266,7 +288,8 @@ impl Fleet {
         for ((target, uid, is_compare), mut parts) in self.waiting_joins() {
             let feed = self.feed(target, &uid);
             let is_free = feed.held.is_none() && !feed.is_careful() && feed.split.is_none() && now >= feed.moves_wait;
-            if !is_free || !self.nodes[target].is_reachable {
+            let is_resting = !is_compare && now < self.nodes[target].rest_until;
+            if !is_free || is_resting || !self.nodes[target].is_reachable {
                 continue;
             }
             let is_held = |node: usize| self.feed(node, &uid).held.is_some() || self.feed(node, &uid).is_careful();
@@ -335,8 +358,19 @@ impl Fleet {
         let until = now.plus_ms(self.timing.hold_ms);
         let stage = TransferStage::Hold;
         let is_alone = is_copy && failures > 0;
-        let transfer =
-            Transfer { index: uid, kind, parts, at, until, stage, offered: 0, registered: 0, ended: 0, is_alone };
+        let transfer = Transfer {
+            index: uid,
+            kind,
+            parts,
+            at,
+            until,
+            stage,
+            offered: 0,
+            registered: 0,
+            ended: 0,
+            is_alone,
+            began: None,
+        };
         self.transfers.open.insert(id, transfer);
     }
 
@@ -388,7 +422,12 @@ impl Fleet {
         if has_all {
             self.release(target, &uid, id);
         }
-        let Some(transfer) = self.transfers.open.remove(&id).filter(|_| is_done) else { return };
+        if !is_done {
+            return;
+        }
+        let Some(transfer) = self.transfers.open.remove(&id) else { return };
+        let busy = transfer.began.map(|began| self.seen_at.0.saturating_sub(began.0));
+        self.transfers.busy.extend(busy.map(|milliseconds| (target, milliseconds)));
         for (job, _) in transfer.parts {
             let Some(join) = self.topology.join_mut(job, &uid) else { continue };
             join.state = JoinState::Joined;
@@ -425,6 +464,7 @@ impl Fleet {
     pub(in crate::logic::feeder) fn chunk_registered(&mut self, id: TransferId, number: u32) {
         if let Some(transfer) = self.transfers.open.get_mut(&id) {
             transfer.registered = transfer.registered.max(number + 1);
+            transfer.began.get_or_insert(self.seen_at);
             self.fill(id);
         }
     }

@@ -1,0 +1,122 @@
+//! What a request to a node is made of: read from the journal, from the index records, or from what a mover has read.
+
+use serde_json::json;
+
+use super::Coordinator;
+use super::index_book::settings_around;
+use crate::control_plane::node_client::BodyParts;
+use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
+use crate::logic::feeder::{Purpose, Send, TransferId};
+use crate::logic::ids::NodeIndexUid;
+use crate::logic::marker;
+use crate::logic::payload::Payload;
+use crate::meili::settings;
+
+/// A write with everything that is in it.
+pub(in crate::control_plane) enum Material {
+    /// An index, with its primary key if that is known.
+    Create(Option<String>),
+    /// The primary key; none changes nothing.
+    PrimaryKey(Option<String>),
+    /// The node's settings, every key present.
+    Settings(serde_json::Map<String, serde_json::Value>),
+    /// Documents by lines, under this primary key.
+    Put(BodyParts, Option<String>),
+    /// Ids.
+    Delete(BodyParts),
+    /// A filter.
+    DeleteByFilter(serde_json::Value),
+    /// Nothing else is to be said.
+    Plain,
+}
+
+impl Material {
+    /// Bytes of the documents or ids.
+    pub(in crate::control_plane) fn length(&self) -> u64 {
+        match self {
+            Self::Put(body, _) | Self::Delete(body) => body.len() as u64,
+            Self::Create(_) | Self::PrimaryKey(_) | Self::Settings(_) | Self::DeleteByFilter(_) | Self::Plain => 0,
+        }
+    }
+}
+
+impl Coordinator {
+    /// Reads what the request is made of, with the hashes of the ids that it touches, or says why it cannot be read now.
+    pub(super) fn material(&self, send: &Send) -> Result<(Material, Vec<u64>), String> {
+        match send.purpose {
+            Purpose::Do | Purpose::Revert => self.step_material(send),
+            Purpose::Bootstrap => Ok((self.bootstrap_material(send)?, Vec::new())),
+            Purpose::Copy { transfer, number } => Ok((self.chunk_material(&send.index, transfer, number)?, Vec::new())),
+            Purpose::Mark => {
+                let filter = marker::filter_text(&send.shards, self.shard_count);
+                Ok((Material::DeleteByFilter(json!(filter)), Vec::new()))
+            }
+        }
+    }
+
+    fn step_material(&self, send: &Send) -> Result<(Material, Vec<u64>), String> {
+        let entry = send.position.entry().and_then(|id| self.entry(id));
+        let (entry, resolution) = entry.ok_or("an entry that a node needs is not in the journal, or cannot be read")?;
+        let primary_key = key_of(&entry, send.purpose, resolution.as_deref());
+        let payload = if send.kind.is_document() {
+            let payload = self.payload(entry.id).map_err(|error| error.to_string())?;
+            payload.ok_or("the documents that a node needs are not in the journal")?
+        } else {
+            Payload::default()
+        };
+        let wanted = |shard| send.shards.contains(&shard);
+        let sections = payload.sections.iter().filter(|section| wanted(section.shard));
+        let ids = sections.flat_map(|section| section.id_hashes.iter().copied()).collect();
+        let material = match send.kind {
+            StepKind::Create => Material::Create(primary_key),
+            StepKind::PrimaryKey => Material::PrimaryKey(primary_key),
+            StepKind::Settings => {
+                let (before, after) = settings_around(&entry, resolution.as_deref()).unwrap_or_default();
+                let wanted = if send.purpose == Purpose::Revert { before } else { after };
+                Material::Settings(settings::node_settings(&wanted))
+            }
+            StepKind::Put(_) => Material::Put(BodyParts::lines(&payload, wanted), primary_key),
+            StepKind::Delete => Material::Delete(BodyParts::array(&payload, wanted)),
+            StepKind::Clear | StepKind::Drop => Material::Plain,
+        };
+        Ok((material, ids))
+    }
+
+    /// The index as it is now: what follows comes with the main stream.
+    fn bootstrap_material(&self, send: &Send) -> Result<Material, String> {
+        let record = self.state.lock().book.get(&send.index).cloned();
+        let record = record.ok_or("the record of an index that a node needs is not there")?;
+        Ok(match send.kind {
+            StepKind::Create => Material::Create(record.primary_key),
+            StepKind::Settings => Material::Settings(settings::node_settings(&record.settings)),
+            StepKind::PrimaryKey | StepKind::Put(_) | StepKind::Delete | StepKind::Clear | StepKind::Drop => {
+                Material::Plain
+            }
+        })
+    }
+
+    fn chunk_material(&self, index: &NodeIndexUid, transfer: TransferId, number: u32) -> Result<Material, String> {
+        let chunk = self.chunks.get(transfer, number).ok_or("a part of a copy is not there any more")?;
+        let primary_key = self.state.lock().book.get(index).and_then(|record| record.primary_key.clone());
+        Ok(Material::Put(BodyParts::whole(chunk), primary_key))
+    }
+}
+
+/// The primary key that a request names.
+fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> Option<String> {
+    if let (Purpose::Revert, Some(Resolution::PrimaryKey { before })) = (purpose, resolution) {
+        return before.clone();
+    }
+    match &entry.operation {
+        Operation::PutDocuments { primary_key, .. }
+        | Operation::CreateIndex { primary_key }
+        | Operation::UpdateIndex { primary_key } => primary_key.clone(),
+        Operation::DeleteDocuments { .. }
+        | Operation::DeleteByFilter { .. }
+        | Operation::ClearDocuments
+        | Operation::DeleteIndex
+        | Operation::UpdateSettings { .. }
+        | Operation::CancelTasks { .. }
+        | Operation::DeleteTasks { .. } => None,
+    }
+}

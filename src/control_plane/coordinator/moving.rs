@@ -1,0 +1,149 @@
+//! Movers: threads that read what the protocol wants to copy or compare, while it holds the nodes still.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Coordinator;
+use crate::control_plane::node_client::NodeClient;
+use crate::control_plane::shard_reader::{ReadError, ShardReader};
+use crate::logic::digest::differences;
+use crate::logic::feeder::{Look, LookKind, LookOutcome, TransferId};
+use crate::logic::ids::{NodeId, ShardId, Timestamp};
+use crate::logic::throttle::{Throttle, Turn};
+use crate::telemetry::clock;
+
+/// Between two looks for work if nothing happens.
+const PAUSE: Duration = Duration::from_millis(20);
+/// For room between a mover and a feeder.
+const ROOM_WAIT: Duration = Duration::from_millis(200);
+/// When moves may not run at this hour: until it is looked again. Milliseconds.
+const OTHER_HOUR_MS: u64 = 60_000;
+
+/// What a mover has of its own: a client for each node that it has read.
+#[derive(Default)]
+pub(super) struct Mover {
+    clients: HashMap<(NodeId, String), NodeClient>,
+}
+
+impl Coordinator {
+    pub(super) fn run_mover(&self, mover: &mut Mover) {
+        while !self.is_stopping() {
+            self.throttle_moves();
+            let look = {
+                let mut state = self.state.lock();
+                let (fleet, journal) = state.split(&*self.store);
+                // An unreadable journal: the next round tries again.
+                let look = fleet.next_look(clock::monotonic(), &journal).unwrap_or_default();
+                self.chunks.keep(|transfer, number| fleet.needs_chunk(transfer, number));
+                if look.is_none() {
+                    state.wait(&self.feeders, PAUSE);
+                }
+                look
+            };
+            let Some(look) = look else { continue };
+            let outcome = self.look(mover, &look).unwrap_or_else(|error| LookOutcome::Failed(error.to_string()));
+            tracing::debug!(index = %look.index, kind = ?look.kind, shards = look.shards.len(), ?outcome, "looked");
+            let mut state = self.state.lock();
+            state.fleet.looked(look.transfer, outcome, clock::monotonic());
+            self.wake(state, true);
+        }
+    }
+
+    /// No copy to a node begins while its share of the time, or the bytes, are used up.
+    fn throttle_moves(&self) {
+        let now = clock::monotonic();
+        let hour = hour_of(clock::timestamp());
+        let mut state = self.state.lock();
+        let mut throttle = self.throttle.lock();
+        for (node, milliseconds) in state.fleet.take_busy() {
+            throttle.was_busy(&node, milliseconds, now);
+        }
+        for node in state.fleet.members() {
+            let until = match throttle.turn(&node, now, hour) {
+                Turn::Now => now,
+                Turn::At(at) => at,
+                Turn::OtherHour => now.plus_ms(OTHER_HOUR_MS),
+            };
+            state.fleet.rest(&node, until);
+        }
+    }
+
+    fn look(&self, mover: &mut Mover, look: &Look) -> Result<LookOutcome, ReadError> {
+        let (primary_key, body_max) = {
+            let state = self.state.lock();
+            (state.book.get(&look.index).and_then(|record| record.primary_key.clone()), self.body_max)
+        };
+        // Without a key there is no document yet.
+        let Some(primary_key) = primary_key else {
+            return Ok(match look.kind {
+                LookKind::Copy { .. } => LookOutcome::Copied { chunks: 0 },
+                LookKind::Compare { .. } => LookOutcome::Compared { unequal: Vec::new() },
+            });
+        };
+        let shard_count = self.shard_count;
+        let (index, shards, primary_key) = (&look.index, &look.shards[..], &primary_key[..]);
+        let digests =
+            |client: &NodeClient| ShardReader { client, index, primary_key, shards, shard_count, body_max }.digests();
+        match look.kind {
+            LookKind::Copy { source, .. } => {
+                let take = |number, chunk| self.offer(look.transfer, number, chunk);
+                let client = self.client(mover, source);
+                let reader = ShardReader { client, index, primary_key, shards, shard_count, body_max };
+                Ok(LookOutcome::Copied { chunks: reader.copy(take)? })
+            }
+            LookKind::Compare { nodes: [first, second] } => {
+                let mut left = digests(self.client(mover, first))?;
+                let mut right = digests(self.client(mover, second))?;
+                let mut is_unequal = |shard: &ShardId| {
+                    let (left, right) =
+                        (left.remove(shard).unwrap_or_default(), right.remove(shard).unwrap_or_default());
+                    !differences(&left, &right).is_empty()
+                };
+                Ok(LookOutcome::Compared { unequal: look.shards.iter().copied().filter(|of| is_unequal(of)).collect() })
+            }
+        }
+    }
+
+    fn client<'a>(&self, mover: &'a mut Mover, node: usize) -> &'a NodeClient {
+        let (id, url) = self.state.lock().fleet.address(node);
+        let new = || NodeClient::new(url.clone(), self.node_key.as_deref());
+        mover.clients.entry((id, url.clone())).or_insert_with(new)
+    }
+
+    /// Waits for room; false when nobody wants it any more.
+    fn offer(&self, transfer: TransferId, number: u32, mut chunk: Bytes) -> bool {
+        let length = chunk.len() as u64;
+        loop {
+            let mut state = self.state.lock();
+            if self.is_stopping() || !state.fleet.is_wanted(transfer) {
+                return false;
+            }
+            self.chunks.keep(|transfer, number| state.fleet.needs_chunk(transfer, number));
+            drop(state);
+            match self.chunks.put((transfer, number), chunk, ROOM_WAIT) {
+                Ok(()) => break,
+                Err(back) => chunk = back,
+            }
+            state = self.state.lock();
+            state.wait(&self.feeders, PAUSE);
+        }
+        self.throttle.lock().sent(length, clock::monotonic());
+        let mut state = self.state.lock();
+        let is_wanted = state.fleet.offer(transfer, number);
+        self.wake(state, false);
+        is_wanted
+    }
+}
+
+/// Of the day, UTC.
+fn hour_of(now: Timestamp) -> u8 {
+    const HOUR: i64 = 3_600 * 1_000_000;
+    now.0.div_euclid(HOUR).rem_euclid(24) as u8
+}
+
+/// The throttle as it is at the start.
+pub(super) fn new_throttle(limits: crate::logic::throttle::ThrottleLimits) -> parking_lot::Mutex<Throttle> {
+    parking_lot::Mutex::new(Throttle::new(limits, clock::monotonic()))
+}

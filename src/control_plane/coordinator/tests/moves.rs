@@ -1,0 +1,89 @@
+//! Shards move between servers while writes go on.
+
+use super::*;
+use crate::logic::ids::NodeTask;
+
+impl Fixture {
+    /// A new server, which becomes a member; returns its number.
+    fn enrol_node(&mut self) -> usize {
+        let record = self.add_node();
+        self.running.as_ref().unwrap().coordinator().enrol(&record, NodeTask(0)).unwrap();
+        self.listens.len() - 1
+    }
+
+    /// Who is to own the shards from now on: by shard, the numbers of the nodes.
+    fn plan(&self, of: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<NodeId>> {
+        let named = |nodes: Vec<usize>| nodes.into_iter().map(|node| NodeId::new(format!("n{node}"))).collect();
+        let plan: Vec<Vec<NodeId>> = (0..usize::from(SHARDS)).map(|shard| named(of(shard))).collect();
+        let copies = plan[0].len() as u16;
+        self.running.as_ref().unwrap().coordinator().change_fleet(|fleet| fleet.set_plan(&plan, copies)).unwrap();
+        plan
+    }
+
+    fn has_moved(&self, plan: &[Vec<NodeId>]) -> bool {
+        let state = self.store.protocol_state().unwrap();
+        let sorted = |table: &[Vec<NodeId>]| {
+            let mut table = table.to_vec();
+            for nodes in &mut table {
+                nodes.sort();
+            }
+            table
+        };
+        sorted(&state.tables.owners) == sorted(plan) && state.jobs.is_empty()
+    }
+}
+
+#[test]
+fn shards_move_to_a_new_node_and_back_while_writes_go_on() {
+    let mut fleet = Fixture::new(2, 1);
+    let created = fleet.append("a", Operation::CreateIndex { primary_key: None }, None);
+    let filled = fleet.put("a", PutMode::Replace, &documents(0, 400, "one"));
+    let settings = fleet.settings("a", json!({ "filterableAttributes": ["number"] }));
+    for entry in [created, filled, settings] {
+        fleet.succeeded(entry);
+    }
+    let node = fleet.enrol_node();
+    let plan = fleet.plan(|shard| vec![if shard % 3 == 0 { node } else { shard % 2 }]);
+    let mut entries = Vec::new();
+    for round in 0..20 {
+        entries.push(fleet.put("a", PutMode::Update, &[json!({ "id": format!("d{round}"), "more": round })]));
+        entries.push(fleet.put("a", PutMode::Replace, &documents(1_000 + round, 1_001 + round, "new")));
+        entries.push(fleet.delete("a", &[&format!("d{}", 100 + round)]));
+    }
+    entries.push(fleet.settings("a", json!({ "stopWords": ["the"] })));
+    entries.push(fleet.put("b", PutMode::Replace, &documents(0, 50, "another index")));
+    for entry in entries {
+        fleet.succeeded(entry);
+    }
+    wait_for("the moves", || fleet.has_moved(&plan));
+    fleet.check_replicas("a");
+    fleet.check_replicas("b");
+
+    let plan = fleet.plan(|shard| vec![shard % 2, (shard + 1) % 2]);
+    let more = fleet.put("a", PutMode::Replace, &documents(300, 350, "two"));
+    fleet.succeeded(more);
+    wait_for("the moves", || fleet.has_moved(&plan));
+    wait_for("all in sync", || fleet.out_of_sync() == 0);
+    let more = fleet.put("a", PutMode::Replace, &documents(340, 345, "three"));
+    fleet.succeeded(more);
+    fleet.check_replicas("a");
+    fleet.check_replicas("b");
+}
+
+#[test]
+fn a_start_goes_on_with_the_moves() {
+    let mut fleet = Fixture::new(2, 2);
+    let filled = fleet.put("a", PutMode::Replace, &documents(0, 300, "one"));
+    fleet.succeeded(filled);
+    let node = fleet.enrol_node();
+    let plan = fleet.plan(|shard| vec![shard % 2, node]);
+    for _ in 0..4 {
+        let entry = fleet.put("a", PutMode::Update, &documents(0, 10, "again"));
+        fleet.succeeded(entry);
+        fleet.kill();
+        fleet.start();
+    }
+    wait_for("the moves", || fleet.has_moved(&plan));
+    wait_for("all in sync", || fleet.out_of_sync() == 0);
+    fleet.check_replicas("a");
+}

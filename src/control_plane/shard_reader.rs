@@ -1,0 +1,141 @@
+//! All documents of some shards of an index on one node: in parts to be put on another node, or as digests.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::node_client::{NodeClient, NodeError};
+use crate::logic::digest::{DocumentDigest, ShardDigest, document_digest};
+use crate::logic::id_list::IdList;
+use crate::logic::ids::{NodeIndexUid, ShardId};
+use crate::logic::json::{Malformed, ObjectWriter, members};
+use crate::logic::marker;
+use crate::logic::shard_hash::shard_of_hash;
+
+/// Documents asked for with one request.
+const IDS_AT_ONCE: usize = 1_000;
+/// A part is closed when it is longer. Bytes.
+const PART_BYTES: usize = 8 << 20;
+/// For one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the documents cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    /// The node did not answer as it should.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A document that is none.
+    #[error("a node gave a document that cannot be read: {0}")]
+    Document(String),
+    /// It gave fewer documents than it had listed a moment before.
+    #[error("{got} documents came of {listed} that were listed")]
+    Missing {
+        /// That came.
+        got: usize,
+        /// That were listed.
+        listed: usize,
+    },
+    /// Nobody wants them any more.
+    #[error("given up")]
+    Unwanted,
+}
+
+/// Which documents, and where.
+pub(super) struct ShardReader<'a> {
+    pub client: &'a NodeClient,
+    pub index: &'a NodeIndexUid,
+    pub primary_key: &'a str,
+    /// Ascending.
+    pub shards: &'a [ShardId],
+    /// Of all.
+    pub shard_count: u16,
+    /// A part is never made longer than this, if it can be cut. Bytes.
+    pub body_max: u64,
+}
+
+impl ShardReader<'_> {
+    /// Gives the documents part by part, each as lines for a put; stops when `take` says no. Returns how many parts.
+    pub(super) fn copy(&self, mut take: impl FnMut(u32, Bytes) -> bool) -> Result<u32, ReadError> {
+        let limit = PART_BYTES.min(usize::try_from(self.body_max).unwrap_or(usize::MAX));
+        let mut parts = 0;
+        let mut part: Vec<u8> = Vec::new();
+        let mut close = |part: &mut Vec<u8>, parts: &mut u32| {
+            let is_taken = take(*parts, Bytes::from(std::mem::take(part)));
+            *parts += 1;
+            if is_taken { Ok(()) } else { Err(ReadError::Unwanted) }
+        };
+        self.each(|document| {
+            let line = line(document).map_err(|error| ReadError::Document(error.to_string()))?;
+            if !part.is_empty() && part.len() + line.len() > limit {
+                close(&mut part, &mut parts)?;
+            }
+            part.extend_from_slice(line.as_bytes());
+            part.push(b'\n');
+            Ok(())
+        })?;
+        if !part.is_empty() {
+            close(&mut part, &mut parts)?;
+        }
+        Ok(parts)
+    }
+
+    /// What each shard holds.
+    pub(super) fn digests(&self) -> Result<BTreeMap<ShardId, ShardDigest>, ReadError> {
+        let mut found: BTreeMap<ShardId, Vec<DocumentDigest>> = BTreeMap::new();
+        self.each(|document| {
+            let digest = document_digest(document, self.primary_key);
+            let digest = digest.map_err(|error| ReadError::Document(error.to_string()))?;
+            found.entry(shard_of_hash(digest.id_hash, self.shard_count)).or_default().push(digest);
+            Ok(())
+        })?;
+        Ok(found.into_iter().map(|(shard, documents)| (shard, documents.into_iter().collect())).collect())
+    }
+
+    fn each(&self, mut take: impl FnMut(&str) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        let ids = self.ids()?;
+        for first in (0..ids.len()).step_by(IDS_AT_ONCE) {
+            let range = first..ids.len().min(first + IDS_AT_ONCE);
+            let listed = range.len();
+            let documents = self.client.fetch_stored(self.index, ids.range(range), ANSWER_TIMEOUT)?;
+            // The node stands still: all that it has listed is there.
+            if documents.len() != listed {
+                return Err(ReadError::Missing { got: documents.len(), listed });
+            }
+            documents.iter().try_for_each(|document| take(document.get()))?;
+        }
+        Ok(())
+    }
+
+    fn ids(&self) -> Result<IdList, ReadError> {
+        let filter = json!(marker::filter_text(self.shards, self.shard_count));
+        Ok(self.client.fetch_ids(self.index, &filter, self.primary_key, ANSWER_TIMEOUT)?)
+    }
+}
+
+/// A document as it is put: without vectors if it has none, which a node would refuse in an index without embedders.
+fn line(document: &str) -> Result<String, Malformed> {
+    let mut line = ObjectWriter::with_capacity(document.len());
+    for member in members(document) {
+        let member = member?;
+        let is_empty = |text: &str| text.bytes().filter(|byte| !byte.is_ascii_whitespace()).eq(*b"{}");
+        if member.key != "_vectors" || !is_empty(member.value.text) {
+            line.push_text(member.text);
+        }
+    }
+    Ok(line.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_vectors_are_left_out_and_all_else_stays_as_it_is() {
+        let kept = r#"{"_miroir":"a","id":1,"text":"\"_vectors\":{}","_vectors":{"e":{"embeddings":[[0.5]]}}}"#;
+        assert_eq!(line(kept).unwrap(), kept);
+        assert_eq!(line(r#"{"id":1, "_vectors" : { },"b":[ 1 ]}"#).unwrap(), r#"{"id":1,"b":[ 1 ]}"#);
+    }
+}
