@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use crate::logic::ids::{IndexUid, NodeId, ShardId};
+use crate::logic::topology::NodeRecord;
 
 /// One request; the answer is JSON.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,6 +31,18 @@ pub enum TopologyRequest {
     RebalanceStatus,
     /// What would move if the fleet were another one. Changes nothing.
     Preview(WhatIf),
+    /// Make this node a member; it gets every index, and no shard yet.
+    AddNode {
+        /// Active.
+        node: NodeRecord,
+        /// Only say whether it could be.
+        dry_run: bool,
+    },
+    /// Take a member away that owns nothing.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
+    },
 }
 
 /// Another fleet than the one that is there; by default the same one, balanced.

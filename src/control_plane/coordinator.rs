@@ -395,6 +395,7 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
     }
     let decision = |is_commit| if is_commit { Decision::Commit } else { Decision::Abort };
     let verdicts = changes.verdicts.iter().cloned();
+    let removed = changes.nodes.iter().filter(|node| !node.state.is_member());
     ProtocolDelta {
         applied: changes.applied.clone(),
         next_task: changes.next_task.clone(),
@@ -418,7 +419,7 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         bootstraps: changes.bootstraps.clone(),
         ended_bootstraps: changes.ended_bootstraps.clone(),
         rebuilt: changes.rebuilt.clone(),
-        ..ProtocolDelta::default()
+        removed_nodes: removed.map(|node| node.id.clone()).collect(),
     }
 }
 

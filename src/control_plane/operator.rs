@@ -1,8 +1,7 @@
 //! The operator's thread: answers what operators ask about nodes, shards and moves, one after the other.
 //!
 //! What it says of owners, jobs and watermarks comes from the store, where every step of a workflow is before it has an
-//! effect; who is reachable and read comes from the snapshot that readers go by. It never waits for a node longer than
-//! [`ASK_TIMEOUT`], and holds no lock meanwhile.
+//! effect; who is reachable and read comes from the snapshot that readers go by. No lock is held while it waits for a node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +9,21 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, select};
 use serde_json::Value;
 
+use super::coordinator::Coordinator;
 use super::task_desk::api_error;
 use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
 use crate::bridge::topology::TopologyRequest;
+use crate::config::Secret;
+use crate::logic::ids::{NodeId, NodeTask};
+use crate::logic::topology::NodeRecord;
 use crate::meili::error::{ApiError, Code};
 use crate::store::Store;
 use picture::Picture;
 
 mod can_stop;
 mod explain;
+mod membership;
 mod picture;
 mod preview;
 mod rebalance;
@@ -54,8 +58,29 @@ pub struct Operator {
     pub store: Arc<dyn Store>,
     /// What readers go by.
     pub bridge: Arc<Bridge>,
+    /// Takes in and lets go.
+    pub members: Box<dyn Members>,
     /// The key that all nodes know.
-    pub node_key: Option<String>,
+    pub node_key: Option<Secret>,
+}
+
+/// Whom the fleet consists of, while it runs.
+pub trait Members: Send {
+    /// See [`Coordinator::enrol`]; the error is for people.
+    fn enrol(&self, node: &NodeRecord, next_task: NodeTask) -> Result<(), String>;
+
+    /// See [`Coordinator::remove`]; the error is for people.
+    fn remove(&self, node: &NodeId) -> Result<bool, String>;
+}
+
+impl Members for Arc<Coordinator> {
+    fn enrol(&self, node: &NodeRecord, next_task: NodeTask) -> Result<(), String> {
+        Coordinator::enrol(self, node, next_task).map_err(|error| error.to_string())
+    }
+
+    fn remove(&self, node: &NodeId) -> Result<bool, String> {
+        Coordinator::remove(self, node).map_err(|error| error.to_string())
+    }
 }
 
 impl Operator {
@@ -76,6 +101,10 @@ impl Operator {
         }
     }
 
+    fn node_key(&self) -> Option<&str> {
+        self.node_key.as_ref().map(Secret::expose)
+    }
+
     fn answer(&self, request: &TopologyRequest) -> Result<Value, ApiError> {
         let snapshot = self.bridge.snapshot.load_full();
         let picture = Picture::load(&*self.store, snapshot).map_err(|error| api_error(&error))?;
@@ -83,14 +112,15 @@ impl Operator {
             TopologyRequest::CanStop { node } => json(&can_stop::can_stop(&picture, node)?),
             TopologyRequest::ExplainShard { shard } => json(&explain::shard(&picture, &*self.store, *shard)?),
             TopologyRequest::ExplainDocument { index, document } => {
-                let key = self.node_key.as_deref();
-                json(&explain::document(&picture, &*self.store, (index, document), key)?)
+                json(&explain::document(&picture, &*self.store, (index, document), self.node_key())?)
             }
             TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture)),
             TopologyRequest::Preview(what_if) => {
                 let next = preview::next(&picture, what_if)?;
-                json(&preview::preview(&picture, &next, &preview::ask_sizes(&picture, self.node_key.as_deref())))
+                json(&preview::preview(&picture, &next, &preview::ask_sizes(&picture, self.node_key())))
             }
+            TopologyRequest::AddNode { node, dry_run } => self.add(&picture, node, *dry_run),
+            TopologyRequest::RemoveNode { node } => self.remove(&picture, node),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use argh::FromArgs;
-use serde_json::Value;
+use http::Method;
+use serde_json::{Value, json};
 
 use super::client::Call;
 use super::segment;
@@ -24,6 +25,40 @@ pub struct Node {
 pub enum NodeCommand {
     /// See there.
     CanStop(CanStop),
+    /// See there.
+    Add(Add),
+    /// See there.
+    Remove(Remove),
+}
+
+/// make an empty node a member; it gets every index, and no shard yet
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "add")]
+pub struct Add {
+    /// its id, never given twice
+    #[argh(positional)]
+    pub id: String,
+    /// where it is: http://HOST:PORT
+    #[argh(positional)]
+    pub url: String,
+    /// rack or room
+    #[argh(option)]
+    pub zone: Option<String>,
+    /// share of shards relative to the others (default 1)
+    #[argh(option, default = "1.0")]
+    pub weight: f64,
+    /// only say whether it could be added
+    #[argh(switch)]
+    pub dry_run: bool,
+}
+
+/// take a node away that owns no shards
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "remove")]
+pub struct Remove {
+    /// the node's id
+    #[argh(positional)]
+    pub id: String,
 }
 
 /// whether every document is still found without this node: exit code 0 for yes, 3 for no
@@ -60,12 +95,25 @@ impl NodeCommand {
     pub(super) fn call(&self) -> Call {
         match self {
             Self::CanStop(CanStop { id }) => Call::get(format!("/nodes/{}/can-stop", segment(id))),
+            Self::Add(Add { id, url, zone, weight, dry_run }) => {
+                let mut body = json!({"id": id, "url": url, "weight": weight, "dryRun": dry_run});
+                if let Some(zone) = zone {
+                    body["zone"] = zone.as_str().into();
+                }
+                Call { method: Method::POST, target: "/nodes".to_owned(), body: Some(body) }
+            }
+            Self::Remove(Remove { id }) => {
+                Call { method: Method::DELETE, target: format!("/nodes/{}", segment(id)), body: None }
+            }
         }
     }
 
     /// The answer for people.
     pub(super) fn render(&self, answer: &Value) -> String {
         match self {
+            Self::Add(Add { id, dry_run: true, .. }) => format!("{id} can be added\n"),
+            Self::Add(Add { id, .. }) => format!("{id} is a member now; it owns no shards yet\n"),
+            Self::Remove(Remove { id }) => format!("{id} is not a member any more\n"),
             Self::CanStop(CanStop { id }) if answer["ok"] == Value::Bool(true) => {
                 format!("yes: every shard of {id} is read from another node too\n")
             }
@@ -81,6 +129,7 @@ impl NodeCommand {
     pub(super) fn is_no(&self, answer: &Value) -> bool {
         match self {
             Self::CanStop(_) => answer["ok"] != Value::Bool(true),
+            Self::Add(_) | Self::Remove(_) => false,
         }
     }
 }

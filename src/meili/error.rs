@@ -355,6 +355,8 @@ codes! {
     (MiroirNodeUnknown, "miroir_node_unknown", InvalidRequest, 404),
     (MiroirShardUnknown, "miroir_shard_unknown", InvalidRequest, 404),
     (MiroirNodeExists, "miroir_node_exists", InvalidRequest, 409),
+    (MiroirNodeUnusable, "miroir_node_unusable", InvalidRequest, 409),
+    (MiroirNodeNotEmpty, "miroir_node_not_empty", InvalidRequest, 409),
     (MiroirPlanImpossible, "miroir_plan_impossible", InvalidRequest, 409),
 }
 

@@ -198,3 +198,44 @@ fn a_document_is_explained_by_the_replicas_that_have_it() {
         (&json!(false), &json!(null))
     );
 }
+
+#[test]
+fn a_node_joins_gets_the_indexes_and_leaves() {
+    let mut fleet = Fleet::start(&one_node());
+    let restart = |fleet: &mut Fleet| {
+        fleet.kill_miroir();
+        fleet.start_miroir();
+        fleet.client().wait_until_healthy(START_LIMIT);
+    };
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1}])));
+    let mut new = Node::new("new", fleet.folder.path(), None);
+    let body = |dry_run: bool| json!({"id": "new", "url": new.port.url(), "dryRun": dry_run});
+    let refused = fleet.admin().post("/nodes", &body(false));
+    assert_eq!((refused.status, refused.code()), (409, "miroir_node_unusable"), "{}", refused.text);
+    let (trial, real) = (body(true), body(false));
+    new.start();
+    new.client().wait_until_healthy(START_LIMIT);
+    fleet.admin().post("/nodes", &trial).expect(200);
+    assert_eq!(
+        fleet.admin().get("/nodes").json["results"].as_array().map(Vec::len),
+        Some(1),
+        "a trial changes nothing"
+    );
+    fleet.admin().post("/nodes", &real).expect(200);
+    assert_eq!(fleet.admin().post("/nodes", &real).code(), "miroir_node_exists");
+    wait_for("the new node has the index", LIMIT, || {
+        let stats = new.client().get("/stats").json;
+        let has_index = stats["indexes"].as_object().is_some_and(|indexes| indexes.len() == 1);
+        if has_index { Ok(()) } else { Err(stats.to_string()) }
+    });
+    restart(&mut fleet);
+    says(&fleet, &["node new at", "is a member but not configured"]);
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 2}])));
+    assert_eq!(fleet.admin().ask("DELETE", "/nodes/node-0", None).code(), "miroir_node_not_empty");
+    fleet.admin().ask("DELETE", "/nodes/new", None).expect(200);
+    let nodes = fleet.admin().get("/nodes").json;
+    assert_eq!(nodes["results"].as_array().map(Vec::len), Some(1), "{nodes}");
+    restart(&mut fleet);
+    assert_eq!(fleet.admin().get("/nodes").json, nodes);
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 3}])));
+}

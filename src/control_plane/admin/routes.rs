@@ -50,6 +50,8 @@ pub const ROUTES: &[Route] = &[
     get("/shards", |_| Ok(Question::Shards)),
     get("/fleet", |_| Ok(Question::Fleet)),
     get("/tasks", |path| tasks(path.request)),
+    post("/nodes", |path| Ok(topology::add_node(path)?.into())),
+    Route { method: Method::DELETE, path: "/nodes/{id}", ask: |path| Ok(topology::remove_node(path).into()) },
     get("/nodes/{id}/can-stop", |path| Ok(topology::can_stop(path).into())),
     get("/shards/{shard}/explain", |path| Ok(topology::explain_shard(path)?.into())),
     get("/indexes/{index}/documents/{document}/explain", |path| Ok(topology::explain_document(path).into())),

@@ -125,7 +125,7 @@ fn a_key_is_asked_for_where_one_is_configured() {
 
 #[test]
 fn unknown_routes_are_not_found() {
-    for target in ["/unknown", "/nodes/a", "/nodes//can-stop", "/shards/1/explain/2", "/status/"] {
+    for target in ["/unknown", "/nodes/a/b", "/nodes//can-stop", "/shards/1/explain/2", "/status/"] {
         let (status, body) = ask(None, target, None);
         assert_eq!((status, &body["code"]), (404, &json!("miroir_route_unknown")), "{target}");
     }

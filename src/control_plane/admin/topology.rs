@@ -1,9 +1,43 @@
 //! What operators ask about nodes, shards and moves: from a path to a [`TopologyRequest`].
 
+use serde_json::{Map, Value};
+
 use super::routes::Captures;
 use crate::bridge::topology::TopologyRequest;
+use crate::config::{NodeSettings, value};
 use crate::logic::ids::{IndexUid, NodeId, ShardId};
+use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
+
+/// The body describes a node as the configuration does, and may have `dryRun`.
+pub(super) fn add_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let mut fields: Map<String, Value> = path.body()?;
+    let dry_run = match fields.remove("dryRun") {
+        None => false,
+        Some(Value::Bool(dry_run)) => dry_run,
+        Some(other) => {
+            return Err(ApiError::new(Code::BadRequest, format!("`dryRun` is {other}; it must be true or false.")));
+        }
+    };
+    let wrong = |problems: Vec<(String, String)>| {
+        let texts: Vec<String> = problems.into_iter().map(|(place, problem)| named(&place, &problem)).collect();
+        ApiError::new(Code::BadRequest, texts.join("; "))
+    };
+    let nodes = value::nodes(&Value::Array(vec![fields.into()])).map_err(wrong)?;
+    let node = nodes.into_iter().next().expect("a list of one node that has no problem");
+    let NodeSettings { id, url, zone, weight } = node;
+    let node = NodeRecord { id, url, zone, weight, state: NodeState::Active, life: 0 };
+    Ok(TopologyRequest::AddNode { node, dry_run })
+}
+
+/// `[0].url` is `url` here.
+fn named(place: &str, problem: &str) -> String {
+    format!("`{}` {problem}", place.trim_start_matches("[0]").trim_start_matches('.'))
+}
+
+pub(super) fn remove_node(path: &Captures<'_>) -> TopologyRequest {
+    TopologyRequest::RemoveNode { node: NodeId::new(path.text(0)) }
+}
 
 pub(super) fn can_stop(path: &Captures<'_>) -> TopologyRequest {
     TopologyRequest::CanStop { node: NodeId::new(path.text(0)) }

@@ -9,10 +9,10 @@ use super::*;
 use crate::control_plane::publisher::Publisher;
 use crate::logic::entry::Operation;
 use crate::logic::feeder::Publication;
-use crate::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, Position, ShardId, Timestamp};
+use crate::logic::ids::{EntryId, IndexUid, JobId, NodeIndexUid, Position, ShardId, Timestamp};
 use crate::logic::snapshot::NodeView;
 use crate::logic::topology::{
-    BootstrapRecord, BootstrapStage, JobKind, JobRecord, JobStep, JoinRecord, JoinState, NodeRecord, NodeState, Tables,
+    BootstrapRecord, BootstrapStage, JobKind, JobRecord, JobStep, JoinRecord, JoinState, NodeState, Tables,
 };
 use crate::store::contract::{sample_entry, sample_put};
 use crate::store::sqlite::SqliteStore;
@@ -27,6 +27,19 @@ struct Fleet {
     operator: Operator,
     publisher: Publisher,
     _folder: tempfile::TempDir,
+}
+
+/// Takes in nobody.
+struct NoMembers;
+
+impl Members for NoMembers {
+    fn enrol(&self, _node: &NodeRecord, _next_task: NodeTask) -> Result<(), String> {
+        Err("nobody is taken in here".to_owned())
+    }
+
+    fn remove(&self, _node: &NodeId) -> Result<bool, String> {
+        Ok(false)
+    }
 }
 
 fn node(id: &str) -> NodeRecord {
@@ -80,7 +93,8 @@ impl Fleet {
         publication.nodes = delta.nodes.iter().map(|node| node.id.clone()).collect();
         publication.owners = owners;
         publisher.publish_indexes(&[record], &publication);
-        let operator = Operator { store: Arc::new(store), bridge, node_key: None };
+        let members = Box::new(NoMembers);
+        let operator = Operator { store: Arc::new(store), bridge, members, node_key: None };
         Self { operator, publisher, _folder: folder }
     }
 
@@ -282,4 +296,20 @@ fn fleets_that_cannot_be_are_refused() {
     for (body, code) in table {
         assert_eq!(preview_of(&fleet, &body).unwrap_err().code, code, "{body}");
     }
+}
+
+#[test]
+fn nodes_that_are_known_or_cannot_be_reached_are_not_added() {
+    let fleet = Fleet::new();
+    let add = |id: &str, url: &str| {
+        let node = NodeRecord { url: url.to_owned(), ..node(id) };
+        fleet.ask(&TopologyRequest::AddNode { node, dry_run: true }).unwrap_err()
+    };
+    assert_eq!(add("a", "http://127.0.0.1:1").code, Code::MiroirNodeExists);
+    assert_eq!(add("e", "http://a.invalid:1").code, Code::MiroirNodeExists);
+    // Port 1 of the loopback address is never listened on.
+    let error = add("e", "http://127.0.0.1:1");
+    assert_eq!((error.code, error.message.contains("does not answer")), (Code::MiroirNodeUnusable, true));
+    let remove = |id: &str| fleet.ask(&TopologyRequest::RemoveNode { node: NodeId::new(id) }).unwrap_err().code;
+    assert_eq!((remove("a"), remove("x")), (Code::MiroirNodeNotEmpty, Code::MiroirNodeUnknown));
 }

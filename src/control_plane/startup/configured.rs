@@ -48,7 +48,7 @@ pub(super) fn differences(settings: &Settings, fleet: &StoredFleet) -> Vec<Strin
         let (id, url) = (&member.id, &member.url);
         found.push(format!(
             "node {id} at {url} is a member but not configured: put it into nodes, or remove it with `miroir-ctl node \
-             remove {id}`"
+             remove {id}` once it owns no shards"
         ));
     }
     let (configured, stored) = (settings.replication_factor, usize::from(fleet.tables.replication_factor));
