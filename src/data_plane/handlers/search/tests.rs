@@ -168,7 +168,8 @@ fn a_node_has_all_the_time_for_shards_that_nobody_else_has() {
         let (requests, deadlines) = (upstream.requests.borrow(), upstream.deadlines.borrow());
         let asked_alone = requests.iter().zip(&*deadlines).find(|((node, _), _)| node.as_str() == "n0");
         let (_, deadline) = asked_alone.expect("n0 has everything");
-        let patience = (deadline.0 - begun.0).div_ceil(1_000);
+        // To the nearest second: some queries were answered before this one.
+        let patience = (deadline.0 - begun.0 + 500) / 1_000;
         assert!(seconds.contains(&patience), "{out_of_sync:?}: {patience} s");
     }
 }
