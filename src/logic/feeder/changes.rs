@@ -316,7 +316,7 @@ impl Fleet {
     pub fn view(&self) -> Publication {
         let mut out_of_sync = BTreeSet::new();
         for (uid, state) in &self.indexes {
-            for (feed, node) in state.feeds.iter().zip(&self.nodes) {
+            for (feed, node) in state.feeds.iter().zip(&self.nodes).filter(|(_, node)| node.record.state.is_member()) {
                 let is_out = match feed.sync {
                     Sync::In => feed.came_back_in > self.stored,
                     Sync::Returning(stage) => stage.stored_in > self.stored,

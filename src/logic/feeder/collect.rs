@@ -24,6 +24,7 @@ impl Fleet {
         seen.sort_unstable_by_key(|task| task.task);
         let state = &mut self.nodes[node];
         state.is_reachable = true;
+        state.away_since = None;
         state.polls_answered = state.polls_begun;
         state.is_doubtful = state.newest_known().is_some_and(|newest| {
             // A later one proves as much.

@@ -6,6 +6,7 @@ use super::index::Lookup;
 use super::step::{JournalUnavailable, JournalView};
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Monotonic, NodeIndexUid, Position};
+use crate::logic::topology::NodeState as Wanted;
 
 /// A deleted index is remembered so many quarantines long, for requests that come too late.
 const QUARANTINES_REMEMBERED: u64 = 10;
@@ -86,6 +87,10 @@ impl Fleet {
             }
             let peers_at = self.peers_at(node, uid, due);
             let distance = self.distance(node, uid, (my_due, peers_at), now);
+            if self.nodes[node].record.state == Wanted::Maintenance {
+                self.stand_aside(node, uid);
+                continue;
+            }
             match (self.feed(node, uid).sync, distance) {
                 (Sync::In, Distance::Far) if self.has_cover(node, uid) => self.leave(node, uid),
                 (Sync::Joining, Distance::Far) => self.feed_mut(node, uid).sync = Sync::Out,
@@ -93,6 +98,15 @@ impl Fleet {
                 (Sync::Joining, Distance::Near | Distance::Unknown) => self.come_back(node, uid, my_due),
                 (Sync::In | Sync::Out | Sync::Leaving(_) | Sync::Returning(_), _) => {}
             }
+        }
+    }
+
+    /// In maintenance: not read, if its peers can do without it, and not waited for.
+    fn stand_aside(&mut self, node: usize, uid: &NodeIndexUid) {
+        match self.feed(node, uid).sync {
+            Sync::In if self.has_cover(node, uid) => self.leave(node, uid),
+            Sync::Joining => self.feed_mut(node, uid).sync = Sync::Out,
+            Sync::In | Sync::Out | Sync::Leaving(_) | Sync::Returning(_) => {}
         }
     }
 

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use feed::{Purpose, ReaderProgress};
-pub use moves::{Look, LookKind, LookOutcome, MoveLimits, TransferId};
+pub use moves::{LastCopy, Look, LookKind, LookOutcome, MoveLimits, TransferId};
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 pub use report::Resolve;
 pub use send::Action;

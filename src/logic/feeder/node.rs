@@ -245,6 +245,8 @@ pub(super) struct NodeState {
     pub finished: Vec<NodeTask>,
     /// No copy to it begins before.
     pub rest_until: Monotonic,
+    /// It has not answered since then.
+    pub away_since: Option<Monotonic>,
     /// It answered when it was asked last.
     pub is_reachable: bool,
     /// Its list lacks the last task that was known: deleted to make room, or this is another server than before.
@@ -297,6 +299,7 @@ impl NodeState {
             cursor: None,
             finished: Vec::new(),
             rest_until: Monotonic(0),
+            away_since: None,
             is_reachable: false,
             is_doubtful: false,
             is_lost: false,

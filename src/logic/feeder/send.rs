@@ -335,6 +335,7 @@ impl Fleet {
     /// The node could not be asked; nothing was changed there.
     pub fn unreachable(&mut self, node: usize, now: Monotonic) {
         self.nodes[node].is_reachable = false;
+        self.nodes[node].away_since.get_or_insert(now);
         self.back_off(node, now);
     }
 

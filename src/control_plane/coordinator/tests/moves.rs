@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::logic::ids::NodeTask;
+use crate::logic::topology::NodeState;
 
 impl Fixture {
     /// A new server, which becomes a member; returns its number.
@@ -85,5 +86,45 @@ fn a_start_goes_on_with_the_moves() {
     }
     wait_for("the moves", || fleet.has_moved(&plan));
     wait_for("all in sync", || fleet.out_of_sync() == 0);
+    fleet.check_replicas("a");
+}
+
+#[test]
+fn a_killed_node_is_removed_by_force_and_what_it_had_is_copied_elsewhere() {
+    let mut fleet = Fixture::new(3, 2);
+    let filled = fleet.put("a", PutMode::Replace, &documents(0, 200, "one"));
+    fleet.succeeded(filled);
+    fleet.stop_node(1);
+    let waiting = fleet.put("a", PutMode::Update, &documents(0, 50, "two"));
+    let gone = NodeId::new("n1");
+    let coordinator = fleet.running.as_ref().unwrap().coordinator();
+    coordinator.change_fleet(|state| state.remove_by_force(&gone)).unwrap().unwrap();
+    // Nobody waits for it any more.
+    fleet.succeeded(waiting);
+    let plan = fleet.plan(|_| vec![0, 2]);
+    wait_for("the moves", || fleet.has_moved(&plan));
+    let last = coordinator.change_fleet(|state| {
+        state.remove_by_force(&NodeId::new("n0")).unwrap();
+        state.remove_by_force(&NodeId::new("n2"))
+    });
+    assert_eq!(last.unwrap().unwrap_err().shards.len(), usize::from(SHARDS), "the last copy of everything stays");
+    drop(coordinator);
+    fleet.listens.truncate(1);
+}
+
+#[test]
+fn a_node_in_maintenance_is_not_read_and_catches_up_afterwards() {
+    let mut fleet = Fixture::new(3, 2);
+    let filled = fleet.put("a", PutMode::Replace, &documents(0, 100, "one"));
+    fleet.succeeded(filled);
+    let (coordinator, node) = (fleet.running.as_ref().unwrap().coordinator(), NodeId::new("n1"));
+    coordinator.change_fleet(|state| state.set_node_state(&node, NodeState::Maintenance)).unwrap();
+    wait_for("it is out", || fleet.out_of_sync() == 1);
+    fleet.stop_node(1);
+    let meanwhile = fleet.put("a", PutMode::Update, &documents(0, 50, "two"));
+    fleet.succeeded(meanwhile);
+    fleet.start_node(1);
+    coordinator.change_fleet(|state| state.set_node_state(&node, NodeState::Active)).unwrap();
+    wait_for("it is back", || fleet.out_of_sync() == 0);
     fleet.check_replicas("a");
 }

@@ -9,6 +9,7 @@
 mod bootstrap;
 mod job;
 mod marks;
+mod members;
 mod rebuild;
 mod send;
 mod switch;
@@ -17,6 +18,7 @@ mod workflow;
 
 pub(super) use bootstrap::Bootstrap;
 pub(super) use job::{Job, Join};
+pub use members::LastCopy;
 pub(super) use transfer::Transfers;
 pub use transfer::{Look, LookKind, LookOutcome, TransferId};
 pub use workflow::MoveLimits;

@@ -6,8 +6,8 @@ use super::{Bootstrap, Job, Join};
 use crate::logic::feeder::feed::{Feed, Stage, Sync};
 use crate::logic::feeder::node::{NodeState, Unclear};
 use crate::logic::feeder::{Alarm, Fleet};
-use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
-use crate::logic::topology::{BootstrapStage, JobKind, JobStep, NodeRecord, NodeState as Wanted};
+use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::logic::topology::{BootstrapStage, JobKind, JobStep, NodeRecord};
 
 impl Fleet {
     /// A new member; it must be empty. Gets every index, and no shard before the plan names it. Returns its number. The
@@ -110,19 +110,12 @@ impl Fleet {
 
     /// Every shard that the node owns has another complete replica of the index.
     pub(super) fn is_spared(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        let is_other = |other: &usize| {
-            let feed = self.feed(*other, uid);
-            *other != node && feed.sync == Sync::In && !feed.needs_rebuild && !self.is_rebuilding(*other, uid)
-        };
         self.index(uid).dropped.is_some()
-            || self.topology.owned(node).iter().all(|&shard| {
-                self.topology.owners_of(shard).iter().any(is_other)
-                    || self.old_owner(shard, uid).is_some_and(|of| is_other(&of))
-            })
+            || self.topology.owned(node).iter().all(|&shard| self.has_other_copy(node, shard, uid))
     }
 
     /// The owner before a switch that is still fed, if it is complete.
-    fn old_owner(&self, shard: ShardId, uid: &NodeIndexUid) -> Option<usize> {
+    pub(super) fn old_owner(&self, shard: ShardId, uid: &NodeIndexUid) -> Option<usize> {
         let is_fed = |job: &&Job| job.step == JobStep::Switched && job.shard == shard && !job.hollow.contains(uid);
         self.topology.jobs.values().find(is_fed)?.old_owner
     }
@@ -194,50 +187,5 @@ impl Fleet {
                 self.rebuild_index(node, &uid);
             }
         }
-    }
-
-    /// Who is to own what from now on; jobs make the owners follow. Names that are no members are left out.
-    pub fn set_plan(&mut self, plan: &[Vec<NodeId>], replication_factor: u16) {
-        let number = |id: &NodeId| (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id);
-        let by_shard = plan.iter().map(|nodes| {
-            let numbers = nodes.iter().filter_map(number);
-            numbers.filter(|&node| self.topology.is_member(node)).collect()
-        });
-        self.topology.plan = by_shard.collect();
-        self.tables.replication_factor = replication_factor;
-        self.tables_changed();
-    }
-
-    /// No new copies begin, and no new jobs, until this is taken back. What has switched is cleaned up all the same.
-    pub fn set_paused(&mut self, is_paused: bool) {
-        self.tables.is_paused = is_paused;
-        self.tables_changed();
-    }
-
-    /// What the operator wants of a node.
-    pub fn set_node_state(&mut self, id: &NodeId, state: Wanted) {
-        if let Some(node) = (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id) {
-            self.nodes[node].record.state = state;
-            self.pending.nodes.insert(node);
-        }
-    }
-
-    /// Takes a member away that owns nothing and has no part in any job. False: it still has.
-    pub fn remove(&mut self, id: &NodeId) -> bool {
-        let Some(node) = (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id) else { return false };
-        let has_part = |job: &Job| job.target == Some(node) || job.old_owner == Some(node);
-        let is_planned = self.topology.plan.iter().flatten().any(|&of| of == node);
-        if is_planned || !self.topology.owned(node).is_empty() || self.topology.jobs.values().any(has_part) {
-            return false;
-        }
-        self.topology.remove_member(node);
-        self.nodes[node].record.state = Wanted::Removed;
-        self.nodes[node].active.clear();
-        for state in self.indexes.values_mut() {
-            state.feeds[node] = Feed { sync: Sync::Out, ..Feed::new(state.created.before()) };
-        }
-        self.pending.nodes.insert(node);
-        self.want_publication();
-        true
     }
 }

@@ -1,0 +1,133 @@
+//! What an operator wants of members: the plan, maintenance, and leaving, in order or by force.
+
+use super::Job;
+use crate::logic::feeder::Fleet;
+use crate::logic::feeder::feed::{Feed, Sync};
+use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, ShardId};
+use crate::logic::topology::{JobStep, NodeState as Wanted};
+
+/// A node cannot be given up: nobody else has all of these shards.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("nobody else has all documents of {} shards", .shards.len())]
+pub struct LastCopy {
+    /// Ascending.
+    pub shards: Vec<ShardId>,
+}
+
+impl Fleet {
+    /// Who is to own what from now on; jobs make the owners follow. Names that are no members are left out.
+    pub fn set_plan(&mut self, plan: &[Vec<NodeId>], replication_factor: u16) {
+        let by_shard = plan.iter().map(|nodes| nodes.iter().filter_map(|id| self.number_of(id)).collect());
+        self.topology.plan = by_shard.collect();
+        self.tables.replication_factor = replication_factor;
+        self.tables_changed();
+    }
+
+    /// No new copies begin, and no new jobs, until this is taken back. What has switched is cleaned up all the same.
+    pub fn set_paused(&mut self, is_paused: bool) {
+        self.tables.is_paused = is_paused;
+        self.tables_changed();
+    }
+
+    /// What the operator wants of a node.
+    pub fn set_node_state(&mut self, id: &NodeId, state: Wanted) {
+        if let Some(node) = self.number_of(id) {
+            self.nodes[node].record.state = state;
+            self.pending.nodes.insert(node);
+            self.attention.extend(self.indexes.keys().cloned());
+        }
+    }
+
+    /// Members that do not answer, and for how many milliseconds.
+    pub fn away(&self, now: Monotonic) -> Vec<(NodeId, u64)> {
+        let members = (0..self.nodes.len()).filter(|&node| self.topology.is_member(node));
+        let away = |node: usize| {
+            let state = &self.nodes[node];
+            let since = state.away_since?;
+            Some((state.id.clone(), now.0.saturating_sub(since.0)))
+        };
+        members.filter_map(away).collect()
+    }
+
+    /// Takes a member away that owns nothing and has no part in any job. False: it still has.
+    pub fn remove(&mut self, id: &NodeId) -> bool {
+        let Some(node) = self.number_of(id) else { return false };
+        let has_part = |job: &Job| job.target == Some(node) || job.old_owner == Some(node);
+        let is_planned = self.topology.plan.iter().flatten().any(|&of| of == node);
+        if is_planned || !self.topology.owned(node).is_empty() || self.topology.jobs.values().any(has_part) {
+            return false;
+        }
+        self.end_membership(node);
+        true
+    }
+
+    /// Takes away a member that is gone, whatever it owned. What it had is copied from others to where the plan says,
+    /// which does not name it any more. It must not come back with its data.
+    pub fn remove_by_force(&mut self, id: &NodeId) -> Result<(), LastCopy> {
+        let Some(node) = self.number_of(id) else { return Ok(()) };
+        let live = self.live();
+        let is_elsewhere = |shard: &ShardId| live.iter().all(|uid| self.has_other_copy(node, *shard, uid));
+        let shards: Vec<ShardId> = self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect();
+        if !shards.is_empty() {
+            return Err(LastCopy { shards });
+        }
+        for uid in self.indexes.keys().cloned().collect::<Vec<NodeIndexUid>>() {
+            self.abort_on(node, &uid);
+        }
+        let mut owners = self.topology.owners().to_vec();
+        owners.iter_mut().for_each(|of_shard| of_shard.retain(|&owner| owner != node));
+        self.topology.plan.iter_mut().for_each(|of_shard| of_shard.retain(|&owner| owner != node));
+        let jobs: Vec<JobId> = self.topology.jobs.keys().copied().collect();
+        for job_id in jobs {
+            let job = &self.topology.jobs[&job_id];
+            let is_target = job.target == Some(node);
+            let goes_back = job.old_owner.filter(|&old| {
+                is_target && job.step == JobStep::Switched && self.topology.is_member(old) && job.hollow.is_empty()
+            });
+            if let Some(old) = goes_back {
+                // It was fed all the time: it is as complete as the one that is gone.
+                owners[usize::from(job.shard.0)].push(old);
+            }
+            let is_over = match job.step {
+                JobStep::Announce | JobStep::Copy | JobStep::Undo => is_target,
+                JobStep::Switched | JobStep::Clean => job.old_owner == Some(node),
+            };
+            if is_over || goes_back.is_some() {
+                self.end_job(job_id);
+            }
+        }
+        self.topology.set_owners(owners);
+        self.tables_changed();
+        self.end_membership(node);
+        self.jobs_changed();
+        Ok(())
+    }
+
+    /// Another node has all of a shard of an index.
+    pub(super) fn has_other_copy(&self, node: usize, shard: ShardId, uid: &NodeIndexUid) -> bool {
+        let copies = self.topology.owners_of(shard).iter().copied().chain(self.old_owner(shard, uid));
+        let is_complete = |other: usize| {
+            let feed = self.feed(other, uid);
+            feed.sync == Sync::In && !feed.needs_rebuild && !self.is_rebuilding(other, uid)
+        };
+        copies.into_iter().any(|other| other != node && is_complete(other))
+    }
+
+    fn end_membership(&mut self, node: usize) {
+        self.topology.remove_member(node);
+        let state = &mut self.nodes[node];
+        state.record.state = Wanted::Removed;
+        state.active.clear();
+        (state.in_flight, state.unclear) = (None, None);
+        for state in self.indexes.values_mut() {
+            state.feeds[node] = Feed { sync: Sync::Out, ..Feed::new(state.created.before()) };
+        }
+        self.pending.nodes.insert(node);
+        self.require_anew();
+        self.want_publication();
+    }
+
+    fn number_of(&self, id: &NodeId) -> Option<usize> {
+        (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id && self.topology.is_member(node))
+    }
+}
