@@ -75,8 +75,12 @@ impl Fleet {
             self.abort_on(node, &uid);
         }
         let mut owners = self.topology.owners().to_vec();
-        owners.iter_mut().for_each(|of_shard| of_shard.retain(|&owner| owner != node));
-        self.topology.plan.iter_mut().for_each(|of_shard| of_shard.retain(|&owner| owner != node));
+        for of_shard in &mut owners {
+            of_shard.retain(|&owner| owner != node);
+        }
+        for of_shard in &mut self.topology.plan {
+            of_shard.retain(|&owner| owner != node);
+        }
         let jobs: Vec<JobId> = self.topology.jobs.keys().copied().collect();
         for job_id in jobs {
             let job = &self.topology.jobs[&job_id];
