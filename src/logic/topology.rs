@@ -1,5 +1,5 @@
-//! Members of the fleet and moves of shards, as they are stored: the words of `docs/plans/move-protocol.md` sections 1
-//! and 2. What is done with them is the feeder protocol's business (`logic/feeder/moves`).
+//! Members of the fleet and moves of shards, as they are stored: the words of `docs/MOVE-PROTOCOL.md`.
+//! What is done with them is the feeder protocol's business (`logic/feeder/moves`).
 //!
 //! Everything here is durable: each step of a workflow is stored before it has an effect, so a restart goes on from these
 //! records alone.

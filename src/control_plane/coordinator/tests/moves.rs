@@ -67,6 +67,7 @@ fn shards_move_to_a_new_node_and_back_while_writes_go_on() {
     wait_for("all in sync", || fleet.out_of_sync() == 0);
     let more = fleet.put("a", PutMode::Replace, &documents(340, 345, "three"));
     fleet.succeeded(more);
+    wait_for("all in sync", || fleet.out_of_sync() == 0);
     fleet.check_replicas("a");
     fleet.check_replicas("b");
 }
