@@ -1,10 +1,12 @@
 //! The invariants, named as in the design.
 
-use miroir::logic::feeder::{Alarm, Report, ReportStatus};
-use miroir::logic::ids::{EntryId, NodeIndexUid};
+use miroir::logic::feeder::{Alarm, Changes, Report, ReportStatus};
+use miroir::logic::ids::{EntryId, NodeId, NodeIndexUid};
+use miroir::logic::topology::Tables;
 
 use crate::documents::{Doc, Docs, IDS, is_between};
 use crate::durable::Record;
+use crate::node::{Request, Work};
 use crate::oracle::{SHARDS, Wish};
 use crate::reads::{View, shard_of};
 use crate::world::{Checked, World, violated};
@@ -52,7 +54,8 @@ impl World {
     }
 
     fn is_read(&self, core: &View, node: usize, uid: &NodeIndexUid, doc: usize) -> bool {
-        core.is_owner(node, shard_of(doc)) && !core.out.contains(&(self.ids[node].clone(), uid.clone()))
+        let is_out = core.out.contains(&(self.ids[node].clone(), uid.clone()));
+        core.is_owner(node, shard_of(doc)) && !is_out && !self.is_deceived(core, node, uid)
     }
 
     fn check_document(&self, node: usize, uid: &NodeIndexUid, doc: usize, since: EntryId) -> Checked {
@@ -67,7 +70,53 @@ impl World {
         violated(format!("J4 at the report: n{node} {uid} document {doc} is {seen:?}, since entry {since} {allowed:?}"))
     }
 
-    /// C1: replicas are equal to what one server has. C2: what was deleted is gone. Alarms that must not be.
+    /// M1: no switch leaves a shard with fewer replicas in sync than it had, or than it is to have.
+    pub fn check_switch(&self, before: &Tables, changes: &Changes) -> Checked {
+        let Tables { owners, plan, .. } = &self.durable.tables;
+        let pairs = before.owners.iter().zip(owners).enumerate();
+        for (shard, (old_owners, new_owners)) in pairs.filter(|(_, (old, new))| old != new) {
+            // The plan may have changed after the switch in the same transaction.
+            let wanted = plan[shard].len().min(before.plan[shard].len());
+            for uid in self.oracle.live.keys() {
+                let is_in = |id: &&NodeId| {
+                    let key = ((*id).clone(), uid.clone());
+                    // It may have left after the switch in the same transaction.
+                    !self.durable.out.contains(&key) || changes.went_out.contains(&key)
+                };
+                let (old, new) = (old_owners.iter().filter(is_in).count(), new_owners.iter().filter(is_in).count());
+                if new < old.min(wanted) {
+                    let out = &self.durable.out;
+                    return violated(format!(
+                        "M1: shard {shard} of {uid}: {old_owners:?} to {new_owners:?}, out {out:?}"
+                    ));
+                }
+            }
+        }
+        let mut owners = owners.iter().flatten();
+        match owners.find(|owner| !self.durable.is_member(owner)) {
+            Some(owner) => violated(format!("C1: {owner} owns a shard and is no member")),
+            None => Ok(()),
+        }
+    }
+
+    /// M2: documents are deleted by marker only where nobody reads them.
+    pub fn check_mark(&self, node: usize, request: &Request) -> Checked {
+        let (Work::Mark(shards), index) = (&request.work, &request.index) else { return Ok(()) };
+        let key = (self.ids[node].clone(), index.clone());
+        let running = self.reads.running.iter().filter(|read| read.index == *index).map(|read| &read.view);
+        let cores = self.cores.iter().filter(|view| view.names.values().any(|uid| uid == index));
+        for view in cores.chain(running).filter(|view| !view.out.contains(&key)) {
+            if let Some(shard) = shards.iter().find(|shard| view.is_owner(node, **shard)) {
+                let epoch = view.epoch;
+                return violated(format!(
+                    "M2: a mark of shard {shard} of {index} on n{node}, which is read in epoch {epoch}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// C1: replicas are equal to what one server has, and have nothing else. C2: what was deleted is gone. Alarms that must not be.
     pub fn check_end(&self) -> Checked {
         for alarm in &self.alarms {
             let is_given_up = match alarm {
@@ -76,18 +125,21 @@ impl World {
                 Alarm::LateRejection { node, index, .. } | Alarm::Stuck { node, index, .. } => {
                     self.durable.rebuild.contains(&(node.clone(), index.clone())) || self.is_given_up(index)
                 }
+                Alarm::NodeLost { node } if self.place(node).is_some_and(|node| self.losses.contains_key(&node)) => {
+                    continue;
+                }
                 Alarm::NodeLost { .. } | Alarm::Foreign { .. } => self.options.is_far,
-                // One shard's part always fits, and nothing moves.
-                Alarm::TooLarge { .. }
-                | Alarm::LookFailed { .. }
-                | Alarm::CopyFailed { .. }
-                | Alarm::CopyDiffers { .. } => false,
+                // A node is down; a chunk fails with its neighbours.
+                Alarm::LookFailed { .. } | Alarm::CopyFailed { .. } => continue,
+                // One shard's part always fits.
+                Alarm::TooLarge { .. } | Alarm::CopyDiffers { .. } => false,
             };
             if !(is_given_up && self.options.is_far) {
                 return violated(format!("J3: {alarm:?}"));
             }
         }
-        for (node, id) in self.ids.iter().enumerate() {
+        for node in self.member_nodes() {
+            let id = &self.ids[node];
             for (uid, want) in &self.oracle.live {
                 if self.durable.rebuild.contains(&(id.clone(), uid.clone())) || self.is_given_up(uid) {
                     continue;

@@ -30,12 +30,14 @@ impl World {
         if !exists {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
-        let is_barrier = match self.options.storm {
-            Storm::Mixed | Storm::Restarts => false,
-            Storm::Votes => self.random.chance(0.4),
-            Storm::Losses => self.random.chance(0.25),
+        let choice = match self.options.storm {
+            Storm::Mixed | Storm::Restarts | Storm::Wipes | Storm::Plans => self.random.below(22),
+            Storm::Votes if self.random.chance(0.4) => 17,
+            Storm::Votes => self.random.below(22),
+            Storm::Losses if self.random.chance(0.25) => 17,
+            Storm::Losses => self.random.below(22),
         };
-        match if is_barrier { 17 } else { self.random.below(22) } {
+        match choice {
             0..12 => Wish::Documents(self.put()),
             12..16 => {
                 let count = self.random.between(1, 3) as usize;

@@ -3,14 +3,15 @@
 use std::rc::Rc;
 
 use miroir::logic::entry::Resolution;
-use miroir::logic::feeder::{Action, Needs, Send, SendOutcome};
+use miroir::logic::feeder::{Action, Alarm, Needs, Purpose, Send, SendOutcome};
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeIndexUid, NodeTask, ShardId, Timestamp};
 
-use crate::documents::Docs;
+use crate::documents::{Change, Docs};
+use crate::node::{Request, Work};
 use crate::options::Storm;
 use crate::oracle::{SHARDS, Wish, matching};
 use crate::reads::{View, shard_of};
-use crate::world::{Checked, QUARANTINE, World};
+use crate::world::{Checked, QUARANTINE, World, violated};
 
 impl World {
     /// One step of the thread of a node.
@@ -47,24 +48,47 @@ impl World {
                 }
             }
             Action::Store => self.commit()?,
-            Action::Send(send) => self.send(node, &send),
+            Action::Send(send) => self.send(node, &send)?,
             Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Busy, now),
         }
-        self.alarms.extend(self.fleet.take_alarms());
+        self.take_alarms();
         Ok(())
     }
 
+    fn take_alarms(&mut self) {
+        for alarm in self.fleet.take_alarms() {
+            if let Alarm::NodeLost { node } = &alarm
+                && let Some(loss) = self.place(node).and_then(|node| self.losses.get_mut(&node))
+            {
+                let next = EntryId(self.durable.records.len() as u64);
+                loss.noticed_before.get_or_insert(next);
+            }
+            self.log(|| format!("alarm {alarm:?}"));
+            self.alarms.push(alarm);
+        }
+    }
+
     /// One request; the answer may get lost, and the request may then register now, later or never.
-    fn send(&mut self, node: usize, send: &Send) {
+    fn send(&mut self, node: usize, send: &Send) -> Checked {
         let now = Monotonic(self.now);
-        let request = self.durable.request(send);
-        if request.size() > self.size_max && send.shards.len() > 1 {
+        let request = match send.purpose {
+            Purpose::Copy { transfer, number } => {
+                let Some(docs) = self.mover.chunk(transfer, number).cloned() else {
+                    return violated(format!("chunk {number} of {transfer:?} was not offered, or is wanted no more"));
+                };
+                Request::new(send, Work::Documents(Change::Put { docs, is_merge: false }))
+            }
+            Purpose::Do | Purpose::Revert | Purpose::Bootstrap | Purpose::Mark => self.durable.request(send),
+        };
+        let is_cut = !matches!(send.purpose, Purpose::Copy { .. }) && send.shards.len() > 1;
+        if request.size() > self.size_max && is_cut {
             self.fleet.too_large(node, send, now, &self.durable);
-            return;
+            return Ok(());
         }
-        if !self.fleet.begin(node, send, self.durable.ids(send), (now, Timestamp(0)), &self.durable) {
-            return;
+        if !self.fleet.begin(node, send, request.ids(), (now, Timestamp(0)), &self.durable) {
+            return Ok(());
         }
+        self.check_mark(node, &request)?;
         let is_lost = self.is_dying || !self.is_quiet && self.random.chance(self.rates.lost);
         let outcome = if !self.nodes[node].is_up {
             SendOutcome::NotSent
@@ -89,6 +113,7 @@ impl World {
             SendOutcome::Registered(task)
         };
         self.in_flight[node] = Some(outcome);
+        Ok(())
     }
 
     /// Makes all changes durable; the fleet learns of it later.
@@ -98,7 +123,9 @@ impl World {
         }
         let (changes, version) = self.fleet.take_changes();
         self.log(|| format!("commit {version} {changes:?}"));
+        let before = self.durable.tables.clone();
         self.durable.commit(&changes);
+        self.check_switch(&before, &changes)?;
         self.committing = Some(version);
         let is_abort = changes.decisions.iter().any(|(_, _, is_commit)| !is_commit);
         if self.options.storm == Storm::Votes && is_abort && !self.is_quiet && !self.is_dying {
@@ -115,7 +142,9 @@ impl World {
     pub fn control(&mut self) -> Checked {
         if let Some((publication, names)) = self.publishing.take() {
             let epoch = Epoch(self.published.epoch.0 + 1);
-            self.published = Rc::new(View::new(epoch, &publication, names, &self.ids));
+            let view = View::new((epoch, self.now), &publication, names, &self.ids);
+            self.note_losses(&view);
+            self.published = Rc::new(view);
             self.fleet.published(&publication, epoch);
             return Ok(());
         }
@@ -123,6 +152,7 @@ impl World {
         if self.fleet.has_changes() {
             self.commit()?;
         }
+        self.take_alarms();
         if let Some(publication) = self.fleet.publication() {
             self.publishing = Some((publication, self.names_now()));
         }
@@ -140,7 +170,7 @@ impl World {
             let resolution = match due.needs {
                 Needs::Nothing => continue,
                 Needs::Before => self.durable.settings_resolution(due.entry),
-                Needs::Documents => match self.look(&due.index, due.entry) {
+                Needs::Documents => match self.find(&due.index, due.entry) {
                     Some(resolution) => resolution,
                     None => continue,
                 },
@@ -156,12 +186,14 @@ impl World {
     }
 
     /// Reads one in-sync replica of each shard; none when one is away.
-    fn look(&mut self, uid: &NodeIndexUid, entry: EntryId) -> Option<Resolution> {
+    fn find(&mut self, uid: &NodeIndexUid, entry: EntryId) -> Option<Resolution> {
         let mut docs = Docs::new();
         for shard in (0..SHARDS as u16).map(ShardId) {
             let is_readable = |node: &usize| {
                 let is_out = self.published.out.contains(&(self.ids[*node].clone(), uid.clone()));
-                self.published.is_owner(*node, shard) && !is_out && self.nodes[*node].is_up
+                // That one would not know what it lost.
+                let is_deceived = self.is_deceived(&self.published, *node, uid);
+                self.published.is_owner(*node, shard) && !is_out && !is_deceived && self.nodes[*node].is_up
             };
             let readable: Vec<usize> = (0..self.nodes.len()).filter(is_readable).collect();
             if readable.is_empty() {

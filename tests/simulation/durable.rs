@@ -6,8 +6,8 @@ use miroir::logic::entry::{Entry, Operation, PutMode, Resolution, StepKind};
 use miroir::logic::feeder::{
     Changes, IndexStart, JournalUnavailable, JournalView, Purpose, ReportStatus, Send, Start, StepInfo, steps_of,
 };
-use miroir::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
-use miroir::logic::topology::{NodeRecord, NodeState, Tables};
+use miroir::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use miroir::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use miroir::meili::error::ErrorBody;
 
 use crate::documents::Change;
@@ -27,6 +27,10 @@ pub struct Record {
 pub struct Durable {
     pub nodes: Vec<NodeRecord>,
     pub tables: Tables,
+    pub jobs: BTreeMap<JobId, JobRecord>,
+    pub joins: BTreeMap<(JobId, NodeIndexUid), JoinRecord>,
+    pub bootstraps: BTreeMap<(NodeId, NodeIndexUid), BootstrapRecord>,
+    next_job: JobId,
     pub records: Vec<Record>,
     pub applied: BTreeMap<(NodeId, NodeIndexUid), Position>,
     pub next_task: BTreeMap<NodeId, NodeTask>,
@@ -36,18 +40,21 @@ pub struct Durable {
     pub decisions: BTreeMap<Position, bool>,
     /// What readers see: the client's name of each visible index.
     pub visible: BTreeMap<NodeIndexUid, String>,
-    /// The user's settings as of the last commit.
-    pub strict: BTreeMap<NodeIndexUid, bool>,
+    /// The user's settings as of each commit.
+    pub strict: BTreeMap<NodeIndexUid, BTreeMap<Position, bool>>,
     pub forgotten: BTreeSet<NodeIndexUid>,
 }
 
 impl Durable {
     pub fn new(ids: &[NodeId], owners: Vec<Vec<NodeId>>) -> Self {
         let replication_factor = owners[0].len() as u16;
-        let plan = owners.clone();
         Self {
             nodes: ids.iter().map(member).collect(),
-            tables: Tables { owners, plan, replication_factor, version: 0, is_paused: false },
+            tables: Tables::settled(owners, replication_factor),
+            jobs: BTreeMap::new(),
+            joins: BTreeMap::new(),
+            bootstraps: BTreeMap::new(),
+            next_job: JobId(0),
             records: Vec::new(),
             applied: BTreeMap::new(),
             next_task: BTreeMap::new(),
@@ -59,6 +66,10 @@ impl Durable {
             strict: BTreeMap::new(),
             forgotten: BTreeSet::new(),
         }
+    }
+
+    pub fn is_member(&self, id: &NodeId) -> bool {
+        self.nodes.iter().any(|node| node.id == *id && node.state.is_member())
     }
 
     /// The shards of a node by the table.
@@ -128,6 +139,10 @@ impl Durable {
         Start {
             nodes: self.nodes.clone(),
             tables: self.tables.clone(),
+            jobs: self.jobs.values().cloned().collect(),
+            joins: self.joins.values().cloned().collect(),
+            bootstraps: self.bootstraps.values().cloned().collect(),
+            next_job: self.next_job,
             applied: self.applied.clone(),
             next_task: self.next_task.clone(),
             out_of_sync: self.out.clone(),
@@ -140,7 +155,6 @@ impl Durable {
                 .collect(),
             indexes: indexes.into_values().filter(|index| !self.forgotten.contains(&index.index)).collect(),
             next_entry: EntryId(self.records.len() as u64),
-            ..Start::default()
         }
     }
 
@@ -154,6 +168,9 @@ impl Durable {
         for key in &changes.came_back {
             self.out.remove(key);
         }
+        for key in &changes.rebuilt {
+            self.rebuild.remove(key);
+        }
         self.rebuild.extend(changes.needs_rebuild.iter().cloned());
         self.verdicts.extend(changes.verdicts.iter().cloned());
         for (uid, position, is_commit) in &changes.decisions {
@@ -162,7 +179,7 @@ impl Durable {
             let record = self.record(position.entry().expect("steps lie within entries"));
             if let (true, Some(Resolution::Settings { after, .. })) = (*is_commit, &record.resolution) {
                 let is_strict = after["strict"] == true;
-                self.strict.insert(uid.clone(), is_strict);
+                self.strict.entry(uid.clone()).or_default().insert(*position, is_strict);
             }
         }
         for at in &changes.passed {
@@ -177,10 +194,42 @@ impl Durable {
                 self.visible.remove(uid);
             }
         }
+        self.commit_jobs(changes);
         for uid in &changes.forgotten {
             self.out.retain(|(_, other)| other != uid);
+            self.rebuild.retain(|(_, other)| other != uid);
             self.applied.retain(|(_, other), _| other != uid);
+            self.joins.retain(|(_, other), _| other != uid);
+            self.bootstraps.retain(|(_, other), _| other != uid);
             self.forgotten.insert(uid.clone());
+        }
+    }
+
+    /// Members and moves, in the order of the store.
+    fn commit_jobs(&mut self, changes: &Changes) {
+        for record in &changes.nodes {
+            match self.nodes.iter_mut().find(|node| node.id == record.id) {
+                Some(node) => node.clone_from(record),
+                None => self.nodes.push(record.clone()),
+            }
+        }
+        self.tables = changes.tables.clone().unwrap_or_else(|| std::mem::take(&mut self.tables));
+        for job in &changes.jobs {
+            self.next_job = self.next_job.max(JobId(job.id.0 + 1));
+            self.jobs.insert(job.id, job.clone());
+        }
+        for join in &changes.joins {
+            self.joins.insert((join.job, join.index.clone()), join.clone());
+        }
+        for ended in &changes.ended_jobs {
+            self.jobs.remove(ended);
+            self.joins.retain(|(job, _), _| job != ended);
+        }
+        for key in &changes.ended_bootstraps {
+            self.bootstraps.remove(key);
+        }
+        for bootstrap in &changes.bootstraps {
+            self.bootstraps.insert((bootstrap.node.clone(), bootstrap.index.clone()), bootstrap.clone());
         }
     }
 
@@ -189,9 +238,15 @@ impl Durable {
         let record = self.record(id);
         let Wish::Settings(after) = record.wish else { panic!("only settings are resolved so") };
         let uid = record.entry.target.as_ref().expect("settings have an index");
-        let before = self.strict.get(uid).copied().unwrap_or(false);
+        let before = self.strict_at(uid, Position(u64::MAX));
         let map = |is_strict: bool| serde_json::Map::from_iter([("strict".to_owned(), is_strict.into())]);
         Resolution::Settings { before: map(before), after: map(after) }
+    }
+
+    /// The user's settings as of a position.
+    fn strict_at(&self, uid: &NodeIndexUid, at: Position) -> bool {
+        let changes = self.strict.get(uid);
+        changes.and_then(|changes| changes.range(..=at).next_back()).is_some_and(|(_, is_strict)| *is_strict)
     }
 
     pub fn ids_resolution(&mut self, id: EntryId, ids: Vec<usize>) -> Resolution {
@@ -201,11 +256,28 @@ impl Durable {
         resolution
     }
 
-    /// What goes over the wire.
+    /// What goes over the wire, except for chunks of a copy.
     pub fn request(&self, send: &Send) -> Request {
+        let work = match send.purpose {
+            Purpose::Do | Purpose::Revert => self.step(send),
+            Purpose::Mark => Work::Mark(send.shards.clone()),
+            Purpose::Bootstrap => match send.kind {
+                StepKind::Create => Work::Create,
+                StepKind::Drop => Work::Drop,
+                StepKind::Settings => Work::Settings(self.strict_at(&send.index, send.position)),
+                StepKind::PrimaryKey | StepKind::Put(_) | StepKind::Delete | StepKind::Clear => {
+                    panic!("no part of a bootstrap")
+                }
+            },
+            Purpose::Copy { .. } => panic!("the mover has it"),
+        };
+        Request::new(send, work)
+    }
+
+    fn step(&self, send: &Send) -> Work {
         let record = self.record(send.position.entry().expect("steps lie within entries"));
         let is_wanted = |id: usize| send.shards.contains(&ShardId((id % SHARDS) as u16));
-        let work = match send.kind {
+        match send.kind {
             StepKind::Create => Work::Create,
             StepKind::Drop => Work::Drop,
             StepKind::Clear => Work::Clear,
@@ -216,23 +288,12 @@ impl Durable {
             }),
             StepKind::PrimaryKey => panic!("not simulated"),
             StepKind::Put(_) | StepKind::Delete => Work::Documents(change(record).cut(is_wanted)),
-        };
-        let has_label = matches!(work, Work::Documents(_) | Work::Clear);
-        Request { index: send.index.clone(), work, label: has_label.then(|| send.label()) }
-    }
-
-    /// The ids that a request touches.
-    pub fn ids(&self, send: &Send) -> Vec<u64> {
-        match self.request(send).work {
-            Work::Documents(change) => change.ids().into_iter().map(|id| id as u64).collect(),
-            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) => Vec::new(),
         }
     }
 }
 
-fn member(id: &NodeId) -> NodeRecord {
-    let url = format!("http://{id}");
-    NodeRecord { id: id.clone(), url, zone: None, weight: 1.0, state: NodeState::Active, life: 0 }
+pub fn member(id: &NodeId) -> NodeRecord {
+    NodeRecord::active(id.clone(), format!("http://{id}"))
 }
 
 fn change(record: &Record) -> Change {

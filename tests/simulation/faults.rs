@@ -1,8 +1,23 @@
 //! What goes wrong, and how often.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use miroir::logic::ids::{EntryId, NodeIndexUid};
+use miroir::logic::topology::Tables;
+
+use crate::node::Disk;
 use crate::options::Storm;
 use crate::random::Random;
+use crate::reads::View;
 use crate::world::{Checked, World, violated};
+
+/// A node lost its data, or went back to an older copy.
+pub struct Loss {
+    /// The first entry after it was noticed.
+    pub noticed_before: Option<EntryId>,
+    /// By index: since when readers know.
+    pub shown: BTreeMap<NodeIndexUid, u64>,
+}
 
 /// How often what happens.
 pub struct Rates {
@@ -30,6 +45,8 @@ impl Rates {
         };
         match storm {
             Storm::Mixed => {}
+            Storm::Wipes => rates.fault = 0.005,
+            Storm::Plans => rates.write = rates.write.min(0.15),
             Storm::Restarts | Storm::Votes => {
                 rates.restarts = 0.7;
                 rates.fault = 0.004;
@@ -48,6 +65,10 @@ impl Rates {
 impl World {
     pub fn fault(&mut self) -> Checked {
         let node = self.random.below(self.nodes.len());
+        if self.options.storm == Storm::Wipes && self.random.chance(0.3) {
+            self.damage(node);
+            return Ok(());
+        }
         let is_restart = self.random.chance(self.rates.restarts) || self.is_doomed;
         self.is_doomed = false;
         match if is_restart { 3 } else { self.random.below(3) } {
@@ -64,7 +85,7 @@ impl World {
                 self.log(|| "the orchestrator restarts".into());
                 // Requests may be on their way, transactions may just have been committed while the process dies.
                 self.is_dying = true;
-                for node in 0..self.nodes.len() {
+                for node in 0..self.members {
                     if self.random.chance(0.7) {
                         self.drive(node)?;
                     }
@@ -82,12 +103,68 @@ impl World {
         Ok(())
     }
 
+    /// A node comes back without its data, or with data of an earlier moment. Only when the others have everything: what
+    /// nobody has is lost, whatever the rules.
+    fn damage(&mut self, node: usize) {
+        let (tasks, copied) = (self.nodes[node].tasks.len(), self.nodes[node].copy.task_count());
+        let is_wipe = self.random.chance(0.5);
+        if !is_wipe && (copied == 0 || copied == tasks) {
+            self.nodes[node].copy();
+            return;
+        }
+        if !self.is_spared(node) {
+            return;
+        }
+        self.log(|| format!("n{node} goes back from {tasks} tasks to {}", if is_wipe { 0 } else { copied }));
+        let disk = if is_wipe { Disk::default() } else { self.nodes[node].copy.clone() };
+        self.nodes[node].lose(disk);
+        self.losses.insert(node, Loss { noticed_before: None, shown: BTreeMap::new() });
+    }
+
+    /// Every document is on another node that is read and has not lost anything itself.
+    fn is_spared(&self, node: usize) -> bool {
+        let out = self.fleet.view().out_of_sync;
+        let has = |other: usize, index: &NodeIndexUid| {
+            let is_lost = self.losses.get(&other).is_some_and(|loss| loss.noticed_before.is_none());
+            let key = (self.ids[other].clone(), index.clone());
+            other != node && !is_lost && !out.contains(&key) && !self.durable.out.contains(&key)
+        };
+        let indexes: BTreeSet<&NodeIndexUid> =
+            self.durable.records.iter().filter_map(|record| record.entry.target.as_ref()).collect();
+        self.durable.owned(&self.ids[node]).into_iter().all(|shard| {
+            let owners: Vec<usize> =
+                (0..self.nodes.len()).filter(|&other| self.durable.owned(&self.ids[other]).contains(&shard)).collect();
+            indexes.iter().all(|index| owners.iter().any(|&owner| has(owner, index)))
+        })
+    }
+
+    /// The node lost data, and this view is from before anybody could know: no rule helps.
+    pub fn is_deceived(&self, view: &View, node: usize, index: &NodeIndexUid) -> bool {
+        let Some(loss) = self.losses.get(&node) else { return false };
+        let record = self.durable.records.iter().find(|record| record.entry.target.as_ref() == Some(index));
+        let is_later = record.is_some_and(|record| loss.noticed_before.is_some_and(|entry| record.entry.id >= entry));
+        !is_later && loss.shown.get(index).is_none_or(|&shown| view.since < shown)
+    }
+
+    /// Readers are told from now on what they are told.
+    pub fn note_losses(&mut self, view: &View) {
+        for (node, index) in &view.out {
+            if let Some(loss) = self.place(node).and_then(|node| self.losses.get_mut(&node)) {
+                loss.shown.entry(index.clone()).or_insert(view.since);
+            }
+        }
+    }
+
     /// With a copy of every shard left, everything is reported while one node stays away.
     pub fn run_without_a_node(&mut self) -> Checked {
         if self.options.is_far || self.replicas == 1 || self.random.chance(0.5) {
             return Ok(());
         }
-        let away = self.random.below(self.nodes.len());
+        let away = self.random.below(self.members);
+        let Tables { owners, plan, .. } = &self.durable.tables;
+        if owners.iter().chain(plan).any(|nodes| nodes.iter().all(|node| *node == self.ids[away])) {
+            return Ok(());
+        }
         for (number, node) in self.nodes.iter_mut().enumerate() {
             node.is_slow = false;
             node.hiccups = 0.0;

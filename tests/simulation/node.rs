@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir::logic::feeder::{End, Label, SeenKind, SeenTask};
-use miroir::logic::ids::{NodeIndexUid, NodeTask};
+use miroir::logic::feeder::{End, Label, SeenKind, SeenTask, Send};
+use miroir::logic::ids::{NodeIndexUid, NodeTask, ShardId};
 use miroir::meili::error::{ApiError, Code, ErrorBody};
 
 use crate::documents::{Change, Docs, has_bad};
 use crate::random::Random;
+use crate::reads::shard_of;
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Work {
@@ -17,11 +18,21 @@ pub enum Work {
     Clear,
     Settings(bool),
     Documents(Change),
+    /// Deletion by the marker, which needs the setting that every index gets after its creation.
+    Mark(Vec<ShardId>),
 }
 
 impl Work {
     fn may_share_a_batch(&self) -> bool {
-        matches!(self, Self::Documents(_) | Self::Clear)
+        matches!(self, Self::Documents(_) | Self::Clear | Self::Mark(_))
+    }
+
+    fn is_put(&self) -> bool {
+        matches!(self, Self::Documents(Change::Put { .. }))
+    }
+
+    fn is_mark(&self) -> bool {
+        matches!(self, Self::Mark(_))
     }
 }
 
@@ -51,6 +62,8 @@ pub enum Failure {
 pub struct Index {
     pub docs: Docs,
     pub is_strict: bool,
+    /// Its documents can be found by their marker.
+    pub has_marker: bool,
 }
 
 pub struct Batch {
@@ -58,6 +71,14 @@ pub struct Batch {
     result: Result<Option<Index>, Failure>,
     deleted: Vec<u64>,
     is_committed: bool,
+}
+
+/// What a node had on its disk at some moment.
+#[derive(Clone, Default)]
+pub struct Disk {
+    indexes: BTreeMap<NodeIndexUid, Index>,
+    tasks: Vec<Task>,
+    batches: u64,
 }
 
 #[derive(Default)]
@@ -76,14 +97,35 @@ pub struct Node {
     pub size_max: usize,
     /// How often a batch fails for no fault of the documents.
     pub hiccups: f64,
+    /// An older copy of its data.
+    pub copy: Disk,
+}
+
+impl Disk {
+    pub fn task_count(&self) -> usize {
+        self.tasks.len()
+    }
 }
 
 impl Request {
+    pub fn new(send: &Send, work: Work) -> Self {
+        let has_label = work.may_share_a_batch();
+        Self { index: send.index.clone(), work, label: has_label.then(|| send.label()) }
+    }
+
+    /// The ids that it touches.
+    pub fn ids(&self) -> Vec<u64> {
+        match &self.work {
+            Work::Documents(change) => change.ids().into_iter().map(|id| id as u64).collect(),
+            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) => Vec::new(),
+        }
+    }
+
     /// What stands for the bytes of a body.
     pub fn size(&self) -> usize {
         match &self.work {
             Work::Documents(change) => change.ids().len(),
-            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) => 0,
+            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) => 0,
         }
     }
 }
@@ -108,7 +150,23 @@ impl Node {
         self.late.clear();
     }
 
-    pub fn arrive(&mut self, now: u64) {
+    /// Keeps a copy of what is on its disk.
+    pub fn copy(&mut self) {
+        let Self { indexes, tasks, batches, .. } = self;
+        self.copy = Disk { indexes: indexes.clone(), tasks: tasks.clone(), batches: *batches };
+    }
+
+    /// It is down and will come back with the data of that moment, or with none.
+    pub fn lose(&mut self, disk: Disk) {
+        self.crash();
+        let Disk { indexes, tasks, batches } = disk;
+        (self.indexes, self.tasks, self.batches) = (indexes, tasks, batches);
+        self.forgotten.clear();
+        self.copy();
+    }
+
+    /// Requests that register at last.
+    pub fn arrive(&mut self, now: u64) -> Vec<Request> {
         let mut due = Vec::new();
         self.late.retain(|(at, request)| {
             let is_due = *at <= now;
@@ -117,9 +175,10 @@ impl Node {
             }
             !is_due
         });
-        for request in due {
-            self.register(request);
+        for request in &due {
+            self.register(request.clone());
         }
+        due
     }
 
     /// Picks a batch; commits the index; commits the task table: three steps, so that a crash can fall in between.
@@ -159,7 +218,12 @@ impl Node {
         }
         let name = names[random.below(names.len())];
         let queue: Vec<usize> = pending.into_iter().filter(|&task| self.tasks[task].request.index == *name).collect();
-        let shared = queue.iter().take_while(|&&task| self.tasks[task].request.work.may_share_a_batch()).count();
+        let works = || queue.iter().map(|&task| &self.tasks[task].request.work);
+        let shared = works().take_while(|work| work.may_share_a_batch()).count();
+        // Seen: a deletion by filter is never in a batch with puts before it.
+        let first_put = works().position(Work::is_put).unwrap_or(shared);
+        let cut = works().skip(first_put).position(Work::is_mark).map_or(shared, |place| first_put + place);
+        let shared = shared.min(cut);
         let size = if shared > 0 { random.between(1, shared as u64) as usize } else { 1 };
         let tasks = queue[..size].to_vec();
         let (mut result, deleted) = self.run(&tasks);
@@ -181,11 +245,11 @@ impl Node {
             (Work::Settings(is_strict), _) => {
                 // Settings create a missing index, too.
                 let mut new = old.cloned().unwrap_or_default();
-                new.is_strict = *is_strict;
+                (new.is_strict, new.has_marker) = (*is_strict, true);
                 let is_refused = new.docs.values().any(|doc| doc.is_against_settings(*is_strict));
                 return (if is_refused { Err(Failure::User("bad_document_stored")) } else { Ok(Some(new)) }, none);
             }
-            (Work::Clear | Work::Documents(_), _) => {}
+            (Work::Clear | Work::Documents(_) | Work::Mark(_), _) => {}
         }
         let works: Vec<&Work> = tasks.iter().map(|&task| &self.tasks[task].request.work).collect();
         if old.is_none() && !works.iter().any(|work| matches!(work, Work::Documents(Change::Put { .. }))) {
@@ -194,14 +258,25 @@ impl Node {
         let mut new = old.cloned().unwrap_or_default();
         let mut touched = BTreeSet::new();
         let mut deleted = Vec::new();
+        if !new.has_marker && works.iter().any(|work| work.is_mark()) {
+            return (Err(Failure::User("invalid_document_filter")), none);
+        }
         for work in works {
-            if let Work::Documents(change) = work {
-                deleted.push(change.apply(&mut new.docs));
-                touched.extend(change.ids());
-            } else {
-                deleted.push(new.docs.len() as u64);
-                new.docs.clear();
-                touched.clear();
+            let before = new.docs.len() as u64;
+            match work {
+                Work::Documents(change) => {
+                    deleted.push(change.apply(&mut new.docs));
+                    touched.extend(change.ids());
+                }
+                Work::Mark(shards) => {
+                    new.docs.retain(|&id, _| !shards.contains(&shard_of(id)));
+                    deleted.push(before - new.docs.len() as u64);
+                }
+                Work::Clear | Work::Create | Work::Drop | Work::Settings(_) => {
+                    deleted.push(before);
+                    new.docs.clear();
+                    touched.clear();
+                }
             }
         }
         // Only the last state of each id is judged.
@@ -224,7 +299,7 @@ impl Task {
         let kind = match &self.request.work {
             Work::Create => SeenKind::Create,
             Work::Drop => SeenKind::Drop,
-            Work::Clear | Work::Documents(Change::Delete { .. }) => SeenKind::Deletion,
+            Work::Clear | Work::Mark(_) | Work::Documents(Change::Delete { .. }) => SeenKind::Deletion,
             Work::Documents(Change::Put { .. }) => SeenKind::Put,
             Work::Settings(_) => SeenKind::Settings,
         };

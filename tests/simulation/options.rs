@@ -12,6 +12,10 @@ pub enum Storm {
     Votes,
     /// Lost answers, and settings.
     Losses,
+    /// Nodes that lose their data, or come back with older data.
+    Wipes,
+    /// Changes of the plan.
+    Plans,
 }
 
 /// What a run is made of, apart from its seed.

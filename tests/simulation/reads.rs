@@ -20,6 +20,8 @@ use crate::world::{Checked, World, violated};
 #[derive(Clone, Default)]
 pub struct View {
     pub epoch: Epoch,
+    /// When it was published.
+    pub since: u64,
     pub out: BTreeSet<(NodeId, NodeIndexUid)>,
     pub names: BTreeMap<String, NodeIndexUid>,
     /// By shard.
@@ -37,10 +39,10 @@ pub struct Reads {
 
 /// A search.
 pub struct Read {
-    view: Rc<View>,
-    index: NodeIndexUid,
+    pub view: Rc<View>,
+    pub index: NodeIndexUid,
     /// By document: the last entry that touches it and was reported when this began.
-    since: Vec<EntryId>,
+    since: Vec<Option<EntryId>>,
     /// To be asked, and when.
     parts: Vec<(u64, CoverPart)>,
     failed: Vec<NodeSlot>,
@@ -50,13 +52,19 @@ pub struct Read {
 }
 
 impl View {
-    pub fn new(epoch: Epoch, publication: &Publication, names: BTreeMap<String, NodeIndexUid>, ids: &[NodeId]) -> Self {
+    pub fn new(
+        (epoch, since): (Epoch, u64),
+        publication: &Publication,
+        names: BTreeMap<String, NodeIndexUid>,
+        ids: &[NodeId],
+    ) -> Self {
         let slot = |id: &NodeId| {
             assert!(publication.nodes.contains(id), "readers are told only of members");
             NodeSlot(ids.iter().position(|other| other == id).expect("the world has all nodes") as u16)
         };
         Self {
             epoch,
+            since,
             out: publication.out_of_sync.clone(),
             names,
             owners: publication.owners.iter().map(|owners| owners.iter().map(slot).collect()).collect(),
@@ -110,7 +118,7 @@ impl World {
                 && matches!(record.outcome, Some(ReportStatus::Succeeded | ReportStatus::Failed(_)))
         };
         let done: Vec<&Record> = self.durable.records.iter().filter(is_done).collect();
-        let last = |doc| done.iter().rfind(|record| touches(record, doc)).map_or(EntryId(0), |record| record.entry.id);
+        let last = |doc| Some(done.iter().rfind(|record| touches(record, doc))?.entry.id);
         let since = (0..IDS).map(last).collect();
         let out = self.slots_out(&view, &index);
         // The prober may be wrong.
@@ -172,6 +180,10 @@ impl World {
             read.missing.extend(again.missing);
             return Ok(());
         }
+        if self.is_deceived(&read.view, node, &read.index) {
+            read.missing.extend(&part.shards);
+            return Ok(());
+        }
         let index = self.nodes[node].indexes.get(&read.index);
         if index.is_none() && !self.oracle.live.contains_key(&read.index) {
             // The search began before the index was hidden.
@@ -199,11 +211,14 @@ impl World {
     fn check_read(&self, read: &Read) -> Checked {
         for id in (0..IDS).filter(|&id| !read.missing.contains(&shard_of(id))) {
             let seen = read.found.get(&id).copied();
-            let allowed = self.oracle.allowed(&read.index, id, read.since[id]);
+            let since = read.since[id];
+            let mut allowed = self.oracle.allowed(&read.index, id, since.unwrap_or_default());
+            // Not even the creation of the index was reported.
+            allowed.extend(since.is_none().then_some(None));
             if !is_between(seen.map(|(_, doc)| doc), &allowed) {
-                let (index, since) = (&read.index, read.since[id]);
+                let index = &read.index;
                 return violated(format!(
-                    "RYW read: {index} document {id} is {seen:?}, since entry {since}: {allowed:?}"
+                    "RYW read: {index} document {id} is {seen:?}, since entry {since:?}: {allowed:?}"
                 ));
             }
         }

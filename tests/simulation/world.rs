@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use miroir::logic::feeder::{Alarm, Fleet, Publication, ReportStatus, SendOutcome, Timing};
-use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeId, NodeIndexUid};
+use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeId, NodeIndexUid, ShardId};
+use miroir::logic::topology::NodeRecord;
 
 use crate::documents::IDS;
 use crate::durable::Durable;
-use crate::faults::Rates;
+use crate::faults::{Loss, Rates};
+use crate::mover::Mover;
 use crate::node::Node;
 use crate::options::{Options, Storm};
 use crate::oracle::{Oracle, SHARDS};
@@ -43,10 +45,16 @@ pub struct World {
     pub options: Options,
     pub random: Random,
     pub now: u64,
+    /// Replicas that the operator wants.
     pub replicas: usize,
+    /// Servers, in the order of the fleet's numbers; the last ones may not be members yet.
     pub nodes: Vec<Node>,
     /// The names of the nodes.
     pub ids: Vec<NodeId>,
+    /// So many have a number in this life of the orchestrator.
+    pub members: usize,
+    /// As the operator wants them, stored or not.
+    pub wanted: Vec<NodeRecord>,
     pub durable: Durable,
     pub oracle: Oracle,
     pub fleet: Fleet,
@@ -58,6 +66,7 @@ pub struct World {
     pub published: Rc<View>,
     pub cores: Vec<Rc<View>>,
     pub reads: Reads,
+    pub mover: Mover,
     /// What a late rejection or a revert that fails would show.
     pub alarms: Vec<Alarm>,
     /// Indexes with a verdict that a request far too late has changed.
@@ -68,6 +77,8 @@ pub struct World {
     pub is_dying: bool,
     /// The orchestrator restarts before it does anything else.
     pub is_doomed: bool,
+    /// By node.
+    pub losses: BTreeMap<usize, Loss>,
     pub rates: Rates,
     /// Clients' names of indexes.
     pub names: &'static [&'static str],
@@ -94,6 +105,8 @@ impl World {
             replicas,
             nodes,
             ids,
+            members: count,
+            wanted: Vec::new(),
             fleet: Fleet::start(&durable.start(), TIMING, options.rules, Monotonic(0)),
             durable,
             oracle: Oracle::default(),
@@ -103,11 +116,13 @@ impl World {
             published: Rc::default(),
             cores: Vec::new(),
             reads: Reads { random: Random::new(!seed), running: Vec::new() },
+            mover: Mover::new(Random::new(seed ^ (1 << 63))),
             alarms: Vec::new(),
             diverted: BTreeSet::new(),
             is_quiet: false,
             is_dying: false,
             is_doomed: false,
+            losses: BTreeMap::new(),
             rates,
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
             size_max: random.pick(&[IDS, size_max]),
@@ -138,12 +153,24 @@ impl World {
             self.fleet.load(&record.entry, record.resolution.as_ref());
         }
         self.fleet.end_needless_quarantine(&self.durable).expect("the simulated journal can be read");
+        self.members = self.durable.nodes.len();
+        self.wanted = self.durable.nodes.clone();
+        self.mover.crash();
         self.in_flight.iter_mut().for_each(|slot| *slot = None);
         self.committing = None;
         self.publishing = None;
-        self.published = Rc::new(View::new(Epoch(1), &self.fleet.view(), self.names_now(), &self.ids));
+        let shown = self.fleet.view();
+        self.fleet.published(&shown, Epoch(1));
+        let view = View::new((Epoch(1), self.now), &shown, self.names_now(), &self.ids);
+        self.note_losses(&view);
+        self.published = Rc::new(view);
         self.cores = vec![self.published.clone(); 2];
         self.reads.running.clear();
+    }
+
+    /// The number of a node.
+    pub fn place(&self, id: &NodeId) -> Option<usize> {
+        self.ids.iter().position(|other| other == id)
     }
 
     pub fn names_now(&self) -> BTreeMap<String, NodeIndexUid> {
@@ -154,15 +181,17 @@ impl World {
         self.now += 1;
         for node in 0..self.nodes.len() {
             let speed = if self.nodes[node].is_slow { 0.05 } else { 0.6 };
-            self.nodes[node].arrive(self.now);
+            for request in self.nodes[node].arrive(self.now) {
+                self.check_mark(node, &request)?;
+            }
             if self.nodes[node].is_up && self.random.chance(speed) {
                 self.nodes[node].step(&mut self.random);
             }
         }
-        let first = self.random.below(self.nodes.len());
-        for offset in 0..self.nodes.len() {
+        let first = self.random.below(self.members);
+        for offset in 0..self.members {
             if self.random.chance(0.8) {
-                self.drive((first + offset) % self.nodes.len())?;
+                self.drive((first + offset) % self.members)?;
             }
         }
         if self.random.chance(0.6)
@@ -182,6 +211,10 @@ impl World {
             }
         }
         self.read()?;
+        self.look();
+        if !self.is_quiet && self.mover.random.chance(self.plan_rate()) {
+            self.operate()?;
+        }
         if self.is_doomed || !self.is_quiet && self.random.chance(self.rates.fault * 5.0) {
             self.fault()?;
         }
@@ -206,13 +239,27 @@ impl World {
         let end = self.now + 12_000;
         while !self.is_settled() {
             if self.now > end {
-                let open = self.durable.records.iter().filter(|record| record.outcome.is_none());
-                let open: Vec<EntryId> = open.map(|record| record.entry.id).collect();
-                return violated(format!("liveness: entries {open:?} never end; out {:?}", self.durable.out));
+                return violated(self.what_is_open());
             }
             self.tick()?;
         }
         self.check_end()
+    }
+
+    fn what_is_open(&self) -> String {
+        self.log(|| format!("{:#?}", self.fleet));
+        let Durable { records, out, tables, jobs, joins, bootstraps, .. } = &self.durable;
+        let open = records.iter().filter(|record| record.outcome.is_none());
+        let open: Vec<EntryId> = open.map(|record| record.entry.id).collect();
+        let jobs: Vec<_> = jobs.values().collect();
+        let joins: Vec<_> = joins.values().collect();
+        let (is_accounted, is_applied) = (self.is_accounted(), self.is_applied());
+        format!(
+            "liveness: entries {open:?} never end; out {out:?}, {tables:?}, {jobs:?}, {joins:?}, {:?}, \
+             accounted {is_accounted}, applied {is_applied}, changes {}",
+            bootstraps.values(),
+            self.fleet.has_changes()
+        )
     }
 
     pub fn is_reported(&self) -> bool {
@@ -220,20 +267,32 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
+        let owners = self.durable.tables.owners.iter().zip(&self.durable.tables.plan);
+        let is_as_planned = |(owners, plan): (&Vec<NodeId>, &Vec<NodeId>)| {
+            owners.iter().collect::<BTreeSet<_>>() == plan.iter().collect::<BTreeSet<_>>()
+        };
+        let mut out = self.durable.out.difference(&self.durable.rebuild);
         self.is_reported()
-            && self.durable.out.is_subset(&self.durable.rebuild)
-            && self.nodes.iter().all(Node::is_quiet)
+            && out.all(|(node, _)| !self.durable.is_member(node))
+            && self.member_nodes().all(|node| self.nodes[node].is_quiet())
             && self.in_flight.iter().all(Option::is_none)
             && !self.fleet.has_changes()
+            && owners.into_iter().all(is_as_planned)
+            && self.durable.jobs.is_empty()
+            && self.durable.bootstraps.is_empty()
             && (!self.options.rules.poll || self.is_accounted())
             && self.is_applied()
     }
 
+    pub fn member_nodes(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(|&node| self.durable.is_member(&self.ids[node]))
+    }
+
     fn is_accounted(&self) -> bool {
-        self.nodes
-            .iter()
-            .zip(&self.ids)
-            .all(|(node, id)| node.tasks.len() as u64 == self.durable.next_task.get(id).map_or(0, |task| task.0))
+        self.member_nodes().all(|node| {
+            let next = self.durable.next_task.get(&self.ids[node]).map_or(0, |task| task.0);
+            self.nodes[node].tasks.len() as u64 == next
+        })
     }
 
     /// Every watermark is past every step that touches its node.
@@ -241,14 +300,12 @@ impl World {
         self.durable.records.iter().all(|record| {
             let Some(uid) = &record.entry.target else { return true };
             Durable::steps(record).iter().all(|step| {
-                (0..self.nodes.len()).all(|node| {
+                self.member_nodes().all(|node| {
                     let key = (self.ids[node].clone(), uid.clone());
                     let owned = self.durable.owned(&self.ids[node]);
-                    let is_touched = step
-                        .shards
-                        .as_ref()
-                        .map_or(!owned.is_empty(), |shards| shards.iter().any(|shard| owned.contains(shard)));
-                    !is_touched
+                    let is_owned =
+                        |shards: &std::sync::Arc<[ShardId]>| shards.iter().any(|shard| owned.contains(shard));
+                    !step.shards.as_ref().is_none_or(is_owned)
                         || self.durable.rebuild.contains(&key)
                         || self.durable.forgotten.contains(uid)
                         || self.durable.applied.get(&key).is_some_and(|&applied| applied >= step.position)

@@ -276,18 +276,20 @@ impl Fleet {
                 return; // Not alone after all: sent again.
             }
             if !sent.is_split && sent.shards.len() > 1 {
-                let shards: VecDeque<ShardId> = sent.shards.iter().copied().collect();
-                let feed = self.feed_mut(node, uid);
-                (feed.split, feed.split_at) = (Some(shards), sent.position);
-                return;
-            }
-            if let Some(&shard) = sent.shards.first() {
+                let is_fed = |shard: &ShardId| self.topology.is_fed(node, uid, *shard, sent.position);
+                let shards: VecDeque<ShardId> = sent.shards.iter().copied().filter(is_fed).collect();
+                if !shards.is_empty() {
+                    let feed = self.feed_mut(node, uid);
+                    (feed.split, feed.split_at) = (Some(shards), sent.position);
+                    return;
+                }
+            } else if let Some(&shard) = sent.shards.first() {
                 self.judge(sent.position, shard, error);
             }
         }
         let feed = self.feed_mut(node, uid);
         let left = feed.split.as_mut().map_or(0, |split| {
-            split.pop_front();
+            split.retain(|shard| !sent.shards.contains(shard));
             split.len()
         });
         if left == 0 {

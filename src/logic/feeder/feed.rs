@@ -223,6 +223,17 @@ impl Feed {
         }
     }
 
+    /// What the node is fed has changed: what was read ahead, or cut, for it is not what it gets.
+    pub(super) fn reroute(&mut self, is_fed: impl Fn(ShardId, Position) -> bool) {
+        self.ahead = Ahead::default();
+        self.barren = (Position(0), Position(0));
+        let at = self.split_at;
+        if let Some(split) = &mut self.split {
+            split.retain(|&shard| is_fed(shard, at));
+        }
+        self.split.take_if(|split| split.is_empty());
+    }
+
     pub(super) fn is_careful(&self) -> bool {
         self.careful > Position(0)
     }

@@ -127,8 +127,9 @@ impl Fleet {
         now: Monotonic,
     ) -> Distance {
         let timeout = self.timing.in_sync_timeout_ms;
+        let is_held_back = self.is_held_back(node, uid, now);
         let feed = self.feed_mut(node, uid);
-        if feed.held.is_some() {
+        if is_held_back {
             // It is not slow: it was told to stand still.
             feed.lag = None;
             return Distance::Unknown;

@@ -69,6 +69,11 @@ impl IndexState {
         }
     }
 
+    /// Some reader may still use it: its deletion, if there is one, is not known to all.
+    pub(super) fn is_read(&self) -> bool {
+        self.dropped.is_none() || !self.is_hidden
+    }
+
     /// The first step after a position that touches a node.
     pub(super) fn step_after(
         &mut self,

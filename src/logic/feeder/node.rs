@@ -31,7 +31,9 @@ impl Send {
         let shard = if self.is_split { self.shards.first().copied() } else { None };
         match self.purpose {
             Purpose::Do | Purpose::Revert | Purpose::Bootstrap => Label::Step { position: self.position, shard },
-            Purpose::Copy { transfer, number } => Label::Copy { transfer: transfer.0, at: self.position, number },
+            Purpose::Copy { transfer, number } => {
+                Label::Copy { transfer: transfer.0, at: self.position, number, shards: self.shards.clone() }
+            }
             Purpose::Mark => Label::Mark { shards: self.shards.clone() },
         }
     }
@@ -47,7 +49,7 @@ pub enum Label {
         /// Set when the step was sent shard by shard.
         shard: Option<ShardId>,
     },
-    /// `miroir:copy:TRANSFER.POSITION.NUMBER`: a chunk of a copy.
+    /// `miroir:copy:TRANSFER.POSITION.NUMBER.SHARD.SHARD…`: a chunk of a copy.
     Copy {
         /// See [`super::TransferId`].
         transfer: u64,
@@ -55,6 +57,8 @@ pub enum Label {
         at: Position,
         /// From 0 on.
         number: u32,
+        /// Of the whole copy, ascending.
+        shards: Vec<ShardId>,
     },
     /// `miroir:mark:SHARD.SHARD…`: all documents of these shards are deleted.
     Mark {
@@ -70,8 +74,9 @@ impl Label {
         let numbers = |text: &str| -> Option<Vec<u64>> { text.split('.').map(|part| part.parse().ok()).collect() };
         let shard = |number: u64| u16::try_from(number).ok().map(ShardId);
         if let Some(copy) = text.strip_prefix("copy:") {
-            let [transfer, at, number] = numbers(copy)?[..] else { return None };
-            return Some(Self::Copy { transfer, at: Position(at), number: u32::try_from(number).ok()? });
+            let [transfer, at, number, ref shards @ ..] = numbers(copy)?[..] else { return None };
+            let shards = shards.iter().copied().map(shard).collect::<Option<Vec<ShardId>>>()?;
+            return Some(Self::Copy { transfer, at: Position(at), number: u32::try_from(number).ok()?, shards });
         }
         if let Some(mark) = text.strip_prefix("mark:") {
             let shards = numbers(mark)?.into_iter().map(shard).collect::<Option<Vec<ShardId>>>()?;
@@ -89,16 +94,25 @@ impl Label {
 
 impl std::fmt::Display for Label {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = |f: &mut std::fmt::Formatter<'_>, shards: &[ShardId], between: &str| {
+            shards.iter().enumerate().try_for_each(|(place, shard)| {
+                let dot = if place == 0 { between } else { "." };
+                write!(f, "{dot}{shard}")
+            })
+        };
         match self {
             Self::Step { position, shard } => {
                 let entry = position.entry().unwrap_or_default();
                 write!(f, "miroir:{entry}.{}", position.step())?;
                 shard.map_or(Ok(()), |shard| write!(f, ".{shard}"))
             }
-            Self::Copy { transfer, at, number } => write!(f, "miroir:copy:{transfer}.{at}.{number}"),
+            Self::Copy { transfer, at, number, shards } => {
+                write!(f, "miroir:copy:{transfer}.{at}.{number}")?;
+                list(f, shards, ".")
+            }
             Self::Mark { shards } => {
-                let shards: Vec<String> = shards.iter().map(ToString::to_string).collect();
-                write!(f, "miroir:mark:{}", shards.join("."))
+                write!(f, "miroir:mark:")?;
+                list(f, shards, "")
             }
         }
     }

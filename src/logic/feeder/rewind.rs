@@ -6,11 +6,11 @@ use super::node::{Label, SeenKind, SeenTask};
 use super::step::{JournalUnavailable, JournalView};
 use super::{Alarm, Fleet};
 use crate::logic::entry::StepKind;
-use crate::logic::ids::{NodeIndexUid, Position};
+use crate::logic::ids::{NodeIndexUid, Position, ShardId};
 use crate::logic::topology::BootstrapStage;
 
 /// What a stranger calls for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Repair {
     /// Send from here on again.
     Rewind(Position),
@@ -18,8 +18,8 @@ pub(super) enum Repair {
     BarrierAgain,
     /// Too old to be rewound to.
     Far,
-    /// What jobs do to the index begins anew; of the transfer, if it is a chunk.
-    Job(Option<u64>),
+    /// What jobs do to these shards of the index begins anew.
+    Job(Vec<ShardId>),
     /// The index is made once more.
     Bootstrap,
 }
@@ -62,8 +62,9 @@ impl Fleet {
         let first = match task.kind {
             SeenKind::Put | SeenKind::Deletion => match &task.label {
                 Some(Label::Step { position, .. }) => Some(*position),
-                Some(Label::Copy { transfer, .. }) => return Ok(Some(Repair::Job(Some(*transfer)))),
-                Some(Label::Mark { .. }) => return Ok(Some(Repair::Job(None))),
+                Some(Label::Copy { shards, .. } | Label::Mark { shards }) => {
+                    return Ok(Some(Repair::Job(shards.clone())));
+                }
                 None => None,
             },
             SeenKind::Settings => return self.repair_of_vote(node, &uid, StepKind::Settings, journal),
@@ -114,7 +115,7 @@ impl Fleet {
         match repair {
             Repair::Rewind(first) => {
                 // What was copied as of later may hold what it did.
-                self.restart_joins(node, uid, first);
+                self.restart_joins_since(node, uid, first);
                 let feed = self.feed(node, uid);
                 if first <= feed.pos.max(feed.applied) {
                     self.rewind(node, uid, first);
@@ -134,7 +135,7 @@ impl Fleet {
                     self.pending.bootstraps.insert((node, uid.clone()));
                 }
             }
-            Repair::Job(copy) if !self.job_stranger(node, uid, copy) => {}
+            Repair::Job(shards) if !self.job_stranger(node, uid, &shards) => {}
             Repair::Job(_) | Repair::Far => {
                 self.pending.alarms.push(Alarm::FarStranger { node: self.nodes[node].id.clone(), index: uid.clone() });
                 self.give_up_if_covered(node, uid);

@@ -1,12 +1,14 @@
 //! What a node gets next: rules of the window, of steps that must be alone, and of votes; back-pressure.
 
+use std::collections::VecDeque;
+
 use super::feed::{Feed, Purpose, Sent, SentEnd, Sync, Vote};
 use super::index::Lookup;
 use super::node::{End, InFlight, Send, SendOutcome, Unclear};
 use super::step::{JournalUnavailable, JournalView, Needs, StepInfo};
 use super::{Alarm, Fleet};
 use crate::logic::entry::StepKind;
-use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, Timestamp};
+use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::meili::error::ErrorBody;
 
 /// Unknown task numbers looked for with one request.
@@ -315,9 +317,11 @@ impl Fleet {
     fn cut(&mut self, node: usize, send: &Send) -> bool {
         let is_possible = send.kind.is_document() && send.shards.len() > 1 && !send.purpose.is_of_job();
         if is_possible {
+            // It may be on its way since before the node lost one of them.
+            let is_fed = |shard: &ShardId| self.topology.is_fed(node, &send.index, *shard, send.position);
+            let shards: VecDeque<ShardId> = send.shards.iter().copied().filter(is_fed).collect();
             let feed = self.feed_mut(node, &send.index);
-            feed.split = Some(send.shards.iter().copied().collect());
-            feed.split_at = send.position;
+            (feed.split, feed.split_at) = ((!shards.is_empty()).then_some(shards), send.position);
         }
         is_possible
     }

@@ -17,6 +17,10 @@ impl Fleet {
     /// Shards of an index whose documents on a node are to be deleted, ascending.
     pub(in crate::logic::feeder) fn dirty(&self, node: usize, uid: &NodeIndexUid) -> Vec<ShardId> {
         let mut shards: Vec<ShardId> = Vec::new();
+        let (dropped, feed) = (self.index(uid).dropped, self.feed(node, uid));
+        if dropped.is_some_and(|dropped| feed.applied >= dropped) {
+            return shards;
+        }
         for job in self.topology.jobs.values() {
             let is_cleaned = job.cleans() == Some(node) && !job.cleaned.contains(uid);
             let is_joining = job.step == JobStep::Copy && job.target == Some(node);
@@ -43,7 +47,7 @@ impl Fleet {
     pub(in crate::logic::feeder) fn is_fit_to_vote(&self, node: usize, uid: &NodeIndexUid) -> bool {
         !self.rules.unmixed
             || self.dirty(node, uid).is_empty()
-                && self.topology.joins_of(node, uid).all(|(_, join)| join.filling.is_none())
+                && self.topology.joins_of(node, uid).all(|(_, join)| !join.filling.is_some_and(|id| self.has_begun(id)))
     }
 
     pub(in crate::logic::feeder) fn mark_ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent) {

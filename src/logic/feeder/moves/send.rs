@@ -1,12 +1,11 @@
 //! What jobs send through the feed of a (node, index), beside the steps of the journal.
 
-use super::TransferId;
 use crate::logic::entry::StepKind;
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Purpose, Sent, SentEnd};
 use crate::logic::feeder::node::{End, Send};
 use crate::logic::feeder::send::{Action, Turn};
-use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask};
+use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, ShardId};
 use crate::meili::error::ErrorBody;
 
 impl Fleet {
@@ -81,16 +80,19 @@ impl Fleet {
         }
     }
 
-    /// A request of a job arrived after all hope: what it may have done is undone with all that the job did.
+    /// A request of a job that no answer named: what it may have done to these shards is undone with all that the job did.
+    /// True when the node has them for good meanwhile.
     pub(in crate::logic::feeder) fn job_stranger(
         &mut self,
         node: usize,
         uid: &NodeIndexUid,
-        copy: Option<u64>,
+        shards: &[ShardId],
     ) -> bool {
-        let is_open = copy.is_some_and(|id| self.is_wanted(TransferId(id)));
-        self.abort_on(node, uid);
-        self.restart_joins(node, uid, crate::logic::ids::Position(u64::MAX));
-        !is_open && !self.topology.owned(node).is_empty()
+        self.restart_joins(node, uid, |shard, _| shards.contains(&shard));
+        let is_kept = |&shard: &ShardId| {
+            let is_coming = self.topology.incoming(node, shard).is_some_and(|job| job.joins.contains_key(uid));
+            !is_coming && (self.topology.owns(node, shard) || self.topology.is_leaving(node, uid, shard))
+        };
+        shards.iter().any(is_kept)
     }
 }

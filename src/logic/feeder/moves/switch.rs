@@ -9,9 +9,9 @@ use crate::logic::ids::{JobId, NodeIndexUid, ShardId};
 use crate::logic::topology::{JobKind, JobStep, JoinState};
 
 impl Fleet {
-    /// Indexes that are not deleted.
+    /// Indexes that readers use.
     pub(super) fn live(&self) -> Vec<NodeIndexUid> {
-        let live = self.indexes.iter().filter(|(_, state)| state.dropped.is_none());
+        let live = self.indexes.iter().filter(|(_, state)| state.is_read());
         live.map(|(uid, _)| uid.clone()).collect()
     }
 
@@ -25,18 +25,36 @@ impl Fleet {
     pub(super) fn may_switch(&mut self, job: JobId, journal: &dyn JournalView) -> Result<bool, JournalUnavailable> {
         let Some(target) = self.topology.jobs[&job].target else { return Ok(false) };
         for uid in self.live() {
-            let join = self.topology.jobs[&job].joins.get(&uid).cloned();
-            let is_joined = join.as_ref().is_none_or(|join| join.state == JoinState::Joined && join.is_verified);
+            let join = self.topology.jobs[&job].joins.get(&uid);
+            let is_joined = join.is_none_or(|join| join.state == JoinState::Joined && join.is_verified);
             let due = self.due_steps(&uid, journal)?[target];
             let state = self.index(&uid);
             let feed = &state.feeds[target];
-            let has_all = due.is_none_or(|due| due > state.top_reported)
-                && join.is_none_or(|join| feed.applied >= join.cursor || due.is_none());
+            let has_all = due.is_none_or(|due| due > state.top_reported);
             if !is_joined || !has_all || feed.sync != Sync::In || feed.bootstrap.is_some() {
                 return Ok(false);
             }
         }
-        Ok(!self.nodes[target].is_lost)
+        Ok(!self.nodes[target].is_lost && self.pass_copies(job, journal)?)
+    }
+
+    /// Moves the watermarks of the target past what was copied: without the joins the feeds would send it again. False:
+    /// something before that is still under way.
+    pub(super) fn pass_copies(&mut self, job: JobId, journal: &dyn JournalView) -> Result<bool, JournalUnavailable> {
+        let job = &self.topology.jobs[&job];
+        let Some(target) = job.target else { return Ok(false) };
+        let joins: Vec<_> = job.joins.iter().map(|(uid, join)| (uid.clone(), join.cursor)).collect();
+        for (uid, cursor) in &joins {
+            if self.due_steps(uid, journal)?[target].is_some_and(|due| due <= *cursor) {
+                return Ok(false);
+            }
+        }
+        for (uid, cursor) in joins {
+            self.advance(target, &uid, cursor);
+            let feed = self.feed_mut(target, &uid);
+            feed.pos = feed.pos.max(cursor);
+        }
+        Ok(true)
     }
 
     /// An owner that the plan does not name, one out of sync first; none if the shard still has too few.

@@ -6,11 +6,13 @@
 //! before anything beyond the position, so from there on its main stream can carry the shards. Nothing here survives a
 //! start, a rewind of a held feed, or a hold that takes too long: the joins begin anew.
 
+mod begin;
+
 use std::collections::BTreeMap;
 
 use super::Join;
 use crate::logic::entry::{PutMode, StepKind};
-use crate::logic::feeder::feed::{Ahead, Feed, Purpose, Sent, SentEnd, Sync};
+use crate::logic::feeder::feed::{Purpose, Sent, SentEnd, Sync};
 use crate::logic::feeder::index::Lookup;
 use crate::logic::feeder::node::{End, Send};
 use crate::logic::feeder::send::Action;
@@ -18,7 +20,7 @@ use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::feeder::{Alarm, Fleet};
 
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, Position, ShardId};
-use crate::logic::topology::{JobStep, JoinState};
+use crate::logic::topology::JoinState;
 
 /// Names a transfer in one life of the process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -113,9 +115,6 @@ pub(in crate::logic::feeder) struct Transfers {
     busy: Vec<(usize, u64)>,
 }
 
-/// The shards of one index that come to one node, as far as they wait for the same.
-type Group = BTreeMap<(usize, NodeIndexUid, bool), Vec<(JobId, ShardId)>>;
-
 impl LookKind {
     /// The replicas that are read.
     fn read(self) -> Vec<usize> {
@@ -186,6 +185,17 @@ impl Fleet {
         self.transfers.open.contains_key(&id)
     }
 
+    /// Its target may have got something.
+    pub(super) fn has_begun(&self, id: TransferId) -> bool {
+        self.transfers.open.get(&id).is_none_or(|transfer| transfer.stage != TransferStage::Hold)
+    }
+
+    /// A feed is held, and not longer than is planned for.
+    pub(in crate::logic::feeder) fn is_held_back(&self, node: usize, uid: &NodeIndexUid, now: Monotonic) -> bool {
+        let held = self.feed(node, uid).held.and_then(|(id, _)| self.transfers.open.get(&id));
+        held.is_some_and(|transfer| now < transfer.until)
+    }
+
     /// What came of a look.
     pub fn looked(&mut self, id: TransferId, outcome: LookOutcome, now: Monotonic) {
         let Some(transfer) = self.transfers.open.get_mut(&id) else { return };
@@ -227,6 +237,12 @@ impl Fleet {
                     if answered(first, polls[0]) && (!is_second_read || answered(second, polls[1])) {
                         self.read(id, outcome.clone());
                     }
+                }
+                // The chunks are not kept for one that is away.
+                TransferStage::Sending { .. }
+                    if now >= transfer.until && !self.nodes[transfer.kind.held()[1]].is_reachable =>
+                {
+                    self.abort(id);
                 }
                 TransferStage::Sending { .. } => self.fill(id),
             }
@@ -282,96 +298,6 @@ impl Fleet {
             && !self.is_rebuilding(node, uid)
             && state.is_reachable
             && !state.is_lost
-    }
-
-    fn start_transfers(&mut self, now: Monotonic) {
-        for ((target, uid, is_compare), mut parts) in self.waiting_joins() {
-            let feed = self.feed(target, &uid);
-            let is_free = feed.held.is_none() && !feed.is_careful() && feed.split.is_none() && now >= feed.moves_wait;
-            let is_resting = !is_compare && now < self.nodes[target].rest_until;
-            if !is_free || is_resting || !self.nodes[target].is_reachable {
-                continue;
-            }
-            let is_held = |node: usize| self.feed(node, &uid).held.is_some() || self.feed(node, &uid).is_careful();
-            let sources = (0..self.nodes.len()).filter(|&node| node != target && !is_held(node));
-            let count = |node: usize| parts.iter().filter(|of| self.is_source(node, target, &uid, of.1)).count();
-            let Some((most, source)) = sources.map(|node| (count(node), node)).max() else { continue };
-            if most == 0 {
-                continue;
-            }
-            parts.retain(|&(_, shard)| self.is_source(source, target, &uid, shard));
-            parts.truncate(self.limits.shards_per_copy.max(1));
-            let kind = if is_compare {
-                LookKind::Compare { nodes: [source, target] }
-            } else {
-                LookKind::Copy { source, target }
-            };
-            self.start_transfer(uid, kind, parts, now);
-        }
-    }
-
-    /// Joins that wait to be copied (false) or compared (true), by the feed that they share.
-    fn waiting_joins(&self) -> Group {
-        let mut groups = Group::new();
-        for (&id, job) in &self.topology.jobs {
-            let Some(target) = job.target.filter(|_| job.step == JobStep::Copy) else { continue };
-            for (uid, join) in &job.joins {
-                let is_live = self.indexes.get(uid).is_some_and(|state| state.dropped.is_none());
-                let is_there = is_live && self.feed(target, uid).bootstrap.is_none();
-                let wanted = match join.state {
-                    JoinState::Clear => join.is_marked && join.filling.is_none(),
-                    JoinState::Joined => !join.is_verified,
-                };
-                if is_there && wanted {
-                    let key = (target, uid.clone(), join.state == JoinState::Joined);
-                    groups.entry(key).or_default().push((id, job.shard));
-                }
-            }
-        }
-        for parts in groups.values_mut() {
-            parts.sort_unstable_by_key(|&(_, shard)| shard);
-        }
-        groups
-    }
-
-    fn start_transfer(&mut self, uid: NodeIndexUid, kind: LookKind, parts: Vec<(JobId, ShardId)>, now: Monotonic) {
-        let id = TransferId(self.transfers.next);
-        self.transfers.next += 1;
-        let reached = |feed: &Feed| feed.pos.max(feed.applied).max(feed.goal);
-        // What an earlier life has sent beyond its watermark may have been applied.
-        let start = Position::of(self.first_of_this_life, 0).before();
-        let held = kind.held();
-        let at = held.iter().map(|&node| reached(self.feed(node, &uid))).max().unwrap_or_default().max(start);
-        for node in held {
-            self.feed_mut(node, &uid).held = Some((id, at));
-        }
-        let is_copy = matches!(kind, LookKind::Copy { .. });
-        let mut failures = 0;
-        for &(job, _) in &parts {
-            let Some(join) = self.topology.join_mut(job, &uid) else { continue };
-            failures = failures.max(join.failures);
-            if is_copy {
-                (join.filling, join.cursor) = (Some(id), at);
-            }
-        }
-        self.feeds_changed(held[1], &uid);
-        let until = now.plus_ms(self.timing.hold_ms);
-        let stage = TransferStage::Hold;
-        let is_alone = is_copy && failures > 0;
-        let transfer = Transfer {
-            index: uid,
-            kind,
-            parts,
-            at,
-            until,
-            stage,
-            offered: 0,
-            registered: 0,
-            ended: 0,
-            is_alone,
-            began: None,
-        };
-        self.transfers.open.insert(id, transfer);
     }
 
     /// What was read is what it should be.
@@ -535,14 +461,22 @@ impl Fleet {
     }
 
     /// Whatever was copied to a node as of `first` or later is worth nothing.
-    pub(in crate::logic::feeder) fn restart_joins(&mut self, node: usize, uid: &NodeIndexUid, first: Position) {
-        let is_all = first == Position(u64::MAX);
-        let hit = |join: &Join| {
+    pub(in crate::logic::feeder) fn restart_joins_since(&mut self, node: usize, uid: &NodeIndexUid, first: Position) {
+        self.restart_joins(node, uid, |_, join| {
             let is_copied = join.state == JoinState::Joined || join.filling.is_some();
-            is_all || is_copied && join.cursor >= first
-        };
-        let hit: Vec<JobId> =
-            self.topology.joins_of(node, uid).filter(|(_, join)| hit(join)).map(|(id, _)| id).collect();
+            is_copied && join.cursor >= first
+        });
+    }
+
+    /// These joins of an index on a node begin anew.
+    pub(in crate::logic::feeder) fn restart_joins(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        hit: impl Fn(ShardId, &Join) -> bool,
+    ) {
+        let is_hit = |(id, join): &(JobId, &Join)| hit(self.topology.jobs[id].shard, join);
+        let hit: Vec<JobId> = self.topology.joins_of(node, uid).filter(is_hit).map(|(id, _)| id).collect();
         if hit.is_empty() {
             return;
         }
@@ -573,9 +507,7 @@ impl Fleet {
     /// What a node is fed of an index has changed: what was read ahead for it is not what it gets.
     pub(in crate::logic::feeder) fn feeds_changed(&mut self, node: usize, uid: &NodeIndexUid) {
         let Some(state) = self.indexes.get_mut(uid) else { return };
-        let feed = &mut state.feeds[node];
-        feed.ahead = Ahead::default();
-        feed.barren = (Position(0), Position(0));
+        state.feeds[node].reroute(|shard, at| self.topology.is_fed(node, uid, shard, at));
         self.nodes[node].active.insert(uid.clone());
         self.attention.insert(uid.clone());
     }

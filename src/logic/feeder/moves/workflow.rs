@@ -2,7 +2,8 @@
 //! knows what it must know.
 
 use crate::logic::feeder::Fleet;
-use crate::logic::feeder::feed::{Ahead, Feed, ReaderProgress, Stage};
+use crate::logic::feeder::feed::{Feed, ReaderProgress, Stage};
+use crate::logic::feeder::index::IndexState;
 use crate::logic::feeder::step::JournalView;
 use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, ShardId};
 use crate::logic::topology::{JobKind, JobStep, JoinState};
@@ -158,13 +159,18 @@ impl Fleet {
         let Some(target) = target else {
             return self.take_away(id, shard);
         };
-        let is_live = |uid: &NodeIndexUid| self.indexes.get(uid).is_some_and(|state| state.dropped.is_none());
+        let is_live = |uid: &NodeIndexUid| self.indexes.get(uid).is_some_and(IndexState::is_read);
         let is_verified = |join: &Join| join.state == JoinState::Joined && (join.is_verified || !self.rules.verify);
         if !job.joins.iter().all(|(uid, join)| !is_live(uid) || is_verified(join)) {
             return;
         }
         match kind {
+            // An unreadable journal: the next round tries again.
             JobKind::Repair => {
+                if self.pass_copies(id, journal) != Ok(true) {
+                    return;
+                }
+                let job = &self.topology.jobs[&id];
                 let indexes: Vec<NodeIndexUid> = job.joins.keys().cloned().collect();
                 self.end_job(id);
                 for uid in indexes {
@@ -175,7 +181,6 @@ impl Fleet {
                 if !job.is_ready {
                     self.topology.jobs.get_mut(&id).expect("just read").is_ready = true;
                 }
-                // An unreadable journal: the next round tries again.
                 if self.may_switch(id, journal) == Ok(true) {
                     self.switch(id);
                 }
@@ -250,13 +255,10 @@ impl Fleet {
     pub(super) fn jobs_changed(&mut self) {
         self.topology.sort_jobs();
         self.require_anew();
-        for state in self.indexes.values_mut() {
-            for feed in &mut state.feeds {
-                feed.ahead = Ahead::default();
-                feed.barren = Default::default();
-            }
-        }
         for node in 0..self.nodes.len() {
+            for (uid, state) in &mut self.indexes {
+                state.feeds[node].reroute(|shard, at| self.topology.is_fed(node, uid, shard, at));
+            }
             self.wake_all_indexes(node);
         }
     }
