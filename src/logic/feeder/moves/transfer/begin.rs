@@ -1,0 +1,121 @@
+//! Which shards are read next, from where, and at which position.
+
+use std::collections::BTreeMap;
+
+use super::{LookKind, Transfer, TransferId, TransferStage};
+use crate::logic::feeder::Fleet;
+use crate::logic::feeder::node::InFlight;
+use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, Position, ShardId};
+use crate::logic::topology::{JobStep, JoinState};
+
+/// The shards of one index that come to one node, as far as they wait for the same.
+type Group = BTreeMap<(usize, NodeIndexUid, bool), Vec<(JobId, ShardId)>>;
+
+impl Fleet {
+    pub(super) fn start_transfers(&mut self, now: Monotonic) {
+        for ((target, uid, is_compare), mut parts) in self.waiting_joins() {
+            let feed = self.feed(target, &uid);
+            // One that has voted is beyond the steps before, whatever its position says.
+            let is_plain = !feed.is_careful() && feed.split.is_none() && feed.vote.is_none();
+            let is_free = feed.held.is_none() && is_plain && now >= feed.moves_wait;
+            let is_resting = !is_compare && now < self.nodes[target].rest_until;
+            if !is_free || is_resting || !self.nodes[target].is_reachable {
+                continue;
+            }
+            let is_held = |node: usize| self.feed(node, &uid).held.is_some() || self.feed(node, &uid).is_careful();
+            let sources = (0..self.nodes.len()).filter(|&node| node != target && !is_held(node));
+            let count = |node: usize| parts.iter().filter(|of| self.is_source(node, target, &uid, of.1)).count();
+            let Some((most, source)) = sources.map(|node| (count(node), node)).max() else { continue };
+            if most == 0 {
+                continue;
+            }
+            parts.retain(|&(_, shard)| self.is_source(source, target, &uid, shard));
+            parts.truncate(self.limits.shards_per_copy.max(1));
+            let kind = if is_compare {
+                LookKind::Compare { nodes: [source, target] }
+            } else {
+                LookKind::Copy { source, target }
+            };
+            self.start_transfer(uid, kind, parts, now);
+        }
+    }
+
+    /// Joins that wait to be copied (false) or compared (true), by the feed that they share.
+    fn waiting_joins(&self) -> Group {
+        let mut groups = Group::new();
+        for (&id, job) in &self.topology.jobs {
+            let Some(target) = job.target.filter(|_| job.step == JobStep::Copy) else { continue };
+            for (uid, join) in &job.joins {
+                let is_live = self.indexes.get(uid).is_some_and(|state| state.dropped.is_none());
+                let is_there = is_live && self.feed(target, uid).bootstrap.is_none();
+                let wanted = match join.state {
+                    JoinState::Clear => join.is_marked && join.filling.is_none(),
+                    JoinState::Joined => !join.is_verified,
+                };
+                if is_there && wanted {
+                    let key = (target, uid.clone(), join.state == JoinState::Joined);
+                    groups.entry(key).or_default().push((id, job.shard));
+                }
+            }
+        }
+        for parts in groups.values_mut() {
+            parts.sort_unstable_by_key(|&(_, shard)| shard);
+        }
+        groups
+    }
+
+    fn start_transfer(&mut self, uid: NodeIndexUid, kind: LookKind, parts: Vec<(JobId, ShardId)>, now: Monotonic) {
+        let id = TransferId(self.transfers.next);
+        self.transfers.next += 1;
+        // What an earlier life has sent beyond its watermark may have been applied.
+        let start = Position::of(self.first_of_this_life, 0).before();
+        let held = kind.held();
+        let reached = held.iter().map(|&node| self.may_have(node, &uid));
+        // A copy to be compared may be newer than anything the target got beside it.
+        let copied = parts.iter().filter_map(|(job, _)| Some(self.topology.jobs.get(job)?.joins.get(&uid)?.cursor));
+        let at = reached.chain(copied).fold(start, Position::max);
+        for node in held {
+            self.feed_mut(node, &uid).held = Some((id, at));
+        }
+        let is_copy = matches!(kind, LookKind::Copy { .. });
+        let mut failures = 0;
+        for &(job, _) in &parts {
+            let Some(join) = self.topology.join_mut(job, &uid) else { continue };
+            failures = failures.max(join.failures);
+            if is_copy {
+                (join.filling, join.cursor) = (Some(id), at);
+            }
+        }
+        self.feeds_changed(held[1], &uid);
+        let until = now.plus_ms(self.timing.hold_ms);
+        let stage = TransferStage::Hold;
+        let is_alone = is_copy && failures > 0;
+        let transfer = Transfer {
+            index: uid,
+            kind,
+            parts,
+            at,
+            until,
+            stage,
+            offered: 0,
+            registered: 0,
+            ended: 0,
+            is_alone,
+            began: None,
+        };
+        self.transfers.open.insert(id, transfer);
+    }
+
+    /// The last step that a node may have got, answered or not.
+    fn may_have(&self, node: usize, uid: &NodeIndexUid) -> Position {
+        let feed = self.feed(node, uid);
+        let state = &self.nodes[node];
+        let unclear = state.unclear.as_ref().and_then(|unclear| unclear.what.as_ref());
+        let open = state.in_flight.iter().chain(unclear).filter_map(|in_flight| match in_flight {
+            InFlight::Step { send, .. } if send.index == *uid => Some(send.position),
+            InFlight::Step { .. } | InFlight::Housekeeping(_) => None,
+        });
+        let sent = feed.sent.iter().map(|sent| sent.position);
+        open.chain(sent).fold(feed.pos.max(feed.applied).max(feed.goal), Position::max)
+    }
+}
