@@ -264,9 +264,9 @@ impl Fleet {
             rebuilt: pending.rebuilt.into_iter().map(|(node, uid)| (name(node), uid)).collect(),
             ..self.job_changes(&pending.jobs, &pending.joins, &pending.bootstraps)
         };
-        let shown = self.shown_now();
-        if self.shown.back().is_none_or(|(_, last)| *last != shown) {
-            self.shown.push_back((self.version, shown));
+        // Whatever readers see of the topology is published.
+        if self.publish_in.contains(&self.version) {
+            self.shown.push_back((self.version, self.shown_now()));
         }
         let version = self.version;
         self.version += 1;
