@@ -31,6 +31,15 @@ pub enum TopologyRequest {
     RebalanceStatus,
     /// What would move if the fleet were another one. Changes nothing.
     Preview(WhatIf),
+    /// Make the fleet another one, without new nodes: a plan that its shards follow.
+    Start(WhatIf),
+    /// Stop moves where they are, or let them go on.
+    Pause {
+        /// Stop.
+        is_paused: bool,
+    },
+    /// Let every shard stay where it is now; what is half moved is taken back.
+    Abort,
     /// Make this node a member; it gets every index, and no shard yet.
     AddNode {
         /// Active.

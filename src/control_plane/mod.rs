@@ -127,7 +127,8 @@ pub fn start(
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
     let (operator, requests) = bounded(operator::JOBS_MAX);
     let (members, node_key) = (Box::new(coordinator.clone()), settings.node_master_key.clone());
-    let answering = Operator { store: store.clone(), bridge: bridge.clone(), members, node_key };
+    let watch = operator::Watch::default();
+    let answering = Operator { store: store.clone(), bridge: bridge.clone(), members, node_key, watch };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
     let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, operator, backlog_limits };

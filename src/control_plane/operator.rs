@@ -15,18 +15,22 @@ use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
 use crate::bridge::topology::TopologyRequest;
 use crate::config::Secret;
+use crate::logic::feeder::Fleet;
 use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::meili::error::{ApiError, Code};
 use crate::store::Store;
 use picture::Picture;
+pub use progress::Watch;
 
 mod can_stop;
 mod explain;
 mod membership;
 mod picture;
 mod preview;
+mod progress;
 mod rebalance;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +66,8 @@ pub struct Operator {
     pub members: Box<dyn Members>,
     /// The key that all nodes know.
     pub node_key: Option<Secret>,
+    /// How far the moves are.
+    pub watch: Watch,
 }
 
 /// Whom the fleet consists of, while it runs.
@@ -71,6 +77,9 @@ pub trait Members: Send {
 
     /// See [`Coordinator::remove`]; the error is for people.
     fn remove(&self, node: &NodeId) -> Result<bool, String>;
+
+    /// See [`Coordinator::change_fleet`]; `change` is called once. The error is for people.
+    fn change(&self, change: &mut dyn FnMut(&mut Fleet)) -> Result<(), String>;
 }
 
 impl Members for Arc<Coordinator> {
@@ -80,6 +89,10 @@ impl Members for Arc<Coordinator> {
 
     fn remove(&self, node: &NodeId) -> Result<bool, String> {
         Coordinator::remove(self, node).map_err(|error| error.to_string())
+    }
+
+    fn change(&self, change: &mut dyn FnMut(&mut Fleet)) -> Result<(), String> {
+        self.change_fleet(change).map_err(|error| error.to_string())
     }
 }
 
@@ -114,11 +127,14 @@ impl Operator {
             TopologyRequest::ExplainDocument { index, document } => {
                 json(&explain::document(&picture, &*self.store, (index, document), self.node_key())?)
             }
-            TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture)),
+            TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture, &self.watch)),
             TopologyRequest::Preview(what_if) => {
                 let next = preview::next(&picture, what_if)?;
                 json(&preview::preview(&picture, &next, &preview::ask_sizes(&picture, self.node_key())))
             }
+            TopologyRequest::Start(to) => self.start(&picture, to),
+            TopologyRequest::Pause { is_paused } => self.pause(*is_paused),
+            TopologyRequest::Abort => self.abort(),
             TopologyRequest::AddNode { node, dry_run } => self.add(&picture, node, *dry_run),
             TopologyRequest::RemoveNode { node } => self.remove(&picture, node),
         }

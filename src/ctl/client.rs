@@ -26,6 +26,11 @@ impl Call {
     pub fn get(target: impl Into<String>) -> Self {
         Self { method: Method::GET, target: target.into(), body: None }
     }
+
+    /// A request with a JSON body.
+    pub fn with(method: Method, target: impl Into<String>, body: Value) -> Self {
+        Self { method, target: target.into(), body: Some(body) }
+    }
 }
 
 /// A connection to one admin listener.

@@ -7,7 +7,9 @@ mod client;
 mod explain;
 mod node;
 mod nodes;
+mod progress;
 mod rebalance;
+mod replication_factor;
 mod shards;
 mod status;
 mod table;
@@ -63,6 +65,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// See [`rebalance`].
     Rebalance(rebalance::Rebalance),
+    /// See [`replication_factor`].
+    ReplicationFactor(replication_factor::ReplicationFactor),
 }
 
 impl Command {
@@ -75,6 +79,7 @@ impl Command {
             Self::Node(node) => node.command.call(),
             Self::Explain(explain) => explain.what.call(),
             Self::Rebalance(rebalance) => rebalance.command.call(),
+            Self::ReplicationFactor(replication_factor) => replication_factor.call(),
         }
     }
 
@@ -88,6 +93,7 @@ impl Command {
             Self::Node(node) => node.command.render(answer),
             Self::Explain(explain) => explain.what.render(answer),
             Self::Rebalance(rebalance) => rebalance.command.render(answer),
+            Self::ReplicationFactor(replication_factor) => replication_factor.render(answer),
         }
     }
 
@@ -100,8 +106,16 @@ impl Command {
             | Self::Shards(_)
             | Self::Tasks(_)
             | Self::Explain(_)
-            | Self::Rebalance(_) => false,
+            | Self::Rebalance(_)
+            | Self::ReplicationFactor(_) => false,
         }
+    }
+}
+
+impl Command {
+    /// To be asked again until it is over.
+    fn is_followed(&self) -> bool {
+        matches!(self, Self::Rebalance(rebalance) if rebalance.command.is_followed())
     }
 }
 
@@ -113,10 +127,16 @@ impl Ctl {
         }
         let Some(command) = self.command else {
             return Err(Failure::Usage(
-                "say what to do: status, nodes, shards, tasks, node, explain or rebalance; --help explains".to_owned(),
+                "say what to do: status, nodes, shards, tasks, node, explain, rebalance or replication-factor; --help \
+                 explains"
+                    .to_owned(),
             ));
         };
-        let answer = Client::new(&self.admin, self.admin_key.as_deref())?.send(&command.call())?;
+        let client = Client::new(&self.admin, self.admin_key.as_deref())?;
+        if command.is_followed() {
+            return progress::follow(&client, &command.call(), out, self.json);
+        }
+        let answer = client.send(&command.call())?;
         if self.json {
             writeln!(out, "{answer}")?;
         } else {

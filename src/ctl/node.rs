@@ -7,8 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::Call;
-use super::segment;
 use super::table::{self, Column, cell};
+use super::{rebalance, segment};
 
 /// one node
 #[derive(FromArgs, PartialEq, Debug)]
@@ -29,6 +29,20 @@ pub enum NodeCommand {
     Add(Add),
     /// See there.
     Remove(Remove),
+    /// See there.
+    Drain(Drain),
+}
+
+/// move all shards of a node to others, so that it can be removed
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "drain")]
+pub struct Drain {
+    /// the node's id
+    #[argh(positional)]
+    pub id: String,
+    /// only show what would move
+    #[argh(switch)]
+    pub dry_run: bool,
 }
 
 /// make an empty node a member; it gets every index, and no shard yet
@@ -100,7 +114,10 @@ impl NodeCommand {
                 if let Some(zone) = zone {
                     body["zone"] = zone.as_str().into();
                 }
-                Call { method: Method::POST, target: "/nodes".to_owned(), body: Some(body) }
+                Call::with(Method::POST, "/nodes", body)
+            }
+            Self::Drain(Drain { id, dry_run }) => {
+                Call::with(Method::POST, format!("/nodes/{}/drain", segment(id)), json!({"dryRun": dry_run}))
             }
             Self::Remove(Remove { id }) => {
                 Call { method: Method::DELETE, target: format!("/nodes/{}", segment(id)), body: None }
@@ -114,6 +131,7 @@ impl NodeCommand {
             Self::Add(Add { id, dry_run: true, .. }) => format!("{id} can be added\n"),
             Self::Add(Add { id, .. }) => format!("{id} is a member now; it owns no shards yet\n"),
             Self::Remove(Remove { id }) => format!("{id} is not a member any more\n"),
+            Self::Drain(Drain { dry_run, .. }) => rebalance::started(answer, *dry_run),
             Self::CanStop(CanStop { id }) if answer["ok"] == Value::Bool(true) => {
                 format!("yes: every shard of {id} is read from another node too\n")
             }
@@ -129,7 +147,7 @@ impl NodeCommand {
     pub(super) fn is_no(&self, answer: &Value) -> bool {
         match self {
             Self::CanStop(_) => answer["ok"] != Value::Bool(true),
-            Self::Add(_) | Self::Remove(_) => false,
+            Self::Add(_) | Self::Remove(_) | Self::Drain(_) => false,
         }
     }
 }

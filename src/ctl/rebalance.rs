@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::Call;
+use super::progress;
 use super::table::{self, Column, cell};
 
 /// what moves between nodes
@@ -26,12 +27,48 @@ pub enum RebalanceCommand {
     Status(RebalanceStatus),
     /// See there.
     Plan(RebalancePlan),
+    /// See there.
+    Start(RebalanceStart),
+    /// See there.
+    Pause(RebalancePause),
+    /// See there.
+    Resume(RebalanceResume),
+    /// See there.
+    Abort(RebalanceAbort),
 }
 
 /// how far it is
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "status")]
-pub struct RebalanceStatus {}
+pub struct RebalanceStatus {
+    /// show it until it is over
+    #[argh(switch)]
+    pub follow: bool,
+}
+
+/// spread the shards evenly over the active nodes
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "start")]
+pub struct RebalanceStart {
+    /// only show what would move
+    #[argh(switch)]
+    pub dry_run: bool,
+}
+
+/// begin no new moves until they are resumed
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "pause")]
+pub struct RebalancePause {}
+
+/// go on after a pause
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "resume")]
+pub struct RebalanceResume {}
+
+/// let every shard stay where it is now, and take back what is half moved
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "abort")]
+pub struct RebalanceAbort {}
 
 /// what would move, and what it would cost; changes nothing
 #[derive(FromArgs, PartialEq, Debug)]
@@ -94,9 +131,20 @@ impl RebalanceCommand {
             Self::Plan(RebalancePlan { replication_factor, drain, add }) => {
                 let add: Vec<Value> = add.iter().map(|id| json!({ "id": id })).collect();
                 let body = json!({"replicationFactor": replication_factor, "drain": drain, "add": add});
-                Call { method: Method::POST, target: "/rebalance/plan".to_owned(), body: Some(body) }
+                Call::with(Method::POST, "/rebalance/plan", body)
             }
+            Self::Start(RebalanceStart { dry_run }) => {
+                Call::with(Method::POST, "/rebalance/start", json!({"dryRun": dry_run}))
+            }
+            Self::Pause(_) => Call::with(Method::POST, "/rebalance/pause", json!({})),
+            Self::Resume(_) => Call::with(Method::POST, "/rebalance/resume", json!({})),
+            Self::Abort(_) => Call::with(Method::POST, "/rebalance/abort", json!({})),
         }
+    }
+
+    /// To be asked again until it is over.
+    pub(super) fn is_followed(&self) -> bool {
+        matches!(self, Self::Status(RebalanceStatus { follow: true }))
     }
 
     /// The answer for people.
@@ -104,8 +152,32 @@ impl RebalanceCommand {
         match self {
             Self::Status(_) => status(answer),
             Self::Plan(_) => plan(answer),
+            Self::Start(RebalanceStart { dry_run }) => started(answer, *dry_run),
+            Self::Pause(_) => "paused: what is being copied is finished, nothing new begins\n".to_owned(),
+            Self::Resume(_) => "resumed\n".to_owned(),
+            Self::Abort(_) => "aborted: every shard stays where it is; what is half moved is taken back\n".to_owned(),
         }
     }
+}
+
+/// What a change of the plan comes to: all of it before, or that it has begun.
+pub(super) fn started(answer: &Value, is_trial: bool) -> String {
+    if is_trial {
+        return plan(answer);
+    }
+    let (come, go) = (&answer["replicasToCome"], &answer["replicasToGo"]);
+    let mut text = match (come.as_u64(), go.as_u64()) {
+        (Some(0), Some(0)) => "nothing has to move\n".to_owned(),
+        _ => format!(
+            "started: {} replicas to come, {} to go; `rebalance status --follow` shows how far it is\n",
+            cell(come),
+            cell(go)
+        ),
+    };
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        writeln!(text, "warning: {}", cell(warning)).expect("writing to a text cannot fail");
+    }
+    text
 }
 
 fn plan(answer: &Value) -> String {
@@ -134,6 +206,12 @@ fn status(answer: &Value) -> String {
     line("replicas to go", &answer["replicasToGo"]);
     line("replication factor", &answer["replicationFactor"]);
     line("table version", &answer["version"]);
+    if answer["progress"].is_object() {
+        line("progress", &progress::words(&answer["progress"]).into());
+    }
+    if answer["absentTargets"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
+        line("waits for", &answer["absentTargets"]);
+    }
     text.extend(["\n", &table::render(&answer["nodes"], NODES)]);
     for (list, columns) in [("jobs", JOBS), ("bootstraps", BOOTSTRAPS)] {
         if answer[list].as_array().is_some_and(|items| !items.is_empty()) {

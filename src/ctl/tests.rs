@@ -66,11 +66,12 @@ fn parsed(words: &[&str]) -> Command {
 
 #[test]
 fn commands_ask_what_they_say() {
-    let table: [(&[&str], &str); 4] = [
+    let table: [(&[&str], &str); 5] = [
         (&["node", "can-stop", "node-1"], "/nodes/node%2D1/can-stop"),
         (&["explain", "shard", "7"], "/shards/7/explain"),
         (&["explain", "document", "films", "a/b"], "/indexes/films/documents/a%2Fb/explain"),
         (&["rebalance", "status"], "/rebalance"),
+        (&["rebalance", "status", "--follow"], "/rebalance"),
     ];
     for (words, target) in table {
         assert_eq!(parsed(words).call(), Call::get(target));
@@ -171,6 +172,36 @@ NODE  STATE   SHARDS  PLANNED
 a     active  4       4
 ";
     assert_eq!(parsed(&["rebalance", "status"]).render(&answer), expected);
+}
+
+#[test]
+fn changes_say_whether_they_are_a_trial() {
+    let table: [(&[&str], http::Method, &str, serde_json::Value); 7] = [
+        (&["node", "drain", "a", "--dry-run"], http::Method::POST, "/nodes/a/drain", json!({"dryRun": true})),
+        (&["rebalance", "start"], http::Method::POST, "/rebalance/start", json!({"dryRun": false})),
+        (&["rebalance", "pause"], http::Method::POST, "/rebalance/pause", json!({})),
+        (&["rebalance", "resume"], http::Method::POST, "/rebalance/resume", json!({})),
+        (&["rebalance", "abort"], http::Method::POST, "/rebalance/abort", json!({})),
+        (&["replication-factor", "3"], http::Method::PUT, "/replication-factor", json!({"value": 3, "dryRun": false})),
+        (&["rebalance", "start", "--dry-run"], http::Method::POST, "/rebalance/start", json!({"dryRun": true})),
+    ];
+    for (words, method, target, body) in table {
+        assert_eq!(parsed(words).call(), Call::with(method, target, body));
+    }
+    let answer = json!({"replicasToCome": 2, "replicasToGo": 1, "warnings": ["narrow"]});
+    let text = parsed(&["node", "drain", "a"]).render(&answer);
+    assert!(text.starts_with("started: 2 replicas to come, 1 to go;") && text.ends_with("warning: narrow\n"), "{text}");
+    let answer = json!({"replicasToCome": 0, "replicasToGo": 0, "warnings": []});
+    assert_eq!(parsed(&["rebalance", "start"]).render(&answer), "nothing has to move\n");
+}
+
+#[test]
+fn progress_has_a_rate_and_a_remaining_time() {
+    let words =
+        |done: u64, left: u64, seconds: f64| progress::words(&json!({"done": done, "left": left, "seconds": seconds}));
+    assert_eq!(words(0, 8, 3.0), "0 of 8 moves");
+    assert_eq!(words(2, 6, 4.0), "2 of 8 moves, 0.5 per second, about 12 s left");
+    assert_eq!(words(8, 0, 4.0), "8 of 8 moves, cleaning up");
 }
 
 #[test]

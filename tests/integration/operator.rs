@@ -239,3 +239,96 @@ fn a_node_joins_gets_the_indexes_and_leaves() {
     assert_eq!(fleet.admin().get("/nodes").json, nodes);
     fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 3}])));
 }
+
+/// Asks Miroir as an operator until nothing moves any more.
+fn wait_until_idle(fleet: &Fleet) -> serde_json::Value {
+    let mut last = json!(null);
+    wait_for("the rebalance", LIMIT, || {
+        last = fleet.admin().get("/rebalance").expect(200).json;
+        if last["state"] == "idle" { Ok(()) } else { Err(last.to_string()) }
+    });
+    last
+}
+
+/// Shards that each node owns, by the answer of `GET /rebalance`.
+fn loads(status: &serde_json::Value) -> Vec<(String, u64)> {
+    let nodes = status["nodes"].as_array().expect("a list");
+    let load = |node: &serde_json::Value| {
+        let shards = node["shards"].as_u64().expect("a number");
+        (node["node"].as_str().expect("a name").to_owned(), shards)
+    };
+    nodes.iter().map(load).collect()
+}
+
+#[test]
+fn shards_follow_what_operators_start_and_all_documents_stay() {
+    let mut fleet = Fleet::start(&FleetOptions { nodes: 2, replication_factor: 1, shards: 8, ..FleetOptions::new() });
+    let documents: Vec<_> = (0..200).map(|id| json!({"id": id, "title": format!("film {id}")})).collect();
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!(documents)));
+    let count = |fleet: &Fleet| fleet.client().get("/indexes/films/documents?limit=1").json["total"].as_u64();
+    let load = |name: &str, shards: u64| (name.to_owned(), shards);
+
+    // A third node: it owns nothing before a start, and its share after it.
+    let mut new = Node::new("new", fleet.folder.path(), None);
+    new.start();
+    new.client().wait_until_healthy(START_LIMIT);
+    fleet.admin().post("/nodes", &json!({"id": "new", "url": new.port.url()})).expect(200);
+    let trial = fleet.admin().post("/rebalance/start", &json!({"dryRun": true})).expect(200).json;
+    assert!(trial["replicasToCome"].as_u64().is_some_and(|count| (2..=3).contains(&count)), "{trial}");
+    assert_eq!(loads(&wait_until_idle(&fleet)), [load("node-0", 4), load("node-1", 4), load("new", 0)]);
+    let started = fleet.admin().post("/rebalance/start", &json!({})).expect(200).json;
+    assert_eq!(started["steps"], trial["steps"]);
+    let spread = loads(&wait_until_idle(&fleet));
+    assert!(spread.iter().all(|(_, shards)| (2..=3).contains(shards)), "{spread:?}");
+    assert_eq!(count(&fleet), Some(200));
+
+    // More replicas, as many as there are nodes.
+    let refused = fleet.admin().ask("PUT", "/replication-factor", Some(&json!({"value": 4})));
+    assert_eq!((refused.status, refused.code()), (409, "miroir_plan_impossible"), "{}", refused.text);
+    fleet.admin().ask("PUT", "/replication-factor", Some(&json!({"value": 2}))).expect(200);
+    let doubled = wait_until_idle(&fleet);
+    assert_eq!(loads(&doubled).iter().map(|(_, shards)| shards).sum::<u64>(), 16);
+    assert_eq!(doubled["replicationFactor"], 2);
+
+    // A drained node can go, and is not needed any more.
+    let output = miroir_ctl()
+        .args(["--admin", &fleet.admin_port.url(), "--admin-key", crate::support::fleet::ADMIN_KEY])
+        .args(["node", "drain", "node-0"])
+        .output()
+        .expect("miroir-ctl runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.starts_with("started: "), "{said}");
+    let output = miroir_ctl()
+        .args(["--admin", &fleet.admin_port.url(), "--admin-key", crate::support::fleet::ADMIN_KEY])
+        .args(["rebalance", "status", "--follow"])
+        .output()
+        .expect("miroir-ctl runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.ends_with("all shards are where they are to be\n"), "{said}");
+    assert_eq!(loads(&wait_until_idle(&fleet)), [load("node-0", 0), load("node-1", 8), load("new", 8)]);
+    fleet.admin().ask("DELETE", "/nodes/node-0", None).expect(200);
+    fleet.nodes[0].kill();
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": "one-more"}])));
+    assert_eq!(count(&fleet), Some(201));
+}
+
+#[test]
+fn a_paused_rebalance_stands_still_and_an_aborted_one_is_taken_back() {
+    let fleet = Fleet::start(&FleetOptions { nodes: 3, replication_factor: 2, shards: 8, ..FleetOptions::new() });
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1}, {"id": 2}])));
+    let before = loads(&wait_until_idle(&fleet));
+    assert_eq!(fleet.admin().post("/rebalance/pause", &json!({})).expect(200).json, json!({"paused": true}));
+    let drain = fleet.admin().post("/nodes/node-2/drain", &json!({})).expect(200).json;
+    assert!(drain["warnings"].to_string().contains("paused"), "{drain}");
+    let status = fleet.admin().get("/rebalance").json;
+    assert_eq!(
+        (&status["state"], &status["jobs"], &status["progress"]["done"]),
+        (&json!("paused"), &json!([]), &json!(0))
+    );
+    assert_eq!(status["nodes"][2]["state"], "draining");
+    fleet.admin().post("/rebalance/abort", &json!({})).expect(200);
+    fleet.admin().post("/rebalance/resume", &json!({})).expect(200);
+    assert_eq!(loads(&wait_until_idle(&fleet)), before);
+    fleet.admin().post("/rebalance/start", &json!({})).expect(200);
+    assert_eq!(loads(&wait_until_idle(&fleet))[2].1, 0, "it is still to be drained");
+}

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
 use super::topology;
-use crate::bridge::topology::TopologyRequest;
+use crate::bridge::topology::{TopologyRequest, WhatIf};
 use crate::http_types::Request;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::tasks::TaskQuery;
@@ -57,6 +57,12 @@ pub const ROUTES: &[Route] = &[
     get("/indexes/{index}/documents/{document}/explain", |path| Ok(topology::explain_document(path).into())),
     get("/rebalance", |_| Ok(TopologyRequest::RebalanceStatus.into())),
     post("/rebalance/plan", |path| Ok(TopologyRequest::Preview(path.body()?).into())),
+    post("/rebalance/start", |path| Ok(topology::start(path, WhatIf::default())?.into())),
+    post("/rebalance/pause", |_| Ok(TopologyRequest::Pause { is_paused: true }.into())),
+    post("/rebalance/resume", |_| Ok(TopologyRequest::Pause { is_paused: false }.into())),
+    post("/rebalance/abort", |_| Ok(TopologyRequest::Abort.into())),
+    post("/nodes/{id}/drain", |path| Ok(topology::drain(path)?.into())),
+    put("/replication-factor", |path| Ok(topology::replication_factor(path)?.into())),
 ];
 
 const fn get(path: &'static str, ask: fn(&Captures<'_>) -> Result<Question, ApiError>) -> Route {
@@ -65,6 +71,10 @@ const fn get(path: &'static str, ask: fn(&Captures<'_>) -> Result<Question, ApiE
 
 const fn post(path: &'static str, ask: fn(&Captures<'_>) -> Result<Question, ApiError>) -> Route {
     Route { method: Method::POST, path, ask }
+}
+
+const fn put(path: &'static str, ask: fn(&Captures<'_>) -> Result<Question, ApiError>) -> Route {
+    Route { method: Method::PUT, path, ask }
 }
 
 /// The segments of a path that stand where a route has names, and the request.

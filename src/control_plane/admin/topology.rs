@@ -1,9 +1,10 @@
 //! What operators ask about nodes, shards and moves: from a path to a [`TopologyRequest`].
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::routes::Captures;
-use crate::bridge::topology::TopologyRequest;
+use crate::bridge::topology::{TopologyRequest, WhatIf};
 use crate::config::{NodeSettings, value};
 use crate::logic::ids::{IndexUid, NodeId, ShardId};
 use crate::logic::topology::{NodeRecord, NodeState};
@@ -37,6 +38,45 @@ fn named(place: &str, problem: &str) -> String {
 
 pub(super) fn remove_node(path: &Captures<'_>) -> TopologyRequest {
     TopologyRequest::RemoveNode { node: NodeId::new(path.text(0)) }
+}
+
+/// The body of a request that changes something.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Trial {
+    /// Only say what would move.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// The body of a request for another replication factor.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Replicas {
+    value: u16,
+    /// Only say what would move.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+fn tried(to: WhatIf, dry_run: bool) -> TopologyRequest {
+    if dry_run { TopologyRequest::Preview(to) } else { TopologyRequest::Start(to) }
+}
+
+/// The body may have `dryRun`.
+pub(super) fn start(path: &Captures<'_>, to: WhatIf) -> Result<TopologyRequest, ApiError> {
+    let Trial { dry_run } = path.body()?;
+    Ok(tried(to, dry_run))
+}
+
+pub(super) fn drain(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    start(path, WhatIf { drain: vec![NodeId::new(path.text(0))], ..WhatIf::default() })
+}
+
+/// The body has `value`, and may have `dryRun`.
+pub(super) fn replication_factor(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let Replicas { value, dry_run } = path.body()?;
+    Ok(tried(WhatIf { replication_factor: Some(value), ..WhatIf::default() }, dry_run))
 }
 
 pub(super) fn can_stop(path: &Captures<'_>) -> TopologyRequest {

@@ -24,8 +24,9 @@ const ASK_ALL_MAX: Duration = Duration::from_secs(6);
 /// The table that would be planned.
 pub(super) struct Next {
     nodes: Vec<NodeRecord>,
-    plan: Vec<Vec<NodeId>>,
-    warnings: Vec<String>,
+    pub plan: Vec<Vec<NodeId>>,
+    pub replication_factor: u16,
+    pub warnings: Vec<String>,
 }
 
 /// The answer.
@@ -93,7 +94,14 @@ pub(super) fn next(picture: &Picture, what_if: &WhatIf) -> Result<Next, ApiError
         .map_err(|error| ApiError::new(Code::MiroirPlanImpossible, format!("There is no such plan: {error}.")))?;
     let warnings = next.warnings.iter().map(ToString::to_string).collect();
     nodes.retain(|node| node.state.is_member());
-    Ok(Next { nodes, plan: next.plan, warnings })
+    Ok(Next { nodes, plan: next.plan, replication_factor, warnings })
+}
+
+impl Preview {
+    /// Replicas that come, go, or both.
+    pub fn moves(&self) -> usize {
+        self.steps.len()
+    }
 }
 
 /// What each member that answers says of itself.

@@ -3,11 +3,13 @@
 use serde::Serialize;
 
 use super::picture::Picture;
+use super::progress::{Progress, Watch};
 use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, ShardId};
+use crate::logic::placement::plan::steps;
 use crate::logic::topology::{BootstrapStage, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState, Tables};
 
 /// The answer.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RebalanceStatus {
     state: RebalanceState,
@@ -18,6 +20,10 @@ pub(super) struct RebalanceStatus {
     replicas_to_come: usize,
     /// Replicas that the table names and the plan does not: to be taken away.
     replicas_to_go: usize,
+    /// Since it began; none when it is idle.
+    progress: Option<Progress>,
+    /// Nodes that are to get shards and do not answer.
+    absent_targets: Vec<NodeId>,
     nodes: Vec<NodeLoad>,
     jobs: Vec<JobView>,
     /// Indexes that are brought to a node before anything else is.
@@ -77,8 +83,7 @@ struct BootstrapView {
     task: Option<EntryId>,
 }
 
-/// From what is stored alone.
-pub(super) fn status(picture: &Picture) -> RebalanceStatus {
+pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
     let tables = &picture.protocol.tables;
     let (replicas_to_come, replicas_to_go) =
         (missing(&tables.plan, &tables.owners), missing(&tables.owners, &tables.plan));
@@ -94,12 +99,20 @@ pub(super) fn status(picture: &Picture) -> RebalanceStatus {
         stage: bootstrap.stage,
         task: bootstrap.at.entry(),
     });
+    let wishes = steps(&tables.owners, &tables.plan);
+    let is_target = |id: &NodeId| {
+        let gets = |to: &Option<NodeId>| to.as_ref() == Some(id);
+        wishes.iter().any(|wish| gets(&wish.to)) || picture.protocol.jobs.iter().any(|job| gets(&job.target))
+    };
+    let absent = picture.members().filter(|node| !picture.is_reachable(&node.id) && is_target(&node.id));
     RebalanceStatus {
         state,
         version: tables.version,
         replication_factor: tables.replication_factor,
         replicas_to_come,
         replicas_to_go,
+        progress: watch.progress(wishes.len(), !has_work),
+        absent_targets: absent.map(|node| node.id.clone()).collect(),
         nodes: picture.members().map(|node| load(tables, node)).collect(),
         jobs: picture.protocol.jobs.iter().map(|job| job_view(picture, job)).collect(),
         bootstraps: bootstraps.collect(),

@@ -1,0 +1,85 @@
+//! How far a rebalance is, shown until it is over: one line that is written over on a terminal, else a line for each change.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use crossbeam::channel::after;
+use serde_json::Value;
+
+use super::client::{Call, Client};
+use super::table::cell;
+use crate::program::Failure;
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Of the bar.
+const WIDTH: u64 = 30;
+
+/// Asks until nothing moves any more.
+pub(super) fn follow(client: &Client, call: &Call, out: &mut impl Write, json: bool) -> Result<(), Failure> {
+    let is_terminal = std::io::stdout().is_terminal() && !json;
+    let mut last = String::new();
+    loop {
+        let answer = client.send(call)?;
+        let line = if json { answer.to_string() } else { line(&answer) };
+        if is_terminal {
+            // To the beginning of the line, and clear it.
+            write!(out, "\r\x1b[2K{line}")?;
+        } else if line != last {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+        last = line;
+        if is_over(&answer) {
+            break;
+        }
+        let _ = after(INTERVAL).recv();
+    }
+    if is_terminal {
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Idle, or paused with nothing left.
+fn is_over(answer: &Value) -> bool {
+    answer["progress"].is_null()
+}
+
+fn line(answer: &Value) -> String {
+    let progress = &answer["progress"];
+    if progress.is_null() {
+        return "all shards are where they are to be".to_owned();
+    }
+    let (done, left) = (count(progress, "done"), count(progress, "left"));
+    let filled = (done * WIDTH).checked_div(done + left).unwrap_or(WIDTH);
+    let bar: String = (0..WIDTH).map(|place| if place < filled { '#' } else { '-' }).collect();
+    let mut line = format!("[{bar}] {}", words(progress));
+    if answer["state"] == "paused" {
+        line.push_str(", paused");
+    }
+    if answer["absentTargets"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
+        line.extend([", waits for ", &cell(&answer["absentTargets"])]);
+    }
+    line
+}
+
+/// `3 of 8 moves, 0.5 per second, about 10 s left`.
+pub(super) fn words(progress: &Value) -> String {
+    let (done, left) = (count(progress, "done"), count(progress, "left"));
+    let seconds = progress["seconds"].as_f64().unwrap_or_default();
+    let text = format!("{done} of {} moves", done + left);
+    if left == 0 {
+        return text + ", cleaning up";
+    }
+    if done > 0 && seconds > 0.0 {
+        let rate = done as f64 / seconds;
+        let remaining = (left as f64 / rate).ceil();
+        return format!("{text}, {rate:.1} per second, about {remaining} s left");
+    }
+    text
+}
+
+fn count(progress: &Value, name: &str) -> u64 {
+    progress[name].as_u64().unwrap_or_default()
+}
