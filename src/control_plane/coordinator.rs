@@ -71,6 +71,8 @@ pub struct Coordinator {
     feeders: Condvar,
     /// Something that the control thread and the resolver may wait for has happened.
     control: Condvar,
+    /// There is something to read.
+    movers: Condvar,
     /// The threads are asked to end.
     stopping: Condvar,
     is_stopping: AtomicBool,
@@ -177,6 +179,9 @@ impl Coordinator {
             let votes = fleet.next_to_resolve(Needs::Before, &journal).unwrap_or_default();
             let alarms = fleet.take_alarms();
             let quarantines = fleet.quarantines(clock::monotonic());
+            if fleet.has_transfers() {
+                self.movers.notify_all();
+            }
             drop(state);
             self.troubles.wait(quarantines.into_iter().map(quarantine).collect());
             for alarm in alarms {
@@ -346,6 +351,7 @@ impl Coordinator {
         let state = self.state.lock();
         self.is_stopping.store(true, Ordering::Release);
         self.stopping.notify_all();
+        self.movers.notify_all();
         self.wake(state, true);
     }
 

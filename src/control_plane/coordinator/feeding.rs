@@ -79,7 +79,8 @@ impl Coordinator {
         let uid = |index: &_| book.get(index).map(|record| record.uid.clone());
         let seen = tasks.into_iter().map(|task| seen(task, uid)).collect();
         let has_news = fleet.polled(feeder.node, asked, seen, now, &journal);
-        if has_news {
+        // A transfer may wait for just this answer, and holds up writes meanwhile.
+        if has_news || state.fleet.has_transfers() {
             state.is_due = true;
             self.control.notify_all();
         }

@@ -14,8 +14,10 @@ use crate::logic::ids::{NodeId, ShardId, Timestamp};
 use crate::logic::throttle::{Throttle, Turn};
 use crate::telemetry::clock;
 
-/// Between two looks for work if nothing happens.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks whether the nodes stand still, and whether there is room.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The same while nothing moves.
+const IDLE: Duration = Duration::from_secs(1);
 /// For room between a mover and a feeder.
 const ROOM_WAIT: Duration = Duration::from_millis(200);
 /// When moves may not run at this hour: until it is looked again. Milliseconds.
@@ -38,7 +40,8 @@ impl Coordinator {
                 let look = fleet.next_look(clock::monotonic(), &journal).unwrap_or_default();
                 self.chunks.keep(|transfer, number| fleet.needs_chunk(transfer, number));
                 if look.is_none() {
-                    state.wait(&self.feeders, PAUSE);
+                    let pause = if state.fleet.has_transfers() { PAUSE } else { IDLE };
+                    state.wait(&self.movers, pause);
                 }
                 look
             };
@@ -127,7 +130,7 @@ impl Coordinator {
                 Err(back) => chunk = back,
             }
             state = self.state.lock();
-            state.wait(&self.feeders, PAUSE);
+            state.wait(&self.movers, PAUSE);
         }
         self.throttle.lock().sent(length, clock::monotonic());
         let mut state = self.state.lock();

@@ -146,6 +146,7 @@ impl Coordinator {
             state: Fragile::new(state),
             feeders: Condvar::new(),
             control: Condvar::new(),
+            movers: Condvar::new(),
             stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
             attendance,

@@ -18,7 +18,6 @@ use crate::logic::feeder::node::{End, Send};
 use crate::logic::feeder::send::Action;
 use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::feeder::{Alarm, Fleet};
-
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, Position, ShardId};
 use crate::logic::topology::JoinState;
 
@@ -178,6 +177,11 @@ impl Fleet {
         if let Some(node) = self.nodes.iter_mut().find(|node| node.id == *id) {
             node.rest_until = until;
         }
+    }
+
+    /// Whether anything is to be read, or on its way.
+    pub fn has_transfers(&self) -> bool {
+        !self.transfers.open.is_empty()
     }
 
     /// Whether chunks of this transfer may still be sent.
