@@ -10,7 +10,7 @@ endif
 
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run sample test check fmt bench compare parity docs-config
+.PHONY: help run sample test check fmt bench compare parity topology docs-config
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ compare: ## the comparison alone; installs nginx from Debian when it is missing
 
 parity: ## parity tests only; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs them on real nodes
 	$(TEST) --test parity
+
+topology: ## nodes come and go under load, with many documents; MIROIR_TEST_MEILISEARCH runs it on real nodes, MIROIR_TEST_SEED varies it
+	cargo test --test integration -- --ignored --nocapture nobody_notices
 
 docs-config: ## write docs/CONFIGURATION.md and examples/dev-config.yaml from the table of keys
 	cargo test --lib -- --ignored write_generated_files

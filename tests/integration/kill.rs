@@ -6,125 +6,56 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use miroir::logic::digest::ContentHash;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::replicas::{hash, wait_until_equal};
 use crate::support::fleet::START_LIMIT;
 use crate::support::{Client, Fleet, FleetOptions, Random, now, real_meilisearch, rounds, seed, wait_for};
+use crate::writes::{Document, Shape, Write};
 
 /// How long all tasks may take to end once everything runs again.
 const SETTLE_LIMIT: Duration = Duration::from_mins(2);
 /// The same on real servers, which sync the disk for every batch.
 const SETTLE_LIMIT_REAL: Duration = Duration::from_mins(15);
 
-/// Documents per write.
-const BATCH: usize = 4;
-
-/// How many different ids there are: small enough that documents are overwritten, updated and deleted.
-const IDS: usize = 300;
-
-/// Documents whose ids leave the same rest are deleted together by a filter.
-const GROUPS: usize = 30;
+/// What is written.
+const SHAPE: Shape = Shape { ids: 300, groups: 30, batch: 4 };
 
 /// Writes before the kills begin.
 const SETUP_WRITES: u64 = 2;
 
-/// One write, and what it makes of a document.
-#[derive(Clone, Debug)]
-enum Write {
-    Put(Vec<usize>, usize),
-    Update(Vec<usize>, usize),
-    Delete(Vec<usize>),
-    DeleteGroup(usize),
-    Settings(usize),
-}
-
-impl Write {
-    fn random(random: &mut Random, version: usize) -> Self {
-        let ids: Vec<usize> = (0..BATCH).map(|_| random.below(IDS)).collect();
-        match random.below(100) {
-            0..60 => Self::Put(ids, version),
-            60..80 => Self::Update(ids, version),
-            80..93 => Self::Delete(ids),
-            93..98 => Self::DeleteGroup(random.below(GROUPS)),
-            _ => Self::Settings(version),
-        }
-    }
-
-    fn send(&self, client: &Client) -> Result<crate::support::Answer, ureq::Error> {
-        let fields = |ids: &[usize], name: &str, version: usize| -> Value {
-            ids.iter().map(|id| json!({"id": id, "group": id % GROUPS, name: version})).collect()
-        };
-        let documents = "/indexes/things/documents";
-        match self {
-            Self::Put(ids, version) => client.try_ask("POST", documents, Some(&fields(ids, "put", *version))),
-            Self::Update(ids, version) => client.try_ask("PUT", documents, Some(&fields(ids, "updated", *version))),
-            Self::Delete(ids) => client.try_ask("POST", &format!("{documents}/delete-batch"), Some(&json!(ids))),
-            Self::DeleteGroup(group) => {
-                let body = json!({"filter": format!("group = {group}")});
-                client.try_ask("POST", &format!("{documents}/delete"), Some(&body))
-            }
-            Self::Settings(version) => {
-                let body = json!([format!("word{version}")]);
-                client.try_ask("PUT", "/indexes/things/settings/stop-words", Some(&body))
-            }
-        }
-    }
-
-    /// What becomes of the document with this id.
-    fn apply(&self, id: usize, before: Option<&Value>) -> Option<Value> {
-        match self {
-            Self::Put(ids, version) if ids.contains(&id) => {
-                Some(json!({"id": id, "group": id % GROUPS, "put": version}))
-            }
-            Self::Update(ids, version) if ids.contains(&id) => {
-                let mut document = before.cloned().unwrap_or_else(|| json!({"id": id, "group": id % GROUPS}));
-                document["updated"] = json!(version);
-                Some(document)
-            }
-            Self::Delete(ids) if ids.contains(&id) => None,
-            Self::DeleteGroup(group) if id % GROUPS == *group => None,
-            Self::Put(..) | Self::Update(..) | Self::Delete(_) | Self::DeleteGroup(_) | Self::Settings(_) => {
-                before.cloned()
-            }
-        }
-    }
-}
-
 /// What every document may be. A write without an answer happened or did not; it is before all later ones either way.
 struct Model {
-    possible: BTreeMap<usize, Vec<Option<Value>>>,
+    possible: BTreeMap<usize, BTreeSet<Option<Document>>>,
     acknowledged: Vec<u64>,
     unanswered: usize,
 }
 
 impl Model {
     fn new() -> Self {
-        let possible = (0..IDS).map(|id| (id, vec![None])).collect();
+        let possible = (0..SHAPE.ids).map(|id| (id, BTreeSet::from([None]))).collect();
         Self { possible, acknowledged: Vec::new(), unanswered: 0 }
     }
 
     fn happened(&mut self, write: &Write) {
-        for (id, possible) in &mut self.possible {
-            for value in possible.iter_mut() {
-                *value = write.apply(*id, value.as_ref());
-            }
-            dedup(possible);
+        for id in write.ids(SHAPE) {
+            let possible = self.possible.entry(id).or_default();
+            *possible = possible.iter().map(|before| write.apply(*before)).collect();
         }
     }
 
     fn perhaps_happened(&mut self, write: &Write) {
         self.unanswered += 1;
-        for (id, possible) in &mut self.possible {
-            let more: Vec<Option<Value>> = possible.iter().map(|value| write.apply(*id, value.as_ref())).collect();
+        for id in write.ids(SHAPE) {
+            let possible = self.possible.entry(id).or_default();
+            let more: Vec<_> = possible.iter().map(|before| write.apply(*before)).collect();
             possible.extend(more);
-            dedup(possible);
         }
     }
 
     /// Sends one write and notes what is known of it. False: nobody listens.
     fn write(&mut self, client: &Client, write: &Write) -> bool {
-        match write.send(client) {
+        match write.send(client, SHAPE) {
             Ok(answer) if answer.status == 202 => {
                 let uid = answer.json["taskUid"].as_u64().expect("an integer");
                 assert!(self.acknowledged.last().is_none_or(|last| *last < uid), "task numbers grow: {}", answer.text);
@@ -149,8 +80,9 @@ impl Model {
     /// Compares with what the nodes hold: nothing lost, nothing changed, nothing that was never written.
     fn check(&self, found: &BTreeMap<String, ContentHash>) -> Result<(), String> {
         for (id, possible) in &self.possible {
+            let hashed = |document: &Document| hash(&document.json(*id, SHAPE));
             let allowed: BTreeSet<Option<ContentHash>> =
-                possible.iter().map(|value| value.as_ref().map(hash)).collect();
+                possible.iter().map(|value| value.as_ref().map(hashed)).collect();
             let found = found.get(&id.to_string()).copied();
             if !allowed.contains(&found) {
                 return Err(format!("document {id} is {found:?}, but may only be one of {possible:?}"));
@@ -168,11 +100,6 @@ impl Model {
     }
 }
 
-fn dedup(values: &mut Vec<Option<Value>>) {
-    let mut seen = BTreeSet::new();
-    values.retain(|value| seen.insert(value.as_ref().map(hash)));
-}
-
 /// Writes until it is told to stop; counts what it did, so that kills fall between and into writes.
 fn write_until(stop: &AtomicBool, written: &AtomicUsize, client: &Client, random: &mut Random) -> Model {
     let mut model = Model::new();
@@ -180,7 +107,7 @@ fn write_until(stop: &AtomicBool, written: &AtomicUsize, client: &Client, random
         if stop.load(Ordering::Acquire) {
             break;
         }
-        if !model.write(client, &Write::random(random, version)) {
+        if !model.write(client, &Write::random(random, version, SHAPE)) {
             client.wait_until_healthy(START_LIMIT);
         }
         written.fetch_add(1, Ordering::AcqRel);
@@ -282,8 +209,9 @@ fn small_model() -> (Model, BTreeMap<String, ContentHash>) {
     model.happened(&Write::Update(vec![2], 8));
     model.acknowledged = vec![2, 3];
     model.perhaps_happened(&Write::Delete(vec![3]));
-    let value = |id: &usize| model.possible[id][0].as_ref().map(hash).expect("written");
-    let found = [1, 2, 3].iter().map(|id| (id.to_string(), value(id))).collect();
+    let written = [(1, None), (2, Some(8)), (3, None)];
+    let value = |id, updated| hash(&Document { put: Some(7), updated }.json(id, SHAPE));
+    let found = written.into_iter().map(|(id, updated)| (id.to_string(), value(id, updated))).collect();
     (model, found)
 }
 
@@ -299,7 +227,7 @@ fn the_check_after_kills_finds_lost_stale_and_foreign_documents() {
     };
     with(&|found| _ = found.remove("3")).expect("its deletion may have happened");
     with(&|found| _ = found.remove("1")).expect_err("a lost document");
-    let stale = hash(&json!({"id": 2, "group": 2, "put": 7}));
+    let stale = hash(&Document { put: Some(7), updated: None }.json(2, SHAPE));
     with(&|found| _ = found.insert("2".to_owned(), stale)).expect_err("a lost update");
     with(&|found| _ = found.insert("4".to_owned(), stale)).expect_err("one that nobody wrote");
     with(&|found| _ = found.insert("3000".to_owned(), stale)).expect_err("one that nobody could write");

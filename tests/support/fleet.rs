@@ -96,6 +96,11 @@ impl Node {
         self.process = Some(Process::start(&self.id, command, &self.folder));
     }
 
+    /// Is it a real Meilisearch?
+    pub fn is_real(&self) -> bool {
+        self.meilisearch.is_some()
+    }
+
     /// Speaks to it directly, past Miroir.
     pub fn client(&self) -> Client {
         Client::new(&self.port.url(), Some(NODE_KEY))

@@ -1,0 +1,347 @@
+//! Nodes come and go and the number of replicas changes while one client writes and another reads and compares.
+//!
+//! Left out until operators can ask for them: replacing a node, and the forced removal of a killed one.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::history::{History, Read};
+use crate::replicas::{hash, wait_until_equal};
+use crate::support::fleet::{Node, START_LIMIT};
+use crate::support::{Client, Fleet, FleetOptions, Random, now, real_meilisearch, seed, wait_for};
+use crate::writes::{Document, INDEX, Shape, Write};
+
+/// How long a change of the fleet may take.
+const MOVE_LIMIT: Duration = Duration::from_mins(5);
+/// The same on real servers, where every batch takes a second or two.
+const MOVE_LIMIT_REAL: Duration = Duration::from_mins(30);
+
+/// Writes that are not reported yet, at most.
+const UNDER_WAY: usize = 8;
+
+/// Documents in one write of the first load.
+const LOAD: usize = 5_000;
+
+/// Writes and reads that each phase waits for before its change, besides those during it.
+const STEADY: usize = 20;
+
+/// What the threads share.
+struct Load {
+    client: Client,
+    shape: Shape,
+    history: Mutex<History>,
+    stop: AtomicBool,
+    written: AtomicUsize,
+    read: AtomicUsize,
+    /// Of a read since the phase began, in microseconds.
+    slowest_read: AtomicUsize,
+}
+
+/// Ends the threads, also when the operator panics.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Load {
+    fn new(client: Client, shape: Shape) -> Self {
+        let count = || AtomicUsize::new(0);
+        let (written, read, slowest_read) = (count(), count(), count());
+        let history = Mutex::new(History::new(shape));
+        Self { client, shape, history, stop: AtomicBool::new(false), written, read, slowest_read }
+    }
+
+    fn history(&self) -> std::sync::MutexGuard<'_, History> {
+        self.history.lock().expect("no thread panics while it has the lock")
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Acquire)
+    }
+
+    /// Notes and sends one write; its number and its task.
+    fn send(&self, write: &Write) -> (u64, u64) {
+        let number = self.history().send(write);
+        let answer = write.send(&self.client, self.shape).unwrap_or_else(|error| panic!("{write:?}: {error}"));
+        let answer = answer.expect(202);
+        (number, answer.json["taskUid"].as_u64().expect("an integer"))
+    }
+
+    /// All documents, in a few large writes.
+    fn fill(&self) {
+        let ids: Vec<usize> = (0..self.shape.ids).collect();
+        for ids in ids.chunks(LOAD) {
+            let (number, task) = self.send(&Write::Put(ids.to_vec(), 0));
+            let task = self.client.wait_for_task(task);
+            assert_eq!(task["status"], "succeeded", "{task}");
+            self.history().report(number);
+        }
+    }
+
+    /// Writes until it is told to stop, a few writes ahead of what is reported. All are reported at the end.
+    fn write(&self, random: &mut Random) {
+        let mut under_way = VecDeque::new();
+        for version in 1.. {
+            if !self.goes_on() {
+                break;
+            }
+            under_way.push_back(self.send(&Write::random(random, version, self.shape)));
+            self.written.fetch_add(1, Ordering::AcqRel);
+            self.settle(&mut under_way, UNDER_WAY);
+        }
+        self.settle(&mut under_way, 0);
+    }
+
+    /// Notes what is reported, and waits until no more than so many are not.
+    fn settle(&self, under_way: &mut VecDeque<(u64, u64)>, most: usize) {
+        while let Some((number, task)) = under_way.front().copied() {
+            let answer = self.client.get(&format!("/tasks/{task}")).expect(200).json;
+            match answer["status"].as_str() {
+                Some("succeeded") => {
+                    self.history().report(number);
+                    under_way.pop_front();
+                }
+                Some("enqueued" | "processing") if under_way.len() <= most => return,
+                Some("enqueued" | "processing") => _ = self.client.wait_for_task(task),
+                _ => panic!("an acknowledged write failed: {answer}"),
+            }
+        }
+    }
+
+    /// Reads and compares until it is told to stop.
+    fn read(&self, random: &mut Random) {
+        while self.goes_on() {
+            let read = Read::random(random, self.shape);
+            let reported = self.history().reported();
+            let begun = now();
+            let answer = read.send(&self.client).unwrap_or_else(|error| panic!("{read:?}: {error}"));
+            let micros = begun.elapsed().as_micros() as usize;
+            self.slowest_read.fetch_max(micros, Ordering::AcqRel);
+            let checked = read.check(&answer, self.history().since(reported));
+            if let Err(error) = checked {
+                panic!("{read:?}: {error}\n{}", answer.text);
+            }
+            self.read.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Changes the fleet, and waits for what comes of it.
+struct Operator<'a> {
+    fleet: Fleet,
+    load: &'a Load,
+    begun: Instant,
+}
+
+impl Operator<'_> {
+    /// One change: some steady load first, then the change, then everything in its place.
+    fn phase(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
+        self.steady();
+        let (begun, count) =
+            (now(), || (self.load.written.load(Ordering::Acquire), self.load.read.load(Ordering::Acquire)));
+        let (written, read) = count();
+        self.load.slowest_read.store(0, Ordering::Release);
+        change(self);
+        self.wait_until_in_place();
+        let slowest = Duration::from_micros(self.load.slowest_read.load(Ordering::Acquire) as u64);
+        let ((now_written, now_read), took, since) = (count(), begun.elapsed(), self.begun.elapsed());
+        let (writes, reads) = (now_written - written, now_read - read);
+        eprintln!("{since:.1?}: {name}: {took:.1?}, {writes} writes, {reads} reads, slowest {slowest:.1?}");
+    }
+
+    fn limit(&self) -> Duration {
+        if self.fleet.nodes[0].is_real() { MOVE_LIMIT_REAL } else { MOVE_LIMIT }
+    }
+
+    /// Waits for a condition as long as the load goes on.
+    fn wait_for(&self, what: &str, mut condition: impl FnMut() -> Result<(), String>) {
+        wait_for(what, self.limit(), || if self.load.goes_on() { condition() } else { Ok(()) });
+        assert!(self.load.goes_on(), "the load has ended while waiting for {what}");
+    }
+
+    fn steady(&self) {
+        for counter in [&self.load.written, &self.load.read] {
+            let goal = counter.load(Ordering::Acquire) + STEADY;
+            self.wait_for("the load", || match counter.load(Ordering::Acquire) {
+                count if count >= goal => Ok(()),
+                count => Err(format!("{count} of {goal}")),
+            });
+        }
+    }
+
+    fn wait_until_in_place(&self) {
+        let admin = self.fleet.admin();
+        self.wait_for("all replicas in their places", || {
+            let status = admin.try_ask("GET", "/_miroir/rebalance", None).map_err(|error| error.to_string())?;
+            let is_over = status.json["state"] == "idle" && status.json["bootstraps"] == json!([]);
+            if is_over { Ok(()) } else { Err(status.text) }
+        });
+    }
+
+    fn ask(&self, method: &str, target: &str, body: Option<&Value>) {
+        self.fleet.admin().ask(method, &format!("/_miroir{target}"), body).expect(200);
+    }
+
+    fn add(&mut self, id: &str) {
+        let mut node = Node::new(id, self.fleet.folder.path(), real_meilisearch());
+        node.start();
+        node.client().wait_until_healthy(START_LIMIT);
+        self.ask("POST", "/nodes", Some(&json!({"id": id, "url": node.port.url()})));
+        self.fleet.nodes.push(node);
+        self.ask("POST", "/rebalance/start", Some(&json!({})));
+    }
+
+    /// Moves everything away from a node.
+    fn drain(&self, id: &str) {
+        self.ask("POST", &format!("/nodes/{id}/drain"), Some(&json!({})));
+    }
+
+    /// Takes a drained node away, and ends it.
+    fn remove(&mut self, id: &str) {
+        self.ask("DELETE", &format!("/nodes/{id}"), None);
+        self.fleet.nodes.retain(|node| node.id != id);
+    }
+
+    fn replicas(&self, count: usize) {
+        self.ask("PUT", "/replication-factor", Some(&json!({"value": count})));
+    }
+}
+
+/// Every shard has so many owners, and no node more than one shard more than another.
+fn check_placement(fleet: &Fleet, replicas: usize) {
+    let shards = fleet.admin().get("/_miroir/shards").expect(200).json["results"].clone();
+    let owners: Vec<Vec<&str>> = shards.as_array().expect("a list").iter().map(owners_of).collect();
+    let count = |id: &str| owners.iter().flatten().filter(|owner| **owner == id).count();
+    let counts: Vec<usize> = fleet.nodes.iter().map(|node| count(&node.id)).collect();
+    assert_eq!(counts.iter().sum::<usize>(), owners.len() * replicas, "{shards}");
+    assert!(counts.iter().max() <= counts.iter().min().map(|least| least + 1).as_ref(), "{counts:?}");
+    for mut owners in owners {
+        owners.sort_unstable();
+        owners.dedup();
+        assert_eq!(owners.len(), replicas, "{shards}");
+    }
+}
+
+fn owners_of(shard: &Value) -> Vec<&str> {
+    let nodes = shard["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    nodes.iter().filter_map(Value::as_str).collect()
+}
+
+/// The settings of the index are the same on all nodes.
+fn check_settings(fleet: &Fleet) {
+    let all: Vec<Value> = fleet.nodes.iter().map(|node| settings_of(&node.client())).collect();
+    for (settings, node) in all.iter().zip(&fleet.nodes) {
+        assert_eq!(*settings, all[0], "{} and {}", node.id, fleet.nodes[0].id);
+    }
+}
+
+fn settings_of(node: &Client) -> Value {
+    let indexes = node.get("/indexes").expect(200).json;
+    assert_eq!(indexes["total"], 1, "{indexes}");
+    let uid = indexes["results"][0]["uid"].as_str().expect("a name");
+    node.get(&format!("/indexes/{uid}/settings")).expect(200).json
+}
+
+fn set_up(client: &Client) {
+    let index = format!("/indexes/{INDEX}");
+    client.write_well("POST", "/indexes", Some(&json!({"uid": INDEX, "primaryKey": "id"})));
+    let settings = json!({"filterableAttributes": ["group", "id"], "sortableAttributes": ["id"],
+        "searchableAttributes": ["word"], "pagination": {"maxTotalHits": 1_000_000}});
+    client.write_well("PATCH", &format!("{index}/settings"), Some(&settings));
+}
+
+/// The changes of the fleet, from 3 nodes with one replica to 3 others with two.
+fn change_everything(operator: &mut Operator<'_>) {
+    operator.phase("from 3 to 4 nodes", |operator| operator.add("node-3"));
+    operator.phase("from 1 to 2 replicas", |operator| operator.replicas(2));
+    operator.phase("from 4 to 5 nodes", |operator| operator.add("node-4"));
+    operator.phase("from 2 to 3 replicas", |operator| operator.replicas(3));
+    operator.phase("a drain, to 4 nodes", |operator| operator.drain("node-0"));
+    operator.remove("node-0");
+    operator.phase("from 3 to 2 replicas", |operator| operator.replicas(2));
+    operator.phase("a drain, to 3 nodes", |operator| operator.drain("node-2"));
+    operator.remove("node-2");
+    operator.steady();
+}
+
+fn change_the_fleet_under_load(shape: Shape) {
+    let seed = seed();
+    eprintln!("seed {seed}, {shape:?}");
+    let options = FleetOptions {
+        replication_factor: 1,
+        configuration: "probe: {interval: 200ms, timeout: 500ms}\n".to_owned(),
+        meilisearch: real_meilisearch(),
+        ..FleetOptions::new()
+    };
+    let fleet = Fleet::start(&options);
+    let load = Load::new(fleet.client(), shape);
+    set_up(&load.client);
+    load.fill();
+    let fleet = std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&load.stop);
+        let threads = [
+            scope.spawn(|| {
+                let _stop = StopAtEnd(&load.stop);
+                load.write(&mut Random::new(seed));
+            }),
+            scope.spawn(|| {
+                let _stop = StopAtEnd(&load.stop);
+                load.read(&mut Random::new(!seed));
+            }),
+        ];
+        let mut operator = Operator { fleet, load: &load, begun: now() };
+        change_everything(&mut operator);
+        load.stop.store(true, Ordering::Release);
+        for thread in threads {
+            thread.join().expect("the load saw only what it may see");
+        }
+        operator.fleet
+    });
+    check_the_end(&fleet, &load);
+}
+
+/// All that was written is there, on both owners of its shard and nowhere else; clients see just that.
+fn check_the_end(fleet: &Fleet, load: &Load) {
+    const REPLICAS: usize = 2;
+    check_placement(fleet, REPLICAS);
+    check_settings(fleet);
+    let found = wait_until_equal(fleet, INDEX, "id", REPLICAS);
+    let history = load.history();
+    let window = history.since(history.reported());
+    for id in 0..load.shape.ids {
+        let expected: Vec<Option<Document>> = window.allowed(id).collect();
+        let [expected] = expected[..] else { panic!("document {id}: all is reported, but {expected:?}") };
+        let expected = expected.map(|document| hash(&document.json(id, load.shape)));
+        assert_eq!(found.get(&id.to_string()).copied(), expected, "document {id}");
+    }
+    let (total, _) = window.total();
+    assert_eq!(found.len(), total, "nobody has written other documents");
+    let answer = load.client.post(&format!("/indexes/{INDEX}/documents/fetch"), &json!({"limit": 0})).expect(200);
+    assert_eq!(answer.json["total"], total);
+    let failed = load.client.get("/tasks?statuses=failed,canceled,enqueued,processing&limit=5").expect(200);
+    assert_eq!(failed.json["total"], 0, "{}", failed.text);
+    let (written, read) = (load.written.load(Ordering::Acquire), load.read.load(Ordering::Acquire));
+    eprintln!("{written} writes, {read} reads, {total} documents at the end");
+}
+
+/// Goal: what operators do to the fleet costs clients nothing. Method: one client writes without a pause (puts, updates,
+/// deletes by id and by filter, settings), another reads and compares every answer with what it may be, while nodes are added
+/// and drained and the number of replicas changes; at the end every document is on its nodes as it was written last.
+#[test]
+fn nobody_notices_that_nodes_come_and_go() {
+    change_the_fleet_under_load(Shape { ids: 5_000, groups: 250, batch: 20 });
+}
+
+/// The same with more than 50,000 documents all the time.
+#[test]
+#[ignore = "takes minutes: make topology"]
+fn nobody_notices_that_nodes_come_and_go_with_many_documents() {
+    change_the_fleet_under_load(Shape { ids: 60_000, groups: 1_000, batch: 20 });
+}
