@@ -332,6 +332,9 @@ impl Coordinator {
             Alarm::CopyDiffers { node, index, shard } => {
                 tracing::error!(%node, %index, %shard, "a copy is not what its source has; it begins anew");
             }
+            Alarm::ReplicasDiffer { nodes: [first, second], index, shard } => {
+                tracing::error!(%first, %second, %index, %shard, "two replicas do not have the same documents");
+            }
             Alarm::Foreign { node, task } => {
                 tracing::error!(%node, %task, "somebody else writes to this node");
             }

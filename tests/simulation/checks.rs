@@ -132,7 +132,7 @@ impl World {
                 // A node is down; a chunk fails with its neighbours.
                 Alarm::LookFailed { .. } | Alarm::CopyFailed { .. } => continue,
                 // One shard's part always fits.
-                Alarm::TooLarge { .. } | Alarm::CopyDiffers { .. } => false,
+                Alarm::TooLarge { .. } | Alarm::CopyDiffers { .. } | Alarm::ReplicasDiffer { .. } => false,
             };
             if !(is_given_up && self.options.is_far) {
                 return violated(format!("J3: {alarm:?}"));
@@ -197,6 +197,7 @@ impl World {
             | Alarm::LookFailed { .. }
             | Alarm::CopyFailed { .. }
             | Alarm::CopyDiffers { .. }
+            | Alarm::ReplicasDiffer { .. }
             | Alarm::Foreign { .. } => false,
         };
         self.alarms.iter().any(is_far)

@@ -185,6 +185,15 @@ pub enum Alarm {
         /// Of which shard.
         shard: ShardId,
     },
+    /// Two replicas that are in sync do not have the same documents of a shard.
+    ReplicasDiffer {
+        /// The two.
+        nodes: [NodeId; 2],
+        /// Of which index.
+        index: NodeIndexUid,
+        /// Of which shard.
+        shard: ShardId,
+    },
     /// Somebody else writes to the node.
     Foreign {
         /// Where.

@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use feed::{Purpose, ReaderProgress};
-pub use moves::{LastCopy, Look, LookKind, LookOutcome, MoveLimits, TransferId};
+pub use moves::{AuditReport, LastCopy, Look, LookKind, LookOutcome, MoveLimits, TransferId, UnequalReplicas};
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 pub use report::Resolve;
 pub use send::Action;
@@ -37,7 +37,7 @@ pub use step::{JournalUnavailable, JournalView, Needs, StepInfo, steps_of};
 
 use self::feed::{Feed, Sync, Version};
 use self::index::IndexState;
-use self::moves::{Bootstrap, Job, Transfers};
+use self::moves::{Audit, Bootstrap, Job, Transfers};
 use self::node::{NodeState, Unclear};
 use self::report::Task;
 use self::topology::Topology;
@@ -214,6 +214,7 @@ pub struct Fleet {
     tables: Tables,
     next_job: JobId,
     transfers: Transfers,
+    audit: Audit,
     /// The last position of the journal.
     head: Position,
     nodes: Vec<NodeState>,
@@ -259,6 +260,7 @@ impl Fleet {
             tables: Tables { owners: Vec::new(), plan: Vec::new(), ..start.tables.clone() },
             next_job: start.next_job,
             transfers: Transfers::default(),
+            audit: Audit::default(),
             head: Position::of(start.next_entry, 0).before(),
             shown: VecDeque::new(),
             nodes: nodes.collect(),

@@ -6,6 +6,7 @@
 //! of the target carries the shard from there on. What a node holds of a shard and should not is deleted by **marks**
 //! ([`marks`]). The reasons for each step are in `docs/MOVE-PROTOCOL.md`.
 
+mod audit;
 mod bootstrap;
 mod job;
 mod marks;
@@ -16,6 +17,8 @@ mod switch;
 mod transfer;
 mod workflow;
 
+pub(super) use audit::Audit;
+pub use audit::{AuditReport, UnequalReplicas};
 pub(super) use bootstrap::Bootstrap;
 pub(super) use job::{Job, Join};
 pub use members::LastCopy;

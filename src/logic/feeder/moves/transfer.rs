@@ -78,7 +78,8 @@ pub enum LookOutcome {
 struct Transfer {
     index: NodeIndexUid,
     kind: LookKind,
-    parts: Vec<(JobId, ShardId)>,
+    /// By shard, the job that it is read for; none when replicas are audited.
+    parts: Vec<(Option<JobId>, ShardId)>,
     at: Position,
     /// Before this all is read.
     until: Monotonic,
@@ -112,6 +113,12 @@ pub(in crate::logic::feeder) struct Transfers {
     next: u64,
     /// Targets, and the milliseconds that copies kept them busy.
     busy: Vec<(usize, u64)>,
+}
+
+impl Transfers {
+    pub(super) fn is_open(&self, id: TransferId) -> bool {
+        self.open.contains_key(&id)
+    }
 }
 
 impl LookKind {
@@ -254,6 +261,7 @@ impl Fleet {
         if !self.tables.is_paused {
             self.start_transfers(now);
         }
+        self.advance_audit(now);
     }
 
     /// The feeds are still held by this transfer, and the replicas that are read are complete.
@@ -263,7 +271,10 @@ impl Fleet {
         let Some(state) = self.indexes.get(uid) else { return false };
         let is_held = |&node: &usize| state.feeds[node].held == Some((id, transfer.at));
         let [first, target] = transfer.kind.held();
-        let is_source = |&(_, shard): &(JobId, ShardId)| self.is_source(first, target, uid, shard);
+        let is_source = |&(job, shard): &(Option<JobId>, ShardId)| {
+            let is_other_whole = job.is_some() || self.is_source(target, first, uid, shard);
+            is_other_whole && self.is_source(first, target, uid, shard)
+        };
         transfer.kind.held().iter().all(is_held) && transfer.parts.iter().all(is_source)
     }
 
@@ -329,6 +340,7 @@ impl Fleet {
         let target = transfer.kind.held()[1];
         for &(job, shard) in &transfer.parts {
             let is_equal = !unequal.contains(&shard);
+            let Some(job) = job else { continue };
             let Some(join) = self.topology.join_mut(job, &transfer.index) else { continue };
             if is_equal {
                 join.is_verified = true;
@@ -338,6 +350,9 @@ impl Fleet {
             self.pending.joins.insert((job, transfer.index.clone()));
             let (node, index) = (self.nodes[target].id.clone(), transfer.index.clone());
             self.pending.alarms.push(Alarm::CopyDiffers { node, index, shard });
+        }
+        if transfer.parts.iter().any(|(job, _)| job.is_none()) {
+            self.audited(unequal);
         }
         self.feeds_changed(target, &transfer.index);
     }
@@ -358,7 +373,7 @@ impl Fleet {
         let Some(transfer) = self.transfers.open.remove(&id) else { return };
         let busy = transfer.began.map(|began| self.seen_at.0.saturating_sub(began.0));
         self.transfers.busy.extend(busy.map(|milliseconds| (target, milliseconds)));
-        for (job, _) in transfer.parts {
+        for job in transfer.parts.iter().filter_map(|(job, _)| *job) {
             let Some(join) = self.topology.join_mut(job, &uid) else { continue };
             join.state = JoinState::Joined;
             join.filling = None;
@@ -446,7 +461,7 @@ impl Fleet {
         let (first, last) = self.timing.backoff_ms;
         let target = transfer.kind.held()[1];
         let mut failures = 0;
-        for &(job, _) in &transfer.parts {
+        for job in transfer.parts.iter().filter_map(|(job, _)| *job) {
             if let Some(join) = self.topology.join_mut(job, &transfer.index)
                 && join.filling == Some(id)
             {

@@ -36,6 +36,7 @@ impl Fleet {
             } else {
                 LookKind::Copy { source, target }
             };
+            let parts = parts.into_iter().map(|(job, shard)| (Some(job), shard)).collect();
             self.start_transfer(uid, kind, parts, now);
         }
     }
@@ -64,7 +65,14 @@ impl Fleet {
         groups
     }
 
-    fn start_transfer(&mut self, uid: NodeIndexUid, kind: LookKind, parts: Vec<(JobId, ShardId)>, now: Monotonic) {
+    /// Holds the feeds, and reads when they stand.
+    pub(in crate::logic::feeder::moves) fn start_transfer(
+        &mut self,
+        uid: NodeIndexUid,
+        kind: LookKind,
+        parts: Vec<(Option<JobId>, ShardId)>,
+        now: Monotonic,
+    ) -> TransferId {
         let id = TransferId(self.transfers.next);
         self.transfers.next += 1;
         // What an earlier life has sent beyond its watermark may have been applied.
@@ -72,14 +80,15 @@ impl Fleet {
         let held = kind.held();
         let reached = held.iter().map(|&node| self.may_have(node, &uid));
         // A copy to be compared may be newer than anything the target got beside it.
-        let copied = parts.iter().filter_map(|(job, _)| Some(self.topology.jobs.get(job)?.joins.get(&uid)?.cursor));
+        let jobs: Vec<JobId> = parts.iter().filter_map(|(job, _)| *job).collect();
+        let copied = jobs.iter().filter_map(|job| Some(self.topology.jobs.get(job)?.joins.get(&uid)?.cursor));
         let at = reached.chain(copied).fold(start, Position::max);
         for node in held {
             self.feed_mut(node, &uid).held = Some((id, at));
         }
         let is_copy = matches!(kind, LookKind::Copy { .. });
         let mut failures = 0;
-        for &(job, _) in &parts {
+        for job in jobs {
             let Some(join) = self.topology.join_mut(job, &uid) else { continue };
             failures = failures.max(join.failures);
             if is_copy {
@@ -104,6 +113,7 @@ impl Fleet {
             began: None,
         };
         self.transfers.open.insert(id, transfer);
+        id
     }
 
     /// The last step that a node may have got, answered or not.
