@@ -112,7 +112,7 @@ impl World {
             self.nodes[node].copy();
             return;
         }
-        if !self.is_spared(node) {
+        if tasks == 0 || !self.is_spared(node) {
             return;
         }
         self.log(|| format!("n{node} goes back from {tasks} tasks to {}", if is_wipe { 0 } else { copied }));
@@ -161,6 +161,10 @@ impl World {
             return Ok(());
         }
         let away = self.random.below(self.members);
+        // Others may have lost what they had.
+        if !self.losses.is_empty() && !self.is_spared(away) {
+            return Ok(());
+        }
         let Tables { owners, plan, .. } = &self.durable.tables;
         if owners.iter().chain(plan).any(|nodes| nodes.iter().all(|node| *node == self.ids[away])) {
             return Ok(());
@@ -177,7 +181,7 @@ impl World {
         let end = self.now + 6_000;
         while !self.is_reported() {
             if self.now > end {
-                return violated(format!("liveness: n{away} stays away, and not all entries end"));
+                return violated(format!("n{away} stays away; {}", self.what_is_open()));
             }
             self.tick()?;
         }

@@ -246,7 +246,7 @@ impl World {
         self.check_end()
     }
 
-    fn what_is_open(&self) -> String {
+    pub fn what_is_open(&self) -> String {
         self.log(|| format!("{:#?}", self.fleet));
         let Durable { records, out, tables, jobs, joins, bootstraps, .. } = &self.durable;
         let open = records.iter().filter(|record| record.outcome.is_none());

@@ -153,7 +153,7 @@ impl Rules {
         unmixed: true,
         verify: true,
         old_fed: true,
-        rebuild: false,
+        rebuild: true,
     };
 }
 

@@ -67,12 +67,12 @@ impl Fleet {
             state.unclear = None;
             state.poll_at = now;
         }
+        if state.is_doubtful {
+            return Action::AskNewest;
+        }
         if now >= state.poll_at {
             state.polls_begun += 1;
             return Action::Poll(self.poll_list(node));
-        }
-        if state.is_doubtful {
-            return Action::AskNewest;
         }
         if state.unclear.is_some() || !state.known_ahead.is_empty() {
             return Action::Wait(state.poll_at);
@@ -153,7 +153,12 @@ impl Fleet {
                 if let Some(chunk) = self.due_chunk(node, uid) {
                     return Ok(Turn::Act(chunk));
                 }
-                let is_done = self.feed(node, uid).sent.is_empty() && held.is_none();
+                let feed = self.feed(node, uid);
+                if held.is_some() && feed.sent.is_empty() && feed.awaits_idle && !feed.is_idle {
+                    // Or it would not stand still.
+                    return Ok(Turn::Act(Action::CheckIdle(uid.clone())));
+                }
+                let is_done = feed.sent.is_empty() && held.is_none();
                 return Ok(if is_done { Turn::Done } else { Turn::Blocked(None) });
             };
             match self.send_of(node, uid, &step) {

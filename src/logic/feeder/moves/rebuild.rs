@@ -73,10 +73,14 @@ impl Fleet {
     pub(in crate::logic::feeder) fn is_rebuilding(&self, node: usize, uid: &NodeIndexUid) -> bool {
         let is_repair =
             |job: &Job| job.kind == JobKind::Repair && job.target == Some(node) && job.joins.contains_key(uid);
-        self.feed(node, uid).bootstrap.is_some() || self.topology.jobs.values().any(is_repair)
+        let (state, feed) = (self.index(uid), self.feed(node, uid));
+        // Deleted here, and still read.
+        let is_early = state.is_read() && state.dropped.is_some_and(|dropped| feed.applied >= dropped);
+        feed.bootstrap.is_some() || is_early || self.topology.jobs.values().any(is_repair)
     }
 
-    /// The node is not the one that it was: nothing on it can be trusted. It is rebuilt, if its peers have all it had.
+    /// The node is not the one that it was: nothing on it can be trusted, and nobody reads it. It is rebuilt as soon as its
+    /// peers have all it had; until then it is left alone, since it may have the only copy of something.
     pub(in crate::logic::feeder) fn lost(&mut self, node: usize, next_task: Option<NodeTask>) {
         let name = self.nodes[node].id.clone();
         self.pending.alarms.push(Alarm::NodeLost { node: name });
@@ -85,6 +89,9 @@ impl Fleet {
         let Some(next_task) = next_task.filter(|_| is_covered && self.rules.rebuild) else {
             self.nodes[node].is_lost = true;
             for uid in indexes {
+                if self.feed(node, &uid).is_in_sync() {
+                    self.leave(node, &uid);
+                }
                 self.give_up(node, &uid);
             }
             return;
@@ -110,7 +117,7 @@ impl Fleet {
 
     /// Every shard that the node owns has another complete replica of the index.
     pub(super) fn is_spared(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        self.index(uid).dropped.is_some()
+        !self.index(uid).is_read()
             || self.topology.owned(node).iter().all(|&shard| self.has_other_copy(node, shard, uid))
     }
 
@@ -173,6 +180,12 @@ impl Fleet {
 
     /// Rebuilds what was given up, as far as peers have it. Part of [`Fleet::control`].
     pub(in crate::logic::feeder) fn rebuild_given_up(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].is_lost && self.indexes.keys().all(|uid| self.is_spared(node, uid)) {
+                // Asked for its newest task once more, it is found lost once more, and rebuilt.
+                (self.nodes[node].is_lost, self.nodes[node].is_doubtful) = (false, true);
+            }
+        }
         let mut due = Vec::new();
         for (uid, state) in &self.indexes {
             for (node, feed) in state.feeds.iter().enumerate() {

@@ -237,10 +237,12 @@ impl Fleet {
         for id in open {
             let transfer = self.transfers.open[&id].clone();
             match &transfer.stage {
-                TransferStage::Hold | TransferStage::Reading if now >= transfer.until => self.abort(id),
-                TransferStage::Hold | TransferStage::Reading if !self.is_intact(id) => self.abort(id),
+                TransferStage::Hold | TransferStage::Reading | TransferStage::Confirming { .. }
+                    if now >= transfer.until || !self.is_intact(id) =>
+                {
+                    self.abort(id);
+                }
                 TransferStage::Hold | TransferStage::Reading => {}
-                TransferStage::Confirming { .. } if !self.is_intact(id) => self.abort(id),
                 TransferStage::Confirming { outcome, polls } => {
                     let answered = |node: usize, polls: u64| self.nodes[node].polls_answered >= polls;
                     let [first, second] = transfer.kind.held();
@@ -292,7 +294,8 @@ impl Fleet {
         let feed = &state.feeds[node];
         let is_clear = self.nodes[node].unclear.is_none() && self.nodes[node].in_flight.is_none();
         let is_plain = !feed.is_careful() && feed.split.is_none() && feed.goal <= feed.applied.max(feed.pos);
-        let is_quiet = !is_read || feed.sent.is_empty() && is_clear && !feed.awaits_idle && feed.goal <= feed.applied;
+        let is_idle = !feed.awaits_idle || feed.is_idle;
+        let is_quiet = !is_read || feed.sent.is_empty() && is_clear && is_idle && feed.goal <= feed.applied;
         let from = if is_read { feed.applied } else { feed.pos };
         if !is_plain || !is_quiet || feed.held.is_none() {
             return Ok(false);
