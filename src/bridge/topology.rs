@@ -52,6 +52,33 @@ pub enum TopologyRequest {
         /// Which.
         node: NodeId,
     },
+    /// Give up a member that is gone, whatever it owns.
+    RemoveByForce {
+        /// Which.
+        node: NodeId,
+        /// Only say whether it could be, and what would move then.
+        dry_run: bool,
+    },
+    /// Let a new node get exactly what a member has, which is drained.
+    ReplaceNode {
+        /// The member.
+        old: NodeId,
+        /// Who comes. Without a zone it gets that of the member.
+        new: NodeRecord,
+        /// Otherwise it gets that of the member.
+        has_weight: bool,
+        /// Only say whether it could be, and what would move then.
+        dry_run: bool,
+    },
+    /// Read from a node, or not.
+    Maintain {
+        /// Which.
+        node: NodeId,
+        /// Not any more.
+        is_on: bool,
+        /// Even if some documents are not found then.
+        force: bool,
+    },
 }
 
 /// Another fleet than the one that is there; by default the same one, balanced.
@@ -62,6 +89,10 @@ pub struct WhatIf {
     pub replication_factor: Option<u16>,
     /// Members that would own nothing.
     pub drain: Vec<NodeId>,
+    /// Draining members that would stay after all.
+    pub keep: Vec<NodeId>,
+    /// Members that would be gone. As many replicas as the others allow will do then.
+    pub lost: Vec<NodeId>,
     /// Nodes that would join.
     pub add: Vec<NewNode>,
 }

@@ -209,8 +209,8 @@ fn status(answer: &Value) -> String {
     if answer["progress"].is_object() {
         line("progress", &progress::words(&answer["progress"]).into());
     }
-    if answer["absentTargets"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
-        line("waits for", &answer["absentTargets"]);
+    if answer["absent"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
+        line("waits for", &answer["absent"]);
     }
     text.extend(["\n", &table::render(&answer["nodes"], NODES)]);
     for (list, columns) in [("jobs", JOBS), ("bootstraps", BOOTSTRAPS)] {

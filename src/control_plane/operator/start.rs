@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::picture::Picture;
-use super::preview::{next, preview};
+use super::preview::{Next, next, preview};
 use super::{Operator, json};
 use crate::bridge::topology::WhatIf;
 use crate::logic::feeder::Fleet;
+use crate::logic::ids::NodeId;
 use crate::logic::topology::NodeState;
 use crate::meili::error::{ApiError, Code};
 
@@ -18,19 +19,31 @@ impl Operator {
     /// # Errors
     /// As of a preview.
     pub(super) fn start(&self, picture: &Picture, to: &WhatIf) -> Result<Value, ApiError> {
-        let mut next = next(picture, to)?;
+        let mut next = self.next(picture, to)?;
+        let is_draining = |id: &&NodeId| picture.member(id).is_ok_and(|node| node.state == NodeState::Draining);
         self.change(|fleet| {
+            to.keep.iter().filter(is_draining).for_each(|id| fleet.set_node_state(id, NodeState::Active));
             to.drain.iter().for_each(|id| fleet.set_node_state(id, NodeState::Draining));
             fleet.set_plan(&next.plan, next.replication_factor);
         })?;
+        tracing::info!(drained = ?to.drain, kept = ?to.keep, "an operator started a rebalance");
+        self.begun(picture, &mut next)
+    }
+
+    /// What is planned now.
+    pub(super) fn begun(&self, picture: &Picture, next: &mut Next) -> Result<Value, ApiError> {
         if picture.protocol.tables.is_paused {
             next.warnings.push("moves are paused; nothing begins before they are resumed".to_owned());
         }
-        let begun = preview(picture, &next, &BTreeMap::new());
+        let begun = preview(picture, next, &BTreeMap::new());
         self.watch.begin(begun.moves());
-        let (moves, replication_factor) = (begun.moves(), next.replication_factor);
-        tracing::info!(moves, replication_factor, drained = ?to.drain, "an operator started a rebalance");
+        tracing::info!(moves = begun.moves(), replication_factor = next.replication_factor, "a new plan");
         json(&begun)
+    }
+
+    /// What is planned for the fleet that an operator wants.
+    pub(super) fn next(&self, picture: &Picture, to: &WhatIf) -> Result<Next, ApiError> {
+        next(picture, to, &self.absent.now())
     }
 
     pub(super) fn pause(&self, is_paused: bool) -> Result<Value, ApiError> {

@@ -61,13 +61,19 @@ impl Fleet {
         true
     }
 
+    /// Shards that nobody but this member has all documents of, ascending.
+    pub fn last_copies(&self, id: &NodeId) -> Vec<ShardId> {
+        let Some(node) = self.number_of(id) else { return Vec::new() };
+        let live = self.live();
+        let is_elsewhere = |shard: &ShardId| live.iter().all(|uid| self.has_other_copy(node, *shard, uid));
+        self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect()
+    }
+
     /// Takes away a member that is gone, whatever it owned. What it had is copied from others to where the plan says,
     /// which does not name it any more. It must not come back with its data.
     pub fn remove_by_force(&mut self, id: &NodeId) -> Result<(), LastCopy> {
         let Some(node) = self.number_of(id) else { return Ok(()) };
-        let live = self.live();
-        let is_elsewhere = |shard: &ShardId| live.iter().all(|uid| self.has_other_copy(node, *shard, uid));
-        let shards: Vec<ShardId> = self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect();
+        let shards = self.last_copies(id);
         if !shards.is_empty() {
             return Err(LastCopy { shards });
         }
