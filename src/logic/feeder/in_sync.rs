@@ -61,7 +61,7 @@ impl Fleet {
         }
     }
 
-    /// By node: the first step that is not resolved there. None as well for a node without shards.
+    /// By node: the first step that is not resolved there. None as well for a node that is no member.
     pub(super) fn due_steps(
         &mut self,
         uid: &NodeIndexUid,
@@ -71,6 +71,10 @@ impl Fleet {
         let Some(state) = self.indexes.get_mut(uid) else { return Ok(vec![None; self.nodes.len()]) };
         (0..self.nodes.len())
             .map(|node| {
+                // It would be searched for in all of the journal.
+                if !self.topology.is_member(node) {
+                    return Ok(None);
+                }
                 let applied = state.feeds[node].applied;
                 Ok(state.step_after(node, applied, &lookup)?.map(|step| step.position))
             })

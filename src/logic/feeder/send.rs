@@ -149,6 +149,7 @@ impl Fleet {
             }
             let held = feed.held;
             let step = self.step_after_pos(node, uid, journal)?;
+            self.end_care(node, uid, step.as_ref().map(|step| step.position));
             let Some(step) = step.filter(|step| held.is_none_or(|(_, at)| step.position <= at)) else {
                 if let Some(chunk) = self.due_chunk(node, uid) {
                     return Ok(Turn::Act(chunk));
@@ -165,6 +166,18 @@ impl Fleet {
                 Next::Pass => self.pass_barrier(node, uid, step.position, step.kind),
                 Next::Wait => return Ok(Turn::Blocked(None)),
                 Next::Act(action) => return Ok(Turn::Act(action)),
+            }
+        }
+    }
+
+    /// What was to be sent one by one, or again, may have gone to another node meanwhile, with its shard.
+    fn end_care(&mut self, node: usize, uid: &NodeIndexUid, next: Option<Position>) {
+        let feed = self.feed_mut(node, uid);
+        if feed.sent.is_empty() && feed.split.is_none() {
+            for upto in [&mut feed.careful, &mut feed.goal] {
+                if next.is_none_or(|next| next > *upto) {
+                    *upto = Position(0);
+                }
             }
         }
     }

@@ -58,12 +58,13 @@ impl Fleet {
     }
 
     /// An owner that the plan does not name, one out of sync first; none if the shard still has too few.
+    /// A plan may name nobody, when those that it named are gone: the last owner stays.
     pub(super) fn superfluous(&self, shard: ShardId, target: Option<usize>) -> Option<usize> {
         let owners = self.topology.owners_of(shard);
         let plan = &self.topology.plan[usize::from(shard.0)];
         let will_have = owners.len() + usize::from(target.is_some());
         let extra = owners.iter().copied().filter(|node| !plan.contains(node));
-        extra.min_by_key(|&node| (self.is_whole(node), node)).filter(|_| will_have > plan.len())
+        extra.min_by_key(|&node| (self.is_whole(node), node)).filter(|_| will_have > plan.len().max(1))
     }
 
     /// All in one transaction: the table, the old owner's part, the end of repairs of what goes away.

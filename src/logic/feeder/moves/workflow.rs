@@ -219,8 +219,9 @@ impl Fleet {
         if !owners.iter().all(|&node| self.is_whole(node) || !self.topology.is_member(node)) && self.rules.old_fed {
             return;
         }
+        let stage = Stage::new(self.version);
         let job = self.topology.jobs.get_mut(&id).expect("just read");
-        job.step = JobStep::Clean;
+        (job.step, job.stage) = (JobStep::Clean, stage);
         self.pending.jobs.insert(id);
         self.jobs_changed();
         self.wake_all_indexes(old_owner);
