@@ -286,3 +286,17 @@ fn a_plan_is_taken_back_whenever_the_process_dies() {
         rehearsal.settle(&plan);
     });
 }
+
+#[test]
+fn an_emptied_node_is_rebuilt_whenever_the_process_dies() {
+    at_every_step(Rehearsal::new(2, 2), |rehearsal| {
+        let life = rehearsal.fleet.store.protocol_state().unwrap().nodes[1].life;
+        rehearsal.fleet.stop_node(1);
+        std::fs::remove_dir_all(rehearsal.fleet.folder.path().join("node1")).unwrap();
+        rehearsal.fleet.start_node(1);
+        rehearsal.go_on("the rebuild", |state| {
+            let is_settled = state.jobs.is_empty() && state.bootstraps.is_empty() && state.out_of_sync.is_empty();
+            state.nodes[1].life > life && is_settled
+        });
+    });
+}
