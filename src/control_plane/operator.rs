@@ -158,6 +158,7 @@ impl Operator {
             TopologyRequest::Start(to) => self.start(&picture, to),
             TopologyRequest::Pause { is_paused } => self.pause(*is_paused),
             TopologyRequest::Abort => self.abort(),
+            TopologyRequest::SetPace(change) => self.set_pace(&picture, change),
             TopologyRequest::AddNode { node, dry_run } => self.add(&picture, node, *dry_run),
             TopologyRequest::RemoveNode { node } => self.remove(&picture, node),
             TopologyRequest::RemoveByForce { node, dry_run } => self.remove_by_force(&picture, node, *dry_run),

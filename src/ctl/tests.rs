@@ -177,7 +177,13 @@ a     active  4       4
 #[test]
 fn changes_say_whether_they_are_a_trial() {
     let url = "http://h:1";
-    let table: [(&[&str], http::Method, &str, serde_json::Value); 10] = [
+    let table: [(&[&str], http::Method, &str, serde_json::Value); 11] = [
+        (
+            &["rebalance", "limits", "--busy-percent", "50", "--bytes-per-second", "0", "--hours", "22-6"],
+            http::Method::PATCH,
+            "/rebalance/limits",
+            json!({"busyPercent": 50, "bytesPerSecond": null, "hours": {"from": 22, "to": 6}}),
+        ),
         (&["node", "drain", "a", "--undo"], http::Method::DELETE, "/nodes/a/drain", json!({"dryRun": false})),
         (
             &["node", "replace", "a", "b", url, "--weight", "2"],

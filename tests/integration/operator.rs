@@ -444,3 +444,27 @@ fn a_node_that_stays_away_where_no_other_can_take_its_shards_keeps_them() {
     let shards: Vec<u64> = loads(&wait_until_idle(&fleet)).iter().map(|(_, shards)| *shards).collect();
     assert_eq!(shards, [4, 4]);
 }
+
+#[test]
+fn limits_hold_at_once_and_after_a_restart() {
+    let mut fleet = impatient("10m");
+    let patch = |fleet: &Fleet, body: &serde_json::Value| fleet.admin().ask("PATCH", "/rebalance/limits", Some(body));
+    let all = json!({"movesPerNode": 16, "shardsPerCopy": 8, "bytesPerSecond": null, "busyPercent": 25, "hours": null});
+    assert_eq!(patch(&fleet, &json!({})).expect(200).json, all);
+    for wrong in [json!({"busyPercent": 0}), json!({"hours": {"from": 24, "to": 1}}), json!({"movesPerNode": 0})] {
+        assert_eq!(patch(&fleet, &wrong).code(), "bad_request", "{wrong}");
+    }
+    assert_eq!(patch(&fleet, &json!({"bytes": 1})).status, 400);
+    // A byte a second: the first copy goes into debt, and what follows waits.
+    let slow = json!({"bytesPerSecond": 1, "shardsPerCopy": 1});
+    patch(&fleet, &slow).expect(200);
+    fleet.admin().post("/nodes/node-2/drain", &json!({})).expect(200);
+    fleet.kill_miroir();
+    fleet.start_miroir();
+    fleet.client().wait_until_healthy(START_LIMIT);
+    let status = fleet.admin().get("/rebalance").expect(200).json;
+    assert_eq!((&status["limits"]["bytesPerSecond"], &status["limits"]["shardsPerCopy"]), (&json!(1), &json!(1)));
+    assert_eq!(status["state"], "running", "{status}");
+    patch(&fleet, &json!({"bytesPerSecond": null, "busyPercent": 100})).expect(200);
+    wait_until_idle(&fleet);
+}

@@ -61,6 +61,11 @@ pub const ROUTES: &[Route] = &[
     post("/rebalance/pause", |_| Ok(TopologyRequest::Pause { is_paused: true }.into())),
     post("/rebalance/resume", |_| Ok(TopologyRequest::Pause { is_paused: false }.into())),
     post("/rebalance/abort", |_| Ok(TopologyRequest::Abort.into())),
+    Route {
+        method: Method::PATCH,
+        path: "/rebalance/limits",
+        ask: |path| Ok(TopologyRequest::SetPace(path.body()?).into()),
+    },
     post("/nodes/{id}/drain", |path| Ok(topology::drain(path)?.into())),
     Route { method: Method::DELETE, path: "/nodes/{id}/drain", ask: |path| Ok(topology::keep(path)?.into()) },
     post("/nodes/{id}/replace", |path| Ok(topology::replace_node(path)?.into())),

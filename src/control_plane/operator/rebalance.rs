@@ -6,7 +6,9 @@ use super::picture::Picture;
 use super::progress::{Progress, Watch};
 use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, ShardId};
 use crate::logic::placement::plan::steps;
-use crate::logic::topology::{BootstrapStage, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState, Tables};
+use crate::logic::topology::{
+    BootstrapStage, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState, Pace, Tables,
+};
 
 /// The answer.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -24,6 +26,8 @@ pub(super) struct RebalanceStatus {
     progress: Option<Progress>,
     /// Nodes that do not answer, and are to get shards or to delete what they had.
     absent: Vec<NodeId>,
+    /// How fast it may go.
+    limits: Pace,
     nodes: Vec<NodeLoad>,
     jobs: Vec<JobView>,
     /// Indexes that are brought to a node before anything else is.
@@ -113,6 +117,7 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         replicas_to_go,
         progress: watch.progress(wishes.len(), !has_work),
         absent: absent.map(|node| node.id.clone()).collect(),
+        limits: tables.pace,
         nodes: picture.members().map(|node| load(tables, node)).collect(),
         jobs: picture.protocol.jobs.iter().map(|job| job_view(picture, job)).collect(),
         bootstraps: bootstraps.collect(),

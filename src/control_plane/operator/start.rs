@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::picture::Picture;
 use super::preview::{Next, next, preview};
 use super::{Operator, json};
-use crate::bridge::topology::WhatIf;
+use crate::bridge::topology::{PaceChange, WhatIf};
 use crate::logic::feeder::Fleet;
 use crate::logic::ids::NodeId;
-use crate::logic::topology::NodeState;
+use crate::logic::throttle::ThrottleLimits;
+use crate::logic::topology::{NodeState, Pace};
 use crate::meili::error::{ApiError, Code};
 
 impl Operator {
@@ -64,6 +65,18 @@ impl Operator {
         Ok(json!({ "aborted": true }))
     }
 
+    /// The answer is the whole pace.
+    ///
+    /// # Errors
+    /// `bad_request`.
+    pub(super) fn set_pace(&self, picture: &Picture, change: &PaceChange) -> Result<Value, ApiError> {
+        let pace = changed_pace(picture.protocol.tables.pace, change)
+            .map_err(|wrong| ApiError::new(Code::BadRequest, wrong.to_owned()))?;
+        self.change(|fleet| fleet.set_pace(pace))?;
+        tracing::info!(?pace, "an operator changed how fast shards move");
+        json(&pace)
+    }
+
     /// Durable when this returns.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Fleet) -> T) -> Result<T, ApiError> {
         let (mut change, mut changed) = (Some(change), None);
@@ -72,3 +85,32 @@ impl Operator {
         changed.ok_or_else(|| ApiError::new(Code::Internal, "The fleet was not changed."))
     }
 }
+
+fn changed_pace(now: Pace, change: &PaceChange) -> Result<Pace, &'static str> {
+    let pace = Pace {
+        moves_per_node: change.moves_per_node.unwrap_or(now.moves_per_node),
+        shards_per_copy: change.shards_per_copy.unwrap_or(now.shards_per_copy),
+        throttle: ThrottleLimits {
+            bytes_per_second: change.bytes_per_second.after(now.throttle.bytes_per_second),
+            busy_percent: change.busy_percent.unwrap_or(now.throttle.busy_percent),
+            hours: change.hours.after(now.throttle.hours),
+        },
+    };
+    let at_once = 1..=AT_ONCE_MAX;
+    if !at_once.contains(&pace.moves_per_node) || !at_once.contains(&pace.shards_per_copy) {
+        return Err("`movesPerNode` and `shardsPerCopy` must be 1 to 4096.");
+    }
+    if !(1..=100).contains(&pace.throttle.busy_percent) {
+        return Err("`busyPercent` must be 1 to 100.");
+    }
+    if pace.throttle.bytes_per_second == Some(0) {
+        return Err("`bytesPerSecond` must be above 0, or null for no limit; `pause` stops all moves.");
+    }
+    if pace.throttle.hours.is_some_and(|hours| hours.from > 23 || hours.to > 23) {
+        return Err("`hours` must be from 0 to 23 (UTC).");
+    }
+    Ok(pace)
+}
+
+/// As many as there can be shards.
+const AT_ONCE_MAX: usize = 4096;

@@ -83,7 +83,14 @@ impl Fleet {
         store.append(&[(create, None), (sample_entry(1, "films", sample_put()), None)], &[]).unwrap();
         let applied = |node: &str, entry, step| (NodeId::new(node), films(), Position::of(EntryId(entry), step));
         let plan = owners.clone();
-        let tables = Tables { owners: owners.clone(), plan, replication_factor: 2, version: 3, is_paused: false };
+        let tables = Tables {
+            owners: owners.clone(),
+            plan,
+            replication_factor: 2,
+            version: 3,
+            is_paused: false,
+            pace: crate::logic::topology::Pace::default(),
+        };
         let delta = ProtocolDelta {
             nodes: ["a", "b", "c", "d"].map(node).to_vec(),
             tables: Some(tables),
@@ -179,7 +186,14 @@ fn moving() -> ProtocolDelta {
     let owners = vec![ids(&["a", "b"]), ids(&["b", "c"]), ids(&["c"]), ids(&["a", "b"])];
     let plan = vec![ids(&["a", "d"]), ids(&["b", "c"]), ids(&["c", "d"]), ids(&["a", "b"])];
     ProtocolDelta {
-        tables: Some(Tables { owners, plan, replication_factor: 2, version: 4, is_paused: false }),
+        tables: Some(Tables {
+            owners,
+            plan,
+            replication_factor: 2,
+            version: 4,
+            is_paused: false,
+            pace: crate::logic::topology::Pace::default(),
+        }),
         jobs: vec![job],
         joins: vec![join],
         bootstraps: vec![bootstrap],

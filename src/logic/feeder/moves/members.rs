@@ -4,7 +4,7 @@ use super::Job;
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Feed, Sync};
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, ShardId};
-use crate::logic::topology::{JobStep, NodeState as Wanted};
+use crate::logic::topology::{JobStep, NodeState as Wanted, Pace};
 
 /// A node cannot be given up: nobody else has all of these shards.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -27,6 +27,17 @@ impl Fleet {
     pub fn set_paused(&mut self, is_paused: bool) {
         self.tables.is_paused = is_paused;
         self.tables_changed();
+    }
+
+    /// How fast shards move from now on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.tables.pace = pace;
+        self.tables_changed();
+    }
+
+    /// How fast shards move.
+    pub fn pace(&self) -> Pace {
+        self.tables.pace
     }
 
     /// What the operator wants of a node.

@@ -10,21 +10,6 @@ use crate::logic::topology::{JobKind, JobStep, JoinState};
 
 use super::{Job, Join};
 
-/// How much moves may do at once. Can be changed at any time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MoveLimits {
-    /// Shards on their way to one node.
-    pub moves_per_node: usize,
-    /// Shards that are read under one hold.
-    pub shards_per_copy: usize,
-}
-
-impl Default for MoveLimits {
-    fn default() -> Self {
-        Self { moves_per_node: 16, shards_per_copy: 8 }
-    }
-}
-
 impl Fleet {
     /// Makes the table follow the plan. Part of [`Fleet::control`].
     pub(in crate::logic::feeder) fn advance_jobs(
@@ -65,7 +50,7 @@ impl Fleet {
             if coming.is_none() && !is_surplus || self.topology.jobs.values().any(is_moving) {
                 continue;
             }
-            if coming.is_some_and(|node| self.on_their_way(node) >= self.limits.moves_per_node) {
+            if coming.is_some_and(|node| self.on_their_way(node) >= self.tables.pace.moves_per_node) {
                 continue;
             }
             self.add_job(Job::new(JobKind::Move, shard, coming, self.version));

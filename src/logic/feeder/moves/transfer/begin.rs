@@ -30,7 +30,7 @@ impl Fleet {
                 continue;
             }
             parts.retain(|&(_, shard)| self.is_source(source, target, &uid, shard));
-            parts.truncate(self.limits.shards_per_copy.max(1));
+            parts.truncate(self.tables.pace.shards_per_copy.max(1));
             let kind = if is_compare {
                 LookKind::Compare { nodes: [source, target] }
             } else {
