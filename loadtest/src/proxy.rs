@@ -72,8 +72,7 @@ fn snapshot(addresses: &[SocketAddr]) -> RoutingSnapshot {
             may_hold_foreign: &[],
         }),
     };
-    let indexes = [(index.uid.clone(), Arc::new(index))].into();
-    RoutingSnapshot { epoch: Epoch(1), nodes, placement, foreign: Vec::new(), indexes }
+    RoutingSnapshot { epoch: Epoch(1), nodes, placement, indexes: [(index.uid.clone(), Arc::new(index))].into() }
 }
 
 /// Passes everything on to one node.
