@@ -72,7 +72,8 @@ fn snapshot(addresses: &[SocketAddr]) -> RoutingSnapshot {
             may_hold_foreign: &[],
         }),
     };
-    RoutingSnapshot { epoch: Epoch(1), nodes, placement, indexes: [(index.uid.clone(), Arc::new(index))].into() }
+    let indexes = [(index.uid.clone(), Arc::new(index))].into();
+    RoutingSnapshot { epoch: Epoch(1), nodes, placement, foreign: Vec::new(), indexes }
 }
 
 /// Passes everything on to one node.

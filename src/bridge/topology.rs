@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::logic::ids::{IndexUid, NodeId, ShardId};
+use crate::logic::throttle::HourSpan;
 use crate::logic::topology::NodeRecord;
 
 /// One request; the answer is JSON.
@@ -40,6 +41,8 @@ pub enum TopologyRequest {
     },
     /// Let every shard stay where it is now; what is half moved is taken back.
     Abort,
+    /// Let shards move faster or slower.
+    SetPace(PaceChange),
     /// Make this node a member; it gets every index, and no shard yet.
     AddNode {
         /// Active.
@@ -52,6 +55,33 @@ pub enum TopologyRequest {
         /// Which.
         node: NodeId,
     },
+    /// Give up a member that is gone, whatever it owns.
+    RemoveByForce {
+        /// Which.
+        node: NodeId,
+        /// Only say whether it could be, and what would move then.
+        dry_run: bool,
+    },
+    /// Let a new node get exactly what a member has, which is drained.
+    ReplaceNode {
+        /// The member.
+        old: NodeId,
+        /// Who comes. Without a zone it gets that of the member.
+        new: NodeRecord,
+        /// Otherwise it gets that of the member.
+        has_weight: bool,
+        /// Only say whether it could be, and what would move then.
+        dry_run: bool,
+    },
+    /// Read from a node, or not.
+    Maintain {
+        /// Which.
+        node: NodeId,
+        /// Not any more.
+        is_on: bool,
+        /// Even if some documents are not found then.
+        force: bool,
+    },
 }
 
 /// Another fleet than the one that is there; by default the same one, balanced.
@@ -62,8 +92,57 @@ pub struct WhatIf {
     pub replication_factor: Option<u16>,
     /// Members that would own nothing.
     pub drain: Vec<NodeId>,
+    /// Draining members that would stay after all.
+    pub keep: Vec<NodeId>,
+    /// Members that would be gone. As many replicas as the others allow will do then.
+    pub lost: Vec<NodeId>,
     /// Nodes that would join.
     pub add: Vec<NewNode>,
+}
+
+/// What of the pace becomes another one.
+#[derive(Clone, PartialEq, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PaceChange {
+    /// See [`crate::logic::topology::Pace`].
+    pub moves_per_node: Option<usize>,
+    /// The same.
+    pub shards_per_copy: Option<usize>,
+    /// The same.
+    pub bytes_per_second: Limit<u64>,
+    /// 1 to 100.
+    pub busy_percent: Option<u8>,
+    /// The same.
+    pub hours: Limit<HourSpan>,
+}
+
+/// What becomes of a limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Limit<T> {
+    /// It stays; nothing was said.
+    #[default]
+    Same,
+    /// It is lifted: null.
+    Lifted,
+    /// It becomes this one.
+    Set(T),
+}
+
+impl<T> Limit<T> {
+    /// What it is after this, none for no limit.
+    pub fn after(self, now: Option<T>) -> Option<T> {
+        match self {
+            Self::Same => now,
+            Self::Lifted => None,
+            Self::Set(limit) => Some(limit),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Limit<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Lifted, Self::Set))
+    }
 }
 
 /// A node that would join.

@@ -143,6 +143,12 @@ pub const KEYS: &[Key] = &[
         "How long a node may lag behind its peers before it is no longer read and no longer waited for, as long as other replicas cover its shards.",
     ),
     key(
+        "repair_delay",
+        Kind::Duration,
+        "10m",
+        "How long a member may stay away before its shards are copied to others, when these allow as many replicas as are wanted. One that returns later is planned with again at once.",
+    ),
+    key(
         "backlog.max_bytes",
         Kind::Size,
         "10GB",

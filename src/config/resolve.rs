@@ -56,6 +56,7 @@ impl Reader {
             replication_factor: self.integer("replication_factor"),
             cores: self.required("cores", |_, value| value::cores(value)),
             in_sync_timeout: self.duration("in_sync_timeout"),
+            repair_delay: self.duration("repair_delay"),
             backlog: BacklogSettings {
                 max_bytes: self.size("backlog.max_bytes"),
                 max_entries: self.integer("backlog.max_entries") as u64,

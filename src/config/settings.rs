@@ -195,6 +195,8 @@ pub struct Settings {
     pub cores: Cores,
     /// How long a node may lag behind its peers.
     pub in_sync_timeout: Duration,
+    /// How long a member may stay away before its shards are copied to others.
+    pub repair_delay: Duration,
     /// `backlog.*`.
     pub backlog: BacklogSettings,
     /// `feeder.*`.

@@ -261,7 +261,7 @@ impl Coordinator {
             left.retain(|node| !state.members.contains(node));
         }
         drop(commits);
-        self.wake(state, publication_follows(&changes));
+        self.wake(state, is_control_due_after(&changes));
         for node in &left {
             self.dismiss(node);
         }
@@ -433,8 +433,11 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
 }
 
 /// After these the control thread has more to do at once.
-fn publication_follows(changes: &Changes) -> bool {
+fn is_control_due_after(changes: &Changes) -> bool {
     let Changes { visible, decisions, reports, went_out, came_back, .. } = changes;
+    let Changes { tables, jobs, ended_jobs, joins, ended_bootstraps, .. } = changes;
     let has_entries = !(decisions.is_empty() && reports.is_empty());
-    has_entries || !(visible.is_empty() && went_out.is_empty() && came_back.is_empty())
+    let has_moves = !(jobs.is_empty() && ended_jobs.is_empty() && joins.is_empty() && ended_bootstraps.is_empty());
+    let is_shown = !(visible.is_empty() && went_out.is_empty() && came_back.is_empty()) || tables.is_some();
+    has_entries || has_moves || is_shown
 }

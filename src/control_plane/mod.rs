@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `journal` | numbers writes and makes them durable ([`journal`]) |
 //! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
-//! | `operator` | answers what operators ask about nodes, shards and moves ([`operator`]) |
+//! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
 //! | `prober-ID` | looks whether a node answers ([`prober`]); comes and goes with the node, as its feeder does |
 //!
@@ -127,8 +127,8 @@ pub fn start(
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
     let (operator, requests) = bounded(operator::JOBS_MAX);
     let (members, node_key) = (Box::new(coordinator.clone()), settings.node_master_key.clone());
-    let watch = operator::Watch::default();
-    let answering = Operator { store: store.clone(), bridge: bridge.clone(), members, node_key, watch };
+    let (watch, absent) = (operator::Watch::default(), operator::Absent::new(settings.repair_delay));
+    let answering = Operator { store: store.clone(), bridge: bridge.clone(), members, node_key, watch, absent };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
     let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, operator, backlog_limits };

@@ -19,10 +19,13 @@ use crate::logic::feeder::Fleet;
 use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::meili::error::{ApiError, Code};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
+use crate::telemetry::clock;
+pub use absent::Absent;
 use picture::Picture;
 pub use progress::Watch;
 
+mod absent;
 mod can_stop;
 mod explain;
 mod membership;
@@ -36,6 +39,8 @@ mod tests;
 
 /// Requests that may wait; past this they are refused.
 pub const JOBS_MAX: usize = 16;
+/// Between two looks for members that stay away.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// For one answer of a node; the listener's deadline is 10 s.
 const ASK_TIMEOUT: Duration = Duration::from_millis(1_500);
 
@@ -68,6 +73,8 @@ pub struct Operator {
     pub node_key: Option<Secret>,
     /// How far the moves are.
     pub watch: Watch,
+    /// Members that stay away.
+    pub absent: Absent,
 }
 
 /// Whom the fleet consists of, while it runs.
@@ -80,6 +87,9 @@ pub trait Members: Send {
 
     /// See [`Coordinator::change_fleet`]; `change` is called once. The error is for people.
     fn change(&self, change: &mut dyn FnMut(&mut Fleet)) -> Result<(), String>;
+
+    /// See [`Fleet::away`].
+    fn away(&self) -> Vec<(NodeId, u64)>;
 }
 
 impl Members for Arc<Coordinator> {
@@ -94,11 +104,16 @@ impl Members for Arc<Coordinator> {
     fn change(&self, change: &mut dyn FnMut(&mut Fleet)) -> Result<(), String> {
         self.change_fleet(change).map_err(|error| error.to_string())
     }
+
+    fn away(&self) -> Vec<(NodeId, u64)> {
+        Coordinator::away(self)
+    }
 }
 
 impl Operator {
-    /// Works until `stop` is closed.
+    /// Works until `stop` is closed; now and then it looks who stays away.
     pub fn run(self, jobs: &Receiver<OperatorJob>, stop: &Receiver<()>) {
+        let mut next_look = clock::instant() + LOOK_INTERVAL;
         loop {
             select! {
                 recv(stop) -> _ => return,
@@ -110,6 +125,11 @@ impl Operator {
                     };
                     reply.send(self.answer(&request));
                 },
+                default(LOOK_INTERVAL) => {}
+            }
+            if clock::instant() >= next_look {
+                self.look_for_absent();
+                next_look = clock::instant() + LOOK_INTERVAL;
             }
         }
     }
@@ -118,9 +138,12 @@ impl Operator {
         self.node_key.as_ref().map(Secret::expose)
     }
 
+    fn picture(&self) -> Result<Picture, StoreError> {
+        Picture::load(&*self.store, self.bridge.snapshot.load_full())
+    }
+
     fn answer(&self, request: &TopologyRequest) -> Result<Value, ApiError> {
-        let snapshot = self.bridge.snapshot.load_full();
-        let picture = Picture::load(&*self.store, snapshot).map_err(|error| api_error(&error))?;
+        let picture = self.picture().map_err(|error| api_error(&error))?;
         match request {
             TopologyRequest::CanStop { node } => json(&can_stop::can_stop(&picture, node)?),
             TopologyRequest::ExplainShard { shard } => json(&explain::shard(&picture, &*self.store, *shard)?),
@@ -129,14 +152,23 @@ impl Operator {
             }
             TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture, &self.watch)),
             TopologyRequest::Preview(what_if) => {
-                let next = preview::next(&picture, what_if)?;
+                let next = self.next(&picture, what_if)?;
                 json(&preview::preview(&picture, &next, &preview::ask_sizes(&picture, self.node_key())))
             }
             TopologyRequest::Start(to) => self.start(&picture, to),
             TopologyRequest::Pause { is_paused } => self.pause(*is_paused),
             TopologyRequest::Abort => self.abort(),
+            TopologyRequest::SetPace(change) => self.set_pace(&picture, change),
             TopologyRequest::AddNode { node, dry_run } => self.add(&picture, node, *dry_run),
             TopologyRequest::RemoveNode { node } => self.remove(&picture, node),
+            TopologyRequest::RemoveByForce { node, dry_run } => self.remove_by_force(&picture, node, *dry_run),
+            TopologyRequest::ReplaceNode { old, new, has_weight, dry_run } => {
+                let member = picture.member(old)?;
+                let zone = new.zone.clone().or_else(|| member.zone.clone());
+                let weight = if *has_weight { new.weight } else { member.weight };
+                self.replace(&picture, old, &NodeRecord { zone, weight, ..new.clone() }, *dry_run)
+            }
+            TopologyRequest::Maintain { node, is_on, force } => self.maintain(&picture, node, *is_on, *force),
         }
     }
 }

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use super::node_client::{FetchedDocuments, NodeClient, NodeError};
 use crate::logic::covering::{CoverInput, cover_again};
-use crate::logic::document_id::canonical_id;
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::Publication;
 use crate::logic::ids::{NodeId, NodeIndexUid, NodeSlot, ShardId};
 use crate::logic::marker;
 use crate::logic::payload::Payload;
+use crate::logic::primary_key::id_in;
 use crate::logic::snapshot::{CoverPart, CoveringSet, NodeView};
 use crate::logic::split::split_ids;
 use crate::meili::error::{ApiError, Code, ErrorBody};
@@ -315,8 +315,8 @@ fn and_marker(filter: &Value, shards: &[ShardId], shard_count: u16) -> Value {
 }
 
 fn id_of(document: &serde_json::Map<String, Value>, primary_key: Option<&str>) -> Option<String> {
-    let value = document.get(primary_key?)?;
-    canonical_id(&value.to_string()).ok().map(std::borrow::Cow::into_owned)
+    let document = serde_json::to_string(document).ok()?;
+    id_in(primary_key?, &document).ok().map(std::borrow::Cow::into_owned)
 }
 
 /// A node's refusal as the task of one server shows it: with the client's name of the index and without the marker.

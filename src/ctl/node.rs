@@ -1,6 +1,7 @@
 //! `miroir-ctl node`: one node.
 
 use std::fmt::Write;
+use std::str::FromStr;
 
 use argh::FromArgs;
 use http::Method;
@@ -31,6 +32,10 @@ pub enum NodeCommand {
     Remove(Remove),
     /// See there.
     Drain(Drain),
+    /// See there.
+    Replace(Replace),
+    /// See there.
+    Maintenance(Maintenance),
 }
 
 /// move all shards of a node to others, so that it can be removed
@@ -40,9 +45,72 @@ pub struct Drain {
     /// the node's id
     #[argh(positional)]
     pub id: String,
+    /// stay after all
+    #[argh(switch)]
+    pub undo: bool,
     /// only show what would move
     #[argh(switch)]
     pub dry_run: bool,
+}
+
+/// let a new, empty node get exactly what another one has, which is drained
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "replace")]
+pub struct Replace {
+    /// the id of the one that goes
+    #[argh(positional)]
+    pub old: String,
+    /// the id of the one that comes, never given twice
+    #[argh(positional)]
+    pub new: String,
+    /// where it is: http://HOST:PORT
+    #[argh(positional)]
+    pub url: String,
+    /// rack or room (default: that of the old one)
+    #[argh(option)]
+    pub zone: Option<String>,
+    /// share of shards relative to the others (default: that of the old one)
+    #[argh(option)]
+    pub weight: Option<f64>,
+    /// only show what would move
+    #[argh(switch)]
+    pub dry_run: bool,
+}
+
+/// for upgrades: a node in maintenance is not read, its shards stay, and writes are kept for it
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "maintenance")]
+pub struct Maintenance {
+    /// the node's id
+    #[argh(positional)]
+    pub id: String,
+    /// on or off
+    #[argh(positional)]
+    pub state: OnOff,
+    /// even if some documents are not found then
+    #[argh(switch)]
+    pub force: bool,
+}
+
+/// Whether something is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnOff {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl FromStr for OnOff {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err("write on or off".to_owned()),
+        }
+    }
 }
 
 /// make an empty node a member; it gets every index, and no shard yet
@@ -66,13 +134,19 @@ pub struct Add {
     pub dry_run: bool,
 }
 
-/// take a node away that owns no shards
+/// take a node away that owns no shards, or, by force, one that is lost
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "remove")]
 pub struct Remove {
     /// the node's id
     #[argh(positional)]
     pub id: String,
+    /// whatever it owns: others have it too, and it never comes back with its data
+    #[argh(switch)]
+    pub force: bool,
+    /// with --force: only show what would move
+    #[argh(switch)]
+    pub dry_run: bool,
 }
 
 /// whether every document is still found without this node: exit code 0 for yes, 3 for no
@@ -116,11 +190,27 @@ impl NodeCommand {
                 }
                 Call::with(Method::POST, "/nodes", body)
             }
-            Self::Drain(Drain { id, dry_run }) => {
-                Call::with(Method::POST, format!("/nodes/{}/drain", segment(id)), json!({"dryRun": dry_run}))
+            Self::Drain(Drain { id, undo, dry_run }) => {
+                let method = if *undo { Method::DELETE } else { Method::POST };
+                Call::with(method, format!("/nodes/{}/drain", segment(id)), json!({"dryRun": dry_run}))
             }
-            Self::Remove(Remove { id }) => {
-                Call { method: Method::DELETE, target: format!("/nodes/{}", segment(id)), body: None }
+            Self::Remove(Remove { id, force, dry_run }) => {
+                let query = if *force { format!("?force=true&dryRun={dry_run}") } else { String::new() };
+                Call { method: Method::DELETE, target: format!("/nodes/{}{query}", segment(id)), body: None }
+            }
+            Self::Replace(Replace { old, new, url, zone, weight, dry_run }) => {
+                let mut body = json!({"id": new, "url": url, "dryRun": dry_run});
+                if let Some(zone) = zone {
+                    body["zone"] = zone.as_str().into();
+                }
+                if let Some(weight) = weight {
+                    body["weight"] = (*weight).into();
+                }
+                Call::with(Method::POST, format!("/nodes/{}/replace", segment(old)), body)
+            }
+            Self::Maintenance(Maintenance { id, state, force }) => {
+                let body = json!({"on": *state == OnOff::On, "force": force});
+                Call::with(Method::PUT, format!("/nodes/{}/maintenance", segment(id)), body)
             }
         }
     }
@@ -130,7 +220,18 @@ impl NodeCommand {
         match self {
             Self::Add(Add { id, dry_run: true, .. }) => format!("{id} can be added\n"),
             Self::Add(Add { id, .. }) => format!("{id} is a member now; it owns no shards yet\n"),
-            Self::Remove(Remove { id }) => format!("{id} is not a member any more\n"),
+            Self::Remove(Remove { force: true, dry_run: true, .. }) => rebalance::started(answer, true),
+            Self::Remove(Remove { id, force, .. }) => {
+                let rest = if *force { rebalance::started(answer, false) } else { String::new() };
+                format!("{id} is not a member any more\n{rest}")
+            }
+            Self::Replace(Replace { dry_run, .. }) => rebalance::started(answer, *dry_run),
+            Self::Maintenance(Maintenance { id, state: OnOff::On, .. }) => {
+                format!("{id} is not read any more and can be stopped; its writes wait for it\n")
+            }
+            Self::Maintenance(Maintenance { id, state: OnOff::Off, .. }) => {
+                format!("{id} is read again as soon as it has caught up\n")
+            }
             Self::Drain(Drain { dry_run, .. }) => rebalance::started(answer, *dry_run),
             Self::CanStop(CanStop { id }) if answer["ok"] == Value::Bool(true) => {
                 format!("yes: every shard of {id} is read from another node too\n")
@@ -147,7 +248,7 @@ impl NodeCommand {
     pub(super) fn is_no(&self, answer: &Value) -> bool {
         match self {
             Self::CanStop(_) => answer["ok"] != Value::Bool(true),
-            Self::Add(_) | Self::Remove(_) | Self::Drain(_) => false,
+            Self::Add(_) | Self::Remove(_) | Self::Drain(_) | Self::Replace(_) | Self::Maintenance(_) => false,
         }
     }
 }

@@ -41,9 +41,16 @@ pub(super) fn follow(client: &Client, call: &Call, out: &mut impl Write, json: b
     Ok(())
 }
 
-/// Idle, or paused with nothing left.
+/// Idle, or all have moved and only nodes that do not answer have something left to delete.
 fn is_over(answer: &Value) -> bool {
-    answer["progress"].is_null()
+    let absent = answer["absent"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let waits = |job: &Value| match job["step"].as_str() {
+        Some("clean") => absent.contains(&job["from"]),
+        Some("undo") => absent.contains(&job["to"]),
+        _ => false,
+    };
+    let has_moved = answer["progress"]["left"] == 0 && answer["jobs"].as_array().into_iter().flatten().all(waits);
+    answer["progress"].is_null() || has_moved
 }
 
 fn line(answer: &Value) -> String {
@@ -58,8 +65,8 @@ fn line(answer: &Value) -> String {
     if answer["state"] == "paused" {
         line.push_str(", paused");
     }
-    if answer["absentTargets"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
-        line.extend([", waits for ", &cell(&answer["absentTargets"])]);
+    if answer["absent"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
+        line.extend([", waits for ", &cell(&answer["absent"])]);
     }
     line
 }

@@ -35,6 +35,66 @@ pub enum RebalanceCommand {
     Resume(RebalanceResume),
     /// See there.
     Abort(RebalanceAbort),
+    /// See there.
+    Limits(RebalanceLimits),
+}
+
+/// let shards move faster or slower, from now on; shows the limits that are in force
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "limits")]
+pub struct RebalanceLimits {
+    /// shards on their way to one node at once
+    #[argh(option)]
+    pub moves_per_node: Option<usize>,
+    /// shards that are read while their source stands still
+    #[argh(option)]
+    pub shards_per_copy: Option<usize>,
+    /// bytes per second, all moves together; 0: as much as goes
+    #[argh(option)]
+    pub bytes_per_second: Option<u64>,
+    /// percent of its time that a node may spend on taking shards, 1 to 100
+    #[argh(option)]
+    pub busy_percent: Option<u8>,
+    /// hours of the day (UTC) when moves may run: 22-6; 0-0: always
+    #[argh(option, from_str_fn(hours))]
+    pub hours: Option<(u8, u8)>,
+}
+
+/// `22-6`.
+fn hours(text: &str) -> Result<(u8, u8), String> {
+    let span = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    span.ok_or_else(|| "write two hours of the day, 22-6".to_owned())
+}
+
+impl RebalanceLimits {
+    fn call(&self) -> Call {
+        let mut body = serde_json::Map::new();
+        let mut give = |name: &str, value: Option<Value>| body.extend(value.map(|value| (name.to_owned(), value)));
+        give("movesPerNode", self.moves_per_node.map(Value::from));
+        give("shardsPerCopy", self.shards_per_copy.map(Value::from));
+        give("bytesPerSecond", self.bytes_per_second.map(|bytes| if bytes == 0 { Value::Null } else { bytes.into() }));
+        give("busyPercent", self.busy_percent.map(Value::from));
+        give(
+            "hours",
+            self.hours.map(|(from, to)| if from == to { Value::Null } else { json!({"from": from, "to": to}) }),
+        );
+        Call::with(Method::PATCH, "/rebalance/limits", body.into())
+    }
+}
+
+fn limits(answer: &Value) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name:<20}{value}").expect("writing to a text cannot fail");
+    };
+    line("moves per node", cell(&answer["movesPerNode"]));
+    line("shards per copy", cell(&answer["shardsPerCopy"]));
+    line("bytes per second", cell(&answer["bytesPerSecond"]));
+    line("busy percent", cell(&answer["busyPercent"]));
+    let hours = &answer["hours"];
+    let hours = if hours.is_null() { "-".to_owned() } else { format!("{}-{}", hours["from"], hours["to"]) };
+    line("hours (UTC)", hours);
+    text
 }
 
 /// how far it is
@@ -138,6 +198,7 @@ impl RebalanceCommand {
             }
             Self::Pause(_) => Call::with(Method::POST, "/rebalance/pause", json!({})),
             Self::Resume(_) => Call::with(Method::POST, "/rebalance/resume", json!({})),
+            Self::Limits(limits) => limits.call(),
             Self::Abort(_) => Call::with(Method::POST, "/rebalance/abort", json!({})),
         }
     }
@@ -155,6 +216,7 @@ impl RebalanceCommand {
             Self::Start(RebalanceStart { dry_run }) => started(answer, *dry_run),
             Self::Pause(_) => "paused: what is being copied is finished, nothing new begins\n".to_owned(),
             Self::Resume(_) => "resumed\n".to_owned(),
+            Self::Limits(_) => limits(answer),
             Self::Abort(_) => "aborted: every shard stays where it is; what is half moved is taken back\n".to_owned(),
         }
     }
@@ -209,8 +271,8 @@ fn status(answer: &Value) -> String {
     if answer["progress"].is_object() {
         line("progress", &progress::words(&answer["progress"]).into());
     }
-    if answer["absentTargets"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
-        line("waits for", &answer["absentTargets"]);
+    if answer["absent"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
+        line("waits for", &answer["absent"]);
     }
     text.extend(["\n", &table::render(&answer["nodes"], NODES)]);
     for (list, columns) in [("jobs", JOBS), ("bootstraps", BOOTSTRAPS)] {

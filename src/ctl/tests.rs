@@ -176,7 +176,27 @@ a     active  4       4
 
 #[test]
 fn changes_say_whether_they_are_a_trial() {
-    let table: [(&[&str], http::Method, &str, serde_json::Value); 7] = [
+    let url = "http://h:1";
+    let table: [(&[&str], http::Method, &str, serde_json::Value); 11] = [
+        (
+            &["rebalance", "limits", "--busy-percent", "50", "--bytes-per-second", "0", "--hours", "22-6"],
+            http::Method::PATCH,
+            "/rebalance/limits",
+            json!({"busyPercent": 50, "bytesPerSecond": null, "hours": {"from": 22, "to": 6}}),
+        ),
+        (&["node", "drain", "a", "--undo"], http::Method::DELETE, "/nodes/a/drain", json!({"dryRun": false})),
+        (
+            &["node", "replace", "a", "b", url, "--weight", "2"],
+            http::Method::POST,
+            "/nodes/a/replace",
+            json!({"id": "b", "url": url, "weight": 2.0, "dryRun": false}),
+        ),
+        (
+            &["node", "maintenance", "a", "on"],
+            http::Method::PUT,
+            "/nodes/a/maintenance",
+            json!({"on": true, "force": false}),
+        ),
         (&["node", "drain", "a", "--dry-run"], http::Method::POST, "/nodes/a/drain", json!({"dryRun": true})),
         (&["rebalance", "start"], http::Method::POST, "/rebalance/start", json!({"dryRun": false})),
         (&["rebalance", "pause"], http::Method::POST, "/rebalance/pause", json!({})),
@@ -188,6 +208,10 @@ fn changes_say_whether_they_are_a_trial() {
     for (words, method, target, body) in table {
         assert_eq!(parsed(words).call(), Call::with(method, target, body));
     }
+    let removed =
+        Call { method: http::Method::DELETE, target: "/nodes/a?force=true&dryRun=true".to_owned(), body: None };
+    assert_eq!(parsed(&["node", "remove", "a", "--force", "--dry-run"]).call(), removed);
+    assert!(Ctl::from_args(&["miroir-ctl"], &["node", "maintenance", "a", "maybe"]).is_err());
     let answer = json!({"replicasToCome": 2, "replicasToGo": 1, "warnings": ["narrow"]});
     let text = parsed(&["node", "drain", "a"]).render(&answer);
     assert!(text.starts_with("started: 2 replicas to come, 1 to go;") && text.ends_with("warning: narrow\n"), "{text}");

@@ -15,6 +15,7 @@ const KEPT_MS: u64 = 1000;
 
 /// What an operator may set, at any time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ThrottleLimits {
     /// Copied by all moves together; none: as much as goes.
     pub bytes_per_second: Option<u64>,

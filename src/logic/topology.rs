@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{JobId, NodeId, NodeIndexUid, Position, ShardId};
+use super::throttle::ThrottleLimits;
 
 /// A node that gets, or once got, every index-wide step.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -52,7 +53,7 @@ impl NodeRecord {
 impl Tables {
     /// Owners as they are planned.
     pub fn settled(owners: Vec<Vec<NodeId>>, replication_factor: u16) -> Self {
-        Self { plan: owners.clone(), owners, replication_factor, version: 1, is_paused: false }
+        Self { plan: owners.clone(), owners, replication_factor, version: 1, is_paused: false, pace: Pace::default() }
     }
 }
 
@@ -80,6 +81,28 @@ pub struct Tables {
     /// No new job begins, and none under way copies.
     #[serde(default)]
     pub is_paused: bool,
+    /// How fast shards move.
+    #[serde(default)]
+    pub pace: Pace,
+}
+
+/// How fast shards move. Operators change it at any time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pace {
+    /// Shards on their way to one node at once; 1 or more.
+    pub moves_per_node: usize,
+    /// Shards that are read while their source stands still; 1 or more.
+    pub shards_per_copy: usize,
+    /// Bytes, time and hours.
+    #[serde(flatten)]
+    pub throttle: ThrottleLimits,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { moves_per_node: 16, shards_per_copy: 8, throttle: ThrottleLimits::default() }
+    }
 }
 
 /// Why a shard comes to a node.

@@ -357,6 +357,8 @@ codes! {
     (MiroirNodeExists, "miroir_node_exists", InvalidRequest, 409),
     (MiroirNodeUnusable, "miroir_node_unusable", InvalidRequest, 409),
     (MiroirNodeNotEmpty, "miroir_node_not_empty", InvalidRequest, 409),
+    (MiroirNodeNeeded, "miroir_node_needed", InvalidRequest, 409),
+    (MiroirNodeDraining, "miroir_node_draining", InvalidRequest, 409),
     (MiroirPlanImpossible, "miroir_plan_impossible", InvalidRequest, 409),
 }
 

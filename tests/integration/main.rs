@@ -19,6 +19,7 @@ mod marker;
 mod node_calls;
 mod operator;
 mod replicas;
+mod rolling;
 mod topology;
 mod upgrade;
 mod verdicts;

@@ -332,3 +332,139 @@ fn a_paused_rebalance_stands_still_and_an_aborted_one_is_taken_back() {
     fleet.admin().post("/rebalance/start", &json!({})).expect(200);
     assert_eq!(loads(&wait_until_idle(&fleet))[2].1, 0, "it is still to be drained");
 }
+
+/// A fleet whose nodes are soon held for lost, with a hundred documents.
+fn impatient(repair_delay: &str) -> Fleet {
+    let configuration = format!(
+        "repair_delay: {repair_delay}\nin_sync_timeout: 500ms\nfeeder: {{quarantine: 1s}}\nprobe: {{interval: 200ms, timeout: 500ms}}\n"
+    );
+    let fleet = Fleet::start(&FleetOptions { shards: 8, configuration, ..FleetOptions::new() });
+    let documents: Vec<_> = (0..100).map(|id| json!({"id": id, "title": format!("film {id}")})).collect();
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!(documents)));
+    fleet
+}
+
+fn count(fleet: &Fleet) -> Option<u64> {
+    fleet.client().get("/indexes/films/documents?limit=1").json["total"].as_u64()
+}
+
+/// A node that runs and is no member.
+fn new_node(fleet: &Fleet, id: &str) -> Node {
+    let mut new = Node::new(id, fleet.folder.path(), None);
+    new.start();
+    new.client().wait_until_healthy(START_LIMIT);
+    new
+}
+
+#[test]
+fn a_new_node_takes_the_place_of_another_and_a_killed_one_is_given_up() {
+    let mut fleet = impatient("10m");
+    let before = loads(&wait_until_idle(&fleet));
+    let new = new_node(&fleet, "new");
+    let body = |dry_run: bool| json!({"id": "new", "url": new.port.url(), "dryRun": dry_run});
+    let trial = fleet.admin().post("/nodes/node-1/replace", &body(true)).expect(200).json;
+    assert_eq!(trial["replicasToCome"], before[1].1, "{trial}");
+    fleet.admin().post("/nodes/node-1/replace", &body(false)).expect(200);
+    let after = loads(&wait_until_idle(&fleet));
+    let shards = |loads: &[(String, u64)]| loads.iter().map(|(_, shards)| *shards).collect::<Vec<u64>>();
+    assert_eq!(shards(&after), [before[0].1, 0, before[2].1, before[1].1], "others keep what they have");
+    fleet.admin().ask("DELETE", "/nodes/node-1", None).expect(200);
+
+    // Of three nodes one dies for good: the two that are left take all.
+    fleet.nodes[0].kill();
+    let trial = fleet.admin().ask("DELETE", "/nodes/node-0?force=true&dryRun=true", None).expect(200).json;
+    assert_eq!(trial["replicasToCome"], before[0].1, "{trial}");
+    fleet.admin().ask("DELETE", "/nodes/node-0?force=true", None).expect(200);
+    assert_eq!(shards(&loads(&wait_until_idle(&fleet))), [8, 8]);
+    assert_eq!(count(&fleet), Some(100));
+    // Then one of these: the last one has all, and fewer replicas than are wanted.
+    let removed = fleet.admin().ask("DELETE", "/nodes/new?force=true", None).expect(200).json;
+    assert!(removed["warnings"].to_string().contains("replicas of each shard: 1"), "{removed}");
+    let status = wait_until_idle(&fleet);
+    assert_eq!((shards(&loads(&status)), &status["replicationFactor"]), (vec![8], &json!(2)));
+    let refused = fleet.admin().ask("DELETE", "/nodes/node-2?force=true", None);
+    assert_eq!(refused.status, 409, "{}", refused.text);
+    assert_eq!(count(&fleet), Some(100));
+    // Another one, and there are two replicas again.
+    let more = new_node(&fleet, "more");
+    fleet.admin().post("/nodes", &json!({"id": "more", "url": more.port.url()})).expect(200);
+    fleet.admin().post("/rebalance/start", &json!({})).expect(200);
+    assert_eq!(shards(&loads(&wait_until_idle(&fleet))), [8, 8]);
+}
+
+#[test]
+fn a_node_that_alone_has_documents_is_not_given_up() {
+    let fleet = Fleet::start(&FleetOptions { nodes: 2, replication_factor: 1, shards: 4, ..FleetOptions::new() });
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1}])));
+    let refused = fleet.admin().ask("DELETE", "/nodes/node-0?force=true", None);
+    assert_eq!((refused.status, refused.code()), (409, "miroir_node_needed"), "{}", refused.text);
+    let refused = fleet.admin().ask("PUT", "/nodes/node-0/maintenance", Some(&json!({"on": true})));
+    assert_eq!((refused.status, refused.code()), (409, "miroir_node_needed"), "{}", refused.text);
+    fleet.admin().ask("PUT", "/nodes/node-0/maintenance", Some(&json!({"on": true, "force": true}))).expect(200);
+    fleet.admin().ask("PUT", "/nodes/node-0/maintenance", Some(&json!({"on": false}))).expect(200);
+    fleet.admin().post("/nodes/node-0/drain", &json!({})).expect(200);
+    let refused = fleet.admin().ask("PUT", "/nodes/node-0/maintenance", Some(&json!({"on": true})));
+    assert_eq!((refused.status, refused.code()), (409, "miroir_node_draining"), "{}", refused.text);
+    wait_until_idle(&fleet);
+    fleet.admin().ask("DELETE", "/nodes/node-0/drain", None).expect(200);
+    let status = wait_until_idle(&fleet);
+    assert!(loads(&status).iter().all(|(_, shards)| (1..=3).contains(shards)), "it stays after all: {status}");
+    assert_eq!(status["nodes"][0]["state"], "active");
+}
+
+#[test]
+fn what_a_node_had_that_stays_away_is_copied_elsewhere_until_it_returns() {
+    let mut fleet = impatient("2s");
+    let before = loads(&wait_until_idle(&fleet));
+    fleet.nodes[1].kill();
+    says(&fleet, &["the node stays away; its shards are copied to others"]);
+    let mut status = json!(null);
+    wait_for("the moves", LIMIT, || {
+        status = fleet.admin().get("/rebalance").expect(200).json;
+        if status["progress"]["left"] == 0 { Ok(()) } else { Err(status.to_string()) }
+    });
+    // What it still has of them is deleted when it returns.
+    assert_eq!((&status["state"], &status["absent"]), (&json!("running"), &json!(["node-1"])));
+    let shards: Vec<u64> = loads(&status).iter().map(|(_, shards)| *shards).collect();
+    assert_eq!((shards, &status["nodes"][1]["state"]), (vec![8, 0, 8], &json!("active")), "was {before:?}");
+    fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": "while-away"}])));
+    fleet.nodes[1].start();
+    says(&fleet, &["the node is back, and planned with again"]);
+    let status = wait_until_idle(&fleet);
+    assert!(loads(&status).iter().all(|(_, shards)| (4..=7).contains(shards)), "{status}");
+    assert_eq!(count(&fleet), Some(101));
+}
+
+#[test]
+fn a_node_that_stays_away_where_no_other_can_take_its_shards_keeps_them() {
+    let configuration = "repair_delay: 1s\n".to_owned();
+    let mut fleet = Fleet::start(&FleetOptions { nodes: 2, shards: 4, configuration, ..FleetOptions::new() });
+    fleet.nodes[1].kill();
+    says(&fleet, &["too few are left to copy its shards to"]);
+    let shards: Vec<u64> = loads(&wait_until_idle(&fleet)).iter().map(|(_, shards)| *shards).collect();
+    assert_eq!(shards, [4, 4]);
+}
+
+#[test]
+fn limits_hold_at_once_and_after_a_restart() {
+    let mut fleet = impatient("10m");
+    let patch = |fleet: &Fleet, body: &serde_json::Value| fleet.admin().ask("PATCH", "/rebalance/limits", Some(body));
+    let all = json!({"movesPerNode": 16, "shardsPerCopy": 8, "bytesPerSecond": null, "busyPercent": 25, "hours": null});
+    assert_eq!(patch(&fleet, &json!({})).expect(200).json, all);
+    for wrong in [json!({"busyPercent": 0}), json!({"hours": {"from": 24, "to": 1}}), json!({"movesPerNode": 0})] {
+        assert_eq!(patch(&fleet, &wrong).code(), "bad_request", "{wrong}");
+    }
+    assert_eq!(patch(&fleet, &json!({"bytes": 1})).status, 400);
+    // A byte a second: the first copy goes into debt, and what follows waits.
+    let slow = json!({"bytesPerSecond": 1, "shardsPerCopy": 1});
+    patch(&fleet, &slow).expect(200);
+    fleet.admin().post("/nodes/node-2/drain", &json!({})).expect(200);
+    fleet.kill_miroir();
+    fleet.start_miroir();
+    fleet.client().wait_until_healthy(START_LIMIT);
+    let status = fleet.admin().get("/rebalance").expect(200).json;
+    assert_eq!((&status["limits"]["bytesPerSecond"], &status["limits"]["shardsPerCopy"]), (&json!(1), &json!(1)));
+    assert_eq!(status["state"], "running", "{status}");
+    patch(&fleet, &json!({"bytesPerSecond": null, "busyPercent": 100})).expect(200);
+    wait_until_idle(&fleet);
+}

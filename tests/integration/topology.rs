@@ -1,6 +1,4 @@
 //! Nodes come and go and the number of replicas changes while one client writes and another reads and compares.
-//!
-//! Left out until operators can ask for them: replacing a node, and the forced removal of a killed one.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -28,6 +26,11 @@ const LOAD: usize = 5_000;
 
 /// Writes and reads that each phase waits for before its change, besides those during it.
 const STEADY: usize = 20;
+
+/// Quick with a node that is gone, patient with nodes that are slow because the machine is busy: when the prober holds all
+/// for unreachable, searches do not wait for them long, and lack shards.
+const CONFIGURATION: &str = "in_sync_timeout: 2s\nfeeder: {quarantine: 2s}\nprobe: {interval: 200ms, timeout: 10s}\n\
+    search: {deadline: 50s}\n";
 
 /// What the threads share.
 struct Load {
@@ -181,6 +184,10 @@ impl Operator<'_> {
         self.wait_for("all replicas in their places", || {
             let status = admin.try_ask("GET", "/_miroir/rebalance", None).map_err(|error| error.to_string())?;
             let is_over = status.json["state"] == "idle" && status.json["bootstraps"] == json!([]);
+            let nodes = admin.try_ask("GET", "/_miroir/status", None).map_err(|error| error.to_string())?;
+            if nodes.json["nodes"]["outOfSync"] != 0 {
+                return Err(nodes.text);
+            }
             if is_over { Ok(()) } else { Err(status.text) }
         });
     }
@@ -189,13 +196,42 @@ impl Operator<'_> {
         self.fleet.admin().ask(method, &format!("/_miroir{target}"), body).expect(200);
     }
 
-    fn add(&mut self, id: &str) {
+    /// Starts an empty node; gives what operators say of it.
+    fn start(&mut self, id: &str) -> Value {
         let mut node = Node::new(id, self.fleet.folder.path(), real_meilisearch());
         node.start();
         node.client().wait_until_healthy(START_LIMIT);
-        self.ask("POST", "/nodes", Some(&json!({"id": id, "url": node.port.url()})));
+        let body = json!({"id": id, "url": node.port.url()});
         self.fleet.nodes.push(node);
+        body
+    }
+
+    fn add(&mut self, id: &str) {
+        let body = self.start(id);
+        self.ask("POST", "/nodes", Some(&body));
         self.ask("POST", "/rebalance/start", Some(&json!({})));
+    }
+
+    /// Another node gets what this one has.
+    fn replace(&mut self, id: &str, by: &str) {
+        let body = self.start(by);
+        self.ask("POST", &format!("/nodes/{id}/replace"), Some(&body));
+    }
+
+    /// kill -9, and it never comes back.
+    fn lose(&mut self, id: &str) {
+        self.fleet.nodes.retain(|node| node.id != id);
+        self.steady();
+        self.ask("DELETE", &format!("/nodes/{id}?force=true"), None);
+    }
+
+    /// kill -9 while shards move, some reads and writes without it, and it is back.
+    fn kill_and_restart(&mut self, id: &str) {
+        let at = self.fleet.nodes.iter().position(|node| node.id == id).expect("it is a member");
+        self.fleet.nodes[at].kill();
+        self.steady();
+        self.fleet.nodes[at].start();
+        self.fleet.nodes[at].client().wait_until_healthy(START_LIMIT);
     }
 
     /// Moves everything away from a node.
@@ -261,10 +297,14 @@ fn set_up(client: &Client) {
 fn change_everything(operator: &mut Operator<'_>) {
     operator.phase("from 3 to 4 nodes", |operator| operator.add("node-3"));
     operator.phase("from 1 to 2 replicas", |operator| operator.replicas(2));
-    operator.phase("from 4 to 5 nodes", |operator| operator.add("node-4"));
+    operator.phase("from 4 to 5 nodes, and a node is away for a while", |operator| {
+        operator.add("node-4");
+        operator.kill_and_restart("node-1");
+    });
     operator.phase("from 2 to 3 replicas", |operator| operator.replicas(3));
-    operator.phase("a drain, to 4 nodes", |operator| operator.drain("node-0"));
+    operator.phase("one of 5 nodes is replaced", |operator| operator.replace("node-0", "node-5"));
     operator.remove("node-0");
+    operator.phase("one of 5 nodes is lost", |operator| operator.lose("node-1"));
     operator.phase("from 3 to 2 replicas", |operator| operator.replicas(2));
     operator.phase("a drain, to 3 nodes", |operator| operator.drain("node-2"));
     operator.remove("node-2");
@@ -276,7 +316,7 @@ fn change_the_fleet_under_load(shape: Shape) {
     eprintln!("seed {seed}, {shape:?}");
     let options = FleetOptions {
         replication_factor: 1,
-        configuration: "probe: {interval: 200ms, timeout: 500ms}\n".to_owned(),
+        configuration: CONFIGURATION.to_owned(),
         meilisearch: real_meilisearch(),
         ..FleetOptions::new()
     };

@@ -77,8 +77,6 @@ pub struct World {
     pub is_dying: bool,
     /// The orchestrator restarts before it does anything else.
     pub is_doomed: bool,
-    /// Servers that will never be up again.
-    pub gone: BTreeSet<usize>,
     /// By node.
     pub losses: BTreeMap<usize, Loss>,
     pub rates: Rates,
@@ -124,7 +122,6 @@ impl World {
             is_quiet: false,
             is_dying: false,
             is_doomed: false,
-            gone: BTreeSet::new(),
             losses: BTreeMap::new(),
             rates,
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
@@ -215,7 +212,7 @@ impl World {
         }
         self.read()?;
         self.look();
-        if self.options.storm.has_plans() {
+        if !self.is_quiet && self.mover.random.chance(self.plan_rate()) {
             self.operate()?;
         }
         if self.is_doomed || !self.is_quiet && self.random.chance(self.rates.fault * 5.0) {
@@ -234,8 +231,8 @@ impl World {
         }
         self.is_quiet = true;
         self.run_without_a_node()?;
-        for (number, node) in self.nodes.iter_mut().enumerate() {
-            node.is_up = !self.gone.contains(&number);
+        for node in &mut self.nodes {
+            node.is_up = true;
             node.is_slow = false;
             node.hiccups = 0.0;
         }

@@ -51,7 +51,7 @@ pub const ROUTES: &[Route] = &[
     get("/fleet", |_| Ok(Question::Fleet)),
     get("/tasks", |path| tasks(path.request)),
     post("/nodes", |path| Ok(topology::add_node(path)?.into())),
-    Route { method: Method::DELETE, path: "/nodes/{id}", ask: |path| Ok(topology::remove_node(path).into()) },
+    Route { method: Method::DELETE, path: "/nodes/{id}", ask: |path| Ok(topology::remove_node(path)?.into()) },
     get("/nodes/{id}/can-stop", |path| Ok(topology::can_stop(path).into())),
     get("/shards/{shard}/explain", |path| Ok(topology::explain_shard(path)?.into())),
     get("/indexes/{index}/documents/{document}/explain", |path| Ok(topology::explain_document(path).into())),
@@ -61,7 +61,15 @@ pub const ROUTES: &[Route] = &[
     post("/rebalance/pause", |_| Ok(TopologyRequest::Pause { is_paused: true }.into())),
     post("/rebalance/resume", |_| Ok(TopologyRequest::Pause { is_paused: false }.into())),
     post("/rebalance/abort", |_| Ok(TopologyRequest::Abort.into())),
+    Route {
+        method: Method::PATCH,
+        path: "/rebalance/limits",
+        ask: |path| Ok(TopologyRequest::SetPace(path.body()?).into()),
+    },
     post("/nodes/{id}/drain", |path| Ok(topology::drain(path)?.into())),
+    Route { method: Method::DELETE, path: "/nodes/{id}/drain", ask: |path| Ok(topology::keep(path)?.into()) },
+    post("/nodes/{id}/replace", |path| Ok(topology::replace_node(path)?.into())),
+    put("/nodes/{id}/maintenance", |path| Ok(topology::maintain(path)?.into())),
     put("/replication-factor", |path| Ok(topology::replication_factor(path)?.into())),
 ];
 

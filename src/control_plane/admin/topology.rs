@@ -10,8 +10,15 @@ use crate::logic::ids::{IndexUid, NodeId, ShardId};
 use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
 
-/// The body describes a node as the configuration does, and may have `dryRun`.
-pub(super) fn add_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+/// A node in a body, as the configuration describes one.
+struct Described {
+    node: NodeRecord,
+    has_weight: bool,
+    dry_run: bool,
+}
+
+/// The body may have `dryRun` besides.
+fn described(path: &Captures<'_>) -> Result<Described, ApiError> {
     let mut fields: Map<String, Value> = path.body()?;
     let dry_run = match fields.remove("dryRun") {
         None => false,
@@ -20,6 +27,7 @@ pub(super) fn add_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError>
             return Err(ApiError::new(Code::BadRequest, format!("`dryRun` is {other}; it must be true or false.")));
         }
     };
+    let has_weight = fields.contains_key("weight");
     let wrong = |problems: Vec<(String, String)>| {
         let texts: Vec<String> = problems.into_iter().map(|(place, problem)| named(&place, &problem)).collect();
         ApiError::new(Code::BadRequest, texts.join("; "))
@@ -28,7 +36,17 @@ pub(super) fn add_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError>
     let node = nodes.into_iter().next().expect("a list of one node that has no problem");
     let NodeSettings { id, url, zone, weight } = node;
     let node = NodeRecord { id, url, zone, weight, state: NodeState::Active, life: 0 };
+    Ok(Described { node, has_weight, dry_run })
+}
+
+pub(super) fn add_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let Described { node, dry_run, .. } = described(path)?;
     Ok(TopologyRequest::AddNode { node, dry_run })
+}
+
+pub(super) fn replace_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let Described { node: new, has_weight, dry_run } = described(path)?;
+    Ok(TopologyRequest::ReplaceNode { old: NodeId::new(path.text(0)), new, has_weight, dry_run })
 }
 
 /// `[0].url` is `url` here.
@@ -36,8 +54,39 @@ fn named(place: &str, problem: &str) -> String {
     format!("`{}` {problem}", place.trim_start_matches("[0]").trim_start_matches('.'))
 }
 
-pub(super) fn remove_node(path: &Captures<'_>) -> TopologyRequest {
-    TopologyRequest::RemoveNode { node: NodeId::new(path.text(0)) }
+/// The query may have `force`, and `dryRun` with it.
+pub(super) fn remove_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let node = NodeId::new(path.text(0));
+    let (force, dry_run) = (flag(path, "force")?, flag(path, "dryRun")?);
+    if dry_run && !force {
+        return Err(ApiError::new(Code::BadRequest, "`dryRun` needs `force=true` here."));
+    }
+    Ok(if force { TopologyRequest::RemoveByForce { node, dry_run } } else { TopologyRequest::RemoveNode { node } })
+}
+
+/// `true` or `false` in the query; false when it is not there.
+fn flag(path: &Captures<'_>, name: &str) -> Result<bool, ApiError> {
+    let mut pairs = path.request.query.split('&').filter_map(|pair| pair.split_once('='));
+    match pairs.find(|(key, _)| *key == name).map(|(_, value)| value) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(ApiError::new(Code::BadRequest, format!("`{name}` is {other}; it must be true or false."))),
+    }
+}
+
+/// The body of a request for maintenance.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Maintenance {
+    on: bool,
+    /// Even if some documents are not found then.
+    #[serde(default)]
+    force: bool,
+}
+
+pub(super) fn maintain(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let Maintenance { on: is_on, force } = path.body()?;
+    Ok(TopologyRequest::Maintain { node: NodeId::new(path.text(0)), is_on, force })
 }
 
 /// The body of a request that changes something.
@@ -71,6 +120,11 @@ pub(super) fn start(path: &Captures<'_>, to: WhatIf) -> Result<TopologyRequest, 
 
 pub(super) fn drain(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
     start(path, WhatIf { drain: vec![NodeId::new(path.text(0))], ..WhatIf::default() })
+}
+
+/// The opposite of [`drain`].
+pub(super) fn keep(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    start(path, WhatIf { keep: vec![NodeId::new(path.text(0))], ..WhatIf::default() })
 }
 
 /// The body has `value`, and may have `dryRun`.

@@ -65,6 +65,11 @@ impl Coordinator {
         Ok(changed)
     }
 
+    /// Members that do not answer, and for how many milliseconds.
+    pub fn away(&self) -> Vec<(NodeId, u64)> {
+        self.state.lock().fleet.away(clock::monotonic())
+    }
+
     /// Takes a member away that owns nothing and has no part in a move; false if it still has. Durable and published when
     /// this returns; its threads bring to its end what they are about.
     pub fn remove(&self, node: &NodeId) -> Result<bool, Stopping> {

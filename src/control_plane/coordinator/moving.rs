@@ -60,6 +60,9 @@ impl Coordinator {
         let hour = hour_of(clock::timestamp());
         let mut state = self.state.lock();
         let mut throttle = self.throttle.lock();
+        if throttle.limits() != state.fleet.pace().throttle {
+            throttle.set_limits(state.fleet.pace().throttle, now);
+        }
         for (node, milliseconds) in state.fleet.take_busy() {
             throttle.was_busy(&node, milliseconds, now);
         }

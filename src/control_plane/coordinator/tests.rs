@@ -4,6 +4,8 @@
 //! where embedded ones are shut down.
 
 mod attending;
+mod crashes;
+mod mortal;
 mod moves;
 mod store;
 mod troubles;
@@ -17,6 +19,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use self::mortal::{Mortal, Side};
 use super::*;
 use crate::control_plane::admission::{Stamp, admit};
 use crate::control_plane::journal::Coordinator as _;
@@ -88,6 +91,11 @@ struct Fixture {
     listens: Vec<String>,
     store: Arc<dyn Store>,
     running: Option<Running>,
+    /// What the coordinator has of it, if that can end.
+    mortal: Option<Arc<Mortal>>,
+    timing: Timing,
+    /// Of a node at least, for a batch.
+    batch_time: Duration,
     troubles: Troubles,
     replicas: usize,
     /// How many of the nodes own shards.
@@ -98,6 +106,10 @@ struct Fixture {
 
 impl Fixture {
     fn new(nodes: usize, replicas: usize) -> Self {
+        Self::with(nodes, replicas, TIMING, Duration::from_millis(10))
+    }
+
+    fn with(nodes: usize, replicas: usize, timing: Timing, batch_time: Duration) -> Self {
         // What the threads log is shown when a test fails.
         let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::DEBUG).try_init();
         let folder = TempDir::new().unwrap();
@@ -109,6 +121,9 @@ impl Fixture {
             listens: Vec::new(),
             store,
             running: None,
+            mortal: None,
+            timing,
+            batch_time,
             troubles: Troubles::default(),
             replicas,
             owners: nodes,
@@ -135,7 +150,7 @@ impl Fixture {
 
     fn options(&self, node: usize, listen: &str) -> ServerOptions {
         let data_dir: PathBuf = self.folder.path().join(format!("node{node}"));
-        let faults = Faults { batch_time: Duration::from_millis(10), ..Faults::default() };
+        let faults = Faults { batch_time: self.batch_time, ..Faults::default() };
         ServerOptions { faults, ..ServerOptions::new(listen, data_dir, Some(KEY.to_owned())) }
     }
 
@@ -146,16 +161,27 @@ impl Fixture {
     }
 
     fn start(&mut self) {
+        self.start_over(self.store.clone());
+    }
+
+    /// A life that ends at such a step of a workflow, or does not.
+    fn start_with(&mut self, dies_at: Option<(usize, Side)>) {
+        let mortal = Arc::new(Mortal::new(self.store.clone(), dies_at));
+        self.mortal = Some(mortal.clone());
+        self.start_over(mortal);
+    }
+
+    fn start_over(&mut self, store: Arc<dyn Store>) {
         let view = |node: &NodeRecord| NodeView { reachable: true, ..NodeView::of(node) };
         let nodes = self.store.protocol_state().unwrap().nodes.iter().map(view).collect();
         let (bridge, _commands) = Bridge::new(0);
         let publisher = Arc::new(Publisher::new(bridge.clone(), nodes));
         let running = Coordinator::start(CoordinatorParts {
-            store: self.store.clone(),
+            store,
             publisher,
             bridge,
             node_key: Some(KEY.to_owned()),
-            timing: TIMING,
+            timing: self.timing,
             body_max: 100 << 20,
             resolve_timeout: Duration::from_secs(5),
             probes: PROBES,
@@ -275,11 +301,12 @@ impl Fixture {
         self.store.protocol_state().unwrap().out_of_sync.len()
     }
 
-    /// Every node holds, of each of its shards, exactly what one server would.
+    /// Every node that runs holds, of each of its shards, exactly what one server would.
     fn check_replicas(&self, index: &str) {
         let uid = self.store.heads().unwrap()[&IndexUid::new(index)].node_uid.clone();
         let placement = self.store.protocol_state().unwrap().tables.owners;
-        for (node, listen) in self.listens.iter().enumerate() {
+        let listens = self.listens.iter().enumerate();
+        for (node, listen) in listens.filter(|&(node, _)| self.servers[node].is_some()) {
             let client = NodeClient::new(format!("http://{listen}"), Some(KEY));
             let fetched = client.fetch_documents(&uid, None, FIELDS, 0..100_000, PATIENCE).unwrap();
             let mut found = BTreeMap::new();

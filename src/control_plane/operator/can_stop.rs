@@ -37,6 +37,13 @@ struct OtherOwner {
     out_of_sync: Vec<IndexUid>,
 }
 
+impl CanStop {
+    /// What stands in the way, ascending.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.shards.iter().map(|shard| shard.shard).collect()
+    }
+}
+
 /// For a member; one that owns nothing can always be stopped.
 ///
 /// # Errors

@@ -2,13 +2,17 @@
 
 use serde_json::{Value, json};
 
+use super::can_stop::can_stop;
 use super::picture::Picture;
-use super::{ASK_TIMEOUT, Operator};
+use super::preview::{ask_sizes, preview};
+use super::{ASK_TIMEOUT, Operator, json};
+use crate::bridge::topology::{NewNode, WhatIf};
 use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::resolve;
-use crate::control_plane::startup::first_look;
-use crate::logic::ids::NodeId;
-use crate::logic::topology::NodeRecord;
+use crate::control_plane::startup::{FirstLook, first_look};
+use crate::logic::feeder::LastCopy;
+use crate::logic::ids::{NodeId, NodeTask, ShardId};
+use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
 use crate::telemetry::clock;
 
@@ -16,6 +20,16 @@ impl Operator {
     /// # Errors
     /// `miroir_node_exists`, `miroir_node_unusable`.
     pub(super) fn add(&self, picture: &Picture, node: &NodeRecord, dry_run: bool) -> Result<Value, ApiError> {
+        let look = self.look_at(picture, node)?;
+        if !dry_run {
+            self.enrol(node, look.next_task)?;
+            tracing::info!(node = %node.id, url = node.url, "an operator added a node");
+        }
+        Ok(json!({"node": node.id, "version": look.version, "dryRun": dry_run}))
+    }
+
+    /// Whether it can join.
+    fn look_at(&self, picture: &Picture, node: &NodeRecord) -> Result<FirstLook, ApiError> {
         check_new(picture, node)?;
         let unusable = |message: String| ApiError::new(Code::MiroirNodeUnusable, message);
         let look = first_look(node, self.node_key.as_ref(), clock::instant());
@@ -27,11 +41,104 @@ impl Operator {
             );
             return Err(unusable(message));
         }
-        if !dry_run {
-            self.members.enrol(node, look.next_task).map_err(|message| ApiError::new(Code::Internal, message))?;
-            tracing::info!(node = %node.id, url = node.url, "an operator added a node");
+        Ok(look)
+    }
+
+    fn enrol(&self, node: &NodeRecord, next_task: NodeTask) -> Result<(), ApiError> {
+        self.members.enrol(node, next_task).map_err(|message| ApiError::new(Code::Internal, message))
+    }
+
+    /// The new node gets what is planned for the old one; if that is nothing, its share of all. The answer is that of a
+    /// preview.
+    ///
+    /// # Errors
+    /// As of an addition, and of a preview.
+    pub(super) fn replace(
+        &self,
+        picture: &Picture,
+        old: &NodeId,
+        new: &NodeRecord,
+        dry_run: bool,
+    ) -> Result<Value, ApiError> {
+        let look = self.look_at(picture, new)?;
+        let add = vec![NewNode { id: new.id.clone(), zone: new.zone.clone(), weight: new.weight }];
+        let mut next = self.next(picture, &WhatIf { drain: vec![old.clone()], add, ..WhatIf::default() })?;
+        let planned = &picture.protocol.tables.plan;
+        if planned.iter().any(|row| row.contains(old)) {
+            next.plan = planned.iter().map(|row| swapped(row, old, &new.id)).collect();
         }
-        Ok(json!({"node": node.id, "version": look.version, "dryRun": dry_run}))
+        if dry_run {
+            return json(&preview(picture, &next, &ask_sizes(picture, self.node_key())));
+        }
+        self.enrol(new, look.next_task)?;
+        self.change(|fleet| {
+            fleet.set_node_state(old, NodeState::Draining);
+            fleet.set_plan(&next.plan, next.replication_factor);
+        })?;
+        tracing::info!(%old, new = %new.id, url = new.url, "an operator replaces a node");
+        self.begun(picture, &mut next)
+    }
+
+    /// The answer is that of a preview.
+    ///
+    /// # Errors
+    /// `miroir_node_unknown`, `miroir_node_needed`, `miroir_plan_impossible`.
+    pub(super) fn remove_by_force(&self, picture: &Picture, node: &NodeId, dry_run: bool) -> Result<Value, ApiError> {
+        picture.member(node)?;
+        let mut next = self.next(picture, &WhatIf { lost: vec![node.clone()], ..WhatIf::default() })?;
+        let removed = self.change(|fleet| {
+            if dry_run {
+                let shards = fleet.last_copies(node);
+                return if shards.is_empty() { Ok(()) } else { Err(LastCopy { shards }) };
+            }
+            fleet.remove_by_force(node)?;
+            fleet.set_plan(&next.plan, next.replication_factor);
+            Ok(())
+        })?;
+        removed.map_err(|LastCopy { shards }| {
+            let message = format!(
+                "No other node has all documents of these shards, they would be lost with `{node}`: {}. Bring it back, or \
+                 wait until others have them.",
+                listed(&shards)
+            );
+            ApiError::new(Code::MiroirNodeNeeded, message)
+        })?;
+        if dry_run {
+            return json(&preview(picture, &next, &ask_sizes(picture, self.node_key())));
+        }
+        tracing::warn!(%node, "an operator gave up a node; it must not come back with its data");
+        self.begun(picture, &mut next)
+    }
+
+    /// # Errors
+    /// `miroir_node_unknown`, `miroir_node_draining`, `miroir_node_needed`.
+    pub(super) fn maintain(
+        &self,
+        picture: &Picture,
+        node: &NodeId,
+        is_on: bool,
+        force: bool,
+    ) -> Result<Value, ApiError> {
+        let state = picture.member(node)?.state;
+        if state == NodeState::Draining {
+            let message =
+                format!("Node `{node}` is being drained; it can be stopped and removed once it owns no shards.");
+            return Err(ApiError::new(Code::MiroirNodeDraining, message));
+        }
+        let in_the_way = can_stop(picture, node)?.shards();
+        if is_on && !force && !in_the_way.is_empty() {
+            let message = format!(
+                "No other node that is read has all documents of these shards: {}. `can-stop` says more; with `force` they \
+                 are not found while `{node}` is stopped.",
+                listed(&in_the_way)
+            );
+            return Err(ApiError::new(Code::MiroirNodeNeeded, message));
+        }
+        let state = if is_on { NodeState::Maintenance } else { NodeState::Active };
+        self.change(|fleet| fleet.set_node_state(node, state))?;
+        self.absent.forget(node);
+        tracing::info!(%node, is_on, "an operator began or ended the maintenance of a node");
+        Ok(json!({"node": node, "maintenance": is_on}))
     }
 
     /// # Errors
@@ -66,6 +173,22 @@ fn check_new(picture: &Picture, node: &NodeRecord) -> Result<(), ApiError> {
         None => Ok(()),
     }
 }
+
+fn swapped(row: &[NodeId], old: &NodeId, new: &NodeId) -> Vec<NodeId> {
+    row.iter().map(|id| if id == old { new.clone() } else { id.clone() }).collect()
+}
+
+/// The first of them.
+fn listed(shards: &[ShardId]) -> String {
+    let mut names: Vec<String> = shards.iter().take(LISTED_MAX).map(ToString::to_string).collect();
+    if shards.len() > LISTED_MAX {
+        names.push(format!("and {} more", shards.len() - LISTED_MAX));
+    }
+    names.join(", ")
+}
+
+/// Shards in a message.
+const LISTED_MAX: usize = 20;
 
 /// `1.50` of `1.50.2`.
 fn minor(version: &str) -> &str {

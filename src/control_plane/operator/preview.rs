@@ -1,6 +1,6 @@
 //! What would move if the fleet were another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::rebalance::missing;
 use crate::bridge::topology::{NewNode, WhatIf};
 use crate::control_plane::node_client::{NodeClient, NodeStats};
 use crate::logic::ids::{NodeId, ShardId};
-use crate::logic::placement::plan::{IndexSizes, NodeSizes, PlanInput, cost, next_table, steps};
+use crate::logic::placement::plan::{IndexSizes, NodeSizes, PlanError, PlanInput, cost, next_table, steps};
 use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
 use crate::telemetry::clock;
@@ -23,9 +23,15 @@ const ASK_ALL_MAX: Duration = Duration::from_secs(6);
 
 /// The table that would be planned.
 pub(super) struct Next {
-    nodes: Vec<NodeRecord>,
+    /// Members, as they would be.
+    pub nodes: Vec<NodeRecord>,
+    /// Of now, without those that would be gone.
+    pub owners: Vec<Vec<NodeId>>,
     pub plan: Vec<Vec<NodeId>>,
+    /// That is wanted; the plan has fewer if members are gone.
     pub replication_factor: u16,
+    /// The plan does without those that stay away.
+    pub is_without_absent: bool,
     pub warnings: Vec<String>,
 }
 
@@ -65,19 +71,71 @@ struct StepPreview {
     from: Option<NodeId>,
 }
 
+/// Active members that stay away get nothing if the others allow it.
+///
 /// # Errors
 /// `bad_request`, `miroir_node_unknown`, `miroir_node_exists`, `miroir_plan_impossible`.
-pub(super) fn next(picture: &Picture, what_if: &WhatIf) -> Result<Next, ApiError> {
+pub(super) fn next(picture: &Picture, what_if: &WhatIf, absent: &BTreeSet<NodeId>) -> Result<Next, ApiError> {
     let tables = &picture.protocol.tables;
     let replication_factor = what_if.replication_factor.unwrap_or(tables.replication_factor);
     if !(1..=REPLICATION_FACTOR_MAX).contains(&replication_factor) {
         let message = format!("`replicationFactor` is {replication_factor}; it must be 1 to {REPLICATION_FACTOR_MAX}.");
         return Err(ApiError::new(Code::BadRequest, message));
     }
+    let mut nodes = wished(picture, what_if)?;
+    let mut owners = tables.owners.clone();
+    for row in &mut owners {
+        row.retain(|id| !what_if.lost.contains(id));
+    }
+    let table = |members: &[NodeRecord], replication_factor| {
+        next_table(&PlanInput { members, replication_factor, owners: &owners })
+    };
+    let mut warnings = Vec::new();
+    let mut others = nodes.clone();
+    let is_left_out = |node: &NodeRecord| node.state == NodeState::Active && absent.contains(&node.id);
+    others.iter_mut().filter(|node| is_left_out(node)).for_each(|node| node.state = NodeState::Draining);
+    let is_without_absent = others != nodes && table(&others, replication_factor).is_ok();
+    if is_without_absent {
+        let names: Vec<&str> = nodes.iter().filter(|node| is_left_out(node)).map(|node| node.id.as_str()).collect();
+        warnings.push(format!("nothing is planned for nodes that have been away for long: {}", names.join(", ")));
+    }
+    let members = if is_without_absent { &others } else { &nodes };
+    let mut found = table(members, replication_factor);
+    if !what_if.lost.is_empty() {
+        // What is lost cannot wait for more nodes.
+        for fewer in (1..replication_factor).rev() {
+            if matches!(found, Err(PlanError::TooFewNodes { .. })) {
+                found = table(members, fewer);
+                warnings.retain(|warning| !warning.starts_with(FEWER));
+                warnings.push(format!("{FEWER} {fewer} until there are more nodes and a rebalance is started"));
+            }
+        }
+    }
+    let found =
+        found.map_err(|error| ApiError::new(Code::MiroirPlanImpossible, format!("There is no such plan: {error}.")))?;
+    warnings.extend(found.warnings.iter().map(ToString::to_string));
+    nodes.retain(|node| node.state.is_member());
+    Ok(Next { nodes, owners, plan: found.plan, replication_factor, is_without_absent, warnings })
+}
+
+/// Begins a warning.
+const FEWER: &str = "replicas of each shard:";
+
+/// Everybody who was ever a member, as they would be, and those who would come.
+fn wished(picture: &Picture, what_if: &WhatIf) -> Result<Vec<NodeRecord>, ApiError> {
     let mut nodes = picture.protocol.nodes.clone();
-    for id in &what_if.drain {
-        picture.member(id)?;
-        nodes.iter_mut().filter(|node| node.id == *id).for_each(|node| node.state = NodeState::Draining);
+    let wishes = [
+        (&what_if.keep, NodeState::Active),
+        (&what_if.drain, NodeState::Draining),
+        (&what_if.lost, NodeState::Removed),
+    ];
+    for (ids, state) in wishes {
+        for id in ids {
+            picture.member(id)?;
+            let is_meant =
+                |node: &NodeRecord| node.id == *id && (state != NodeState::Active || node.state == NodeState::Draining);
+            nodes.iter_mut().filter(|node| is_meant(node)).for_each(|node| node.state = state);
+        }
     }
     for NewNode { id, zone, weight } in &what_if.add {
         if nodes.iter().any(|node| node.id == *id) {
@@ -90,11 +148,7 @@ pub(super) fn next(picture: &Picture, what_if: &WhatIf) -> Result<Next, ApiError
         let (id, zone, weight) = (id.clone(), zone.clone(), *weight);
         nodes.push(NodeRecord { id, url: String::new(), zone, weight, state: NodeState::Active, life: 0 });
     }
-    let next = next_table(&PlanInput { members: &nodes, replication_factor, owners: &tables.owners })
-        .map_err(|error| ApiError::new(Code::MiroirPlanImpossible, format!("There is no such plan: {error}.")))?;
-    let warnings = next.warnings.iter().map(ToString::to_string).collect();
-    nodes.retain(|node| node.state.is_member());
-    Ok(Next { nodes, plan: next.plan, replication_factor, warnings })
+    Ok(nodes)
 }
 
 impl Preview {
@@ -120,7 +174,7 @@ pub(super) fn ask_sizes(picture: &Picture, node_key: Option<&str>) -> BTreeMap<N
 }
 
 pub(super) fn preview(picture: &Picture, next: &Next, stats: &BTreeMap<NodeId, NodeStats>) -> Preview {
-    let owners = &picture.protocol.tables.owners;
+    let owners = &next.owners;
     let wishes = steps(owners, &next.plan);
     let indexes = index_sizes(picture, stats);
     let sizes = |stats: &NodeStats| NodeSizes {

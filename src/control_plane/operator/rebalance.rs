@@ -6,7 +6,9 @@ use super::picture::Picture;
 use super::progress::{Progress, Watch};
 use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, ShardId};
 use crate::logic::placement::plan::steps;
-use crate::logic::topology::{BootstrapStage, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState, Tables};
+use crate::logic::topology::{
+    BootstrapStage, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState, Pace, Tables,
+};
 
 /// The answer.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -22,8 +24,10 @@ pub(super) struct RebalanceStatus {
     replicas_to_go: usize,
     /// Since it began; none when it is idle.
     progress: Option<Progress>,
-    /// Nodes that are to get shards and do not answer.
-    absent_targets: Vec<NodeId>,
+    /// Nodes that do not answer, and are to get shards or to delete what they had.
+    absent: Vec<NodeId>,
+    /// How fast it may go.
+    limits: Pace,
     nodes: Vec<NodeLoad>,
     jobs: Vec<JobView>,
     /// Indexes that are brought to a node before anything else is.
@@ -100,11 +104,11 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         task: bootstrap.at.entry(),
     });
     let wishes = steps(&tables.owners, &tables.plan);
-    let is_target = |id: &NodeId| {
-        let gets = |to: &Option<NodeId>| to.as_ref() == Some(id);
-        wishes.iter().any(|wish| gets(&wish.to)) || picture.protocol.jobs.iter().any(|job| gets(&job.target))
+    let is_named = |id: &NodeId| {
+        let comes = wishes.iter().any(|wish| wish.to.as_ref() == Some(id));
+        comes || picture.protocol.jobs.iter().any(|job| [&job.target, &job.old_owner].contains(&&Some(id.clone())))
     };
-    let absent = picture.members().filter(|node| !picture.is_reachable(&node.id) && is_target(&node.id));
+    let absent = picture.members().filter(|node| !picture.is_reachable(&node.id) && is_named(&node.id));
     RebalanceStatus {
         state,
         version: tables.version,
@@ -112,7 +116,8 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         replicas_to_come,
         replicas_to_go,
         progress: watch.progress(wishes.len(), !has_work),
-        absent_targets: absent.map(|node| node.id.clone()).collect(),
+        absent: absent.map(|node| node.id.clone()).collect(),
+        limits: tables.pace,
         nodes: picture.members().map(|node| load(tables, node)).collect(),
         jobs: picture.protocol.jobs.iter().map(|job| job_view(picture, job)).collect(),
         bootstraps: bootstraps.collect(),

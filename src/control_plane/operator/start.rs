@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::picture::Picture;
-use super::preview::{next, preview};
+use super::preview::{Next, next, preview};
 use super::{Operator, json};
-use crate::bridge::topology::WhatIf;
+use crate::bridge::topology::{PaceChange, WhatIf};
 use crate::logic::feeder::Fleet;
-use crate::logic::topology::NodeState;
+use crate::logic::ids::NodeId;
+use crate::logic::throttle::ThrottleLimits;
+use crate::logic::topology::{NodeState, Pace};
 use crate::meili::error::{ApiError, Code};
 
 impl Operator {
@@ -18,19 +20,31 @@ impl Operator {
     /// # Errors
     /// As of a preview.
     pub(super) fn start(&self, picture: &Picture, to: &WhatIf) -> Result<Value, ApiError> {
-        let mut next = next(picture, to)?;
+        let mut next = self.next(picture, to)?;
+        let is_draining = |id: &&NodeId| picture.member(id).is_ok_and(|node| node.state == NodeState::Draining);
         self.change(|fleet| {
+            to.keep.iter().filter(is_draining).for_each(|id| fleet.set_node_state(id, NodeState::Active));
             to.drain.iter().for_each(|id| fleet.set_node_state(id, NodeState::Draining));
             fleet.set_plan(&next.plan, next.replication_factor);
         })?;
+        tracing::info!(drained = ?to.drain, kept = ?to.keep, "an operator started a rebalance");
+        self.begun(picture, &mut next)
+    }
+
+    /// What is planned now.
+    pub(super) fn begun(&self, picture: &Picture, next: &mut Next) -> Result<Value, ApiError> {
         if picture.protocol.tables.is_paused {
             next.warnings.push("moves are paused; nothing begins before they are resumed".to_owned());
         }
-        let begun = preview(picture, &next, &BTreeMap::new());
+        let begun = preview(picture, next, &BTreeMap::new());
         self.watch.begin(begun.moves());
-        let (moves, replication_factor) = (begun.moves(), next.replication_factor);
-        tracing::info!(moves, replication_factor, drained = ?to.drain, "an operator started a rebalance");
+        tracing::info!(moves = begun.moves(), replication_factor = next.replication_factor, "a new plan");
         json(&begun)
+    }
+
+    /// What is planned for the fleet that an operator wants.
+    pub(super) fn next(&self, picture: &Picture, to: &WhatIf) -> Result<Next, ApiError> {
+        next(picture, to, &self.absent.now())
     }
 
     pub(super) fn pause(&self, is_paused: bool) -> Result<Value, ApiError> {
@@ -51,6 +65,18 @@ impl Operator {
         Ok(json!({ "aborted": true }))
     }
 
+    /// The answer is the whole pace.
+    ///
+    /// # Errors
+    /// `bad_request`.
+    pub(super) fn set_pace(&self, picture: &Picture, change: &PaceChange) -> Result<Value, ApiError> {
+        let pace = changed_pace(picture.protocol.tables.pace, change)
+            .map_err(|wrong| ApiError::new(Code::BadRequest, wrong.to_owned()))?;
+        self.change(|fleet| fleet.set_pace(pace))?;
+        tracing::info!(?pace, "an operator changed how fast shards move");
+        json(&pace)
+    }
+
     /// Durable when this returns.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Fleet) -> T) -> Result<T, ApiError> {
         let (mut change, mut changed) = (Some(change), None);
@@ -59,3 +85,32 @@ impl Operator {
         changed.ok_or_else(|| ApiError::new(Code::Internal, "The fleet was not changed."))
     }
 }
+
+fn changed_pace(now: Pace, change: &PaceChange) -> Result<Pace, &'static str> {
+    let pace = Pace {
+        moves_per_node: change.moves_per_node.unwrap_or(now.moves_per_node),
+        shards_per_copy: change.shards_per_copy.unwrap_or(now.shards_per_copy),
+        throttle: ThrottleLimits {
+            bytes_per_second: change.bytes_per_second.after(now.throttle.bytes_per_second),
+            busy_percent: change.busy_percent.unwrap_or(now.throttle.busy_percent),
+            hours: change.hours.after(now.throttle.hours),
+        },
+    };
+    let at_once = 1..=AT_ONCE_MAX;
+    if !at_once.contains(&pace.moves_per_node) || !at_once.contains(&pace.shards_per_copy) {
+        return Err("`movesPerNode` and `shardsPerCopy` must be 1 to 4096.");
+    }
+    if !(1..=100).contains(&pace.throttle.busy_percent) {
+        return Err("`busyPercent` must be 1 to 100.");
+    }
+    if pace.throttle.bytes_per_second == Some(0) {
+        return Err("`bytesPerSecond` must be above 0, or null for no limit; `pause` stops all moves.");
+    }
+    if pace.throttle.hours.is_some_and(|hours| hours.from > 23 || hours.to > 23) {
+        return Err("`hours` must be from 0 to 23 (UTC).");
+    }
+    Ok(pace)
+}
+
+/// As many as there can be shards.
+const AT_ONCE_MAX: usize = 4096;

@@ -44,6 +44,10 @@ impl Members for NoMembers {
     fn change(&self, _change: &mut dyn FnMut(&mut crate::logic::feeder::Fleet)) -> Result<(), String> {
         Err("nothing is changed in here".to_owned())
     }
+
+    fn away(&self) -> Vec<(NodeId, u64)> {
+        Vec::new()
+    }
 }
 
 fn node(id: &str) -> NodeRecord {
@@ -79,7 +83,14 @@ impl Fleet {
         store.append(&[(create, None), (sample_entry(1, "films", sample_put()), None)], &[]).unwrap();
         let applied = |node: &str, entry, step| (NodeId::new(node), films(), Position::of(EntryId(entry), step));
         let plan = owners.clone();
-        let tables = Tables { owners: owners.clone(), plan, replication_factor: 2, version: 3, is_paused: false };
+        let tables = Tables {
+            owners: owners.clone(),
+            plan,
+            replication_factor: 2,
+            version: 3,
+            is_paused: false,
+            pace: crate::logic::topology::Pace::default(),
+        };
         let delta = ProtocolDelta {
             nodes: ["a", "b", "c", "d"].map(node).to_vec(),
             tables: Some(tables),
@@ -98,7 +109,8 @@ impl Fleet {
         publication.owners = owners;
         publisher.publish_indexes(&[record], &publication);
         let members = Box::new(NoMembers);
-        let operator = Operator { store: Arc::new(store), bridge, members, node_key: None, watch: Watch::default() };
+        let (watch, absent) = (Watch::default(), Absent::new(PATIENCE));
+        let operator = Operator { store: Arc::new(store), bridge, members, node_key: None, watch, absent };
         Self { operator, publisher, _folder: folder }
     }
 
@@ -174,7 +186,14 @@ fn moving() -> ProtocolDelta {
     let owners = vec![ids(&["a", "b"]), ids(&["b", "c"]), ids(&["c"]), ids(&["a", "b"])];
     let plan = vec![ids(&["a", "d"]), ids(&["b", "c"]), ids(&["c", "d"]), ids(&["a", "b"])];
     ProtocolDelta {
-        tables: Some(Tables { owners, plan, replication_factor: 2, version: 4, is_paused: false }),
+        tables: Some(Tables {
+            owners,
+            plan,
+            replication_factor: 2,
+            version: 4,
+            is_paused: false,
+            pace: crate::logic::topology::Pace::default(),
+        }),
         jobs: vec![job],
         joins: vec![join],
         bootstraps: vec![bootstrap],
@@ -229,9 +248,9 @@ fn a_rebalance_is_what_the_plan_wants_and_what_is_under_way() {
     assert_eq!(running["state"], json!("running"));
     assert_eq!((&running["replicasToCome"], &running["replicasToGo"]), (&json!(2), &json!(1)));
     assert_eq!((&running["progress"]["done"], &running["progress"]["left"]), (&json!(0), &json!(2)));
-    assert_eq!((&idle["progress"], &running["absentTargets"]), (&Value::Null, &json!([])));
+    assert_eq!((&idle["progress"], &running["absent"]), (&Value::Null, &json!([])));
     fleet.publisher.publish_node(&NodeId::new("d"), |view| view.reachable = false);
-    assert_eq!(fleet.ask(&TopologyRequest::RebalanceStatus).unwrap()["absentTargets"], json!(["d"]));
+    assert_eq!(fleet.ask(&TopologyRequest::RebalanceStatus).unwrap()["absent"], json!(["d"]));
     assert_eq!(running["nodes"][3], json!({"node": "d", "state": "active", "shards": 0, "planned": 2}));
     let bootstrap = json!({"node": "d", "nodeIndex": "films-0", "stage": "settings", "task": 1});
     assert_eq!((&running["bootstraps"], &running["jobs"][0]["step"]), (&json!([bootstrap]), &json!("copy")));

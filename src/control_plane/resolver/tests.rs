@@ -59,3 +59,13 @@ fn numbers_and_texts_are_the_same_ids() {
     assert_eq!(id_of(&document(json!("7")), Some("id")), Some("7".to_owned()));
     assert_eq!(id_of(&document(json!(7)), None), None);
 }
+
+#[test]
+fn an_id_is_found_where_the_primary_key_points() {
+    let document = json!({ "id": 1, "meta": { "id": "a" } });
+    let document = document.as_object().expect("an object");
+    for (key, id) in [("id", Some("1")), ("meta.id", Some("a")), ("none", None)] {
+        assert_eq!(id_of(document, Some(key)).as_deref(), id, "{key}");
+    }
+    assert_eq!(id_of(document, None), None);
+}

@@ -61,7 +61,7 @@ impl Fleet {
         }
     }
 
-    /// By node: the first step that is not resolved there. None as well for a node without shards.
+    /// By node: the first step that is not resolved there. None as well for a node that is no member.
     pub(super) fn due_steps(
         &mut self,
         uid: &NodeIndexUid,
@@ -71,6 +71,10 @@ impl Fleet {
         let Some(state) = self.indexes.get_mut(uid) else { return Ok(vec![None; self.nodes.len()]) };
         (0..self.nodes.len())
             .map(|node| {
+                // It would be searched for in all of the journal.
+                if !self.topology.is_member(node) {
+                    return Ok(None);
+                }
                 let applied = state.feeds[node].applied;
                 Ok(state.step_after(node, applied, &lookup)?.map(|step| step.position))
             })
@@ -129,15 +133,15 @@ impl Fleet {
         let timeout = self.timing.in_sync_timeout_ms;
         let is_held_back = self.is_held_back(node, uid, now);
         let feed = self.feed_mut(node, uid);
-        let here = reached(feed, my_due);
-        if peers_at <= here {
-            feed.lag = None;
-            return Distance::Near;
-        }
         if is_held_back {
             // It is not slow: it was told to stand still.
             feed.lag = None;
             return Distance::Unknown;
+        }
+        let here = reached(feed, my_due);
+        if peers_at <= here {
+            feed.lag = None;
+            return Distance::Near;
         }
         match feed.lag {
             None => {
@@ -219,7 +223,7 @@ impl Fleet {
             .filter(|&&node| due[node] == Some(position))
             .filter_map(|&node| state.feeds[node].vote.as_ref())
             .collect();
-        if votes.len() < voters.len() || !state.is_covered(uid, &self.topology) {
+        if votes.len() < voters.len() || !state.is_covered(&self.topology) {
             return;
         }
         let rejection = votes.iter().find_map(|vote| match vote {

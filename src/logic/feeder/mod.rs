@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use feed::{Purpose, ReaderProgress};
-pub use moves::{AuditReport, LastCopy, Look, LookKind, LookOutcome, MoveLimits, TransferId, UnequalReplicas};
+pub use moves::{AuditReport, LastCopy, Look, LookKind, LookOutcome, TransferId, UnequalReplicas};
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 pub use report::Resolve;
 pub use send::Action;
@@ -208,7 +208,6 @@ pub struct Start {
 pub struct Fleet {
     rules: Rules,
     timing: Timing,
-    limits: MoveLimits,
     topology: Topology,
     /// Of the tables, what is not in the topology.
     tables: Tables,
@@ -255,7 +254,6 @@ impl Fleet {
         let mut fleet = Self {
             rules,
             timing,
-            limits: MoveLimits::default(),
             topology: topology_of(start),
             tables: Tables { owners: Vec::new(), plan: Vec::new(), ..start.tables.clone() },
             next_job: start.next_job,

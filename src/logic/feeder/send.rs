@@ -149,7 +149,7 @@ impl Fleet {
             }
             let held = feed.held;
             let step = self.step_after_pos(node, uid, journal)?;
-            self.end_careful_mode(node, uid, step.as_ref());
+            self.end_care(node, uid, step.as_ref().map(|step| step.position));
             let Some(step) = step.filter(|step| held.is_none_or(|(_, at)| step.position <= at)) else {
                 if let Some(chunk) = self.due_chunk(node, uid) {
                     return Ok(Turn::Act(chunk));
@@ -170,15 +170,15 @@ impl Fleet {
         }
     }
 
-    /// What it was careful for may be nothing that the node gets any more.
-    fn end_careful_mode(&mut self, node: usize, uid: &NodeIndexUid, next: Option<&StepInfo>) {
-        let feed = self.feed(node, uid);
-        let careful = feed.careful;
-        let is_over = feed.sent.is_empty() && feed.split.is_none() && next.is_none_or(|step| step.position > careful);
-        if feed.is_careful() && is_over {
-            self.advance(node, uid, careful);
-            let feed = self.feed_mut(node, uid);
-            (feed.pos, feed.careful) = (feed.pos.max(careful), Position(0));
+    /// What was to be sent one by one, or again, may have gone to another node meanwhile, with its shard.
+    fn end_care(&mut self, node: usize, uid: &NodeIndexUid, next: Option<Position>) {
+        let feed = self.feed_mut(node, uid);
+        if feed.sent.is_empty() && feed.split.is_none() {
+            for upto in [&mut feed.careful, &mut feed.goal] {
+                if next.is_none_or(|next| next > *upto) {
+                    *upto = Position(0);
+                }
+            }
         }
     }
 
@@ -306,9 +306,6 @@ impl Fleet {
         let feed = self.feed_mut(node, &send.index);
         feed.is_idle = false;
         feed.awaits_idle = false;
-        if matches!(send.purpose, Purpose::Do | Purpose::Revert) {
-            feed.begun = feed.begun.max(send.position);
-        }
         if send.is_split && !feed.is_careful() {
             // Its parts count one by one; after the last one the feed flows again.
             feed.careful = send.position;

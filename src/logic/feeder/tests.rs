@@ -284,3 +284,39 @@ fn a_node_without_its_newest_task_is_asked_for_what_it_has_and_given_up_if_that_
     world.run();
     assert_eq!(world.status(put), &ReportStatus::Succeeded, "its peer goes on without it");
 }
+
+#[test]
+fn a_plan_that_names_nobody_for_a_shard_leaves_it_with_its_last_owner() {
+    let mut world = World::new(2);
+    let both = world.fleet.tables_now().owners;
+    world.fleet.set_plan(&[vec![NodeId::new("gone")]], 1);
+    for _ in 0..10 {
+        world.control();
+        world.commit();
+    }
+    let owners = world.fleet.tables_now().owners;
+    assert_eq!((both[0].len(), owners[0].len()), (2, 1));
+}
+
+#[test]
+fn the_journal_is_not_searched_for_a_node_that_is_no_member_any_more() {
+    struct Unread;
+    impl JournalView for Unread {
+        fn steps(&self, _: &NodeIndexUid, _: Position, _: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
+            Err(JournalUnavailable)
+        }
+    }
+    let nodes = ["n0", "n1"].map(|id| NodeRecord::active(NodeId::new(id), ""));
+    let mut start = Start {
+        nodes: nodes.to_vec(),
+        tables: Tables::settled(vec![vec![nodes[0].id.clone()]], 1),
+        next_entry: EntryId(1_000),
+        ..Start::default()
+    };
+    start.nodes[1].state = crate::logic::topology::NodeState::Removed;
+    let (index, created_by) = (NodeIndexUid::new(INDEX), EntryId(0));
+    start.applied.insert((nodes[0].id.clone(), index.clone()), Position::of(EntryId(1_000), 0).before());
+    start.indexes.push(IndexStart { index: index.clone(), created_by, dropped_by: None, top_reported: Position(0) });
+    let mut fleet = Fleet::start(&start, Timing::default(), Rules::ALL, START);
+    assert_eq!(fleet.due_steps(&index, &Unread), Ok(vec![None, None]));
+}

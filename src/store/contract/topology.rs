@@ -24,7 +24,14 @@ fn node(id: &str) -> NodeRecord {
 fn tables(version: u64, owners: &[&[&str]]) -> Tables {
     let owners: Vec<Vec<NodeId>> =
         owners.iter().map(|owners| owners.iter().map(|id| NodeId::new(*id)).collect()).collect();
-    Tables { plan: owners.clone(), owners, replication_factor: 1, version, is_paused: false }
+    Tables {
+        plan: owners.clone(),
+        owners,
+        replication_factor: 1,
+        version,
+        is_paused: false,
+        pace: crate::logic::topology::Pace::default(),
+    }
 }
 
 fn job(id: u64, step: JobStep) -> JobRecord {

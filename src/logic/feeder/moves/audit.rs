@@ -94,7 +94,7 @@ impl Fleet {
                 }
             }
             for (nodes, shards) in pairs {
-                let parts = shards.chunks(self.limits.shards_per_copy.max(1));
+                let parts = shards.chunks(self.tables.pace.shards_per_copy.max(1));
                 waiting.extend(parts.map(|shards| Pair {
                     index: uid.clone(),
                     nodes,

@@ -43,6 +43,12 @@ impl Fleet {
         shards
     }
 
+    /// What is deleted for good, not to be copied anew, is stored as such: in the next life it is not taken for lost.
+    pub(in crate::logic::feeder) fn is_stored_as_dirty(&self, node: usize, shards: &[ShardId]) -> bool {
+        let mut jobs = self.topology.jobs.values().filter(|job| job.cleans() == Some(node));
+        jobs.all(|job| job.stage.stored_in <= self.stored || !shards.contains(&job.shard))
+    }
+
     /// No vote and no verdict comes from documents of a shard that is on its way to a node, or from it.
     pub(in crate::logic::feeder) fn is_fit_to_vote(&self, node: usize, uid: &NodeIndexUid) -> bool {
         !self.rules.unmixed

@@ -4,7 +4,7 @@ use super::Job;
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Feed, Sync};
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, ShardId};
-use crate::logic::topology::{JobStep, NodeState as Wanted};
+use crate::logic::topology::{JobStep, NodeState as Wanted, Pace};
 
 /// A node cannot be given up: nobody else has all of these shards.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -27,6 +27,17 @@ impl Fleet {
     pub fn set_paused(&mut self, is_paused: bool) {
         self.tables.is_paused = is_paused;
         self.tables_changed();
+    }
+
+    /// How fast shards move from now on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.tables.pace = pace;
+        self.tables_changed();
+    }
+
+    /// How fast shards move.
+    pub fn pace(&self) -> Pace {
+        self.tables.pace
     }
 
     /// What the operator wants of a node.
@@ -61,18 +72,19 @@ impl Fleet {
         true
     }
 
+    /// Shards that nobody but this member has all documents of, ascending.
+    pub fn last_copies(&self, id: &NodeId) -> Vec<ShardId> {
+        let Some(node) = self.number_of(id) else { return Vec::new() };
+        let live = self.live();
+        let is_elsewhere = |shard: &ShardId| live.iter().all(|uid| self.has_other_copy(node, *shard, uid));
+        self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect()
+    }
+
     /// Takes away a member that is gone, whatever it owned. What it had is copied from others to where the plan says,
     /// which does not name it any more. It must not come back with its data.
     pub fn remove_by_force(&mut self, id: &NodeId) -> Result<(), LastCopy> {
         let Some(node) = self.number_of(id) else { return Ok(()) };
-        let live = self.live();
-        let is_elsewhere = |shard: &ShardId| {
-            // Without any index, too: what is written next needs an owner.
-            let goes_back = |job: &Job| job.step == JobStep::Switched && job.shard == *shard && job.old_owner.is_some();
-            let has_other = self.topology.owners_of(*shard).len() > 1 || self.topology.jobs.values().any(goes_back);
-            has_other && live.iter().all(|uid| self.has_other_copy(node, *shard, uid))
-        };
-        let shards: Vec<ShardId> = self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect();
+        let shards = self.last_copies(id);
         if !shards.is_empty() {
             return Err(LastCopy { shards });
         }
@@ -90,9 +102,8 @@ impl Fleet {
         for job_id in jobs {
             let job = &self.topology.jobs[&job_id];
             let is_target = job.target == Some(node);
-            let is_owner = self.topology.owns(node, job.shard);
             let goes_back = job.old_owner.filter(|&old| {
-                is_owner && job.step == JobStep::Switched && self.topology.is_member(old) && job.hollow.is_empty()
+                is_target && job.step == JobStep::Switched && self.topology.is_member(old) && job.hollow.is_empty()
             });
             if let Some(old) = goes_back {
                 // It was fed all the time: it is as complete as the one that is gone.

@@ -24,4 +24,3 @@ pub(super) use job::{Job, Join};
 pub use members::LastCopy;
 pub(super) use transfer::Transfers;
 pub use transfer::{Look, LookKind, LookOutcome, TransferId};
-pub use workflow::MoveLimits;

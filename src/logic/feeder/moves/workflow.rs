@@ -10,21 +10,6 @@ use crate::logic::topology::{JobKind, JobStep, JoinState};
 
 use super::{Job, Join};
 
-/// How much moves may do at once. Can be changed at any time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MoveLimits {
-    /// Shards on their way to one node.
-    pub moves_per_node: usize,
-    /// Shards that are read under one hold.
-    pub shards_per_copy: usize,
-}
-
-impl Default for MoveLimits {
-    fn default() -> Self {
-        Self { moves_per_node: 16, shards_per_copy: 8 }
-    }
-}
-
 impl Fleet {
     /// Makes the table follow the plan. Part of [`Fleet::control`].
     pub(in crate::logic::feeder) fn advance_jobs(
@@ -65,7 +50,7 @@ impl Fleet {
             if coming.is_none() && !is_surplus || self.topology.jobs.values().any(is_moving) {
                 continue;
             }
-            if coming.is_some_and(|node| self.on_their_way(node) >= self.limits.moves_per_node) {
+            if coming.is_some_and(|node| self.on_their_way(node) >= self.tables.pace.moves_per_node) {
                 continue;
             }
             self.add_job(Job::new(JobKind::Move, shard, coming, self.version));
@@ -91,7 +76,6 @@ impl Fleet {
 
     /// Forgets a job; what it held up goes on.
     pub(super) fn end_job(&mut self, id: JobId) {
-        self.abort_job(id);
         self.topology.jobs.remove(&id);
         self.pending.jobs.remove(&id);
         self.pending.joins.retain(|(job, _)| *job != id);
@@ -116,20 +100,18 @@ impl Fleet {
         let Some(job) = self.topology.jobs.get_mut(&id) else { return };
         job.joins.clear();
         (job.step, job.stage, job.is_ready) = (JobStep::Undo, stage, false);
-        let target = job.target;
         self.pending.jobs.insert(id);
         self.jobs_changed();
-        if let Some(target) = target {
-            self.store_first(target);
-        }
     }
 
-    /// The node gets nothing before what jobs are to do there is stored: after a start that would not be known.
-    fn store_first(&mut self, node: usize) {
-        for state in self.indexes.values_mut() {
-            state.feeds[node].store_first(self.version);
+    /// Ends the transfers that a job has a part in.
+    fn abort_job(&mut self, id: JobId) {
+        let Some(job) = self.topology.jobs.get(&id) else { return };
+        let joins: Vec<(NodeIndexUid, usize)> =
+            job.joins.keys().filter_map(|uid| Some((uid.clone(), job.target?))).collect();
+        for (uid, target) in joins {
+            self.abort_on(target, &uid);
         }
-        self.wake_all_indexes(node);
     }
 
     /// Every reader asks the target with the filter: it may get documents.
@@ -198,7 +180,7 @@ impl Fleet {
             return;
         };
         let others = self.topology.owners_of(shard).iter().filter(|&&other| other != node);
-        if self.are_whole(others) {
+        if others.clone().all(|&other| self.is_whole(other) || !self.topology.is_member(other)) {
             self.switch(id);
         }
     }
@@ -209,19 +191,25 @@ impl Fleet {
         if !self.is_past(job.stage, progress) {
             return;
         }
+        if job.is_read {
+            self.topology.jobs.get_mut(&id).expect("just read").is_read = false;
+            self.require_anew();
+        }
+        let job = &self.topology.jobs[&id];
         let Some(old_owner) = job.old_owner.filter(|&node| self.topology.is_member(node)) else {
             self.end_job(id);
             return;
         };
         let owners = self.topology.owners_of(job.shard);
-        if !self.are_whole(owners) && self.rules.old_fed {
+        if !owners.iter().all(|&node| self.is_whole(node) || !self.topology.is_member(node)) && self.rules.old_fed {
             return;
         }
+        let stage = Stage::new(self.version);
         let job = self.topology.jobs.get_mut(&id).expect("just read");
-        job.step = JobStep::Clean;
+        (job.step, job.stage) = (JobStep::Clean, stage);
         self.pending.jobs.insert(id);
         self.jobs_changed();
-        self.store_first(old_owner);
+        self.wake_all_indexes(old_owner);
     }
 
     /// Nothing of the shard is left.

@@ -1,0 +1,302 @@
+//! The process dies before and after every stored step of every workflow, while writes go on: each ends right.
+
+use super::mortal::Side;
+use super::*;
+use crate::logic::ids::NodeTask;
+use crate::logic::topology::{JobStep, NodeState};
+use crate::store::ProtocolState;
+
+/// Quick, so that many lives fit into a test.
+const QUICK: Timing = Timing {
+    quarantine_ms: 40,
+    in_sync_timeout_ms: 2_000,
+    poll_idle_ms: 20,
+    poll_busy_ms: (1, 10),
+    backoff_ms: (5, 50),
+    window: 16,
+    hold_ms: 5_000,
+    housekeeping: 50,
+};
+/// Of the nodes.
+const BATCH_TIME: Duration = Duration::from_millis(1);
+/// While a workflow runs.
+const WRITES: usize = 24;
+/// Of every workflow.
+const STEPS_MIN: usize = 6;
+/// The longest life of a process that dies again and again, in steps.
+const LIVES: usize = 5;
+const INDEXES: [&str; 2] = ["a", "b"];
+
+/// When the process dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Plot {
+    /// Before such a step; then, in the life that follows, after the step that it stores first.
+    At(usize),
+    /// In each life, at its first, second, ... step in turn.
+    Again(Side),
+}
+
+/// A fleet whose orchestrator dies, and somebody who writes all the while.
+struct Rehearsal {
+    fleet: Fixture,
+    plot: Option<Plot>,
+    deaths: usize,
+    /// In this round.
+    written: usize,
+    /// Since the beginning.
+    number: usize,
+    entries: Vec<(EntryId, bool)>,
+}
+
+impl Rehearsal {
+    fn new(nodes: usize, replicas: usize) -> Self {
+        let mut fleet = Fixture::with(nodes, replicas, QUICK, BATCH_TIME);
+        for index in INDEXES {
+            let settings = fleet.settings(index, json!({ "filterableAttributes": ["_geo"] }));
+            let filled = fleet.put(index, PutMode::Replace, &documents(0, 60, "one"));
+            fleet.succeeded(settings);
+            fleet.succeeded(filled);
+        }
+        Self { fleet, plot: None, deaths: 0, written: 0, number: 0, entries: Vec::new() }
+    }
+
+    /// One workflow in which the process dies. Returns how often it did.
+    fn round(&mut self, plot: Plot, workflow: impl Fn(&mut Self)) -> usize {
+        (self.plot, self.deaths, self.written) = (Some(plot), 0, 0);
+        self.begin_life();
+        workflow(self);
+        self.plot = None;
+        self.fleet.kill();
+        self.begin_life();
+        self.check();
+        self.deaths
+    }
+
+    fn begin_life(&mut self) {
+        if self.fleet.running.is_some() {
+            self.fleet.kill();
+        }
+        let dies_at = match self.plot {
+            Some(Plot::At(step)) if self.deaths == 0 => Some((step, Side::Before)),
+            Some(Plot::At(_)) if self.deaths == 1 => Some((1, Side::After)),
+            Some(Plot::Again(side)) => Some((1 + self.deaths % LIVES, side)),
+            Some(Plot::At(_)) | None => None,
+        };
+        self.fleet.start_with(dies_at);
+    }
+
+    /// A life follows on the one that ended.
+    fn revive(&mut self) {
+        if !self.fleet.mortal.as_ref().is_some_and(|mortal| mortal.is_dead()) {
+            return;
+        }
+        self.deaths += 1;
+        self.begin_life();
+    }
+
+    /// What an operator orders, as often as it takes.
+    fn order(
+        &mut self,
+        is_stored: impl Fn(&ProtocolState) -> bool,
+        order: impl Fn(&Arc<Coordinator>) + Send + Sync + Clone + 'static,
+    ) {
+        while !is_stored(&self.fleet.store.protocol_state().unwrap()) {
+            let coordinator = self.fleet.running.as_ref().unwrap().coordinator();
+            let order = order.clone();
+            let thread = std::thread::spawn(move || order(&coordinator));
+            // It ends when the process does.
+            self.go_on("the order", |_| thread.is_finished());
+            thread.join().unwrap();
+        }
+    }
+
+    /// Writes and dies until it is done.
+    fn go_on(&mut self, what: &str, is_done: impl Fn(&ProtocolState) -> bool) {
+        let deadline = clock::instant() + PATIENCE;
+        loop {
+            self.revive();
+            let state = self.fleet.store.protocol_state().unwrap();
+            if is_done(&state) {
+                return;
+            }
+            assert!(clock::instant() < deadline, "{what}: not in time, {:?} {:?} {state:#?}", self.plot, self.deaths);
+            self.write();
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
+
+    /// One write of several kinds.
+    fn write(&mut self) {
+        if self.written == WRITES {
+            return;
+        }
+        let (number, fleet) = (self.number, &mut self.fleet);
+        let index = INDEXES[number % 2];
+        let id = |offset: usize| format!("d{}", (number * 7 + offset) % 80);
+        let is_bad = number % 11 == 5;
+        let entry = match number % 12 {
+            _ if is_bad => {
+                fleet.put(index, PutMode::Replace, &[json!({ "id": format!("bad{number}"), "_geo": "bad" })])
+            }
+            6 => fleet.settings(index, json!({ "stopWords": [format!("word{number}")] })),
+            2 | 9 => fleet.delete(index, &[&id(1), &id(2)]),
+            3 | 7 => fleet.put(index, PutMode::Replace, &documents(number % 80, number % 80 + 4, "new")),
+            _ => fleet.put(index, PutMode::Update, &[json!({ "id": id(3), "more": number }), json!({ "id": id(4) })]),
+        };
+        self.entries.push((entry, is_bad));
+        self.number += 1;
+        self.written += 1;
+    }
+
+    /// Everything is as if nothing had failed.
+    fn check(&mut self) {
+        for (entry, is_bad) in std::mem::take(&mut self.entries) {
+            let outcome = self.fleet.ended(entry);
+            let expected = if is_bad { TaskStatus::Failed } else { TaskStatus::Succeeded };
+            assert_eq!(outcome.status, expected, "entry {entry}: {outcome:?}");
+        }
+        wait_for("all in sync", || self.fleet.out_of_sync() == 0);
+        let state = self.fleet.store.protocol_state().unwrap();
+        assert_eq!((&state.jobs[..], &state.joins[..], &state.bootstraps[..]), (&[][..], &[][..], &[][..]));
+        assert!(state.needs_rebuild.is_empty());
+        for index in INDEXES {
+            self.fleet.check_replicas(index);
+        }
+    }
+
+    /// A new server becomes a member. Returns its number.
+    fn enrol(&mut self) -> usize {
+        let record = self.fleet.add_node();
+        let id = record.id.clone();
+        self.order(
+            move |state| state.nodes.iter().any(|node| node.id == id),
+            move |coordinator| while_it_lives(coordinator.enrol(&record, NodeTask(0))),
+        );
+        self.fleet.listens.len() - 1
+    }
+
+    /// Who is to own which shard: by shard, the numbers of nodes.
+    fn plan(&mut self, of: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<NodeId>> {
+        let named = |nodes: Vec<usize>| nodes.into_iter().map(|node| NodeId::new(format!("n{node}"))).collect();
+        let plan: Vec<Vec<NodeId>> = (0..usize::from(SHARDS)).map(|shard| named(of(shard))).collect();
+        let wanted = plan.clone();
+        let copies = plan[0].len() as u16;
+        self.order(
+            |state| state.tables.plan == plan,
+            move |coordinator| while_it_lives(coordinator.change_fleet(|fleet| fleet.set_plan(&wanted, copies))),
+        );
+        plan
+    }
+
+    fn drain(&mut self, node: usize) {
+        let id = NodeId::new(format!("n{node}"));
+        self.order(
+            |state| state.nodes[node].state == NodeState::Draining,
+            move |coordinator| {
+                while_it_lives(coordinator.change_fleet(|fleet| fleet.set_node_state(&id, NodeState::Draining)));
+            },
+        );
+    }
+
+    /// Takes a node away that owns nothing.
+    fn remove(&mut self, node: usize) {
+        let id = NodeId::new(format!("n{node}"));
+        self.order(
+            |state| !state.nodes[node].state.is_member(),
+            move |coordinator| while_it_lives(coordinator.remove(&id)),
+        );
+        self.fleet.stop_node(node);
+    }
+
+    fn settle(&mut self, plan: &[Vec<NodeId>]) {
+        let sorted = |table: &[Vec<NodeId>]| {
+            let mut table = table.to_vec();
+            for nodes in &mut table {
+                nodes.sort();
+            }
+            table
+        };
+        self.go_on("the moves", |state| sorted(&state.tables.owners) == sorted(plan) && state.jobs.is_empty());
+    }
+}
+
+/// Who gives an order to a process that dies does not know what came of it.
+fn while_it_lives<T, E>(_: Result<T, E>) {}
+
+/// First many deaths in one run, then one at each step.
+fn at_every_step(mut rehearsal: Rehearsal, workflow: impl Fn(&mut Rehearsal)) {
+    for side in [Side::Before, Side::After] {
+        rehearsal.round(Plot::Again(side), &workflow);
+    }
+    let mut steps = 0;
+    while rehearsal.round(Plot::At(steps + 1), &workflow) > 0 {
+        steps += 1;
+    }
+    assert!(steps >= STEPS_MIN, "{steps}");
+}
+
+/// A node comes, gets shards, is drained and leaves.
+fn come_and_go(
+    rehearsal: &mut Rehearsal,
+    before: impl Fn(usize) -> Vec<usize>,
+    with: impl Fn(usize, usize) -> Vec<usize>,
+) {
+    let node = rehearsal.enrol();
+    let plan = rehearsal.plan(|shard| with(shard, node));
+    rehearsal.settle(&plan);
+    rehearsal.drain(node);
+    let plan = rehearsal.plan(before);
+    rehearsal.settle(&plan);
+    rehearsal.remove(node);
+}
+
+#[test]
+fn a_node_comes_and_goes_whenever_the_process_dies_with_one_replica() {
+    at_every_step(Rehearsal::new(2, 1), |rehearsal| {
+        come_and_go(rehearsal, |shard| vec![shard % 2], |shard, node| vec![if shard < 3 { node } else { shard % 2 }]);
+    });
+}
+
+#[test]
+fn a_node_comes_and_goes_whenever_the_process_dies_with_two_replicas() {
+    at_every_step(Rehearsal::new(2, 2), |rehearsal| {
+        let with = |shard, node| if shard < 3 { vec![shard % 2, node] } else { vec![0, 1] };
+        come_and_go(rehearsal, |_| vec![0, 1], with);
+    });
+}
+
+#[test]
+fn replicas_become_more_and_fewer_whenever_the_process_dies() {
+    at_every_step(Rehearsal::new(2, 1), |rehearsal| {
+        let plan = rehearsal.plan(|_| vec![0, 1]);
+        rehearsal.settle(&plan);
+        let plan = rehearsal.plan(|shard| vec![shard % 2]);
+        rehearsal.settle(&plan);
+    });
+}
+
+#[test]
+fn a_plan_is_taken_back_whenever_the_process_dies() {
+    at_every_step(Rehearsal::new(2, 1), |rehearsal| {
+        rehearsal.plan(|shard| vec![usize::from(shard > 5)]);
+        let is_copied = |state: &ProtocolState| state.jobs.iter().any(|job| job.step >= JobStep::Copy);
+        let is_over = |state: &ProtocolState| state.jobs.is_empty() && state.tables.owners == state.tables.plan;
+        rehearsal.go_on("a copy", |state| is_copied(state) || is_over(state));
+        let plan = rehearsal.plan(|shard| vec![shard % 2]);
+        rehearsal.settle(&plan);
+    });
+}
+
+#[test]
+fn an_emptied_node_is_rebuilt_whenever_the_process_dies() {
+    at_every_step(Rehearsal::new(2, 2), |rehearsal| {
+        let life = rehearsal.fleet.store.protocol_state().unwrap().nodes[1].life;
+        rehearsal.fleet.stop_node(1);
+        std::fs::remove_dir_all(rehearsal.fleet.folder.path().join("node1")).unwrap();
+        rehearsal.fleet.start_node(1);
+        rehearsal.go_on("the rebuild", |state| {
+            let is_settled = state.jobs.is_empty() && state.bootstraps.is_empty() && state.out_of_sync.is_empty();
+            state.nodes[1].life > life && is_settled
+        });
+    });
+}

@@ -1,0 +1,133 @@
+//! A store whose process dies at one of its transactions.
+
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+use crate::meili::tasks::TaskQuery;
+use crate::store::{BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, ProtocolState, TaskRecordPage};
+
+/// On which side of a transaction the process dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// It never took effect.
+    Before,
+    /// It took effect, but its caller never hears of it.
+    After,
+}
+
+/// What one life of the process may use: gives and takes nothing any more once it has died.
+pub(super) struct Mortal {
+    store: Arc<dyn Store>,
+    /// The transaction of a workflow, counted from 1, at which it dies.
+    dies_at: Option<(usize, Side)>,
+    steps: AtomicUsize,
+    is_dead: AtomicBool,
+}
+
+impl Mortal {
+    pub(super) fn new(store: Arc<dyn Store>, dies_at: Option<(usize, Side)>) -> Self {
+        Self { store, dies_at, steps: AtomicUsize::new(0), is_dead: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Acquire)
+    }
+
+    fn living(&self) -> Result<&dyn Store, StoreError> {
+        if self.is_dead() { Err(StoreError::Failed("the process has died".to_owned())) } else { Ok(&*self.store) }
+    }
+}
+
+/// Whether it stores a step of a workflow.
+fn is_step(delta: &ProtocolDelta) -> bool {
+    let ProtocolDelta { nodes, tables, jobs, ended_jobs, joins, ended_joins, .. } = delta;
+    let ProtocolDelta { bootstraps, ended_bootstraps, rebuilt, removed_nodes, .. } = delta;
+    !(nodes.is_empty() && jobs.is_empty() && ended_jobs.is_empty() && joins.is_empty() && ended_joins.is_empty())
+        || !(bootstraps.is_empty() && ended_bootstraps.is_empty() && rebuilt.is_empty() && removed_nodes.is_empty())
+        || tables.is_some()
+}
+
+impl Store for Mortal {
+    fn commit(&self, delta: &ProtocolDelta) -> Result<(), StoreError> {
+        let store = self.living()?;
+        if !is_step(delta) {
+            return store.commit(delta);
+        }
+        let step = 1 + self.steps.fetch_add(1, Ordering::AcqRel);
+        match self.dies_at {
+            Some((at, Side::Before)) if at == step => {}
+            Some((at, Side::After)) if at == step => store.commit(delta)?,
+            Some(_) | None => return store.commit(delta),
+        }
+        self.is_dead.store(true, Ordering::Release);
+        Err(StoreError::Failed("the process dies".to_owned()))
+    }
+
+    fn append(&self, entries: &[(Entry, Option<Payload>)], heads: &[HeadChange]) -> Result<(), StoreError> {
+        self.living()?.append(entries, heads)
+    }
+
+    fn heads(&self) -> Result<BTreeMap<IndexUid, HeadRecord>, StoreError> {
+        self.living()?.heads()
+    }
+
+    fn next_entry(&self) -> Result<EntryId, StoreError> {
+        self.living()?.next_entry()
+    }
+
+    fn index_entries_from(&self, uid: &IndexUid, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        self.living()?.index_entries_from(uid, first, limit)
+    }
+
+    fn unreported_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
+        self.living()?.unreported_from(first, limit)
+    }
+
+    fn entry(&self, id: EntryId) -> Result<Option<TaskRecord>, StoreError> {
+        self.living()?.entry(id)
+    }
+
+    fn payload(&self, id: EntryId) -> Result<Option<Payload>, StoreError> {
+        self.living()?.payload(id)
+    }
+
+    fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError> {
+        self.living()?.tasks(query)
+    }
+
+    fn matching_tasks(&self, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError> {
+        self.living()?.matching_tasks(query)
+    }
+
+    fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError> {
+        self.living()?.delete_tasks(ids)
+    }
+
+    fn trim(&self, below: EntryId) -> Result<u64, StoreError> {
+        self.living()?.trim(below)
+    }
+
+    fn resolve(&self, id: EntryId, resolution: &Resolution, payload: Option<&Payload>) -> Result<(), StoreError> {
+        self.living()?.resolve(id, resolution, payload)
+    }
+
+    fn protocol_state(&self) -> Result<ProtocolState, StoreError> {
+        self.living()?.protocol_state()
+    }
+
+    fn indexes(&self) -> Result<Vec<IndexRecord>, StoreError> {
+        self.living()?.indexes()
+    }
+
+    fn backlog(&self) -> Result<BacklogSize, StoreError> {
+        self.living()?.backlog()
+    }
+
+    fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {
+        self.living()?.cluster()
+    }
+
+    fn save_cluster(&self, cluster: &ClusterRecord) -> Result<(), StoreError> {
+        self.living()?.save_cluster(cluster)
+    }
+}
