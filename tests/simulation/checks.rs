@@ -55,7 +55,8 @@ impl World {
 
     fn is_read(&self, core: &View, node: usize, uid: &NodeIndexUid, doc: usize) -> bool {
         let is_out = core.out.contains(&(self.ids[node].clone(), uid.clone()));
-        core.is_owner(node, shard_of(doc)) && !is_out && !self.is_deceived(core, node, uid)
+        let is_there = !self.gone.contains(&node) && !self.is_deceived(core, node, uid);
+        core.is_owner(node, shard_of(doc)) && !is_out && is_there
     }
 
     fn check_document(&self, node: usize, uid: &NodeIndexUid, doc: usize, since: EntryId) -> Checked {
@@ -83,7 +84,10 @@ impl World {
                     // It may have left after the switch in the same transaction.
                     !self.durable.out.contains(&key) || changes.went_out.contains(&key)
                 };
-                let (old, new) = (old_owners.iter().filter(is_in).count(), new_owners.iter().filter(is_in).count());
+                let (old, new) = (
+                    old_owners.iter().filter(is_in).filter(|id| self.durable.is_member(id)).count(),
+                    new_owners.iter().filter(is_in).count(),
+                );
                 if new < old.min(wanted) {
                     let out = &self.durable.out;
                     return violated(format!(

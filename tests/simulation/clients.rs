@@ -31,11 +31,9 @@ impl World {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
         let choice = match self.options.storm {
-            Storm::Mixed | Storm::Restarts | Storm::Wipes | Storm::Plans => self.random.below(22),
-            Storm::Votes if self.random.chance(0.4) => 17,
-            Storm::Votes => self.random.below(22),
-            Storm::Losses if self.random.chance(0.25) => 17,
-            Storm::Losses => self.random.below(22),
+            Storm::Mixed | Storm::Restarts | Storm::Wipes => self.random.below(22),
+            _ if self.random.chance(self.rates.votes) => 17,
+            Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval => self.random.below(22),
         };
         match choice {
             0..12 => Wish::Documents(self.put()),

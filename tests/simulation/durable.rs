@@ -195,6 +195,9 @@ impl Durable {
             }
         }
         self.commit_jobs(changes);
+        if !changes.nodes.is_empty() {
+            self.forget_removed();
+        }
         for uid in &changes.forgotten {
             self.out.retain(|(_, other)| other != uid);
             self.rebuild.retain(|(_, other)| other != uid);
@@ -231,6 +234,17 @@ impl Durable {
         for bootstrap in &changes.bootstraps {
             self.bootstraps.insert((bootstrap.node.clone(), bootstrap.index.clone()), bootstrap.clone());
         }
+    }
+
+    /// Of removed nodes only the record is kept.
+    fn forget_removed(&mut self) {
+        let removed: Vec<NodeId> =
+            self.nodes.iter().filter(|node| !node.state.is_member()).map(|node| node.id.clone()).collect();
+        self.applied.retain(|(node, _), _| !removed.contains(node));
+        self.next_task.retain(|node, _| !removed.contains(node));
+        self.out.retain(|(node, _)| !removed.contains(node));
+        self.rebuild.retain(|(node, _)| !removed.contains(node));
+        self.bootstraps.retain(|(node, _), _| !removed.contains(node));
     }
 
     /// The settings before and after an entry, for its resolution.

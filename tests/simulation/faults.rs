@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir::logic::ids::{EntryId, NodeIndexUid};
-use miroir::logic::topology::Tables;
+use miroir::logic::ids::{EntryId, NodeIndexUid, ShardId};
+use miroir::logic::topology::{JobRecord, JobStep, Tables};
 
 use crate::node::Disk;
 use crate::options::Storm;
@@ -31,6 +31,8 @@ pub struct Rates {
     pub control: f64,
     /// Faults that are restarts of the orchestrator.
     pub restarts: f64,
+    /// Changes of settings, beside the usual ones.
+    pub votes: f64,
 }
 
 impl Rates {
@@ -42,19 +44,25 @@ impl Rates {
             write: random.pick(&[0.05, 0.15, 0.5]),
             control: random.pick(&[0.5, 0.2, 0.04]),
             restarts: 0.25,
+            votes: 0.0,
         };
         match storm {
             Storm::Mixed => {}
             Storm::Wipes => rates.fault = 0.005,
-            Storm::Plans => rates.write = rates.write.min(0.15),
+            Storm::Plans | Storm::Upheaval => {
+                rates.write = rates.write.min(0.15);
+                rates.votes = random.pick(&[0.0, 0.0, 0.3]);
+            }
             Storm::Restarts | Storm::Votes => {
                 rates.restarts = 0.7;
                 rates.fault = 0.004;
                 rates.control = 0.1;
                 rates.bad = 0.3;
+                rates.votes = 0.4;
             }
             Storm::Losses => {
                 rates.lost = 0.4;
+                rates.votes = 0.25;
                 rates.fault = 0.002;
             }
         }
@@ -65,7 +73,7 @@ impl Rates {
 impl World {
     pub fn fault(&mut self) -> Checked {
         let node = self.random.below(self.nodes.len());
-        if self.options.storm == Storm::Wipes && self.random.chance(0.3) {
+        if self.options.storm.has_losses_of_data() && self.random.chance(0.3) {
             self.damage(node);
             return Ok(());
         }
@@ -76,6 +84,7 @@ impl World {
                 self.log(|| format!("n{node} crashes"));
                 self.nodes[node].crash();
             }
+            0 | 1 if self.gone.contains(&node) => {}
             0 | 1 => {
                 self.log(|| format!("n{node} starts"));
                 self.nodes[node].is_up = true;
@@ -122,20 +131,35 @@ impl World {
     }
 
     /// Every document is on another node that is read and has not lost anything itself.
-    fn is_spared(&self, node: usize) -> bool {
+    pub fn is_spared(&self, node: usize) -> bool {
         let out = self.fleet.view().out_of_sync;
         let has = |other: usize, index: &NodeIndexUid| {
-            let is_lost = self.losses.get(&other).is_some_and(|loss| loss.noticed_before.is_none());
+            let is_gone = self.gone.contains(&other);
+            let is_lost = is_gone || self.losses.get(&other).is_some_and(|loss| loss.noticed_before.is_none());
             let key = (self.ids[other].clone(), index.clone());
             other != node && !is_lost && !out.contains(&key) && !self.durable.out.contains(&key)
         };
         let indexes: BTreeSet<&NodeIndexUid> =
             self.durable.records.iter().filter_map(|record| record.entry.target.as_ref()).collect();
-        self.durable.owned(&self.ids[node]).into_iter().all(|shard| {
+        let is_elsewhere = |shard: ShardId, index: &NodeIndexUid| {
             let owners: Vec<usize> =
                 (0..self.nodes.len()).filter(|&other| self.durable.owned(&self.ids[other]).contains(&shard)).collect();
-            indexes.iter().all(|index| owners.iter().any(|&owner| has(owner, index)))
-        })
+            let is_out = |&owner: &usize| {
+                let key = (self.ids[owner].clone(), index.clone());
+                owner != node && self.durable.out.contains(&key)
+            };
+            // An old owner is fed until every owner is in sync.
+            let is_old =
+                |job: &&JobRecord| job.shard == shard && job.step == JobStep::Switched && job.hollow.is_empty();
+            let old = self.durable.jobs.values().filter(is_old).filter_map(|job| self.place(job.old_owner.as_ref()?));
+            owners.iter().any(|&owner| has(owner, index))
+                || owners.iter().any(is_out) && !self.fleet.has_changes() && old.into_iter().any(|old| has(old, index))
+        };
+        let mut owned = self.durable.owned(&self.ids[node]);
+        let is_left =
+            |job: &&JobRecord| job.step == JobStep::Switched && job.old_owner.as_ref() == Some(&self.ids[node]);
+        owned.extend(self.durable.jobs.values().filter(is_left).map(|job| job.shard));
+        owned.into_iter().all(|shard| indexes.iter().all(|index| is_elsewhere(shard, index)))
     }
 
     /// The node lost data, and this view is from before anybody could know: no rule helps.
@@ -161,6 +185,9 @@ impl World {
             return Ok(());
         }
         let away = self.random.below(self.members);
+        if self.member_nodes().any(|node| self.gone.contains(&node)) {
+            return Ok(());
+        }
         // Others may have lost what they had.
         if !self.losses.is_empty() && !self.is_spared(away) {
             return Ok(());
@@ -174,7 +201,7 @@ impl World {
             node.hiccups = 0.0;
             if number == away {
                 node.crash();
-            } else {
+            } else if !self.gone.contains(&number) {
                 node.is_up = true;
             }
         }

@@ -65,12 +65,12 @@ fn run(first: u64, step: u64, options: Options, test: &str) {
 
 #[test]
 fn every_task_ends_as_on_one_server_whatever_fails() {
-    run(0, 2, PLAIN, "every_task_ends_as_on_one_server_whatever_fails");
+    run(0, 4, PLAIN, "every_task_ends_as_on_one_server_whatever_fails");
 }
 
 #[test]
 fn replicas_agree_after_long_runs_whatever_fails() {
-    run(1, 2, Options { operations: 35, ..PLAIN }, "replicas_agree_after_long_runs_whatever_fails");
+    run(1, 4, Options { operations: 35, ..PLAIN }, "replicas_agree_after_long_runs_whatever_fails");
 }
 
 #[test]
@@ -90,12 +90,17 @@ fn votes_survive_restarts() {
 
 #[test]
 fn nodes_that_lose_their_data_are_rebuilt() {
-    run(5, 4, Options { storm: Storm::Wipes, ..PLAIN }, "nodes_that_lose_their_data_are_rebuilt");
+    run(5, 8, Options { storm: Storm::Wipes, ..PLAIN }, "nodes_that_lose_their_data_are_rebuilt");
 }
 
 #[test]
 fn shards_move_while_everything_else_goes_wrong() {
-    run(6, 4, Options { storm: Storm::Plans, ..PLAIN }, "shards_move_while_everything_else_goes_wrong");
+    run(6, 8, Options { storm: Storm::Plans, ..PLAIN }, "shards_move_while_everything_else_goes_wrong");
+}
+
+#[test]
+fn moves_survive_nodes_that_are_lost() {
+    run(7, 8, Options { storm: Storm::Upheaval, ..PLAIN }, "moves_survive_nodes_that_are_lost");
 }
 
 /// Without the checks of reads and reports: no rule closes the window until the late request is seen.
@@ -171,10 +176,16 @@ const MUTATIONS: &[Mutation] = &[
     Mutation::new("poll", 600, Storm::Losses, |rules| rules.poll = false).far().short(),
     Mutation::new("apart", 100, Storm::Mixed, |rules| rules.apart = false),
     Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(11_280),
+    Mutation::new("announce", 100, Storm::Plans, |rules| rules.announce = false),
+    Mutation::new("drain", 100, Storm::Plans, |rules| rules.drain = false),
+    Mutation::new("rebuild", 100, Storm::Wipes, |rules| rules.rebuild = false),
 ];
 
 /// Kept by reasoning: no run has shown a violation without them.
 const PRECAUTIONS: &[Mutation] = &[
+    Mutation::new("unmixed", 0, Storm::Plans, |rules| rules.unmixed = false),
+    Mutation::new("verify", 0, Storm::Plans, |rules| rules.verify = false),
+    Mutation::new("old fed", 0, Storm::Upheaval, |rules| rules.old_fed = false),
     Mutation::new("store, votes", 0, Storm::Votes, |rules| rules.store = false),
     Mutation::new("decide", 0, Storm::Votes, |rules| rules.decide = false),
     Mutation::new("idle", 0, Storm::Mixed, |rules| rules.idle = false),

@@ -16,6 +16,24 @@ pub enum Storm {
     Wipes,
     /// Changes of the plan.
     Plans,
+    /// Both, nodes that are gone for good, and maintenance.
+    Upheaval,
+}
+
+impl Storm {
+    pub fn has_plans(self) -> bool {
+        match self {
+            Self::Plans | Self::Upheaval => true,
+            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes => false,
+        }
+    }
+
+    pub fn has_losses_of_data(self) -> bool {
+        match self {
+            Self::Wipes | Self::Upheaval => true,
+            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Plans => false,
+        }
+    }
 }
 
 /// What a run is made of, apart from its seed.

@@ -13,17 +13,23 @@ use crate::world::{Checked, World, violated};
 const NODES: usize = 6;
 
 impl World {
-    /// How often the operator changes something.
-    pub fn plan_rate(&self) -> f64 {
-        match self.options.storm {
-            Storm::Plans => 0.006,
-            Storm::Mixed | Storm::Restarts | Storm::Votes | Storm::Losses | Storm::Wipes => 0.0,
+    /// What the operator does now.
+    pub fn operate(&mut self) -> Checked {
+        if !self.gone.is_empty() && self.mover.random.chance(0.02) {
+            self.give_up_gone();
         }
+        if self.is_quiet {
+            for id in self.named(NodeState::Maintenance) {
+                self.set_state(&id, NodeState::Active);
+            }
+        } else if self.mover.random.chance(0.006) {
+            self.change()?;
+        }
+        Ok(())
     }
 
-    /// One change by the operator.
-    pub fn operate(&mut self) -> Checked {
-        match self.mover.random.below(6) {
+    fn change(&mut self) -> Checked {
+        match self.mover.random.below(8) {
             0 | 1 if self.ids.len() < NODES || self.members < self.ids.len() => self.add_node()?,
             2 => {
                 let active = self.named(NodeState::Active);
@@ -43,10 +49,55 @@ impl World {
                 }
             }
             4 => self.replicas = self.mover.random.between(1, 3) as usize,
+            5 if self.options.storm == Storm::Upheaval => {
+                self.stand_aside();
+                return Ok(());
+            }
+            6 if self.options.storm == Storm::Upheaval => {
+                let node = self.mover.random.below(self.members);
+                let id = &self.ids[node];
+                let owners = &self.durable.tables.owners;
+                let is_alone = owners.iter().any(|owners| owners.len() == 1 && owners.contains(id));
+                if self.durable.is_member(id) && !is_alone && self.is_spared(node) {
+                    self.log(|| format!("n{node} is gone for good"));
+                    self.nodes[node].crash();
+                    self.gone.insert(node);
+                }
+                return Ok(());
+            }
             _ => {}
         }
         self.plan();
         Ok(())
+    }
+
+    /// Members that will never come back.
+    fn give_up_gone(&mut self) {
+        for node in self.gone.clone() {
+            let id = self.ids[node].clone();
+            let is_wanted = self.wanted.iter().any(|of| of.id == id && of.state.is_member());
+            if node < self.members && is_wanted {
+                let outcome = self.fleet.remove_by_force(&id);
+                self.log(|| format!("remove {id} by force: {outcome:?}"));
+                if outcome.is_ok() {
+                    self.set_state(&id, NodeState::Removed);
+                    self.plan();
+                }
+            }
+        }
+    }
+
+    /// One node at a time.
+    fn stand_aside(&mut self) {
+        let aside = self.named(NodeState::Maintenance);
+        let active = self.named(NodeState::Active);
+        let (id, state) = match aside.first() {
+            Some(id) => (id.clone(), NodeState::Active),
+            None if active.is_empty() => return,
+            None => (active[self.mover.random.below(active.len())].clone(), NodeState::Maintenance),
+        };
+        self.log(|| format!("{id} is to be {state:?}"));
+        self.set_state(&id, state);
     }
 
     fn add_node(&mut self) -> Checked {
@@ -85,7 +136,15 @@ impl World {
 
     /// Any table over the active nodes: the protocol must not care.
     fn plan(&mut self) {
-        let active = self.named(NodeState::Active);
+        let mut active = self.named(NodeState::Active);
+        active.extend(self.named(NodeState::Maintenance));
+        if active.is_empty() {
+            active = self.named(NodeState::Draining);
+        }
+        active.retain(|id| !self.place(id).is_some_and(|node| self.gone.contains(&node)));
+        if active.is_empty() {
+            return;
+        }
         let count = self.replicas.min(active.len());
         let plan: Vec<Vec<NodeId>> = (0..SHARDS as u16)
             .map(ShardId)

@@ -77,6 +77,8 @@ pub struct World {
     pub is_dying: bool,
     /// The orchestrator restarts before it does anything else.
     pub is_doomed: bool,
+    /// Servers that will never be up again.
+    pub gone: BTreeSet<usize>,
     /// By node.
     pub losses: BTreeMap<usize, Loss>,
     pub rates: Rates,
@@ -122,6 +124,7 @@ impl World {
             is_quiet: false,
             is_dying: false,
             is_doomed: false,
+            gone: BTreeSet::new(),
             losses: BTreeMap::new(),
             rates,
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
@@ -212,7 +215,7 @@ impl World {
         }
         self.read()?;
         self.look();
-        if !self.is_quiet && self.mover.random.chance(self.plan_rate()) {
+        if self.options.storm.has_plans() {
             self.operate()?;
         }
         if self.is_doomed || !self.is_quiet && self.random.chance(self.rates.fault * 5.0) {
@@ -231,8 +234,8 @@ impl World {
         }
         self.is_quiet = true;
         self.run_without_a_node()?;
-        for node in &mut self.nodes {
-            node.is_up = true;
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            node.is_up = !self.gone.contains(&number);
             node.is_slow = false;
             node.hiccups = 0.0;
         }

@@ -131,6 +131,8 @@ pub(super) struct Feed {
     pub sent: VecDeque<Sent>,
     /// One at a time up to this step; position 0 when in flow.
     pub careful: Position,
+    /// The last step that was ever begun in this life, whatever became of it.
+    pub begun: Position,
     /// The shards of the step after `pos` that are still to be sent alone.
     pub split: Option<VecDeque<ShardId>>,
     /// Which step that is.
@@ -198,6 +200,7 @@ impl Feed {
             pos: applied,
             sent: VecDeque::new(),
             careful: Position(0),
+            begun: Position(0),
             split: None,
             split_at: Position(0),
             vote: None,
@@ -232,6 +235,11 @@ impl Feed {
             split.retain(|&shard| is_fed(shard, at));
         }
         self.split.take_if(|split| split.is_empty());
+    }
+
+    /// Nothing is sent before this transaction is stored.
+    pub(super) fn store_first(&mut self, version: Version) {
+        (self.changed_in, self.must_store) = (version, true);
     }
 
     pub(super) fn is_careful(&self) -> bool {

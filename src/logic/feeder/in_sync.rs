@@ -133,15 +133,15 @@ impl Fleet {
         let timeout = self.timing.in_sync_timeout_ms;
         let is_held_back = self.is_held_back(node, uid, now);
         let feed = self.feed_mut(node, uid);
-        if is_held_back {
-            // It is not slow: it was told to stand still.
-            feed.lag = None;
-            return Distance::Unknown;
-        }
         let here = reached(feed, my_due);
         if peers_at <= here {
             feed.lag = None;
             return Distance::Near;
+        }
+        if is_held_back {
+            // It is not slow: it was told to stand still.
+            feed.lag = None;
+            return Distance::Unknown;
         }
         match feed.lag {
             None => {
@@ -223,7 +223,7 @@ impl Fleet {
             .filter(|&&node| due[node] == Some(position))
             .filter_map(|&node| state.feeds[node].vote.as_ref())
             .collect();
-        if votes.len() < voters.len() || !state.is_covered(&self.topology) {
+        if votes.len() < voters.len() || !state.is_covered(uid, &self.topology) {
             return;
         }
         let rejection = votes.iter().find_map(|vote| match vote {

@@ -6,7 +6,7 @@ use super::feed::{Feed, Stage, Version};
 use super::step::{JournalUnavailable, JournalView, Needs, StepInfo};
 use super::topology::Topology;
 use crate::logic::entry::StepKind;
-use crate::logic::ids::{EntryId, Monotonic, NodeIndexUid, Position};
+use crate::logic::ids::{EntryId, Monotonic, NodeIndexUid, Position, ShardId};
 
 /// Steps read from the journal at once for a node that lags.
 const AHEAD: usize = 128;
@@ -245,8 +245,12 @@ impl IndexState {
     }
 
     /// Every shard has a replica that verdicts need: only then does "all required" mean anything.
-    pub(super) fn is_covered(&self, topology: &Topology) -> bool {
-        topology.owners().iter().all(|nodes| nodes.iter().any(|&node| self.feeds[node].is_required()))
+    pub(super) fn is_covered(&self, uid: &NodeIndexUid, topology: &Topology) -> bool {
+        let is_required = |node: usize| self.feeds[node].is_required();
+        topology.owners().iter().enumerate().all(|(shard, owners)| {
+            let shard = ShardId(shard as u16);
+            owners.iter().any(|&node| is_required(node)) || topology.leaving(uid, shard).any(is_required)
+        })
     }
 }
 

@@ -120,7 +120,7 @@ impl Fleet {
                     let is_applied = |(feed, due): (&feed::Feed, &Option<Position>)| {
                         due.is_none_or(|due| due >= position) && feed.changed_in <= self.stored
                     };
-                    state.is_covered(&self.topology)
+                    state.is_covered(&uid, &self.topology)
                         && feeds.all(|of| !of.0.is_required() || is_applied(of))
                         && self.is_readable(&uid)
                 }
@@ -205,7 +205,7 @@ impl Fleet {
     pub(super) fn report_index(&mut self, uid: &NodeIndexUid, acknowledged: Epoch) {
         self.hide_dropped(uid);
         let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
-        let is_covered = state.is_covered(&self.topology);
+        let is_covered = state.is_covered(uid, &self.topology);
         for entry in state.take_candidates() {
             let task = &self.tasks[&entry];
             let is_plain = task.steps.is_empty();

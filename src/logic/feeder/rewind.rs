@@ -160,6 +160,8 @@ impl Fleet {
             came_back_in: feed.came_back_in,
             needs_rebuild: feed.needs_rebuild,
             changed_in: feed.changed_in,
+            must_store: feed.must_store,
+            begun: feed.begun,
             last_barrier: feed.last_barrier.filter(|&(position, _)| position < first),
             lag: feed.lag,
             bootstrap: feed.bootstrap,

@@ -306,6 +306,9 @@ impl Fleet {
         let feed = self.feed_mut(node, &send.index);
         feed.is_idle = false;
         feed.awaits_idle = false;
+        if matches!(send.purpose, Purpose::Do | Purpose::Revert) {
+            feed.begun = feed.begun.max(send.position);
+        }
         if send.is_split && !feed.is_careful() {
             // Its parts count one by one; after the last one the feed flows again.
             feed.careful = send.position;

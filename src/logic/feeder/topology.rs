@@ -129,14 +129,17 @@ impl Topology {
         self.outgoing.get(&(node, shard)).is_some_and(|id| !self.jobs[id].hollow.contains(uid))
     }
 
+    /// The nodes that owned the shard until a switch, and are still fed. They may have the only complete copy.
+    pub(super) fn leaving(&self, uid: &NodeIndexUid, shard: ShardId) -> impl Iterator<Item = usize> {
+        let nodes = self.outgoing.keys().filter(move |(_, of)| *of == shard).map(|&(node, _)| node);
+        nodes.filter(move |&node| self.is_leaving(node, uid, shard))
+    }
+
     /// Whether verdicts, votes and reports need a node for a shard, if it is required at all.
     pub(super) fn counts(&self, node: usize, uid: &NodeIndexUid, shard: ShardId) -> bool {
         self.owns(node, shard)
             || self.incoming(node, shard).is_some_and(|job| job.is_ready)
-            || self.outgoing.get(&(node, shard)).is_some_and(|id| {
-                let job = &self.jobs[id];
-                job.is_read && !job.hollow.contains(uid)
-            })
+            || self.is_leaving(node, uid, shard)
     }
 
     /// Whether a node counts for any shard of an index.

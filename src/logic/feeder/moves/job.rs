@@ -22,8 +22,6 @@ pub(in crate::logic::feeder) struct Job {
     pub stage: Stage,
     /// Every index is verified: reports wait for the target, so that it can catch up with its peers.
     pub is_ready: bool,
-    /// Switched, and some reader may still use the old owner.
-    pub is_read: bool,
 }
 
 /// The part of a job for one index.
@@ -93,7 +91,6 @@ impl Job {
             hollow: BTreeSet::new(),
             stage: Stage::new(stored_in),
             is_ready: false,
-            is_read: false,
         }
     }
 
@@ -113,7 +110,6 @@ impl Job {
             joins: joins.map(|join| (join.index.clone(), Join::new(join.state, join.cursor))).collect(),
             cleaned: record.cleaned.clone(),
             hollow: record.hollow.clone(),
-            is_read: record.step == JobStep::Switched,
             ..Self::new(record.kind, record.shard, None, 0)
         }
     }

@@ -76,7 +76,12 @@ impl Fleet {
     pub fn last_copies(&self, id: &NodeId) -> Vec<ShardId> {
         let Some(node) = self.number_of(id) else { return Vec::new() };
         let live = self.live();
-        let is_elsewhere = |shard: &ShardId| live.iter().all(|uid| self.has_other_copy(node, *shard, uid));
+        let is_elsewhere = |shard: &ShardId| {
+            // Without any index, too: what is written next needs an owner.
+            let goes_back = |job: &Job| job.step == JobStep::Switched && job.shard == *shard && job.old_owner.is_some();
+            let has_other = self.topology.owners_of(*shard).len() > 1 || self.topology.jobs.values().any(goes_back);
+            has_other && live.iter().all(|uid| self.has_other_copy(node, *shard, uid))
+        };
         self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect()
     }
 
@@ -102,8 +107,9 @@ impl Fleet {
         for job_id in jobs {
             let job = &self.topology.jobs[&job_id];
             let is_target = job.target == Some(node);
+            let is_owner = self.topology.owns(node, job.shard);
             let goes_back = job.old_owner.filter(|&old| {
-                is_target && job.step == JobStep::Switched && self.topology.is_member(old) && job.hollow.is_empty()
+                is_owner && job.step == JobStep::Switched && self.topology.is_member(old) && job.hollow.is_empty()
             });
             if let Some(old) = goes_back {
                 // It was fed all the time: it is as complete as the one that is gone.

@@ -34,13 +34,18 @@ impl Fleet {
     fn begin_bootstrap(&mut self, node: usize, uid: &NodeIndexUid, stage: BootstrapStage) {
         let at = self.base(uid);
         let version = self.version;
-        let is_read = stage == BootstrapStage::Drop;
+        let is_used = stage == BootstrapStage::Drop;
         let state = self.indexes.get_mut(uid).expect("indexes are kept while anything refers to them");
         let is_born = at >= state.created;
         let at = if is_born { at } else { state.created.before() };
-        let at = at.max(state.dropped.unwrap_or_default());
-        let is_gone = state.dropped.is_some() && !is_read;
-        let bootstrap = Bootstrap { at, stage, gate: is_read.then(|| Stage::new(version)) };
+        let is_gone = !state.is_read();
+        let at = match state.dropped {
+            Some(dropped) if is_gone => at.max(dropped),
+            // Somebody reads it: it is deleted when its turn comes.
+            Some(dropped) => at.min(dropped.before()),
+            None => at,
+        };
+        let bootstrap = Bootstrap { at, stage, gate: is_used.then(|| Stage::new(version)) };
         let before = &state.feeds[node];
         state.feeds[node] = Feed {
             sync: match before.sync {
@@ -49,7 +54,7 @@ impl Fleet {
                 Sync::Out | Sync::Joining => Sync::Out,
             },
             came_back_in: before.came_back_in,
-            bootstrap: (!is_gone && (is_born || is_read)).then_some(bootstrap),
+            bootstrap: (is_used || is_born && !is_gone).then_some(bootstrap),
             changed_in: version,
             must_store: true,
             ..Feed::new(at)
@@ -73,10 +78,7 @@ impl Fleet {
     pub(in crate::logic::feeder) fn is_rebuilding(&self, node: usize, uid: &NodeIndexUid) -> bool {
         let is_repair =
             |job: &Job| job.kind == JobKind::Repair && job.target == Some(node) && job.joins.contains_key(uid);
-        let (state, feed) = (self.index(uid), self.feed(node, uid));
-        // Deleted here, and still read.
-        let is_early = state.is_read() && state.dropped.is_some_and(|dropped| feed.applied >= dropped);
-        feed.bootstrap.is_some() || is_early || self.topology.jobs.values().any(is_repair)
+        self.feed(node, uid).bootstrap.is_some() || self.topology.jobs.values().any(is_repair)
     }
 
     /// The node is not the one that it was: nothing on it can be trusted, and nobody reads it. It is rebuilt as soon as its
@@ -160,7 +162,7 @@ impl Fleet {
                 (JobKind::Move | JobKind::Repair, _) => {}
             }
         }
-        if self.index(uid).dropped.is_none() {
+        if self.index(uid).is_read() {
             let owned = self.topology.owned(node).to_vec();
             for shard in owned.into_iter().filter(|shard| !repaired.contains(shard)) {
                 self.add_repair(node, shard, uid);
@@ -190,7 +192,7 @@ impl Fleet {
         for (uid, state) in &self.indexes {
             for (node, feed) in state.feeds.iter().enumerate() {
                 let is_member = self.topology.is_member(node) && !self.nodes[node].is_lost;
-                if feed.needs_rebuild && feed.sync == Sync::Out && state.dropped.is_none() && is_member {
+                if feed.needs_rebuild && feed.sync == Sync::Out && state.is_read() && is_member {
                     due.push((node, uid.clone()));
                 }
             }

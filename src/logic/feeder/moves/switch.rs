@@ -21,6 +21,15 @@ impl Fleet {
         !self.nodes[node].is_lost && self.live().iter().all(is_in)
     }
 
+    /// All owners are complete, and answer as those that they were. Those that were removed by force are left aside.
+    pub(super) fn are_whole<'a>(&self, owners: impl IntoIterator<Item = &'a usize>) -> bool {
+        let is_there = |node: usize| {
+            let state = &self.nodes[node];
+            state.is_reachable && !state.is_doubtful && self.is_whole(node)
+        };
+        owners.into_iter().all(|&node| is_there(node) || !self.topology.is_member(node))
+    }
+
     /// The target has everything that was reported, and is in sync: it can take over in this moment.
     pub(super) fn may_switch(&mut self, job: JobId, journal: &dyn JournalView) -> Result<bool, JournalUnavailable> {
         let Some(target) = self.topology.jobs[&job].target else { return Ok(false) };
@@ -92,7 +101,6 @@ impl Fleet {
         let stage = Stage::new(self.version);
         let job = self.topology.jobs.get_mut(&id).expect("the caller has looked at it");
         (job.old_owner, job.hollow, job.step, job.stage) = (old_owner, hollow, JobStep::Switched, stage);
-        job.is_read = old_owner.is_some();
         job.joins.clear();
         self.pending.jobs.insert(id);
         self.tables_changed();

@@ -351,6 +351,8 @@ impl Fleet {
             }
             join.restart();
             self.pending.joins.insert((job, transfer.index.clone()));
+            let version = self.version;
+            self.feed_mut(target, &transfer.index).store_first(version);
             let (node, index) = (self.nodes[target].id.clone(), transfer.index.clone());
             self.pending.alarms.push(Alarm::CopyDiffers { node, index, shard });
         }
@@ -451,8 +453,16 @@ impl Fleet {
 
     /// Whatever waits for a copy on this feed begins anew.
     pub(in crate::logic::feeder) fn abort_on(&mut self, node: usize, uid: &NodeIndexUid) {
-        let of_feed = |transfer: &Transfer| transfer.index == *uid && transfer.kind.held().contains(&node);
-        let open = self.transfers.open.iter().filter(|(_, transfer)| of_feed(transfer));
+        self.abort_where(|transfer| transfer.index == *uid && transfer.kind.held().contains(&node));
+    }
+
+    /// Nothing is copied for this job any more.
+    pub(super) fn abort_job(&mut self, job: JobId) {
+        self.abort_where(|transfer| transfer.parts.iter().any(|&(of, _)| of == Some(job)));
+    }
+
+    fn abort_where(&mut self, is_hit: impl Fn(&Transfer) -> bool) {
+        let open = self.transfers.open.iter().filter(|(_, transfer)| is_hit(transfer));
         let ids: Vec<TransferId> = open.map(|(&id, _)| id).collect();
         for id in ids {
             self.abort(id);
@@ -510,6 +520,8 @@ impl Fleet {
                 self.pending.joins.insert((id, uid.clone()));
             }
         }
+        let version = self.version;
+        self.feed_mut(node, uid).store_first(version);
         self.feeds_changed(node, uid);
         self.require_anew();
     }

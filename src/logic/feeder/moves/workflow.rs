@@ -76,6 +76,7 @@ impl Fleet {
 
     /// Forgets a job; what it held up goes on.
     pub(super) fn end_job(&mut self, id: JobId) {
+        self.abort_job(id);
         self.topology.jobs.remove(&id);
         self.pending.jobs.remove(&id);
         self.pending.joins.retain(|(job, _)| *job != id);
@@ -100,18 +101,20 @@ impl Fleet {
         let Some(job) = self.topology.jobs.get_mut(&id) else { return };
         job.joins.clear();
         (job.step, job.stage, job.is_ready) = (JobStep::Undo, stage, false);
+        let target = job.target;
         self.pending.jobs.insert(id);
         self.jobs_changed();
+        if let Some(target) = target {
+            self.store_first(target);
+        }
     }
 
-    /// Ends the transfers that a job has a part in.
-    fn abort_job(&mut self, id: JobId) {
-        let Some(job) = self.topology.jobs.get(&id) else { return };
-        let joins: Vec<(NodeIndexUid, usize)> =
-            job.joins.keys().filter_map(|uid| Some((uid.clone(), job.target?))).collect();
-        for (uid, target) in joins {
-            self.abort_on(target, &uid);
+    /// The node gets nothing before what jobs are to do there is stored: after a start that would not be known.
+    fn store_first(&mut self, node: usize) {
+        for state in self.indexes.values_mut() {
+            state.feeds[node].store_first(self.version);
         }
+        self.wake_all_indexes(node);
     }
 
     /// Every reader asks the target with the filter: it may get documents.
@@ -180,7 +183,7 @@ impl Fleet {
             return;
         };
         let others = self.topology.owners_of(shard).iter().filter(|&&other| other != node);
-        if others.clone().all(|&other| self.is_whole(other) || !self.topology.is_member(other)) {
+        if self.are_whole(others) {
             self.switch(id);
         }
     }
@@ -191,17 +194,12 @@ impl Fleet {
         if !self.is_past(job.stage, progress) {
             return;
         }
-        if job.is_read {
-            self.topology.jobs.get_mut(&id).expect("just read").is_read = false;
-            self.require_anew();
-        }
-        let job = &self.topology.jobs[&id];
         let Some(old_owner) = job.old_owner.filter(|&node| self.topology.is_member(node)) else {
             self.end_job(id);
             return;
         };
         let owners = self.topology.owners_of(job.shard);
-        if !owners.iter().all(|&node| self.is_whole(node) || !self.topology.is_member(node)) && self.rules.old_fed {
+        if !self.are_whole(owners) && self.rules.old_fed {
             return;
         }
         let stage = Stage::new(self.version);
@@ -209,7 +207,7 @@ impl Fleet {
         (job.step, job.stage) = (JobStep::Clean, stage);
         self.pending.jobs.insert(id);
         self.jobs_changed();
-        self.wake_all_indexes(old_owner);
+        self.store_first(old_owner);
     }
 
     /// Nothing of the shard is left.

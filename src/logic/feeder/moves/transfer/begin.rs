@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{LookKind, Transfer, TransferId, TransferStage};
 use crate::logic::feeder::Fleet;
-use crate::logic::feeder::node::InFlight;
+use crate::logic::feeder::index::IndexState;
 use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, Position, ShardId};
 use crate::logic::topology::{JobStep, JoinState};
 
@@ -47,7 +47,7 @@ impl Fleet {
         for (&id, job) in &self.topology.jobs {
             let Some(target) = job.target.filter(|_| job.step == JobStep::Copy) else { continue };
             for (uid, join) in &job.joins {
-                let is_live = self.indexes.get(uid).is_some_and(|state| state.dropped.is_none());
+                let is_live = self.indexes.get(uid).is_some_and(IndexState::is_read);
                 let is_there = is_live && self.feed(target, uid).bootstrap.is_none();
                 let wanted = match join.state {
                     JoinState::Clear => join.is_marked && join.filling.is_none(),
@@ -75,14 +75,12 @@ impl Fleet {
     ) -> TransferId {
         let id = TransferId(self.transfers.next);
         self.transfers.next += 1;
-        // What an earlier life has sent beyond its watermark may have been applied.
-        let start = Position::of(self.first_of_this_life, 0).before();
         let held = kind.held();
         let reached = held.iter().map(|&node| self.may_have(node, &uid));
         // A copy to be compared may be newer than anything the target got beside it.
         let jobs: Vec<JobId> = parts.iter().filter_map(|(job, _)| *job).collect();
         let copied = jobs.iter().filter_map(|job| Some(self.topology.jobs.get(job)?.joins.get(&uid)?.cursor));
-        let at = reached.chain(copied).fold(start, Position::max);
+        let at = reached.chain(copied).fold(self.sent_in_earlier_lives(&uid), Position::max);
         for node in held {
             self.feed_mut(node, &uid).held = Some((id, at));
         }
@@ -116,16 +114,19 @@ impl Fleet {
         id
     }
 
-    /// The last step that a node may have got, answered or not.
+    /// What an earlier life has sent beyond the watermarks may have been applied: up to here.
+    fn sent_in_earlier_lives(&self, uid: &NodeIndexUid) -> Position {
+        let start = Position::of(self.first_of_this_life, 0).before();
+        let state = self.index(uid);
+        // Nothing goes beyond an open vote, and nothing past what is not resolved.
+        let vote = state.undecided.keys().next().copied();
+        let unresolved = state.unresolved.keys().next().map(|&entry| Position::of(entry, 0).before());
+        vote.into_iter().chain(unresolved).fold(start, Position::min)
+    }
+
+    /// The last step that a node may have got in this life, answered or not.
     fn may_have(&self, node: usize, uid: &NodeIndexUid) -> Position {
         let feed = self.feed(node, uid);
-        let state = &self.nodes[node];
-        let unclear = state.unclear.as_ref().and_then(|unclear| unclear.what.as_ref());
-        let open = state.in_flight.iter().chain(unclear).filter_map(|in_flight| match in_flight {
-            InFlight::Step { send, .. } if send.index == *uid => Some(send.position),
-            InFlight::Step { .. } | InFlight::Housekeeping(_) => None,
-        });
-        let sent = feed.sent.iter().map(|sent| sent.position);
-        open.chain(sent).fold(feed.pos.max(feed.applied).max(feed.goal), Position::max)
+        feed.pos.max(feed.applied).max(feed.goal).max(feed.begun)
     }
 }
