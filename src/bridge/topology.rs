@@ -82,6 +82,13 @@ pub enum TopologyRequest {
         /// Even if some documents are not found then.
         force: bool,
     },
+    /// Compare all replicas; one comparison at a time.
+    Verify {
+        /// Put right what is known to be wrong.
+        is_repairing: bool,
+    },
+    /// How the last comparison of all replicas stands.
+    VerifyStatus,
 }
 
 /// Another fleet than the one that is there; by default the same one, balanced.

@@ -7,6 +7,7 @@
 //! lock nothing is sent, stored or reported any more; the process ends, and the next start goes on from what is stored.
 
 mod attending;
+mod comparing;
 mod feeding;
 mod fragile;
 mod index_book;
@@ -332,9 +333,16 @@ impl Coordinator {
             Alarm::CopyDiffers { node, index, shard } => {
                 tracing::error!(%node, %index, %shard, "a copy is not what its source has; it begins anew");
             }
-            Alarm::ReplicasDiffer { nodes: [first, second], index, shard } => {
-                tracing::error!(%first, %second, %index, %shard, "two replicas do not have the same documents");
+            Alarm::ReplicasDiffer { index, shard, alike, wrong, documents, examples } => {
+                tracing::error!(%index, %shard, ?alike, ?wrong, documents, ?examples, "replicas do not have the same documents");
             }
+            Alarm::Strays { node, index, shard, documents, examples } => {
+                tracing::error!(%node, %index, ?shard, documents, ?examples, "a node has documents that do not belong there");
+            }
+            Alarm::Audited { is_wanted, compared, skipped, differing } if is_wanted || skipped + differing > 0 => {
+                tracing::info!(compared, skipped, differing, "all replicas were compared");
+            }
+            Alarm::Audited { .. } => tracing::debug!("all replicas were compared, and are equal"),
             Alarm::Foreign { node, task } => {
                 tracing::error!(%node, %task, "somebody else writes to this node");
             }

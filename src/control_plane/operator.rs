@@ -15,7 +15,7 @@ use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
 use crate::bridge::topology::TopologyRequest;
 use crate::config::Secret;
-use crate::logic::feeder::Fleet;
+use crate::logic::feeder::{AuditReport, Fleet};
 use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::meili::error::{ApiError, Code};
@@ -36,6 +36,7 @@ mod rebalance;
 mod start;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 /// Requests that may wait; past this they are refused.
 pub const JOBS_MAX: usize = 16;
@@ -90,6 +91,9 @@ pub trait Members: Send {
 
     /// See [`Fleet::away`].
     fn away(&self) -> Vec<(NodeId, u64)>;
+
+    /// See [`Fleet::audit_report`].
+    fn audit_report(&self) -> AuditReport;
 }
 
 impl Members for Arc<Coordinator> {
@@ -107,6 +111,10 @@ impl Members for Arc<Coordinator> {
 
     fn away(&self) -> Vec<(NodeId, u64)> {
         Coordinator::away(self)
+    }
+
+    fn audit_report(&self) -> AuditReport {
+        Coordinator::audit_report(self)
     }
 }
 
@@ -169,6 +177,8 @@ impl Operator {
                 self.replace(&picture, old, &NodeRecord { zone, weight, ..new.clone() }, *dry_run)
             }
             TopologyRequest::Maintain { node, is_on, force } => self.maintain(&picture, node, *is_on, *force),
+            TopologyRequest::Verify { is_repairing } => self.verify(&picture, *is_repairing),
+            TopologyRequest::VerifyStatus => json(&self.verify_status(&picture)),
         }
     }
 }

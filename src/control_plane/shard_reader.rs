@@ -1,18 +1,19 @@
 //! All documents of some shards of an index on one node: in parts to be put on another node, or as digests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
 
-use super::node_client::{NodeClient, NodeError};
-use crate::logic::digest::{DocumentDigest, ShardDigest, document_digest};
+use super::node_client::{FetchedDocuments, NodeClient, NodeError};
+use crate::logic::digest::{DocumentDigest, ShardDigest, stored_digest};
 use crate::logic::id_list::IdList;
 use crate::logic::ids::{NodeIndexUid, ShardId};
 use crate::logic::json::{Malformed, ObjectWriter, members};
 use crate::logic::marker;
-use crate::logic::shard_hash::shard_of_hash;
+use crate::logic::primary_key::id_in;
+use crate::logic::shard_hash::{id_hash, shard_of_hash};
 
 /// Documents asked for with one request.
 const IDS_AT_ONCE: usize = 1_000;
@@ -41,6 +42,24 @@ pub(super) enum ReadError {
     /// Nobody wants them any more.
     #[error("given up")]
     Unwanted,
+}
+
+/// What shards hold on a node.
+#[derive(Debug, Default)]
+pub(super) struct Digests {
+    /// By marker.
+    pub shards: BTreeMap<ShardId, ShardDigest>,
+    /// Documents, by the hash of their id, with the marker of another shard than their own.
+    pub misplaced: BTreeSet<u64>,
+}
+
+/// Documents of a shard, or without a marker, where they do not belong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Strangers {
+    pub shard: Option<ShardId>,
+    pub documents: u64,
+    /// The first of them.
+    pub ids: Vec<String>,
 }
 
 /// Which documents, and where.
@@ -83,15 +102,68 @@ impl ShardReader<'_> {
     }
 
     /// What each shard holds.
-    pub(super) fn digests(&self) -> Result<BTreeMap<ShardId, ShardDigest>, ReadError> {
+    pub(super) fn digests(&self) -> Result<Digests, ReadError> {
         let mut found: BTreeMap<ShardId, Vec<DocumentDigest>> = BTreeMap::new();
+        let mut misplaced = BTreeSet::new();
         self.each(|document| {
-            let digest = document_digest(document, self.primary_key);
-            let digest = digest.map_err(|error| ReadError::Document(error.to_string()))?;
-            found.entry(shard_of_hash(digest.id_hash, self.shard_count)).or_default().push(digest);
+            let digest = stored_digest(document, self.primary_key);
+            let (digest, marker) = digest.map_err(|error| ReadError::Document(error.to_string()))?;
+            let own = shard_of_hash(digest.id_hash, self.shard_count);
+            let marked = marker.and_then(|marker| marker::parse(&marker, self.shard_count)).unwrap_or(own);
+            if marked != own {
+                misplaced.insert(digest.id_hash);
+            }
+            found.entry(marked).or_default().push(digest);
             Ok(())
         })?;
-        Ok(found.into_iter().map(|(shard, documents)| (shard, documents.into_iter().collect())).collect())
+        let shards = found.into_iter().map(|(shard, documents)| (shard, documents.into_iter().collect()));
+        Ok(Digests { shards: shards.collect(), misplaced })
+    }
+
+    /// The ids with these hashes, as far as they are there.
+    pub(super) fn named(&self, hashes: &BTreeSet<u64>) -> Result<Vec<String>, ReadError> {
+        let ids = self.ids()?;
+        let wanted = ids.range(0..ids.len()).filter(|id| hashes.contains(&id_hash(id)));
+        Ok(wanted.map(str::to_owned).collect())
+    }
+
+    /// What there is of the shards, and without a valid marker of any: documents that do not belong there.
+    pub(super) fn strangers(&self) -> Result<Vec<Strangers>, ReadError> {
+        let mut found = Vec::new();
+        let mut left = self.shards.to_vec();
+        while !left.is_empty() {
+            let first = self.first_of(&marker::filter_text(&left, self.shard_count))?;
+            let markers = first.results.iter().filter_map(|document| document[marker::FIELD].as_str());
+            let mut shards: Vec<ShardId> =
+                markers.filter_map(|marker| marker::parse(marker, self.shard_count)).collect();
+            shards.retain(|shard| left.contains(shard));
+            shards.sort_unstable();
+            shards.dedup();
+            left.retain(|shard| !shards.contains(shard));
+            if shards.is_empty() {
+                break;
+            }
+            for shard in shards {
+                let of_shard = self.first_of(&marker::filter_text(&[shard], self.shard_count))?;
+                found.push(self.strangers_of(Some(shard), &of_shard));
+            }
+        }
+        let unmarked = self.first_of(&marker::unmarked_filter_text(self.shard_count))?;
+        found.push(self.strangers_of(None, &unmarked));
+        found.retain(|strangers| strangers.documents > 0);
+        Ok(found)
+    }
+
+    fn strangers_of(&self, shard: Option<ShardId>, found: &FetchedDocuments) -> Strangers {
+        let texts = found.results.iter().map(|fields| serde_json::Value::Object(fields.clone()).to_string());
+        let ids = texts.filter_map(|text| id_in(self.primary_key, &text).ok().map(|id| id.to_string()));
+        Strangers { shard, documents: found.total, ids: ids.collect() }
+    }
+
+    fn first_of(&self, filter: &str) -> Result<FetchedDocuments, ReadError> {
+        let fields = [self.primary_key, marker::FIELD];
+        let places = 0..IDS_AT_ONCE as u64;
+        Ok(self.client.fetch_documents(self.index, Some(&json!(filter)), &fields, places, ANSWER_TIMEOUT)?)
     }
 
     fn each(&self, mut take: impl FnMut(&str) -> Result<(), ReadError>) -> Result<(), ReadError> {

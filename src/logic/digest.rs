@@ -74,9 +74,18 @@ pub struct DocumentDigest {
 /// # Errors
 /// No JSON object, or no single id.
 pub fn document_digest(document: &str, primary_key: &str) -> Result<DocumentDigest, DigestError> {
-    let content = content_hash(document)?;
+    Ok(stored_digest(document, primary_key)?.0)
+}
+
+/// The same, and the document's marker if that is a text.
+///
+/// # Errors
+/// No JSON object, or no single id.
+pub fn stored_digest(document: &str, primary_key: &str) -> Result<(DocumentDigest, Option<String>), DigestError> {
+    let (text, marker) = canonical(document)?;
+    let content = ContentHash::of(&text);
     let id = id_in(primary_key, document).map_err(|_| DigestError::NoId { primary_key: primary_key.to_owned() })?;
-    Ok(DocumentDigest { id_hash: id_hash(&id), content })
+    Ok((DocumentDigest { id_hash: id_hash(&id), content }, marker))
 }
 
 /// The content alone, whatever the id.
@@ -84,17 +93,18 @@ pub fn document_digest(document: &str, primary_key: &str) -> Result<DocumentDige
 /// # Errors
 /// No JSON object.
 pub fn content_hash(document: &str) -> Result<ContentHash, DigestError> {
-    Ok(ContentHash::of(&canonical(document)?))
+    Ok(ContentHash::of(&canonical(document)?.0))
 }
 
-fn canonical(document: &str) -> Result<String, DigestError> {
+/// With the marker.
+fn canonical(document: &str) -> Result<(String, Option<String>), DigestError> {
     let mut fields: Map<String, Value> =
         serde_json::from_str(document).map_err(|error| DigestError::Malformed(error.to_string()))?;
-    fields.shift_remove(marker::FIELD);
+    let marker = fields.shift_remove(marker::FIELD).and_then(|marker| marker.as_str().map(str::to_owned));
     let vectors = fields.shift_remove(VECTORS).and_then(compared_vectors);
     let mut text = String::with_capacity(document.len());
     write_object(&mut text, &fields, vectors.as_ref());
-    Ok(text)
+    Ok((text, marker))
 }
 
 /// What is left of the vectors of a document, if anything.

@@ -66,6 +66,12 @@ pub fn filter_text(shards: &[ShardId], shard_count: u16) -> String {
     text
 }
 
+/// The filter that keeps the documents without a valid marker: none of ours.
+pub fn unmarked_filter_text(shard_count: u16) -> String {
+    let all: Vec<ShardId> = (0..shard_count).map(ShardId).collect();
+    format!("NOT {}", filter_text(&all, shard_count))
+}
+
 /// Whether a text that names an attribute, with or without a path behind it (`_miroir`, `_miroir.x`), means the marker.
 pub fn is_reserved(attribute: &str) -> bool {
     attribute.strip_prefix(FIELD).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -136,7 +136,9 @@ impl World {
                 // A node is down; a chunk fails with its neighbours.
                 Alarm::LookFailed { .. } | Alarm::CopyFailed { .. } => continue,
                 // One shard's part always fits.
-                Alarm::TooLarge { .. } | Alarm::CopyDiffers { .. } | Alarm::ReplicasDiffer { .. } => false,
+                Alarm::TooLarge { .. } | Alarm::CopyDiffers { .. } => false,
+                Alarm::ReplicasDiffer { .. } | Alarm::Strays { .. } => false,
+                Alarm::Audited { .. } => continue,
             };
             if !(is_given_up && self.options.is_far) {
                 return violated(format!("J3: {alarm:?}"));
@@ -202,6 +204,8 @@ impl World {
             | Alarm::CopyFailed { .. }
             | Alarm::CopyDiffers { .. }
             | Alarm::ReplicasDiffer { .. }
+            | Alarm::Strays { .. }
+            | Alarm::Audited { .. }
             | Alarm::Foreign { .. } => false,
         };
         self.alarms.iter().any(is_far)

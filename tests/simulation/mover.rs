@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use miroir::logic::feeder::{Look, LookKind, LookOutcome, TransferId};
+use miroir::logic::feeder::{FoundStrays, Look, LookKind, LookOutcome, TransferId, UnequalShard};
 use miroir::logic::ids::{Monotonic, NodeIndexUid, ShardId};
 
 use crate::documents::Docs;
@@ -88,6 +88,7 @@ impl World {
             (LookKind::Copy { source, .. }, _) => source,
             (LookKind::Compare { nodes }, State::Half(_)) => nodes[1],
             (LookKind::Compare { nodes }, State::Begun | State::Listed(_)) => nodes[0],
+            (LookKind::Strays { node }, _) => node,
         };
         let Some(docs) = self.documents(node, &index, &shards) else {
             return Some(LookOutcome::Failed("the node does not answer".into()));
@@ -117,10 +118,11 @@ impl World {
                     };
                     of(first) == of(&docs)
                 };
-                let unequal = shards.iter().copied().filter(|shard| !is_equal(shard)).collect();
+                let unequal = shards.iter().copied().filter(|shard| !is_equal(shard)).map(UnequalShard::from).collect();
                 return Some(LookOutcome::Compared { unequal });
             }
             (LookKind::Compare { .. }, State::Begun | State::Listed(_)) => running.state = State::Half(docs),
+            (LookKind::Strays { .. }, _) => return Some(LookOutcome::Strays { found: strays(&docs) }),
         }
         None
     }
@@ -131,4 +133,14 @@ impl World {
         let docs = &node.indexes.get(index)?.docs;
         Some(docs.iter().filter(|(id, _)| shards.contains(&shard_of(**id))).map(|(&id, &doc)| (id, doc)).collect())
     }
+}
+
+/// By shard.
+fn strays(docs: &Docs) -> Vec<FoundStrays> {
+    let mut found: BTreeMap<ShardId, u64> = BTreeMap::new();
+    for id in docs.keys() {
+        *found.entry(shard_of(*id)).or_default() += 1;
+    }
+    let of_shard = |(shard, documents)| FoundStrays { shard: Some(shard), documents, ids: Vec::new() };
+    found.into_iter().map(of_shard).collect()
 }

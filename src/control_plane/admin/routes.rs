@@ -70,6 +70,8 @@ pub const ROUTES: &[Route] = &[
     Route { method: Method::DELETE, path: "/nodes/{id}/drain", ask: |path| Ok(topology::keep(path)?.into()) },
     post("/nodes/{id}/replace", |path| Ok(topology::replace_node(path)?.into())),
     put("/nodes/{id}/maintenance", |path| Ok(topology::maintain(path)?.into())),
+    get("/verify", |_| Ok(TopologyRequest::VerifyStatus.into())),
+    post("/verify", |path| Ok(topology::verify(path)?.into())),
     put("/replication-factor", |path| Ok(topology::replication_factor(path)?.into())),
 ];
 

@@ -89,6 +89,20 @@ pub(super) fn maintain(path: &Captures<'_>) -> Result<TopologyRequest, ApiError>
     Ok(TopologyRequest::Maintain { node: NodeId::new(path.text(0)), is_on, force })
 }
 
+/// The body of a request to compare all replicas.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Verify {
+    /// Put right what is known to be wrong.
+    #[serde(default)]
+    repair: bool,
+}
+
+pub(super) fn verify(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let Verify { repair: is_repairing } = path.body()?;
+    Ok(TopologyRequest::Verify { is_repairing })
+}
+
 /// The body of a request that changes something.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -12,7 +12,7 @@ use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::{ProbeTiming, Prober};
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
-use crate::logic::feeder::Fleet;
+use crate::logic::feeder::{AuditReport, Fleet};
 use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::telemetry::clock;
@@ -68,6 +68,11 @@ impl Coordinator {
     /// Members that do not answer, and for how many milliseconds.
     pub fn away(&self) -> Vec<(NodeId, u64)> {
         self.state.lock().fleet.away(clock::monotonic())
+    }
+
+    /// How the comparison of all replicas stands.
+    pub fn audit_report(&self) -> AuditReport {
+        self.state.lock().fleet.audit_report()
     }
 
     /// Takes a member away that owns nothing and has no part in a move; false if it still has. Durable and published when

@@ -48,7 +48,11 @@ impl Coordinator {
             Purpose::Bootstrap => Ok((self.bootstrap_material(send)?, Vec::new())),
             Purpose::Copy { transfer, number } => Ok((self.chunk_material(&send.index, transfer, number)?, Vec::new())),
             Purpose::Mark => {
-                let filter = marker::filter_text(&send.shards, self.shard_count);
+                let filter = if send.shards.is_empty() {
+                    marker::unmarked_filter_text(self.shard_count)
+                } else {
+                    marker::filter_text(&send.shards, self.shard_count)
+                };
                 Ok((Material::DeleteByFilter(json!(filter)), Vec::new()))
             }
         }

@@ -7,10 +7,8 @@ use bytes::Bytes;
 
 use super::Coordinator;
 use crate::control_plane::node_client::NodeClient;
-use crate::control_plane::shard_reader::{ReadError, ShardReader};
-use crate::logic::digest::differences;
 use crate::logic::feeder::{Look, LookKind, LookOutcome, TransferId};
-use crate::logic::ids::{NodeId, ShardId, Timestamp};
+use crate::logic::ids::{NodeId, Timestamp};
 use crate::logic::throttle::{Throttle, Turn};
 use crate::telemetry::clock;
 
@@ -46,7 +44,7 @@ impl Coordinator {
                 look
             };
             let Some(look) = look else { continue };
-            let outcome = self.look(mover, &look).unwrap_or_else(|error| LookOutcome::Failed(error.to_string()));
+            let outcome = self.look(mover, &look).unwrap_or_else(LookOutcome::Failed);
             tracing::debug!(index = %look.index, kind = ?look.kind, shards = look.shards.len(), ?outcome, "looked");
             let mut state = self.state.lock();
             state.fleet.looked(look.transfer, outcome, clock::monotonic());
@@ -76,43 +74,30 @@ impl Coordinator {
         }
     }
 
-    fn look(&self, mover: &mut Mover, look: &Look) -> Result<LookOutcome, ReadError> {
-        let (primary_key, body_max) = {
-            let state = self.state.lock();
-            (state.book.get(&look.index).and_then(|record| record.primary_key.clone()), self.body_max)
-        };
+    fn look(&self, mover: &mut Mover, look: &Look) -> Result<LookOutcome, String> {
+        let book = |state: &super::State| state.book.get(&look.index).and_then(|record| record.primary_key.clone());
+        let primary_key = book(&self.state.lock());
         // Without a key there is no document yet.
         let Some(primary_key) = primary_key else {
             return Ok(match look.kind {
                 LookKind::Copy { .. } => LookOutcome::Copied { chunks: 0 },
                 LookKind::Compare { .. } => LookOutcome::Compared { unequal: Vec::new() },
+                LookKind::Strays { .. } => LookOutcome::Strays { found: Vec::new() },
             });
         };
-        let shard_count = self.shard_count;
-        let (index, shards, primary_key) = (&look.index, &look.shards[..], &primary_key[..]);
-        let digests =
-            |client: &NodeClient| ShardReader { client, index, primary_key, shards, shard_count, body_max }.digests();
         match look.kind {
             LookKind::Copy { source, .. } => {
-                let take = |number, chunk| self.offer(look.transfer, number, chunk);
-                let client = self.client(mover, source);
-                let reader = ShardReader { client, index, primary_key, shards, shard_count, body_max };
-                Ok(LookOutcome::Copied { chunks: reader.copy(take)? })
+                let chunks = self.read(mover, source, look, &primary_key, |reader| {
+                    reader.copy(|number, chunk| self.offer(look.transfer, number, chunk))
+                })?;
+                Ok(LookOutcome::Copied { chunks })
             }
-            LookKind::Compare { nodes: [first, second] } => {
-                let mut left = digests(self.client(mover, first))?;
-                let mut right = digests(self.client(mover, second))?;
-                let mut is_unequal = |shard: &ShardId| {
-                    let (left, right) =
-                        (left.remove(shard).unwrap_or_default(), right.remove(shard).unwrap_or_default());
-                    !differences(&left, &right).is_empty()
-                };
-                Ok(LookOutcome::Compared { unequal: look.shards.iter().copied().filter(|of| is_unequal(of)).collect() })
-            }
+            LookKind::Compare { nodes } => self.compare(mover, look, nodes, &primary_key),
+            LookKind::Strays { node } => self.search(mover, look, node, &primary_key),
         }
     }
 
-    fn client<'a>(&self, mover: &'a mut Mover, node: usize) -> &'a NodeClient {
+    pub(super) fn client<'a>(&self, mover: &'a mut Mover, node: usize) -> &'a NodeClient {
         let (id, url) = self.state.lock().fleet.address(node);
         let new = || NodeClient::new(url.clone(), self.node_key.as_deref());
         mover.clients.entry((id, url.clone())).or_insert_with(new)

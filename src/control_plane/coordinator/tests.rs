@@ -4,6 +4,7 @@
 //! where embedded ones are shut down.
 
 mod attending;
+mod audit;
 mod crashes;
 mod mortal;
 mod moves;

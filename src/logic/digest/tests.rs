@@ -14,7 +14,7 @@ fn golden_vectors_hold() {
     let mut checked = 0;
     for lines in golden.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().chunks(3) {
         let [document, text, hash] = lines else { panic!("a vector has three lines: {lines:?}") };
-        assert_eq!(&canonical(document).unwrap(), text, "{document}");
+        assert_eq!(&canonical(document).unwrap().0, text, "{document}");
         assert_eq!(format!("{:032x}", ContentHash::of(text).value()), *hash, "{document}");
         checked += 1;
     }
@@ -166,7 +166,7 @@ proptest! {
 
     #[test]
     fn the_canonical_text_is_its_own(value in values()) {
-        let text = canonical(&serde_json::json!({ "value": value }).to_string()).unwrap();
-        prop_assert_eq!(&canonical(&text).unwrap(), &text);
+        let text = canonical(&serde_json::json!({ "value": value }).to_string()).unwrap().0;
+        prop_assert_eq!(&canonical(&text).unwrap().0, &text);
     }
 }

@@ -185,14 +185,44 @@ pub enum Alarm {
         /// Of which shard.
         shard: ShardId,
     },
-    /// Two replicas that are in sync do not have the same documents of a shard.
+    /// Replicas that are in sync do not have the same documents of a shard.
     ReplicasDiffer {
-        /// The two.
-        nodes: [NodeId; 2],
         /// Of which index.
         index: NodeIndexUid,
         /// Of which shard.
         shard: ShardId,
+        /// Nodes that have the same.
+        alike: Vec<Vec<NodeId>>,
+        /// Those that are known to be wrong.
+        wrong: Vec<NodeId>,
+        /// Documents that differ.
+        documents: u64,
+        /// Ids of some of them.
+        examples: Vec<String>,
+    },
+    /// A node has documents of a shard that it does not own, or without a marker.
+    Strays {
+        /// Where.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+        /// By their marker; none without one.
+        shard: Option<ShardId>,
+        /// How many.
+        documents: u64,
+        /// Ids of some of them.
+        examples: Vec<String>,
+    },
+    /// All replicas were compared.
+    Audited {
+        /// An operator wanted it.
+        is_wanted: bool,
+        /// Comparisons.
+        compared: usize,
+        /// Pairs of nodes, by index, that could not be compared.
+        skipped: usize,
+        /// Shards and places that are not as they should be.
+        differing: usize,
     },
     /// Somebody else writes to the node.
     Foreign {

@@ -29,7 +29,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use feed::{Purpose, ReaderProgress};
-pub use moves::{AuditReport, LastCopy, Look, LookKind, LookOutcome, TransferId, UnequalReplicas};
+pub use moves::{
+    AuditOrigin, AuditReport, AuditStage, BackgroundAudit, FoundStrays, LastCopy, Look, LookKind, LookOutcome,
+    NotCompared, RepairState, StrayDocuments, TransferId, UnequalReplicas, UnequalShard,
+};
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 pub use report::Resolve;
 pub use send::Action;
@@ -258,7 +261,7 @@ impl Fleet {
             tables: Tables { owners: Vec::new(), plan: Vec::new(), ..start.tables.clone() },
             next_job: start.next_job,
             transfers: Transfers::default(),
-            audit: Audit::default(),
+            audit: Audit::new(now),
             head: Position::of(start.next_entry, 0).before(),
             shown: VecDeque::new(),
             nodes: nodes.collect(),

@@ -60,7 +60,7 @@ pub enum Label {
         /// Of the whole copy, ascending.
         shards: Vec<ShardId>,
     },
-    /// `miroir:mark:SHARD.SHARD…`: all documents of these shards are deleted.
+    /// `miroir:mark:SHARD.SHARD…`: all documents of these shards are deleted; `miroir:mark:`: all without a valid marker.
     Mark {
         /// Ascending.
         shards: Vec<ShardId>,
@@ -79,7 +79,8 @@ impl Label {
             return Some(Self::Copy { transfer, at: Position(at), number: u32::try_from(number).ok()?, shards });
         }
         if let Some(mark) = text.strip_prefix("mark:") {
-            let shards = numbers(mark)?.into_iter().map(shard).collect::<Option<Vec<ShardId>>>()?;
+            let marked = if mark.is_empty() { Vec::new() } else { numbers(mark)? };
+            let shards = marked.into_iter().map(shard).collect::<Option<Vec<ShardId>>>()?;
             return Some(Self::Mark { shards });
         }
         let (entry, step, part) = match numbers(text)?[..] {

@@ -115,6 +115,8 @@ impl Topology {
         }
         if let Some(job) = self.incoming(node, shard) {
             match (job.joins.get(uid), job.kind) {
+                // It is still read.
+                (Some(_), JobKind::Repair) if job.step == JobStep::Announce => {}
                 (Some(join), JobKind::Move | JobKind::Repair) => return join.carries(position),
                 // Created while the job was copying.
                 (None, JobKind::Move) => return job.step == JobStep::Copy,

@@ -1,8 +1,6 @@
 //! Shards move between servers while writes go on.
 
 use super::*;
-use crate::control_plane::node_client::{BodyParts, NodeWrite};
-use crate::logic::feeder::AuditReport;
 use crate::logic::ids::NodeTask;
 use crate::logic::topology::NodeState;
 
@@ -129,47 +127,5 @@ fn a_node_in_maintenance_is_not_read_and_catches_up_afterwards() {
     fleet.start_node(1);
     coordinator.change_fleet(|state| state.set_node_state(&node, NodeState::Active)).unwrap();
     wait_for("it is back", || fleet.out_of_sync() == 0);
-    fleet.check_replicas("a");
-}
-
-#[test]
-fn a_replica_that_somebody_changed_is_found_and_the_odd_one_of_three_is_rebuilt() {
-    let mut fleet = Fixture::new(3, 3);
-    let filled = fleet.put("a", PutMode::Replace, &documents(0, 100, "one"));
-    fleet.succeeded(filled);
-    let coordinator = fleet.running.as_ref().unwrap().coordinator();
-    let audited = |is_repairing: bool| {
-        coordinator.change_fleet(|state| state.begin_audit(is_repairing)).unwrap();
-        let mut report = AuditReport::default();
-        wait_for("the audit", || {
-            report = coordinator.change_fleet(|state| state.audit_report().clone()).unwrap();
-            report.is_done
-        });
-        report
-    };
-    let report = audited(false);
-    assert!(report.unequal.is_empty() && report.done == report.total && report.total > 0, "{report:?}");
-
-    let uid = fleet.store.heads().unwrap()[&IndexUid::new("a")].node_uid.clone();
-    // Of a shard of which it is not the first owner.
-    let node = 1;
-    let changed = (0..100).map(|id| format!("d{id}")).find(|id| shard_of(id) % 3 != 1).expect("shards are even");
-    let shard = ShardId(shard_of(&changed));
-    let client = NodeClient::new(format!("http://{}", fleet.listens[node]), Some(KEY));
-    let meddling = payload_of(&[json!({ "id": changed, "text": "changed by hand" })]);
-    let body = BodyParts::lines(&meddling, |_| true);
-    let write = NodeWrite::Put { mode: PutMode::Replace, primary_key: Some("id"), metadata: "somebody", body };
-    assert!(matches!(
-        client.write(&uid, &write, PATIENCE),
-        crate::control_plane::node_client::SendOutcome::Registered(_)
-    ));
-    let stored = || client.fetch_documents(&uid, None, FIELDS, 0..1_000, PATIENCE).unwrap().results;
-    wait_for("the change", || stored().iter().any(|document| document["text"] == "changed by hand"));
-
-    let report = audited(true);
-    let found: Vec<ShardId> = report.unequal.iter().map(|found| found.shard).collect();
-    assert_eq!((found, report.rebuilt.len()), (vec![shard], 1), "{report:?}");
-    let state = || fleet.store.protocol_state().unwrap();
-    wait_for("the repair", || state().jobs.is_empty() && state().bootstraps.is_empty() && fleet.out_of_sync() == 0);
     fleet.check_replicas("a");
 }

@@ -1,196 +1,375 @@
-//! Comparing the replicas that are in sync, shard by shard, at a held position: what no checksum of one node can show.
+//! Comparing the replicas that are in sync, shard by shard: what no checksum of one node can show.
 //!
-//! Every owner of a shard is compared with the first one. Which side of a difference is wrong is not guessed: with three
-//! owners or more the one that differs from the first, when the others do not, is rebuilt if that was asked for; else the
-//! difference is only reported.
+//! Every owner of a shard is compared with the first one, at a glance: both are read while everything goes on, and what is
+//! equal then is equal. What is not may only be on its way to one of them, so it is compared once more while both feeds are
+//! **held** at one position. If that differs too, all owners of the shard are compared with each other, and [`judge`] says
+//! who is wrong, if there is a sign. Besides, every member is searched for **strays**: documents that belong to no shard
+//! which it has. What is known to be wrong is put right ([`repair`]) if that is wanted, and reported in any case.
+//!
+//! One look at a time. Moves go first. In the background looks are spread over the interval, and the time that a node was
+//! read counts as time that moves kept it busy. Nothing of this survives a start but the repairs, which are jobs.
+
+mod judge;
+mod repair;
+mod report;
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use self::judge::{Match, Matches, judge};
+use self::repair::Repair;
 use crate::logic::feeder::feed::Sync;
-use crate::logic::feeder::{Alarm, Fleet};
-use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, ShardId};
+use crate::logic::feeder::{Alarm, Fleet, LookKind, LookOutcome};
+use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, ShardId};
+use crate::logic::topology::{JobStep, NodeState as Wanted};
 
-use super::LookKind;
+pub use self::report::{
+    AuditOrigin, AuditReport, AuditStage, BackgroundAudit, FoundStrays, NotCompared, RepairState, StrayDocuments,
+    UnequalReplicas, UnequalShard,
+};
 
-/// Tries of one comparison before it is given up.
-const TRIES: u32 = 5;
+/// Readings of one check that may fail before it is given up.
+const FAILURES_MAX: u32 = 3;
 
-/// Two replicas of some shards of an index.
+/// A look at two replicas of some shards, or a search of one node for strays.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Pair {
+struct Check {
     index: NodeIndexUid,
-    nodes: [usize; 2],
+    kind: LookKind,
+    /// Ascending; empty for a search.
     shards: Vec<ShardId>,
-    tries: u32,
+    /// The nodes stand still.
+    is_held: bool,
+    failures: u32,
+    /// It cannot be made since then.
+    waits_since: Option<Monotonic>,
+    not_before: Monotonic,
 }
 
-/// A comparison of all replicas, under way or ended.
+/// The check that is being made.
 #[derive(Debug)]
+struct Open {
+    id: super::TransferId,
+    check: Check,
+    since: Monotonic,
+    /// A driver has it.
+    is_handed: bool,
+    /// Why it failed.
+    failure: Option<String>,
+}
+
+/// A shard that was found unequal while its replicas stood still.
+#[derive(Debug)]
+struct Case {
+    /// All that owned it then.
+    owners: Vec<usize>,
+    matches: Matches,
+    documents: u64,
+    examples: Vec<String>,
+}
+
+/// What is known of a shard.
+#[derive(Clone, Debug)]
+struct Unequal {
+    /// The audit that saw it last.
+    audit: u64,
+    documents: u64,
+    examples: Vec<String>,
+    alike: Vec<Vec<usize>>,
+    wrong: Vec<usize>,
+    repair: RepairState,
+}
+
+/// What is known of documents where they do not belong.
+#[derive(Clone, Debug)]
+struct Stray {
+    /// The audit that saw them last.
+    audit: u64,
+    documents: u64,
+    examples: Vec<String>,
+    repair: RepairState,
+}
+
+/// The node, and the shard by the marker.
+type StrayPlace = (NodeIndexUid, usize, Option<ShardId>);
+
+/// The comparison that is under way, or the last one.
+#[derive(Debug, Default)]
 pub(in crate::logic::feeder) struct Audit {
-    waiting: VecDeque<Pair>,
-    /// The one that is being compared.
-    open: Option<(super::TransferId, Pair)>,
-    report: AuditReport,
+    number: u64,
+    background: Option<BackgroundAudit>,
+    /// The life of the process began.
+    started_at: Monotonic,
+    origin: AuditOrigin,
     is_repairing: bool,
+    stage: AuditStage,
+    began: Monotonic,
+    ended: Option<Monotonic>,
+    /// What is yet to be looked at.
+    checks: VecDeque<Check>,
+    open: Option<Open>,
+    done: usize,
+    /// All at the beginning.
+    planned: usize,
+    /// Shards in one check: as many as are read within a second.
+    at_once: usize,
+    /// No check is due before.
+    idle_until: Monotonic,
+    /// No glance begins before: those of the background are spread over their interval.
+    glance_after: Monotonic,
+    /// No hold begins before: writes that the last one held up go first.
+    hold_after: Monotonic,
+    not_compared: Vec<(NodeIndexUid, LookKind, Vec<ShardId>, String)>,
+    cases: BTreeMap<(NodeIndexUid, ShardId), Case>,
+    /// Ids of documents without a marker.
+    unmarked: BTreeMap<(usize, NodeIndexUid), BTreeSet<String>>,
+    unequal: BTreeMap<(NodeIndexUid, ShardId), Unequal>,
+    strays: BTreeMap<StrayPlace, Stray>,
+    repairs: VecDeque<Repair>,
+    /// The repair that is under way, by these jobs.
+    mending: Option<(Repair, Vec<JobId>)>,
+    /// Where documents without a marker are to be deleted.
+    sweeps: BTreeSet<(usize, NodeIndexUid)>,
 }
 
-impl Default for Audit {
-    fn default() -> Self {
-        Self { waiting: VecDeque::new(), open: None, report: AuditReport::none(), is_repairing: false }
+impl Check {
+    fn new(index: NodeIndexUid, kind: LookKind, shards: Vec<ShardId>, is_held: bool) -> Self {
+        Self { index, kind, shards, is_held, failures: 0, waits_since: None, not_before: Monotonic(0) }
+    }
+
+    /// What it counts for.
+    fn size(&self) -> usize {
+        self.shards.len().max(1)
     }
 }
 
-/// How a comparison of all replicas stands.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct AuditReport {
-    /// Comparisons of two replicas of some shards, all in all.
-    pub total: usize,
-    /// Those that were made.
-    pub done: usize,
-    /// Those that could not be made: a replica left the in-sync set, or did not answer.
-    pub skipped: usize,
-    /// Shards of an index that two nodes do not have alike.
-    pub unequal: Vec<UnequalReplicas>,
-    /// Replicas that are rebuilt because they differ from all others.
-    pub rebuilt: Vec<(NodeId, NodeIndexUid)>,
-    /// Nothing is left to be compared.
-    pub is_done: bool,
-}
-
-impl AuditReport {
-    /// There was none yet.
-    fn none() -> Self {
-        Self { is_done: true, ..Self::default() }
+impl Audit {
+    /// None yet, in a life that begins now.
+    pub(in crate::logic::feeder) fn new(now: Monotonic) -> Self {
+        Self { started_at: now, ..Self::default() }
     }
-}
 
-/// See [`AuditReport`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UnequalReplicas {
-    /// By the nodes' name.
-    pub index: NodeIndexUid,
-    /// Which shard.
-    pub shard: ShardId,
-    /// The two.
-    pub nodes: [NodeId; 2],
+    /// A look that no feed is held for.
+    pub(super) fn is_glance(&self, id: super::TransferId) -> bool {
+        self.open.as_ref().is_some_and(|open| open.id == id && !open.check.is_held)
+    }
+
+    pub(super) fn has_glance(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.check.is_held)
+    }
+
+    /// Documents without a marker are to be deleted there.
+    pub(super) fn is_swept(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        self.sweeps.iter().any(|(of, index)| *of == node && index == uid)
+    }
+
+    /// They are.
+    pub(super) fn swept(&mut self, node: usize, uid: &NodeIndexUid) {
+        self.sweeps.remove(&(node, uid.clone()));
+    }
+
+    fn left(&self) -> usize {
+        let waiting: usize = self.checks.iter().map(Check::size).sum();
+        waiting + self.open.as_ref().map_or(0, |open| open.check.size())
+    }
+
+    /// First of all checks.
+    fn push_first(&mut self, check: Check) {
+        self.idle_until = Monotonic(0);
+        self.checks.push_front(check);
+    }
+
+    /// Two replicas are compared while they stand still; shards of the same two wait together.
+    fn compare_held(&mut self, index: &NodeIndexUid, nodes: [usize; 2], shard: ShardId) {
+        let kind = LookKind::Compare { nodes };
+        let is_same = |check: &&mut Check| check.is_held && check.index == *index && check.kind == kind;
+        let Some(check) = self.checks.iter_mut().find(is_same) else {
+            return self.push_first(Check::new(index.clone(), kind, vec![shard], true));
+        };
+        if let Err(place) = check.shards.binary_search(&shard) {
+            check.shards.insert(place, shard);
+        }
+    }
 }
 
 impl Fleet {
-    /// Begins to compare all replicas that are in sync, one pair after the other, beside everything else. An audit that is
-    /// under way goes on, with this wish for repair.
-    pub fn begin_audit(&mut self, is_repairing: bool) {
-        self.audit.is_repairing = is_repairing;
-        if self.audit.open.is_some() || !self.audit.waiting.is_empty() {
-            return;
-        }
-        let mut waiting = VecDeque::new();
-        for uid in self.live() {
-            let mut pairs: BTreeMap<[usize; 2], Vec<ShardId>> = BTreeMap::new();
-            for (number, owners) in self.topology.owners().iter().enumerate() {
-                let mut whole = owners.iter().copied().filter(|&node| self.is_complete(node, &uid));
-                let Some(first) = whole.next() else { continue };
-                for other in whole {
-                    pairs.entry([first, other]).or_default().push(ShardId(number as u16));
+    /// A driver gave its answer to a look that no feed was held for.
+    pub(super) fn glanced(&mut self, outcome: LookOutcome, now: Monotonic) {
+        let Some(Open { check, since, .. }) = self.audit.open.take() else { return };
+        self.paced(&check, now.0.saturating_sub(since.0), now);
+        match (outcome, check.kind) {
+            (LookOutcome::Compared { unequal }, LookKind::Compare { nodes }) => {
+                self.audit.done += check.shards.len() - unequal.len().min(check.shards.len());
+                for found in unequal {
+                    self.audit.compare_held(&check.index, nodes, found.shard);
                 }
             }
-            for (nodes, shards) in pairs {
-                let parts = shards.chunks(self.tables.pace.shards_per_copy.max(1));
-                waiting.extend(parts.map(|shards| Pair {
-                    index: uid.clone(),
-                    nodes,
-                    shards: shards.to_vec(),
-                    tries: 0,
-                }));
+            (LookOutcome::Strays { found }, LookKind::Strays { node }) => {
+                self.audit.done += 1;
+                self.strays_found(node, &check.index, found);
+            }
+            // Documents may have been deleted while it was reading: not so while the nodes stand still.
+            (LookOutcome::Failed(_), LookKind::Compare { .. }) => {
+                self.audit.push_first(Check { is_held: true, ..check });
+            }
+            (LookOutcome::Failed(reason), _) => self.failed(check, reason, now),
+            (LookOutcome::Copied { .. } | LookOutcome::Compared { .. } | LookOutcome::Strays { .. }, _) => {
+                self.failed(check, "it was answered as if something else had been asked".to_owned(), now);
             }
         }
-        let report = AuditReport { total: waiting.len(), ..AuditReport::default() };
-        self.audit = Audit { waiting, open: None, report, is_repairing };
+        self.advance_audit(now);
     }
 
-    /// How the last audit stands; all zero if there was none in this life.
-    pub fn audit_report(&self) -> &AuditReport {
-        &self.audit.report
+    /// What the comparison of two replicas that stood still came to.
+    pub(super) fn audited(&mut self, unequal: &[UnequalShard]) {
+        let Some(Open { check, since, .. }) = self.audit.open.take() else { return };
+        let LookKind::Compare { nodes } = check.kind else { return };
+        let took = self.seen_at.0.saturating_sub(since.0);
+        self.audit.hold_after = self.seen_at.plus_ms(took);
+        self.audit.done += check.shards.len();
+        for &shard in &check.shards {
+            self.matched(&check.index, nodes, shard, unequal.iter().find(|found| found.shard == shard));
+        }
     }
 
+    fn matched(&mut self, uid: &NodeIndexUid, nodes: [usize; 2], shard: ShardId, unequal: Option<&UnequalShard>) {
+        let key = (uid.clone(), shard);
+        let found = match unequal {
+            None => Match::Equal,
+            Some(unequal) => {
+                let is_explained = [0, 1].map(|side| {
+                    let unmarked = self.audit.unmarked.get(&(nodes[side], uid.clone()));
+                    let is_unmarked = |id: &String| unmarked.is_some_and(|ids| ids.contains(id));
+                    let are_all_unmarked =
+                        unequal.examples.len() as u64 == unequal.documents && unequal.examples.iter().all(is_unmarked);
+                    are_all_unmarked || unequal.misplaced[side] >= unequal.documents
+                });
+                self.open_case(&key, nodes);
+                Match::Unequal { is_explained }
+            }
+        };
+        if let (Some(case), Some(unequal)) = (self.audit.cases.get_mut(&key), unequal)
+            && unequal.documents > case.documents
+        {
+            (case.documents, case.examples) = (unequal.documents, unequal.examples.clone());
+        }
+        self.decide_case(&key, nodes, found);
+    }
+
+    /// All owners of the shard are to be compared with each other.
+    fn open_case(&mut self, (uid, shard): &(NodeIndexUid, ShardId), nodes: [usize; 2]) {
+        let key = (uid.clone(), *shard);
+        if self.audit.cases.contains_key(&key) {
+            return;
+        }
+        let owners = self.topology.owners_of(*shard).to_vec();
+        for pair in pairs(&owners).filter(|&[first, second]| !nodes.contains(&first) || !nodes.contains(&second)) {
+            self.audit.compare_held(uid, pair, *shard);
+        }
+        let case = Case { owners, matches: Matches::new(), documents: 0, examples: Vec::new() };
+        self.audit.cases.insert(key, case);
+    }
+
+    /// Notes what came of two owners, and judges when all are known.
+    fn decide_case(&mut self, key: &(NodeIndexUid, ShardId), [first, second]: [usize; 2], found: Match) {
+        let Some(case) = self.audit.cases.get_mut(key) else { return };
+        let found = if first < second { found } else { found.turned() };
+        case.matches.insert([first.min(second), first.max(second)], found);
+        if !pairs(&case.owners)
+            .all(|[first, second]| case.matches.contains_key(&[first.min(second), first.max(second)]))
+        {
+            return;
+        }
+        let Some(case) = self.audit.cases.remove(key) else { return };
+        let judgement = judge(&case.owners, &case.matches);
+        let repair = if judgement.wrong.is_empty() { RepairState::NoSign } else { RepairState::NotAsked };
+        let (uid, shard) = key.clone();
+        let named = |nodes: &Vec<usize>| nodes.iter().map(|&node| self.nodes[node].id.clone()).collect();
+        self.pending.alarms.push(Alarm::ReplicasDiffer {
+            index: uid,
+            shard,
+            alike: judgement.alike.iter().map(named).collect(),
+            wrong: named(&judgement.wrong),
+            documents: case.documents,
+            examples: case.examples.clone(),
+        });
+        let found = Unequal {
+            audit: self.audit.number,
+            documents: case.documents,
+            examples: case.examples,
+            alike: judgement.alike,
+            wrong: judgement.wrong,
+            repair,
+        };
+        self.audit.unequal.insert(key.clone(), found);
+        self.plan_repairs();
+    }
+
+    /// What a search of a node came to.
+    fn strays_found(&mut self, node: usize, uid: &NodeIndexUid, found: Vec<FoundStrays>) {
+        let place = (node, uid.clone());
+        self.audit.unmarked.remove(&place);
+        for FoundStrays { shard, documents, ids } in found {
+            // It may have come to the node, or be on its way there, since the look began.
+            if shard.is_some_and(|shard| self.may_hold(node, shard)) {
+                continue;
+            }
+            let examples: Vec<String> = ids.iter().take(EXAMPLES_MAX).cloned().collect();
+            if shard.is_none() {
+                self.audit.unmarked.insert(place.clone(), ids.into_iter().collect());
+            }
+            let (id, index) = (self.nodes[node].id.clone(), uid.clone());
+            let ids = examples.clone();
+            self.pending.alarms.push(Alarm::Strays { node: id, index, shard, documents, examples: ids });
+            let stray = Stray { audit: self.audit.number, documents, examples, repair: RepairState::NotAsked };
+            self.audit.strays.insert((uid.clone(), node, shard), stray);
+        }
+        self.plan_repairs();
+    }
+
+    /// Documents of a shard may be on a node by right: it owns the shard, or a job moves it.
+    fn may_hold(&self, node: usize, shard: ShardId) -> bool {
+        let has_part = |job: &super::Job| job.target == Some(node) || job.old_owner == Some(node);
+        let mut jobs = self.topology.jobs.values();
+        self.topology.owns(node, shard) || jobs.any(|job| job.shard == shard && has_part(job))
+    }
+
+    /// The replica of an index on a node is read, and has all it should have.
     fn is_complete(&self, node: usize, uid: &NodeIndexUid) -> bool {
         let feed = self.feed(node, uid);
         feed.sync == Sync::In && !feed.needs_rebuild && !self.is_rebuilding(node, uid)
     }
 
-    /// Starts the next comparison, if the last one has ended. Moves go first.
-    pub(super) fn advance_audit(&mut self, now: Monotonic) {
-        if let Some((_, pair)) = self.audit.open.take_if(|(id, _)| !self.transfers.is_open(*id)) {
-            // It was given up: what it held has changed.
-            self.try_again(pair);
-        }
-        if self.audit.open.is_some() {
-            return;
-        }
-        while let Some(pair) = self.audit.waiting.pop_front() {
-            let is_there = self.indexes.get(&pair.index).is_some_and(|state| state.dropped.is_none());
-            let owns = |node: usize| pair.shards.iter().all(|&shard| self.topology.owns(node, shard));
-            let is_whole = |&node: &usize| is_there && owns(node) && self.is_complete(node, &pair.index);
-            if !pair.nodes.iter().all(is_whole) {
-                self.audit.report.skipped += 1;
-                continue;
-            }
-            let is_busy = |&node: &usize| {
-                let feed = self.feed(node, &pair.index);
-                feed.held.is_some() || feed.is_careful() || feed.split.is_some() || feed.vote.is_some()
-            };
-            if pair.nodes.iter().any(is_busy) {
-                self.audit.waiting.push_front(pair);
-                return;
-            }
-            let parts = pair.shards.iter().map(|&shard| (None, shard)).collect();
-            let id = self.start_transfer(pair.index.clone(), LookKind::Compare { nodes: pair.nodes }, parts, now);
-            self.audit.open = Some((id, pair));
-            return;
-        }
-        if !std::mem::replace(&mut self.audit.report.is_done, true) && self.audit.is_repairing {
-            self.repair_minorities();
-        }
-    }
-
-    fn try_again(&mut self, mut pair: Pair) {
-        pair.tries += 1;
-        if pair.tries < TRIES {
-            self.audit.waiting.push_back(pair);
+    /// Why a replica cannot be looked at now.
+    fn obstacle(&self, node: usize, uid: &NodeIndexUid) -> Option<String> {
+        let (state, feed) = (&self.nodes[node], self.feed(node, uid));
+        let name = &state.id;
+        if !self.topology.is_member(node) {
+            Some(format!("{name} is no member any more"))
+        } else if state.is_lost || feed.needs_rebuild || self.is_rebuilding(node, uid) {
+            Some(format!("{name} is being rebuilt"))
+        } else if !state.is_reachable {
+            Some(format!("{name} does not answer"))
+        } else if state.record.state == Wanted::Maintenance {
+            Some(format!("{name} is in maintenance"))
+        } else if feed.sync != Sync::In {
+            Some(format!("{name} is out of sync"))
         } else {
-            self.audit.report.skipped += 1;
+            None
         }
     }
 
-    /// What the comparison of a pair came to.
-    pub(super) fn audited(&mut self, unequal: &[ShardId]) {
-        let Some((_, pair)) = self.audit.open.take() else { return };
-        self.audit.report.done += 1;
-        for &shard in unequal {
-            let nodes = pair.nodes.map(|node| self.nodes[node].id.clone());
-            let index = pair.index.clone();
-            self.pending.alarms.push(Alarm::ReplicasDiffer { nodes: nodes.clone(), index: index.clone(), shard });
-            self.audit.report.unequal.push(UnequalReplicas { index, shard, nodes });
-        }
+    /// Shards are on their way between nodes.
+    fn has_moves(&self) -> bool {
+        self.topology.jobs.values().any(|job| matches!(job.step, JobStep::Announce | JobStep::Copy | JobStep::Switched))
     }
+}
 
-    /// A replica that differs from the first owner, when all the others do not, is the one that is wrong.
-    fn repair_minorities(&mut self) {
-        let mut suspects: BTreeSet<(usize, NodeIndexUid)> = BTreeSet::new();
-        for found in &self.audit.report.unequal {
-            let owners = self.topology.owners_of(found.shard).to_vec();
-            let same = |of: &&UnequalReplicas| of.index == found.index && of.shard == found.shard;
-            let odd: Vec<&NodeId> = self.audit.report.unequal.iter().filter(same).map(|of| &of.nodes[1]).collect();
-            // Of two nobody knows which is wrong; nor when several differ from the first, which were not compared with
-            // each other.
-            let suspect = if let [one] = odd[..] { (owners.len() > 2).then(|| one.clone()) } else { None };
-            let number = suspect.and_then(|id| owners.iter().copied().find(|&node| self.nodes[node].id == id));
-            suspects.extend(number.map(|node| (node, found.index.clone())));
-        }
-        for (node, uid) in suspects {
-            if self.is_spared(node, &uid) {
-                self.audit.report.rebuilt.push((self.nodes[node].id.clone(), uid.clone()));
-                self.rebuild_index(node, &uid);
-            }
-        }
-    }
+/// Ids in a report of one finding.
+const EXAMPLES_MAX: usize = 10;
+
+/// Every two of some nodes.
+fn pairs(nodes: &[usize]) -> impl Iterator<Item = [usize; 2]> {
+    let rest = |place: usize| nodes[place + 1..].iter().copied();
+    nodes.iter().enumerate().flat_map(move |(place, &first)| rest(place).map(move |second| [first, second]))
 }

@@ -2,7 +2,7 @@
 //!
 //! One mechanism for the beginning of a copy, for the clean-up of an old owner, and for a move that is taken back: what is
 //! *dirty* on a (node, index) is deleted with one request. Before the fleet votes on settings nothing may be dirty, or
-//! documents that nobody reads would have a say.
+//! documents that nobody reads would have a say. A mark of no shards deletes what has no valid marker: nothing of ours.
 
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Feed, Purpose, Sent, SentEnd};
@@ -33,14 +33,20 @@ impl Fleet {
         shards
     }
 
-    /// What a node is to delete of an index now; empty while an earlier deletion is under way.
-    pub(in crate::logic::feeder) fn due_mark(&self, node: usize, uid: &NodeIndexUid, feed: &Feed) -> Vec<ShardId> {
+    /// What a node is to delete of an index now, if anything; no shards: what has no marker. None while an earlier deletion
+    /// is under way.
+    pub(in crate::logic::feeder) fn due_mark(
+        &self,
+        node: usize,
+        uid: &NodeIndexUid,
+        feed: &Feed,
+    ) -> Option<Vec<ShardId>> {
         if feed.sent.iter().any(|sent| sent.purpose == Purpose::Mark) {
-            return Vec::new();
+            return None;
         }
         let mut shards = self.dirty(node, uid);
         shards.truncate(MARKED_AT_ONCE);
-        shards
+        (!shards.is_empty() || self.audit.is_swept(node, uid)).then_some(shards)
     }
 
     /// What is deleted for good, not to be copied anew, is stored as such: in the next life it is not taken for lost.
@@ -70,6 +76,9 @@ impl Fleet {
             End::Retry(_) => return,
         }
         self.feed_mut(node, uid).is_apart = false;
+        if sent.shards.is_empty() {
+            self.audit.swept(node, uid);
+        }
         let mut cleaned: Vec<JobId> = Vec::new();
         for (&id, job) in &mut self.topology.jobs {
             if !sent.shards.contains(&job.shard) {

@@ -18,7 +18,10 @@ mod transfer;
 mod workflow;
 
 pub(super) use audit::Audit;
-pub use audit::{AuditReport, UnequalReplicas};
+pub use audit::{
+    AuditOrigin, AuditReport, AuditStage, BackgroundAudit, FoundStrays, NotCompared, RepairState, StrayDocuments,
+    UnequalReplicas, UnequalShard,
+};
 pub(super) use bootstrap::Bootstrap;
 pub(super) use job::{Job, Join};
 pub use members::LastCopy;

@@ -30,11 +30,10 @@ impl Fleet {
                 Turn::Act(Action::Send(bootstrap.send(uid)))
             });
         }
-        let shards = self.due_mark(node, uid, feed);
         let is_marking = feed.sent.iter().any(|sent| sent.purpose == Purpose::Mark);
-        if shards.is_empty() {
+        let Some(shards) = self.due_mark(node, uid, feed) else {
             return (is_marking && feed.is_apart).then_some(Turn::Blocked(None));
-        }
+        };
         let is_alone = feed.is_careful() || feed.split.is_some() || feed.awaits_idle || feed.is_apart;
         if is_alone && !feed.sent.is_empty() {
             return feed.is_apart.then_some(Turn::Blocked(None));

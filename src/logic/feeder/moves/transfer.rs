@@ -10,7 +10,7 @@ mod begin;
 
 use std::collections::BTreeMap;
 
-use super::Join;
+use super::{FoundStrays, Join, UnequalShard};
 use crate::logic::entry::{PutMode, StepKind};
 use crate::logic::feeder::feed::{Purpose, Sent, SentEnd, Sync};
 use crate::logic::feeder::index::Lookup;
@@ -25,7 +25,7 @@ use crate::logic::topology::JoinState;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TransferId(pub u64);
 
-/// What a driver reads now: all documents of these shards, while the nodes stand still.
+/// What a driver reads now: all documents of these shards, mostly while the nodes stand still.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Look {
     /// To answer with.
@@ -34,8 +34,8 @@ pub struct Look {
     pub index: NodeIndexUid,
     /// Ascending.
     pub shards: Vec<ShardId>,
-    /// The nodes stand here.
-    pub at: Position,
+    /// The nodes stand here; none: they do not stand still.
+    pub at: Option<Position>,
     /// What for.
     pub kind: LookKind,
 }
@@ -52,8 +52,13 @@ pub enum LookKind {
     },
     /// Say of which shards the two nodes have different documents.
     Compare {
-        /// Both stand still.
+        /// Both stand still, but for a glance.
         nodes: [usize; 2],
+    },
+    /// Say which documents of these shards the node has, and which without any marker: none belongs there.
+    Strays {
+        /// It does not stand still.
+        node: usize,
     },
 }
 
@@ -68,7 +73,12 @@ pub enum LookOutcome {
     /// Both were read.
     Compared {
         /// Shards whose documents differ.
-        unequal: Vec<ShardId>,
+        unequal: Vec<UnequalShard>,
+    },
+    /// The node was searched.
+    Strays {
+        /// By shard.
+        found: Vec<FoundStrays>,
     },
     /// Why not.
     Failed(String),
@@ -119,14 +129,26 @@ impl Transfers {
     pub(super) fn is_open(&self, id: TransferId) -> bool {
         self.open.contains_key(&id)
     }
+
+    /// Not given before.
+    pub(super) fn new_id(&mut self) -> TransferId {
+        self.next += 1;
+        TransferId(self.next - 1)
+    }
+
+    /// Reading, or a batch, has kept a node busy for so many milliseconds.
+    pub(super) fn was_busy(&mut self, node: usize, milliseconds: u64) {
+        self.busy.push((node, milliseconds));
+    }
 }
 
 impl LookKind {
     /// The replicas that are read.
-    fn read(self) -> Vec<usize> {
+    pub(super) fn read(self) -> Vec<usize> {
         match self {
             Self::Copy { source, .. } => vec![source],
             Self::Compare { nodes } => nodes.to_vec(),
+            Self::Strays { node } => vec![node],
         }
     }
 
@@ -134,6 +156,7 @@ impl LookKind {
         match self {
             Self::Copy { source, target } => [source, target],
             Self::Compare { nodes } => nodes,
+            Self::Strays { node } => [node, node],
         }
     }
 }
@@ -154,9 +177,9 @@ impl Fleet {
             let Some(transfer) = self.transfers.open.get_mut(&id).filter(|_| stands) else { continue };
             transfer.stage = TransferStage::Reading;
             let shards = transfer.parts.iter().map(|&(_, shard)| shard).collect();
-            return Ok(Some(Look { transfer: id, index: uid, shards, at, kind }));
+            return Ok(Some(Look { transfer: id, index: uid, shards, at: Some(at), kind }));
         }
-        Ok(None)
+        Ok(self.next_glance(now))
     }
 
     /// The driver has a chunk for the target. False: nobody wants it any more.
@@ -188,12 +211,12 @@ impl Fleet {
 
     /// Whether anything is to be read, or on its way.
     pub fn has_transfers(&self) -> bool {
-        !self.transfers.open.is_empty()
+        !self.transfers.open.is_empty() || self.audit.has_glance()
     }
 
-    /// Whether chunks of this transfer may still be sent.
+    /// Whether chunks of this transfer may still be sent, or a look at it is still awaited.
     pub fn is_wanted(&self, id: TransferId) -> bool {
-        self.transfers.open.contains_key(&id)
+        self.transfers.open.contains_key(&id) || self.audit.is_glance(id)
     }
 
     /// Its target may have got something.
@@ -209,16 +232,22 @@ impl Fleet {
 
     /// What came of a look.
     pub fn looked(&mut self, id: TransferId, outcome: LookOutcome, now: Monotonic) {
+        self.seen_at = now;
+        if self.audit.is_glance(id) {
+            return self.glanced(outcome, now);
+        }
         let Some(transfer) = self.transfers.open.get_mut(&id) else { return };
         let is_late = now >= transfer.until;
         let (kind, index) = (transfer.kind, transfer.index.clone());
         if let LookOutcome::Failed(reason) = outcome {
+            self.note_failure(id, &reason);
             let node = self.nodes[kind.held()[0]].id.clone();
             self.pending.alarms.push(Alarm::LookFailed { node, index, reason });
             self.abort(id);
         } else if is_late {
             let node = self.nodes[kind.held()[0]].id.clone();
             let reason = "reading took longer than writes can be held up".to_owned();
+            self.note_failure(id, &reason);
             self.pending.alarms.push(Alarm::LookFailed { node, index, reason });
             self.abort(id);
         } else {
@@ -335,14 +364,14 @@ impl Fleet {
                 }
                 self.compared(&transfer, &unequal);
             }
-            LookOutcome::Failed(_) => self.abort(id),
+            LookOutcome::Strays { .. } | LookOutcome::Failed(_) => self.abort(id),
         }
     }
 
-    fn compared(&mut self, transfer: &Transfer, unequal: &[ShardId]) {
+    fn compared(&mut self, transfer: &Transfer, unequal: &[UnequalShard]) {
         let target = transfer.kind.held()[1];
         for &(job, shard) in &transfer.parts {
-            let is_equal = !unequal.contains(&shard);
+            let is_equal = !unequal.iter().any(|found| found.shard == shard);
             let Some(job) = job else { continue };
             let Some(join) = self.topology.join_mut(job, &transfer.index) else { continue };
             if is_equal {

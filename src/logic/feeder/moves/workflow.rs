@@ -110,14 +110,15 @@ impl Fleet {
     }
 
     /// The node gets nothing before what jobs are to do there is stored: after a start that would not be known.
-    fn store_first(&mut self, node: usize) {
+    pub(super) fn store_first(&mut self, node: usize) {
         for state in self.indexes.values_mut() {
             state.feeds[node].store_first(self.version);
         }
         self.wake_all_indexes(node);
     }
 
-    /// Every reader asks the target with the filter: it may get documents.
+    /// Every reader asks the target with the filter, since it may get documents; or, where a replica is put right, does not
+    /// read it any more.
     fn announced(&mut self, id: JobId, progress: ReaderProgress) {
         let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
         let is_shown = self.is_past(self.topology.jobs[&id].stage, progress);

@@ -73,8 +73,7 @@ impl Fleet {
         parts: Vec<(Option<JobId>, ShardId)>,
         now: Monotonic,
     ) -> TransferId {
-        let id = TransferId(self.transfers.next);
-        self.transfers.next += 1;
+        let id = self.transfers.new_id();
         let held = kind.held();
         let reached = held.iter().map(|&node| self.may_have(node, &uid));
         // A copy to be compared may be newer than anything the target got beside it.

@@ -1,0 +1,97 @@
+//! What two nodes hold of some shards, compared; and what a node holds that does not belong there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Coordinator;
+use super::moving::Mover;
+use crate::control_plane::shard_reader::{Digests, ReadError, ShardReader, Strangers};
+use crate::logic::digest::{Difference, ShardDigest, differences};
+use crate::logic::feeder::{FoundStrays, Look, LookOutcome, UnequalShard};
+use crate::logic::ids::ShardId;
+
+/// Ids of one shard that are told.
+const EXAMPLES_MAX: usize = 10;
+
+#[expect(clippy::redundant_closure_for_method_calls, reason = "the methods are not general enough in their lifetimes")]
+impl Coordinator {
+    /// The error names the node.
+    pub(super) fn compare(
+        &self,
+        mover: &mut Mover,
+        look: &Look,
+        nodes: [usize; 2],
+        primary_key: &str,
+    ) -> Result<LookOutcome, String> {
+        let mut read = |node: usize| self.read(mover, node, look, primary_key, |reader| reader.digests());
+        let (left, right) = (read(nodes[0])?, read(nodes[1])?);
+        let mut unequal = unequal(&look.shards, &left, &right);
+        // At a glance they may only be on their way.
+        for (shard, found) in unequal.iter_mut().filter(|_| look.at.is_some()) {
+            let one_shard = Look { shards: vec![*shard], ..look.clone() };
+            let mut names: BTreeSet<String> = BTreeSet::new();
+            for node in nodes {
+                let named = |reader: &ShardReader<'_>| reader.named(&found.hashes);
+                names.extend(self.read(mover, node, &one_shard, primary_key, named)?);
+            }
+            found.shard.examples = names.into_iter().take(EXAMPLES_MAX).collect();
+        }
+        Ok(LookOutcome::Compared { unequal: unequal.into_values().map(|found| found.shard).collect() })
+    }
+
+    /// The error names the node.
+    pub(super) fn search(
+        &self,
+        mover: &mut Mover,
+        look: &Look,
+        node: usize,
+        primary_key: &str,
+    ) -> Result<LookOutcome, String> {
+        let found = self.read(mover, node, look, primary_key, |reader| reader.strangers())?;
+        let found = found.into_iter().map(|Strangers { shard, documents, ids }| FoundStrays { shard, documents, ids });
+        Ok(LookOutcome::Strays { found: found.collect() })
+    }
+
+    /// Reads from a node. The error names it.
+    pub(super) fn read<T>(
+        &self,
+        mover: &mut Mover,
+        node: usize,
+        look: &Look,
+        primary_key: &str,
+        what: impl Fn(&ShardReader<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, String> {
+        let (shard_count, body_max) = (self.shard_count, self.body_max);
+        let client = self.client(mover, node);
+        let (index, shards) = (&look.index, &look.shards[..]);
+        let reader = ShardReader { client, index, primary_key, shards, shard_count, body_max };
+        what(&reader).map_err(|error| format!("{}: {error}", self.state.lock().fleet.address(node).0))
+    }
+}
+
+/// A shard that two nodes do not have alike.
+struct Found {
+    shard: UnequalShard,
+    /// Of the ids of the documents that differ.
+    hashes: BTreeSet<u64>,
+}
+
+fn unequal(shards: &[ShardId], left: &Digests, right: &Digests) -> BTreeMap<ShardId, Found> {
+    let none = ShardDigest::default();
+    let mut found = BTreeMap::new();
+    for &shard in shards {
+        let (of_left, of_right) = (left.shards.get(&shard), right.shards.get(&shard));
+        let differing = differences(of_left.unwrap_or(&none), of_right.unwrap_or(&none));
+        if differing.is_empty() {
+            continue;
+        }
+        let is_misplaced = |digests: &Digests, is_there: fn(&Difference) -> bool| {
+            let there = differing.iter().filter(|of| is_there(of) && digests.misplaced.contains(&of.id_hash));
+            there.count() as u64
+        };
+        let misplaced = [is_misplaced(left, |of| of.first.is_some()), is_misplaced(right, |of| of.second.is_some())];
+        let hashes: BTreeSet<u64> = differing.iter().map(|of| of.id_hash).collect();
+        let documents = differing.len() as u64;
+        found.insert(shard, Found { shard: UnequalShard { documents, misplaced, ..shard.into() }, hashes });
+    }
+    found
+}
