@@ -13,6 +13,8 @@ use crate::world::{Checked, World, violated};
 
 /// A node lost its data, or went back to an older copy.
 pub struct Loss {
+    /// Nothing that was stored of it: nobody counts on what it lost, and after a start nobody knows of it.
+    pub is_unknown: bool,
     /// The first entry after it was noticed.
     pub noticed_before: Option<EntryId>,
     /// By index: since when readers know.
@@ -126,8 +128,10 @@ impl World {
         }
         self.log(|| format!("n{node} goes back from {tasks} tasks to {}", if is_wipe { 0 } else { copied }));
         let disk = if is_wipe { Disk::default() } else { self.nodes[node].copy.clone() };
+        let stored = self.durable.next_task.get(&self.ids[node]).copied().unwrap_or_default();
+        let is_unknown = disk.task_count() as u64 >= stored.0;
         self.nodes[node].lose(disk);
-        self.losses.insert(node, Loss { noticed_before: None, shown: BTreeMap::new() });
+        self.losses.insert(node, Loss { is_unknown, noticed_before: None, shown: BTreeMap::new() });
     }
 
     /// Every document is on another node that is read and has not lost anything itself.
@@ -164,7 +168,7 @@ impl World {
 
     /// The node lost data, and this view is from before anybody could know: no rule helps.
     pub fn is_deceived(&self, view: &View, node: usize, index: &NodeIndexUid) -> bool {
-        let Some(loss) = self.losses.get(&node) else { return false };
+        let Some(loss) = self.losses.get(&node).filter(|loss| !loss.is_unknown) else { return false };
         let record = self.durable.records.iter().find(|record| record.entry.target.as_ref() == Some(index));
         let is_later = record.is_some_and(|record| loss.noticed_before.is_some_and(|entry| record.entry.id >= entry));
         !is_later && loss.shown.get(index).is_none_or(|&shown| view.since < shown)

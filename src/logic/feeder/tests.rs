@@ -1,5 +1,7 @@
 //! Single situations of the protocol; long runs with faults are in `tests/simulation`.
 
+mod moves;
+
 use super::*;
 use crate::logic::entry::PutMode;
 use crate::logic::ids::Epoch;
@@ -18,7 +20,7 @@ impl JournalView for Journal {
     }
 }
 
-/// A fleet of nodes that do at once what they are asked, with one shard on each of them.
+/// A fleet of nodes that do at once what they are asked.
 struct World {
     fleet: Fleet,
     journal: Journal,
@@ -31,11 +33,16 @@ struct World {
 }
 
 impl World {
+    /// One shard, on each of them.
     fn new(nodes: usize) -> Self {
-        let ids: Vec<NodeId> = (0..nodes).map(|node| NodeId::new(format!("n{node}"))).collect();
+        Self::with_owners(nodes, &[&(0..nodes).collect::<Vec<usize>>()])
+    }
+
+    /// By shard: who owns it.
+    fn with_owners(nodes: usize, owners: &[&[usize]]) -> Self {
         let start = Start {
-            nodes: ids.iter().map(|id| NodeRecord::active(id.clone(), "")).collect(),
-            tables: Tables::settled(vec![ids], nodes as u16),
+            nodes: (0..nodes).map(|node| NodeRecord::active(name(node), "")).collect(),
+            tables: Tables::settled(table(owners), owners[0].len() as u16),
             ..Start::default()
         };
         let mut fleet = Fleet::start(&start, Timing::default(), Rules::ALL, START);
@@ -45,6 +52,10 @@ impl World {
     }
 
     fn add(&mut self, operation: Operation) -> EntryId {
+        self.add_to(&[0], operation)
+    }
+
+    fn add_to(&mut self, shards: &[u16], operation: Operation) -> EntryId {
         let id = EntryId(self.journal.0.len() as u64);
         let is_of_an_index = !matches!(operation, Operation::CancelTasks { .. });
         let entry = Entry {
@@ -53,7 +64,7 @@ impl World {
             index: is_of_an_index.then(|| IndexUid::new("a")),
             target: is_of_an_index.then(|| NodeIndexUid::new(INDEX)),
             operation,
-            shards: vec![ShardId(0)],
+            shards: shards.iter().copied().map(ShardId).collect(),
             rejection: None,
             custom_metadata: None,
         };
@@ -63,10 +74,17 @@ impl World {
     }
 
     fn put(&mut self) -> EntryId {
+        self.put_to(&[0])
+    }
+
+    fn put_to(&mut self, shards: &[u16]) -> EntryId {
         let key = Some("id".to_owned());
         let (creates_index, sets_primary_key) = (false, false);
         let mode = PutMode::Replace;
-        self.add(Operation::PutDocuments { mode, received: 1, primary_key: key, creates_index, sets_primary_key })
+        self.add_to(
+            shards,
+            Operation::PutDocuments { mode, received: 1, primary_key: key, creates_index, sets_primary_key },
+        )
     }
 
     fn create(&mut self) -> EntryId {
@@ -144,6 +162,14 @@ impl World {
     fn status(&self, entry: EntryId) -> &ReportStatus {
         &self.reports.iter().find(|report| report.entry == entry).expect("it is reported").status
     }
+}
+
+fn name(node: usize) -> NodeId {
+    NodeId::new(format!("n{node}"))
+}
+
+fn table(by_shard: &[&[usize]]) -> Vec<Vec<NodeId>> {
+    by_shard.iter().map(|nodes| nodes.iter().copied().map(name).collect()).collect()
 }
 
 fn no_reason() -> ErrorBody {

@@ -91,7 +91,8 @@ struct Transfer {
     /// By shard, the job that it is read for; none when replicas are audited.
     parts: Vec<(Option<JobId>, ShardId)>,
     at: Position,
-    /// Before this all is read.
+    /// Writes are held up from the first moment, and all is read before the second.
+    since: Monotonic,
     until: Monotonic,
     stage: TransferStage,
     /// Chunks that the driver has, that the target has, and that ended well there.
@@ -322,7 +323,9 @@ impl Fleet {
         let Some(state) = self.indexes.get_mut(uid) else { return Ok(false) };
         let feed = &state.feeds[node];
         let is_clear = self.nodes[node].unclear.is_none() && self.nodes[node].in_flight.is_none();
-        let is_plain = !feed.is_careful() && feed.split.is_none() && feed.goal <= feed.applied.max(feed.pos);
+        // One that is cut, but not sent in part, waits beyond the hold like any other.
+        let is_whole = feed.split.is_none() || feed.split_at > at;
+        let is_plain = !feed.is_careful() && is_whole && feed.goal <= feed.applied.max(feed.pos);
         let is_idle = !feed.awaits_idle || feed.is_idle;
         let is_quiet = !is_read || feed.sent.is_empty() && is_clear && is_idle && feed.goal <= feed.applied;
         let from = if is_read { feed.applied } else { feed.pos };
@@ -354,13 +357,13 @@ impl Fleet {
             LookOutcome::Copied { chunks } => {
                 transfer.stage = TransferStage::Sending { chunks };
                 let (source, uid) = (transfer.kind.held()[0], transfer.index.clone());
-                self.release(source, &uid, id);
+                self.release(source, &uid, id, self.timing.poll_busy_ms.1);
                 self.fill(id);
             }
             LookOutcome::Compared { unequal } => {
                 let Some(transfer) = self.transfers.open.remove(&id) else { return };
                 for node in transfer.kind.held() {
-                    self.release(node, &transfer.index, id);
+                    self.release(node, &transfer.index, id, self.timing.poll_busy_ms.1);
                 }
                 self.compared(&transfer, &unequal);
             }
@@ -399,7 +402,7 @@ impl Fleet {
         let has_all = transfer.registered >= chunks && (!transfer.is_alone || transfer.ended >= chunks);
         let is_done = transfer.ended >= chunks;
         if has_all {
-            self.release(target, &uid, id);
+            self.release(target, &uid, id, self.timing.poll_busy_ms.1);
         }
         if !is_done {
             return;
@@ -500,7 +503,7 @@ impl Fleet {
 
     pub(super) fn abort(&mut self, id: TransferId) {
         let Some(transfer) = self.transfers.open.remove(&id) else { return };
-        let (first, last) = self.timing.backoff_ms;
+        let ((first, last), now) = (self.timing.backoff_ms, self.seen_at);
         let target = transfer.kind.held()[1];
         let mut failures = 0;
         for job in transfer.parts.iter().filter_map(|(job, _)| *job) {
@@ -513,10 +516,11 @@ impl Fleet {
         }
         if self.indexes.contains_key(&transfer.index) {
             for node in transfer.kind.held() {
-                self.release(node, &transfer.index, id);
+                self.release(node, &transfer.index, id, now.0.saturating_sub(transfer.since.0));
             }
             let pause = first.saturating_mul(1 << failures.min(20)).min(last);
-            self.feed_mut(target, &transfer.index).moves_wait = self.seen_at.plus_ms(pause);
+            let feed = self.feed_mut(target, &transfer.index);
+            feed.moves_wait = feed.moves_wait.max(now.plus_ms(pause));
             self.feeds_changed(target, &transfer.index);
         }
     }
@@ -555,11 +559,13 @@ impl Fleet {
         self.require_anew();
     }
 
-    fn release(&mut self, node: usize, uid: &NodeIndexUid, id: TransferId) {
+    /// What was held up goes on, and is not held up again at once.
+    fn release(&mut self, node: usize, uid: &NodeIndexUid, id: TransferId, pause_ms: u64) {
         let Some(state) = self.indexes.get_mut(uid) else { return };
         let feed = &mut state.feeds[node];
         if feed.held.is_some_and(|(by, _)| by == id) {
             feed.held = None;
+            feed.moves_wait = feed.moves_wait.max(self.seen_at.plus_ms(pause_ms));
             // What it could not do meanwhile is no sign of slowness.
             feed.lag = None;
         }

@@ -209,7 +209,8 @@ impl Fleet {
         }
         let is_busy = |&&node: &&usize| {
             let feed = self.feed(node, &uid);
-            feed.held.is_some() || feed.is_careful() || feed.split.is_some() || feed.vote.is_some()
+            let is_plain = !feed.is_careful() && feed.split.is_none() && feed.vote.is_none();
+            feed.held.is_some() || !is_plain || now < feed.moves_wait
         };
         if let Some(&node) = nodes.iter().find(is_busy).filter(|_| check.is_held) {
             let reason =

@@ -22,7 +22,10 @@ impl Fleet {
             if !is_free || is_resting || !self.nodes[target].is_reachable {
                 continue;
             }
-            let is_held = |node: usize| self.feed(node, &uid).held.is_some() || self.feed(node, &uid).is_careful();
+            let is_held = |node: usize| {
+                let feed = self.feed(node, &uid);
+                feed.held.is_some() || feed.is_careful() || now < feed.moves_wait
+            };
             let sources = (0..self.nodes.len()).filter(|&node| node != target && !is_held(node));
             let count = |node: usize| parts.iter().filter(|of| self.is_source(node, target, &uid, of.1)).count();
             let Some((most, source)) = sources.map(|node| (count(node), node)).max() else { continue };
@@ -101,6 +104,7 @@ impl Fleet {
             kind,
             parts,
             at,
+            since: now,
             until,
             stage,
             offered: 0,
