@@ -5,15 +5,16 @@
 //! printed too: it hardly depends on what else the machine does. All processes are children of this one and end with it.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use argh::FromArgs;
 use miroir::telemetry::clock;
 
 use crate::generator::{self, Measured, Plan};
+use crate::process::{Running, free_address};
 
 /// compare Miroir with nginx and with a node alone
 #[derive(FromArgs)]
@@ -28,18 +29,6 @@ pub struct Compare {
     /// path of nginx (default /usr/sbin/nginx)
     #[argh(option, default = "\"/usr/sbin/nginx\".to_owned()")]
     nginx: String,
-}
-
-/// A process that ends with its handle.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // nginx ends its workers on SIGTERM; a SIGKILL would leave them behind.
-        let pid = nix::unistd::Pid::from_raw(self.0.id() as i32);
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
-        let _ = self.0.wait();
-    }
 }
 
 struct Target {
@@ -61,11 +50,6 @@ fn processor_us(pid: u32) -> u64 {
     (ticks(14) + ticks(15)) * TICK_US + of_children
 }
 
-/// A free address; whoever listens there next has it.
-fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
-}
-
 fn wait_until_up(address: SocketAddr) -> crate::Outcome {
     let deadline = clock::instant() + Duration::from_secs(10);
     while TcpStream::connect(address).is_err() {
@@ -77,18 +61,14 @@ fn wait_until_up(address: SocketAddr) -> crate::Outcome {
     Ok(())
 }
 
-fn start_self(arguments: &[String], address: SocketAddr) -> Result<Running, Box<dyn std::error::Error>> {
+fn start_self(arguments: &[String], address: SocketAddr) -> Result<Running, crate::Failure> {
     let child = Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::null()).spawn()?;
     let running = Running(child);
     wait_until_up(address)?;
     Ok(running)
 }
 
-fn start_nginx(
-    program: &str,
-    directory: &Path,
-    node: SocketAddr,
-) -> Result<(Running, SocketAddr), Box<dyn std::error::Error>> {
+fn start_nginx(program: &str, directory: &Path, node: SocketAddr) -> Result<(Running, SocketAddr), crate::Failure> {
     let address = free_address()?;
     let path = directory.display();
     let configuration = format!(

@@ -1,15 +1,23 @@
-//! Load generator, simulated nodes, the comparison with nginx, and soak runs. For development only.
+//! Load generator, simulated nodes, the comparison with nginx, soak runs, and what moves of shards cost. For development only.
 
 mod compare;
+mod copy_rate;
+mod corpus;
+mod fleet;
 mod generator;
+mod process;
 mod proxy;
+mod rebalance;
 mod simulated_node;
 mod soak;
 
 use argh::FromArgs;
 
+/// What can go wrong; it ends the measurement.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// What an operation says when it cannot go on.
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type Outcome = Result<(), Failure>;
 
 /// measure Miroir
 #[derive(FromArgs)]
@@ -26,6 +34,8 @@ enum Command {
     Load(generator::Load),
     Compare(compare::Compare),
     Soak(soak::Soak),
+    Rebalance(rebalance::Rebalance),
+    CopyRate(copy_rate::CopyRate),
 }
 
 fn main() -> Outcome {
@@ -35,5 +45,7 @@ fn main() -> Outcome {
         Command::Load(command) => command.run(),
         Command::Compare(command) => command.run(),
         Command::Soak(command) => command.run(),
+        Command::Rebalance(command) => command.run(),
+        Command::CopyRate(command) => command.run(),
     }
 }
