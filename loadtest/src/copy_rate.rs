@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use argh::FromArgs;
 use miroir::telemetry::clock;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Failure;
 use crate::corpus;

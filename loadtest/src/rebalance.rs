@@ -1,5 +1,6 @@
 //! What searches feel while shards move: the same open-loop searches and writes before, during and after a fourth node
-//! comes.
+//! comes or goes. On one machine each node that is there takes its part of every write from all: what a node costs shows in
+//! the steady phases, what moving costs in the one between them.
 //!
 //! Latency counts from the time at which a search should have begun, so that a stall is seen by all that it delayed.
 
@@ -42,6 +43,9 @@ pub struct Rebalance {
     /// seconds before and after (default 60)
     #[argh(option, default = "60.0")]
     seconds: f64,
+    /// the fourth node is there at first and is drained, instead of coming
+    #[argh(switch)]
+    drain: bool,
     /// percent of its time that a target may spend on moves; the default limit when left out
     #[argh(option)]
     busy_percent: Option<u8>,
@@ -57,12 +61,18 @@ struct Sample {
     is_error: bool,
 }
 
+fn wait_until(due: Instant) {
+    while let Some(rest) = due.checked_duration_since(clock::instant()).filter(|rest| !rest.is_zero()) {
+        std::thread::park_timeout(rest);
+    }
+}
+
 /// Does something so many times per second, in this thread, until it is told to stop.
 fn at_rate(rate: f64, phase: f64, stop: &AtomicBool, mut act: impl FnMut(Instant)) {
     let interval = Duration::from_secs_f64(1.0 / rate);
     let mut due = clock::instant() + interval.mul_f64(phase);
     while !stop.load(Ordering::Acquire) {
-        std::thread::sleep(due.saturating_duration_since(clock::instant()));
+        wait_until(due);
         act(due);
         due += interval;
     }
@@ -131,13 +141,19 @@ impl Rebalance {
     /// Measures and prints.
     pub fn run(self) -> crate::Outcome {
         let nodes = Nodes::new(self.meilisearch.clone())?;
-        let members = [nodes.start("node-0")?, nodes.start("node-1")?, nodes.start("node-2")?];
+        let mut members = vec![nodes.start("node-0")?, nodes.start("node-1")?, nodes.start("node-2")?];
+        let fourth = nodes.start("node-3")?;
+        let newcomer = if self.drain {
+            members.push(fourth);
+            None
+        } else {
+            Some(fourth)
+        };
         let front = nodes.front(&members, self.replicas)?;
         if let Some(percent) = self.busy_percent {
             front.admin.json("PATCH", "/_miroir/rebalance/limits", Some(json!({"busyPercent": percent})))?;
         }
         load(&front.server, self.documents)?;
-        let fourth = nodes.start("node-3")?;
         let load = Load {
             front: &front.server,
             stop: AtomicBool::new(false),
@@ -154,9 +170,12 @@ impl Rebalance {
                 })
                 .collect();
             scope.spawn(|| load.write(writes, documents));
-            let times = self.phases(|| {
-                front.add(&fourth)?;
-                front.rebalance("POST", "/_miroir/rebalance/start", &json!({}))
+            let times = self.phases(|| match &newcomer {
+                Some(node) => {
+                    front.add(node)?;
+                    front.rebalance("POST", "/_miroir/rebalance/start", &json!({}))
+                }
+                None => front.rebalance("POST", "/_miroir/nodes/node-3/drain", &json!({})),
             });
             drop(stop);
             let samples = searchers.into_iter().flat_map(|thread| thread.join().expect("a searcher does not panic"));
@@ -170,20 +189,21 @@ impl Rebalance {
     /// The times at which the load had become steady, the change began and ended, and all was over.
     fn phases(&self, change: impl FnOnce() -> Result<(), Failure>) -> Result<[Instant; 4], Failure> {
         let steady = Duration::from_secs_f64(self.seconds);
-        std::thread::sleep(steady / 6);
+        wait_until(clock::instant() + steady / 6);
         let begun = clock::instant();
-        std::thread::sleep(steady);
+        wait_until(begun + steady);
         let changed = clock::instant();
         change()?;
         let done = clock::instant();
-        std::thread::sleep(steady);
+        wait_until(done + steady);
         Ok([begun, changed, done, clock::instant()])
     }
 
     fn print(&self, kind: &str, times: &[Instant; 4], samples: &[Sample]) {
         let Self { documents, replicas, searches, writes, .. } = self;
+        let change = if self.drain { "from 4 to 3 nodes" } else { "from 3 to 4 nodes" };
         println!(
-            "{kind}, {documents} documents, {replicas} replicas, {searches} searches/s, {writes} writes/s of {BATCH}; from 3 to 4 nodes\n"
+            "{kind}, {documents} documents, {replicas} replicas, {searches} searches/s, {writes} writes/s of {BATCH}; {change}\n"
         );
         println!(
             "| phase | seconds | searches | errors | p50 ms | p90 ms | p99 ms | max ms |\n|---|---|---|---|---|---|---|---|"

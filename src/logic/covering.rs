@@ -21,7 +21,7 @@ pub struct CoverInput<'a> {
     /// Nodes that do not answer the prober: taken only for what nobody else has.
     pub unreachable: &'a [NodeSlot],
     /// Nodes that may hold documents of shards that the placement does not give them (a move is under way): always asked
-    /// with the filter.
+    /// with the filter. They are busy with what comes or goes, so others are asked before them for what both have.
     pub may_hold_foreign: &'a [NodeSlot],
 }
 
@@ -33,9 +33,9 @@ pub fn covering_sets(input: CoverInput<'_>) -> Arc<[CoveringSet]> {
     let all: Vec<ShardId> = (0..input.placement.len()).map(|shard| ShardId(shard as u16)).collect();
     let holdings = Holdings::new(input, &[]);
     let mut sets: Vec<CoveringSet> = Vec::new();
-    let starts: Vec<NodeSlot> = holdings.nodes().filter(|node| !input.unreachable.contains(node)).collect();
-    let starts = if starts.is_empty() { holdings.nodes().collect() } else { starts };
-    for start in starts.into_iter().take(ALTERNATIVES_MAX) {
+    let best = holdings.nodes().map(|node| input.rank(node)).max();
+    let starts = holdings.nodes().filter(|&node| Some(input.rank(node)) == best);
+    for start in starts.take(ALTERNATIVES_MAX) {
         let set = holdings.cover(&all, Some(start));
         if !sets.contains(&set) {
             sets.push(set);
@@ -50,6 +50,13 @@ pub fn covering_sets(input: CoverInput<'_>) -> Arc<[CoveringSet]> {
 /// Covers some shards without certain nodes: what is asked again after those failed within a request.
 pub fn cover_again(input: CoverInput<'_>, shards: &[ShardId], excluded: &[NodeSlot]) -> CoveringSet {
     Holdings::new(input, excluded).cover(shards, None)
+}
+
+impl CoverInput<'_> {
+    /// Greater: rather asked.
+    fn rank(&self, node: NodeSlot) -> (bool, bool) {
+        (!self.unreachable.contains(&node), !self.may_hold_foreign.contains(&node))
+    }
 }
 
 /// Who may be read for what.
@@ -98,7 +105,7 @@ impl<'a> Holdings<'a> {
             // Of equals the lowest slot: the order must not depend on chance.
             let usefulness = |&node: &NodeSlot| {
                 let open = open_on(node, &is_open).len();
-                (open > 0 && !self.input.unreachable.contains(&node), open, std::cmp::Reverse(node))
+                (open > 0, self.input.rank(node), open, std::cmp::Reverse(node))
             };
             let node = next.take().or_else(|| self.nodes().max_by_key(usefulness));
             let Some(node) = node else { break };
@@ -158,7 +165,8 @@ mod tests {
         assert_eq!(sets[0].parts[0].shards, [ShardId(0), ShardId(2)]);
         assert_eq!(sets[0].parts[0].filter, None);
         assert_eq!(sets[0].parts[1].filter.as_deref(), Some(&*marker::filter_text(&[ShardId(1)], 3)));
-        let moving = CoverInput { may_hold_foreign: &[NodeSlot(0)], ..input(&placement, &[]) };
+        let all = [NodeSlot(0), NodeSlot(1), NodeSlot(2)];
+        let moving = CoverInput { may_hold_foreign: &all, ..input(&placement, &[]) };
         assert!(covering_sets(moving)[0].parts[0].filter.is_some());
     }
 
@@ -174,6 +182,24 @@ mod tests {
         assert_eq!(again.parts.iter().map(|part| part.node).collect::<Vec<_>>(), [NodeSlot(0), NodeSlot(1)]);
         let all = [NodeSlot(0), NodeSlot(1), NodeSlot(2)];
         assert_eq!(covering_sets(avoiding(&all)), covering_sets(avoiding(&[])));
+    }
+
+    #[test]
+    fn nodes_that_shards_come_to_are_asked_only_for_what_others_do_not_have() {
+        let placement = table(&[&[0, 1], &[1, 2], &[2, 0], &[0]]);
+        let moving = |nodes| CoverInput { may_hold_foreign: nodes, ..input(&placement, &[]) };
+        for set in covering_sets(moving(&[NodeSlot(0)])).iter() {
+            let of_first = set.parts.iter().find(|part| part.node == NodeSlot(0)).expect("it alone has shard 3");
+            assert_eq!((&of_first.shards[..], set.missing.len()), (&[ShardId(3)][..], 0));
+        }
+        // One that does not answer is worse than one that is busy.
+        let both = CoverInput { unreachable: &[NodeSlot(1), NodeSlot(2)], ..moving(&[NodeSlot(0)]) };
+        assert_eq!(covering_sets(both)[0].parts[0].node, NodeSlot(0));
+        let all = [NodeSlot(0), NodeSlot(1), NodeSlot(2)];
+        let nodes = |sets: &[CoveringSet]| -> Vec<Vec<NodeSlot>> {
+            sets.iter().map(|set| set.parts.iter().map(|part| part.node).collect()).collect()
+        };
+        assert_eq!(nodes(&covering_sets(moving(&all))), nodes(&covering_sets(moving(&[]))));
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { moves_per_node: 16, shards_per_copy: 8, throttle: ThrottleLimits::default() }
+        Self { moves_per_node: 32, shards_per_copy: 16, throttle: ThrottleLimits::default() }
     }
 }
 

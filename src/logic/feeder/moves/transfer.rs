@@ -7,9 +7,11 @@
 //! start, a rewind of a held feed, or a hold that takes too long: the joins begin anew.
 
 mod begin;
+mod busy;
 
 use std::collections::BTreeMap;
 
+use self::busy::BusyTime;
 use super::{FoundStrays, Join, UnequalShard};
 use crate::logic::entry::{PutMode, StepKind};
 use crate::logic::feeder::feed::{Purpose, Sent, SentEnd, Sync};
@@ -122,8 +124,7 @@ enum TransferStage {
 pub(in crate::logic::feeder) struct Transfers {
     open: BTreeMap<TransferId, Transfer>,
     next: u64,
-    /// Targets, and the milliseconds that copies kept them busy.
-    busy: Vec<(usize, u64)>,
+    busy: BusyTime,
 }
 
 impl Transfers {
@@ -137,9 +138,9 @@ impl Transfers {
         TransferId(self.next - 1)
     }
 
-    /// Reading, or a batch, has kept a node busy for so many milliseconds.
-    pub(super) fn was_busy(&mut self, node: usize, milliseconds: u64) {
-        self.busy.push((node, milliseconds));
+    /// Reading, or chunks, kept a node busy from the one time to the other.
+    pub(super) fn was_busy(&mut self, node: usize, began: Monotonic, ended: Monotonic) {
+        self.busy.count(node, began, ended);
     }
 }
 
@@ -199,7 +200,7 @@ impl Fleet {
 
     /// For how many milliseconds copies kept their targets busy, since the last call.
     pub fn take_busy(&mut self) -> Vec<(NodeId, u64)> {
-        let busy = std::mem::take(&mut self.transfers.busy);
+        let busy = self.transfers.busy.take();
         busy.into_iter().map(|(node, milliseconds)| (self.nodes[node].id.clone(), milliseconds)).collect()
     }
 
@@ -408,8 +409,9 @@ impl Fleet {
             return;
         }
         let Some(transfer) = self.transfers.open.remove(&id) else { return };
-        let busy = transfer.began.map(|began| self.seen_at.0.saturating_sub(began.0));
-        self.transfers.busy.extend(busy.map(|milliseconds| (target, milliseconds)));
+        if let Some(began) = transfer.began {
+            self.transfers.was_busy(target, began, self.seen_at);
+        }
         for job in transfer.parts.iter().filter_map(|(job, _)| *job) {
             let Some(join) = self.topology.join_mut(job, &uid) else { continue };
             join.state = JoinState::Joined;

@@ -277,7 +277,7 @@ impl Fleet {
             return;
         }
         for node in check.kind.read() {
-            self.transfers.was_busy(node, took);
+            self.transfers.was_busy(node, Monotonic(now.0.saturating_sub(took)), now);
         }
         let audit = &mut self.audit;
         let made = audit.planned.saturating_sub(audit.left()) as u64;

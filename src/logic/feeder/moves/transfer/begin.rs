@@ -33,7 +33,7 @@ impl Fleet {
                 continue;
             }
             parts.retain(|&(_, shard)| self.is_source(source, target, &uid, shard));
-            parts.truncate(self.tables.pace.shards_per_copy.max(1));
+            parts.truncate(self.shards_at_once(&uid, &parts));
             let kind = if is_compare {
                 LookKind::Compare { nodes: [source, target] }
             } else {
@@ -42,6 +42,12 @@ impl Fleet {
             let parts = parts.into_iter().map(|(job, shard)| (Some(job), shard)).collect();
             self.start_transfer(uid, kind, parts, now);
         }
+    }
+
+    /// How many shards are read under one hold: fewer after each failure, which may have been a hold that took too long.
+    fn shards_at_once(&self, uid: &NodeIndexUid, parts: &[(JobId, ShardId)]) -> usize {
+        let failures = parts.iter().filter_map(|(job, _)| Some(self.topology.jobs.get(job)?.joins.get(uid)?.failures));
+        (self.tables.pace.shards_per_copy >> failures.max().unwrap_or(0).min(16)).max(1)
     }
 
     /// Joins that wait to be copied (false) or compared (true), by the feed that they share.
