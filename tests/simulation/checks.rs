@@ -4,6 +4,7 @@ use miroir::logic::feeder::{Alarm, Changes, Report, ReportStatus};
 use miroir::logic::ids::{EntryId, NodeId, NodeIndexUid};
 use miroir::logic::topology::Tables;
 
+use crate::audits::CLAIMED;
 use crate::documents::{Doc, Docs, IDS, is_between};
 use crate::durable::Record;
 use crate::node::{Request, Work};
@@ -137,6 +138,8 @@ impl World {
                 Alarm::LookFailed { .. } | Alarm::CopyFailed { .. } => continue,
                 // One shard's part always fits.
                 Alarm::TooLarge { .. } | Alarm::CopyDiffers { .. } => false,
+                // It was claimed, and nothing else may be found.
+                Alarm::ReplicasDiffer { documents: CLAIMED, .. } => continue,
                 Alarm::ReplicasDiffer { .. } | Alarm::Strays { .. } => false,
                 Alarm::Audited { .. } => continue,
             };

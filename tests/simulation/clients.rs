@@ -33,7 +33,7 @@ impl World {
         let choice = match self.options.storm {
             Storm::Mixed | Storm::Restarts | Storm::Wipes => self.random.below(22),
             _ if self.random.chance(self.rates.votes) => 17,
-            Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval => self.random.below(22),
+            Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval | Storm::Audits => self.random.below(22),
         };
         match choice {
             0..12 => Wish::Documents(self.put()),

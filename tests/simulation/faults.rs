@@ -51,7 +51,7 @@ impl Rates {
         match storm {
             Storm::Mixed => {}
             Storm::Wipes => rates.fault = 0.005,
-            Storm::Plans | Storm::Upheaval => {
+            Storm::Plans | Storm::Upheaval | Storm::Audits => {
                 rates.write = rates.write.min(0.15);
                 rates.votes = random.pick(&[0.0, 0.0, 0.3]);
             }
@@ -194,6 +194,10 @@ impl World {
         }
         // Others may have lost what they had.
         if !self.losses.is_empty() && !self.is_spared(away) {
+            return Ok(());
+        }
+        // A replica that is put right is not there meanwhile.
+        if self.options.storm == Storm::Audits && !(self.fleet.audit_report().is_over() && self.is_spared(away)) {
             return Ok(());
         }
         let Tables { owners, plan, .. } = &self.durable.tables;

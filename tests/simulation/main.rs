@@ -5,6 +5,7 @@
 //! `MIROIR_SIM_SEEDS=20000 cargo nextest run --test simulation` runs more seeds; a failing one prints the command that
 //! repeats it with a trace (`MIROIR_SIM_SEED`).
 
+mod audits;
 mod checks;
 mod clients;
 mod documents;
@@ -101,6 +102,12 @@ fn shards_move_while_everything_else_goes_wrong() {
 #[test]
 fn moves_survive_nodes_that_are_lost() {
     run(7, 8, Options { storm: Storm::Upheaval, ..PLAIN }, "moves_survive_nodes_that_are_lost");
+}
+
+#[test]
+fn replicas_are_put_right_while_everything_else_goes_wrong() {
+    let options = Options { storm: Storm::Audits, operations: 35, ..PLAIN };
+    run(9, 8, options, "replicas_are_put_right_while_everything_else_goes_wrong");
 }
 
 /// Without the checks of reads and reports: no rule closes the window until the late request is seen.

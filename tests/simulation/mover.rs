@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use miroir::logic::feeder::{FoundStrays, Look, LookKind, LookOutcome, TransferId, UnequalShard};
 use miroir::logic::ids::{Monotonic, NodeIndexUid, ShardId};
 
+use crate::audits::Claim;
 use crate::documents::Docs;
 use crate::random::Random;
 use crate::reads::shard_of;
@@ -18,6 +19,10 @@ pub struct Mover {
     /// Not the world's, so that a seed without moves stays what it is.
     pub random: Random,
     looks: Vec<Running>,
+    /// What is claimed to be wrong, though it is not.
+    pub claim: Option<Claim>,
+    /// All replicas are compared since nothing goes wrong any more.
+    pub is_audited: bool,
     /// What was offered, in order.
     chunks: BTreeMap<TransferId, Vec<Docs>>,
 }
@@ -40,12 +45,13 @@ enum State {
 
 impl Mover {
     pub fn new(random: Random) -> Self {
-        Self { random, looks: Vec::new(), chunks: BTreeMap::new() }
+        Self { random, looks: Vec::new(), claim: None, is_audited: false, chunks: BTreeMap::new() }
     }
 
     /// What a crash leaves.
     pub fn crash(&mut self) {
         self.looks.clear();
+        self.is_audited = false;
         self.chunks.clear();
     }
 
@@ -119,6 +125,7 @@ impl World {
                     of(first) == of(&docs)
                 };
                 let unequal = shards.iter().copied().filter(|shard| !is_equal(shard)).map(UnequalShard::from).collect();
+                let unequal = self.with_claim(&running.look, unequal);
                 return Some(LookOutcome::Compared { unequal });
             }
             (LookKind::Compare { .. }, State::Begun | State::Listed(_)) => running.state = State::Half(docs),

@@ -18,12 +18,14 @@ pub enum Storm {
     Plans,
     /// Both, nodes that are gone for good, and maintenance.
     Upheaval,
+    /// Changes of the plan, and replicas that are put right though nothing is wrong with them.
+    Audits,
 }
 
 impl Storm {
     pub fn has_plans(self) -> bool {
         match self {
-            Self::Plans | Self::Upheaval => true,
+            Self::Plans | Self::Upheaval | Self::Audits => true,
             Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes => false,
         }
     }
@@ -31,7 +33,7 @@ impl Storm {
     pub fn has_losses_of_data(self) -> bool {
         match self {
             Self::Wipes | Self::Upheaval => true,
-            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Plans => false,
+            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Plans | Self::Audits => false,
         }
     }
 }

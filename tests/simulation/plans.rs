@@ -18,6 +18,9 @@ impl World {
         if !self.gone.is_empty() && self.mover.random.chance(0.02) {
             self.give_up_gone();
         }
+        if self.options.storm == Storm::Audits && self.mover.random.chance(0.02) {
+            self.begin_audit();
+        }
         if self.is_quiet {
             for id in self.named(NodeState::Maintenance) {
                 self.set_state(&id, NodeState::Active);

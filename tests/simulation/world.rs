@@ -193,8 +193,10 @@ impl World {
         }
         let first = self.random.below(self.members);
         for offset in 0..self.members {
-            if self.random.chance(0.8) {
-                self.drive((first + offset) % self.members)?;
+            // A node's thread begins when it is a member for good.
+            let node = (first + offset) % self.members;
+            if self.random.chance(0.8) && node < self.durable.nodes.len() {
+                self.drive(node)?;
             }
         }
         if self.random.chance(0.6)
@@ -285,6 +287,7 @@ impl World {
             && self.durable.bootstraps.is_empty()
             && (!self.options.rules.poll || self.is_accounted())
             && self.is_applied()
+            && self.has_audited()
     }
 
     pub fn member_nodes(&self) -> impl Iterator<Item = usize> {

@@ -18,6 +18,8 @@ pub(in crate::logic::feeder) struct Job {
     pub joins: BTreeMap<NodeIndexUid, Join>,
     pub cleaned: BTreeSet<NodeIndexUid>,
     pub hollow: BTreeSet<NodeIndexUid>,
+    /// Of those, the ones whose incomplete copy is deleted already, in this life.
+    pub cleared: BTreeSet<NodeIndexUid>,
     /// What readers must know before the next step.
     pub stage: Stage,
     /// Every index is verified: reports wait for the target, so that it can catch up with its peers.
@@ -89,6 +91,7 @@ impl Job {
             joins: BTreeMap::new(),
             cleaned: BTreeSet::new(),
             hollow: BTreeSet::new(),
+            cleared: BTreeSet::new(),
             stage: Stage::new(stored_in),
             is_ready: false,
         }
@@ -133,6 +136,16 @@ impl Job {
             JobStep::Clean => self.old_owner,
             JobStep::Undo => self.target,
             JobStep::Announce | JobStep::Copy | JobStep::Switched => None,
+        }
+    }
+
+    /// The node whose documents of the shard are to be deleted in an index: an incomplete copy, too, before its turn comes,
+    /// or it would have a say in votes.
+    pub(in crate::logic::feeder) fn clears(&self, uid: &NodeIndexUid) -> Option<usize> {
+        match self.step {
+            JobStep::Clean | JobStep::Undo => self.cleans().filter(|_| !self.cleaned.contains(uid)),
+            JobStep::Switched => self.old_owner.filter(|_| self.hollow.contains(uid) && !self.cleared.contains(uid)),
+            JobStep::Announce | JobStep::Copy => None,
         }
     }
 

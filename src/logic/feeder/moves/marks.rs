@@ -22,7 +22,7 @@ impl Fleet {
             return shards;
         }
         for job in self.topology.jobs.values() {
-            let is_cleaned = job.cleans() == Some(node) && !job.cleaned.contains(uid);
+            let is_cleaned = job.clears(uid) == Some(node);
             let is_joining = job.step == JobStep::Copy && job.target == Some(node);
             if is_cleaned || is_joining && job.joins.get(uid).is_some_and(super::Join::is_dirty) {
                 shards.push(job.shard);
@@ -50,8 +50,13 @@ impl Fleet {
     }
 
     /// What is deleted for good, not to be copied anew, is stored as such: in the next life it is not taken for lost.
-    pub(in crate::logic::feeder) fn is_stored_as_dirty(&self, node: usize, shards: &[ShardId]) -> bool {
-        let mut jobs = self.topology.jobs.values().filter(|job| job.cleans() == Some(node));
+    pub(in crate::logic::feeder) fn is_stored_as_dirty(
+        &self,
+        node: usize,
+        uid: &NodeIndexUid,
+        shards: &[ShardId],
+    ) -> bool {
+        let mut jobs = self.topology.jobs.values().filter(|job| job.clears(uid) == Some(node));
         jobs.all(|job| job.stage.stored_in <= self.stored || !shards.contains(&job.shard))
     }
 
@@ -84,7 +89,10 @@ impl Fleet {
             if !sent.shards.contains(&job.shard) {
                 continue;
             }
-            if job.cleans() == Some(node) && job.cleaned.insert(uid.clone()) {
+            if job.clears(uid) == Some(node) && job.step == JobStep::Switched {
+                job.cleared.insert(uid.clone());
+            } else if job.clears(uid) == Some(node) {
+                job.cleaned.insert(uid.clone());
                 cleaned.push(id);
             } else if job.step == JobStep::Copy
                 && job.target == Some(node)

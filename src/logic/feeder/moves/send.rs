@@ -45,7 +45,7 @@ impl Fleet {
         if is_alone && self.rules.idle && !feed.is_idle {
             return Some(Turn::Act(Action::CheckIdle(uid.clone())));
         }
-        if !self.is_stored_as_dirty(node, &shards) {
+        if !self.is_stored_as_dirty(node, uid, &shards) {
             return Some(Turn::Act(Action::Store));
         }
         Some(Turn::Act(Action::Send(Send {

@@ -90,7 +90,9 @@ impl Fleet {
             self.topology.jobs.iter().filter(|(_, job)| is_repair_of_old(job)).map(|(&id, _)| id).collect();
         let mut hollow: BTreeSet<NodeIndexUid> = BTreeSet::new();
         for repair in repairs {
-            hollow.extend(self.topology.jobs[&repair].joins.keys().cloned());
+            let job = &self.topology.jobs[&repair];
+            // One that is only announced has deleted nothing.
+            hollow.extend(job.joins.keys().filter(|_| job.step == JobStep::Copy).cloned());
             self.end_job(repair);
         }
         let mut owners = self.topology.owners().to_vec();

@@ -16,8 +16,6 @@ use crate::logic::topology::{JobKind, JobStep};
 
 /// In the background what is found within this time is put right together.
 const BATCH_MS: u64 = 60_000;
-/// So long another complete replica is waited for.
-const OTHER_PATIENCE_MS: u64 = 60_000;
 
 /// What is to be put right together.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -103,7 +101,9 @@ impl Fleet {
                 Begin::Wait => self.audit.repairs.push_back(repair),
                 Begin::Moved => self.set_repair(&repair, RepairState::Moved),
                 Begin::NoOther => {
-                    if now < repair.waits_since.get_or_insert(now).plus_ms(OTHER_PATIENCE_MS) {
+                    // Another complete replica is waited for.
+                    let patience = 2 * self.timing.hold_ms;
+                    if now < repair.waits_since.get_or_insert(now).plus_ms(patience) {
                         self.audit.repairs.push_back(repair);
                     } else {
                         self.set_repair(&repair, RepairState::NoOther);

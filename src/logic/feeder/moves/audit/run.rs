@@ -13,12 +13,6 @@ use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, Position, ShardId};
 const READ_MS: u64 = 1_000;
 /// Shards in one check at most.
 const AT_ONCE_MAX: usize = 64;
-/// Between two tries of a check that cannot be made.
-const AGAIN_MS: u64 = 1_000;
-/// After this a check is given up whose node is away or not in sync.
-const PATIENCE_MS: u64 = 5_000;
-/// After this one is given up whose feeds are busy, mostly with moves.
-const BUSY_PATIENCE_MS: u64 = 60_000;
 /// The first audit of the background begins so long after the start, or after one interval if that is shorter.
 const FIRST_MS: u64 = 60_000;
 
@@ -156,7 +150,7 @@ impl Fleet {
         if now < self.audit.idle_until {
             return;
         }
-        let mut wake = now.plus_ms(AGAIN_MS);
+        let mut wake = self.again(now);
         for _ in 0..self.audit.checks.len() {
             let Some(mut check) = self.audit.checks.pop_front() else { break };
             let due = check.not_before.max(if check.is_held { self.audit.hold_after } else { self.audit.glance_after });
@@ -173,13 +167,18 @@ impl Fleet {
                     if now >= since.plus_ms(patience) {
                         self.skip(check, reason);
                     } else {
-                        check.not_before = now.plus_ms(AGAIN_MS);
+                        check.not_before = self.again(now);
                         self.audit.checks.push_back(check);
                     }
                 }
             }
         }
         self.audit.idle_until = wake;
+    }
+
+    /// When a check that cannot be made is tried once more.
+    fn again(&self, now: Monotonic) -> Monotonic {
+        now.plus_ms(self.timing.poll_idle_ms)
     }
 
     /// Takes out of it what is not to be looked at any more.
@@ -202,10 +201,10 @@ impl Fleet {
             return Hindrance::Gone;
         }
         if nodes.iter().any(|&node| self.is_mended(node, &uid)) {
-            return Hindrance::Wait(now.plus_ms(AGAIN_MS));
+            return Hindrance::Wait(self.again(now));
         }
         if let Some(reason) = nodes.iter().find_map(|&node| self.obstacle(node, &uid)) {
-            return Hindrance::Obstacle(reason, PATIENCE_MS);
+            return Hindrance::Obstacle(reason, self.timing.in_sync_timeout_ms / 2);
         }
         let is_busy = |&&node: &&usize| {
             let feed = self.feed(node, &uid);
@@ -215,11 +214,11 @@ impl Fleet {
         if let Some(&node) = nodes.iter().find(is_busy).filter(|_| check.is_held) {
             let reason =
                 format!("writes to {} do not stand still: it is busy with moves or settings", self.nodes[node].id);
-            return Hindrance::Obstacle(reason, BUSY_PATIENCE_MS);
+            return Hindrance::Obstacle(reason, 2 * self.timing.hold_ms);
         }
         if self.audit.origin == AuditOrigin::Background && !check.is_held {
             let rests = nodes.iter().map(|&node| self.nodes[node].rest_until).max().filter(|&until| until > now);
-            let moves = self.has_moves().then(|| now.plus_ms(AGAIN_MS));
+            let moves = self.has_moves().then(|| self.again(now));
             if let Some(until) = rests.or(moves) {
                 return Hindrance::Wait(until);
             }
@@ -293,7 +292,7 @@ impl Fleet {
         if check.failures >= FAILURES_MAX {
             return self.skip(check, reason);
         }
-        check.not_before = now.plus_ms(AGAIN_MS);
+        check.not_before = self.again(now);
         self.audit.idle_until = Monotonic(0);
         self.audit.checks.push_back(check);
     }

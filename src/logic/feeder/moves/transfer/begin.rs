@@ -91,6 +91,8 @@ impl Fleet {
         let at = reached.chain(copied).fold(self.sent_in_earlier_lives(&uid), Position::max);
         for node in held {
             self.feed_mut(node, &uid).held = Some((id, at));
+            // It may have to be asked whether it is idle.
+            self.nodes[node].active.insert(uid.clone());
         }
         let is_copy = matches!(kind, LookKind::Copy { .. });
         let mut failures = 0;
