@@ -19,20 +19,20 @@ const SETTLE_LIMIT: Duration = Duration::from_mins(2);
 const SETTLE_LIMIT_REAL: Duration = Duration::from_mins(15);
 
 /// What is written.
-const SHAPE: Shape = Shape { ids: 300, groups: 30, batch: 4 };
+pub const SHAPE: Shape = Shape { ids: 300, groups: 30, batch: 4 };
 
 /// Writes before the kills begin.
 const SETUP_WRITES: u64 = 2;
 
 /// What every document may be. A write without an answer happened or did not; it is before all later ones either way.
-struct Model {
+pub struct Model {
     possible: BTreeMap<usize, BTreeSet<Option<Document>>>,
-    acknowledged: Vec<u64>,
-    unanswered: usize,
+    pub acknowledged: Vec<u64>,
+    pub unanswered: usize,
 }
 
 impl Model {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let possible = (0..SHAPE.ids).map(|id| (id, BTreeSet::from([None]))).collect();
         Self { possible, acknowledged: Vec::new(), unanswered: 0 }
     }
@@ -54,7 +54,7 @@ impl Model {
     }
 
     /// Sends one write and notes what is known of it. False: nobody listens.
-    fn write(&mut self, client: &Client, write: &Write) -> bool {
+    pub fn write(&mut self, client: &Client, write: &Write) -> bool {
         match write.send(client, SHAPE) {
             Ok(answer) if answer.status == 202 => {
                 let uid = answer.json["taskUid"].as_u64().expect("an integer");
@@ -78,7 +78,7 @@ impl Model {
     }
 
     /// Compares with what the nodes hold: nothing lost, nothing changed, nothing that was never written.
-    fn check(&self, found: &BTreeMap<String, ContentHash>) -> Result<(), String> {
+    pub fn check(&self, found: &BTreeMap<String, ContentHash>) -> Result<(), String> {
         for (id, possible) in &self.possible {
             let hashed = |document: &Document| hash(&document.json(*id, SHAPE));
             let allowed: BTreeSet<Option<ContentHash>> =
@@ -115,14 +115,20 @@ fn write_until(stop: &AtomicBool, written: &AtomicUsize, client: &Client, random
     model
 }
 
-fn options() -> FleetOptions {
+pub fn options() -> FleetOptions {
     let configuration =
         "in_sync_timeout: 500ms\nfeeder: {quarantine: 1s}\nprobe: {interval: 200ms, timeout: 500ms}\n".to_owned();
     FleetOptions { shards: 8, configuration, meilisearch: real_meilisearch(), ..FleetOptions::new() }
 }
 
+/// The [`SETUP_WRITES`].
+pub fn set_up(client: &Client) {
+    client.write_well("POST", "/indexes", Some(&json!({"uid": "things", "primaryKey": "id"})));
+    client.write_well("PUT", "/indexes/things/settings/filterable-attributes", Some(&json!(["group"])));
+}
+
 /// Waits until every acknowledged task has ended, and well.
-fn settle(client: &Client, model: &Model) {
+pub fn settle(client: &Client, model: &Model) {
     let limit = if real_meilisearch().is_some() { SETTLE_LIMIT_REAL } else { SETTLE_LIMIT };
     wait_for("all tasks to end", limit, || {
         let target = "/tasks?statuses=enqueued,processing&limit=1";
@@ -165,8 +171,7 @@ fn nothing_acknowledged_is_lost_over_many_kills() {
     let random = &mut Random::new(seed);
     let mut fleet = Fleet::start(&options());
     let client = fleet.client();
-    client.write_well("POST", "/indexes", Some(&json!({"uid": "things", "primaryKey": "id"})));
-    client.write_well("PUT", "/indexes/things/settings/filterable-attributes", Some(&json!(["group"])));
+    set_up(&client);
     let mut writer_random = Random::new(seed ^ 0x51DE);
     let (stop, written) = (AtomicBool::new(false), AtomicUsize::new(0));
     let model = std::thread::scope(|scope| {

@@ -7,6 +7,7 @@
 mod support;
 
 mod cities;
+mod crashes;
 mod deaths;
 mod dev;
 mod errors;
