@@ -43,6 +43,8 @@ pub enum TopologyRequest {
     Abort,
     /// Let shards move faster or slower.
     SetPace(PaceChange),
+    /// Compare the settings on all nodes with those that they should have, now.
+    CheckSettings,
     /// Make this node a member; it gets every index, and no shard yet.
     AddNode {
         /// Active.

@@ -175,6 +175,18 @@ pub const KEYS: &[Key] = &[
     key("probe.interval", Kind::Duration, "1s", "How often the health of each node is looked at."),
     key("probe.timeout", Kind::Duration, "2s", "How long a node may take to answer that."),
     key(
+        "drift.action",
+        Kind::Choice(&["repair", "report", "off"]),
+        "repair",
+        "What is done when the settings or the primary key of an index on a node are not those that Miroir gave it (somebody has changed them there): `repair` (they are sent again), `report` (`miroir-ctl status` shows it) or `off` (nobody looks). Indexes that are missing on a node, or that Miroir does not know, are reported only.",
+    ),
+    key(
+        "drift.interval",
+        Kind::Duration,
+        "10m",
+        "How often the settings of each index are compared with those that each node has: one request per index and node, spread over half of this time.",
+    ),
+    key(
         "search.deadline",
         Kind::Duration,
         "10s",

@@ -22,8 +22,8 @@ use std::fmt;
 use std::path::Path;
 
 pub use settings::{
-    AdminSettings, Cores, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings, NodeSettings, PartialPolicy,
-    ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
+    AdminSettings, Cores, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings,
+    NodeSettings, PartialPolicy, ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
 };
 
 use environment::Environment;

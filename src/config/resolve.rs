@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::keys::{Key, Kind, find};
 use super::raw::{Given, Raw};
 use super::settings::{
-    AdminSettings, BacklogSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings, NodeSettings,
-    PartialPolicy, ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
+    AdminSettings, BacklogSettings, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel,
+    LogSettings, NodeSettings, PartialPolicy, ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
 };
 use super::value::{self, Parsed};
 use super::{Problem, Problems};
@@ -66,6 +66,10 @@ impl Reader {
                 max_body: self.size("feeder.max_body"),
             },
             probe: ProbeSettings { interval: self.duration("probe.interval"), timeout: self.duration("probe.timeout") },
+            drift: DriftSettings {
+                action: self.choice("drift.action", [DriftAction::Repair, DriftAction::Report, DriftAction::Off]),
+                interval: self.duration("drift.interval"),
+            },
             search: SearchSettings {
                 deadline: self.duration("search.deadline"),
                 partial: self.choice("search.partial", [PartialPolicy::Partial, PartialPolicy::Error]),

@@ -133,6 +133,26 @@ pub struct ProbeSettings {
     pub timeout: Duration,
 }
 
+/// What is done about settings that somebody else has changed on a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DriftAction {
+    /// They are sent again.
+    Repair,
+    /// They are shown to operators.
+    Report,
+    /// Nobody looks, unless asked to.
+    Off,
+}
+
+/// `drift.*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DriftSettings {
+    /// What is done about it.
+    pub action: DriftAction,
+    /// Between two looks at the same index of a node.
+    pub interval: Duration,
+}
+
 /// `upstream.*`: connections to nodes, per core and node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UpstreamSettings {
@@ -203,6 +223,8 @@ pub struct Settings {
     pub feeder: FeederSettings,
     /// `probe.*`.
     pub probe: ProbeSettings,
+    /// `drift.*`.
+    pub drift: DriftSettings,
     /// `search.*`.
     pub search: SearchSettings,
     /// `write.deadline`.

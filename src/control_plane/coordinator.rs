@@ -8,6 +8,7 @@
 
 mod attending;
 mod comparing;
+mod drift;
 mod feeding;
 mod fragile;
 mod index_book;
@@ -74,6 +75,8 @@ pub struct Coordinator {
     control: Condvar,
     /// There is something to read.
     movers: Condvar,
+    /// A round of looks at all nodes is due.
+    rounds: Condvar,
     /// The threads are asked to end.
     stopping: Condvar,
     is_stopping: AtomicBool,
@@ -101,6 +104,8 @@ struct State {
     readers: ReaderProgress,
     /// Set when the control thread has something to do.
     is_due: bool,
+    /// Set when somebody wants to know now whether settings were changed on the nodes.
+    is_check_asked: bool,
 }
 
 /// An entry without an outcome.
@@ -343,6 +348,14 @@ impl Coordinator {
                 tracing::info!(compared, skipped, differing, "all replicas were compared");
             }
             Alarm::Audited { .. } => tracing::debug!("all replicas were compared, and are equal"),
+            Alarm::Mended { node, index } => {
+                tracing::info!(%node, %index, "the settings of an index on a node are as they should be again");
+                self.troubles.drifts().put_right(&(node, index));
+            }
+            Alarm::MendRejected { node, index, reason } => {
+                tracing::error!(%node, %index, reason, "a node does not take the settings that it should have");
+                self.troubles.drifts().rejected(&(node, index), reason);
+            }
             Alarm::Foreign { node, task } => {
                 tracing::error!(%node, %task, "somebody else writes to this node");
             }
@@ -363,6 +376,7 @@ impl Coordinator {
         self.is_stopping.store(true, Ordering::Release);
         self.stopping.notify_all();
         self.movers.notify_all();
+        self.rounds.notify_all();
         self.wake(state, true);
     }
 

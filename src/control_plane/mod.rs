@@ -6,6 +6,7 @@
 //! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
+//! | `drift` | looks whether somebody else has changed settings on the nodes, and puts them right ([`drift`]) |
 //! | `prober-ID` | looks whether a node answers ([`prober`]); comes and goes with the node, as its feeder does |
 //!
 //! [`start`] opens the store, checks the fleet, then starts the threads; what is wrong by then has a message with the
@@ -36,6 +37,7 @@ pub mod admin;
 pub mod admission;
 mod chunks;
 pub mod coordinator;
+pub mod drift;
 mod feeder;
 pub mod journal;
 pub mod node_client;
@@ -114,6 +116,7 @@ pub fn start(
         resolve_timeout: RESOLVE_TIMEOUT,
         probes: ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout },
         looks: looks.clone(),
+        drift: settings.drift.clone(),
         troubles: troubles.clone(),
         threads: threads.group(),
     })?;

@@ -94,6 +94,9 @@ pub trait Members: Send {
 
     /// See [`Fleet::audit_report`].
     fn audit_report(&self) -> AuditReport;
+
+    /// See [`Coordinator::check_settings_soon`].
+    fn check_settings(&self);
 }
 
 impl Members for Arc<Coordinator> {
@@ -115,6 +118,10 @@ impl Members for Arc<Coordinator> {
 
     fn audit_report(&self) -> AuditReport {
         Coordinator::audit_report(self)
+    }
+
+    fn check_settings(&self) {
+        self.check_settings_soon();
     }
 }
 
@@ -167,6 +174,10 @@ impl Operator {
             TopologyRequest::Pause { is_paused } => self.pause(*is_paused),
             TopologyRequest::Abort => self.abort(),
             TopologyRequest::SetPace(change) => self.set_pace(&picture, change),
+            TopologyRequest::CheckSettings => {
+                self.members.check_settings();
+                Ok(serde_json::json!({ "begun": true }))
+            }
             TopologyRequest::AddNode { node, dry_run } => self.add(&picture, node, *dry_run),
             TopologyRequest::RemoveNode { node } => self.remove(&picture, node),
             TopologyRequest::RemoveByForce { node, dry_run } => self.remove_by_force(&picture, node, *dry_run),

@@ -201,14 +201,7 @@ fn new_fleet(settings: &Settings) -> StoredFleet {
     StoredFleet {
         cluster: ClusterRecord { shard_count: settings.shards, cluster_id: uuid::Uuid::new_v4().to_string() },
         nodes,
-        tables: Tables {
-            plan: owners.clone(),
-            owners,
-            replication_factor,
-            version: 1,
-            is_paused: false,
-            pace: crate::logic::topology::Pace::default(),
-        },
+        tables: Tables { plan: owners.clone(), owners, replication_factor, version: 1, ..Tables::default() },
     }
 }
 

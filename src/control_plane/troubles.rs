@@ -10,12 +10,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
+use super::drift::Drifts;
 use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, Position, Timestamp};
 use crate::meili::dates::rfc3339;
 
 /// Shared by the coordinator and the admin API.
 #[derive(Clone, Debug, Default)]
-pub struct Troubles(Arc<Mutex<Noted>>);
+pub struct Troubles(Arc<Mutex<Noted>>, Drifts);
 
 /// By place: the node (none while it concerns the fleet) and the index.
 pub type Place = (Option<NodeId>, NodeIndexUid);
@@ -66,11 +67,16 @@ pub struct HeldUp {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn as_date<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_date<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
 }
 
 impl Troubles {
+    /// What nodes have otherwise than Miroir made it.
+    pub fn drifts(&self) -> &Drifts {
+        &self.1
+    }
+
     /// The store failed.
     pub fn store_failed(&self, error: String, at: Timestamp) {
         let mut noted = self.0.lock();

@@ -36,7 +36,33 @@ impl Status {
         if answer["quarantines"].as_array().is_some_and(|quarantines| !quarantines.is_empty()) {
             text.extend(["\n", &table::render(&answer["quarantines"], QUARANTINES), QUARANTINES_WHY]);
         }
+        if answer["drift"].as_array().is_some_and(|drift| !drift.is_empty()) {
+            text.extend(["\n", &table::render(&answer["drift"], DRIFT), DRIFT_WHY]);
+        }
         text
+    }
+}
+
+const DRIFT: &[Column] = &[
+    ("NODE", |found| cell(&found["node"])),
+    ("INDEX", |found| cell(&found["index"])),
+    ("INDEX ON THE NODE", |found| cell(&found["nodeIndex"])),
+    ("WHAT", |found| what_differs(found)),
+    ("STATE", |found| cell(&found["state"])),
+    ("SINCE", |found| cell(&found["since"])),
+];
+
+const DRIFT_WHY: &str = "\
+Somebody else has written to these nodes: their settings, or the indexes that they have, are not those that Miroir gave them
+(drift.action says what is done about settings; docs/OPERATIONS.md what you can do about the rest).
+";
+
+/// The settings that differ, or that the whole index is not as it should be.
+fn what_differs(found: &Value) -> String {
+    match found["kind"].as_str() {
+        Some("missing") => "is missing".to_owned(),
+        Some("unknown") => "is not ours".to_owned(),
+        Some(_) | None => cell(&found["settings"]),
     }
 }
 

@@ -58,6 +58,22 @@ These writes are tried again";
     let text = render(json!({"quarantines": [{"node": "n1", "until": "U"}]}));
     let expected = "quarantines         1, see below\n\nNODE  UNTIL\nn1    U\nThese nodes get no writes for now";
     assert!(text.starts_with(expected), "{text}");
+    let drift = json!([
+        {"node": "n1", "index": "films", "nodeIndex": "films-3", "kind": "settings", "settings": ["primaryKey", "synonyms"],
+         "state": "repairing", "since": "S"},
+        {"node": "n2", "index": null, "nodeIndex": "x", "kind": "unknown", "settings": [], "state": "reported", "since": "S"},
+    ]);
+    let text = render(json!({"driftCheckedAt": "C", "driftPutRight": 2, "drift": drift}));
+    let expected = "\
+drift checked at    C
+drift put right     2
+drift               2, see below
+
+NODE  INDEX  INDEX ON THE NODE  WHAT                 STATE      SINCE
+n1    films  films-3            primaryKey,synonyms  repairing  S
+n2    -      x                  is not ours          reported   S
+Somebody else has written to these nodes";
+    assert!(text.starts_with(expected), "{text}");
 }
 
 fn parsed(words: &[&str]) -> Command {

@@ -53,7 +53,7 @@ impl NodeRecord {
 impl Tables {
     /// Owners as they are planned.
     pub fn settled(owners: Vec<Vec<NodeId>>, replication_factor: u16) -> Self {
-        Self { plan: owners.clone(), owners, replication_factor, version: 1, is_paused: false, pace: Pace::default() }
+        Self { plan: owners.clone(), owners, replication_factor, version: 1, ..Self::default() }
     }
 }
 
@@ -84,6 +84,29 @@ pub struct Tables {
     /// How fast shards move.
     #[serde(default)]
     pub pace: Pace,
+    /// What somebody else has changed on nodes and is to be sent again.
+    #[serde(default)]
+    pub mends: Vec<MendRecord>,
+}
+
+/// A (node, index) that gets settings again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct MendRecord {
+    /// Where.
+    pub node: NodeId,
+    /// Which index.
+    pub index: NodeIndexUid,
+    /// What.
+    pub mend: Mend,
+}
+
+/// What of an index on a node is to be sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Mend {
+    /// Its primary key, before the settings.
+    pub primary_key: bool,
+    /// All its settings.
+    pub settings: bool,
 }
 
 /// How fast shards move. Operators change it at any time.

@@ -13,9 +13,11 @@ use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
 use crate::logic::marker;
 
+mod drift;
 mod shape;
 mod table;
 
+pub use drift::{differences, node_display};
 pub(in crate::meili) use table::LOCALES;
 pub use table::{SETTINGS, Setting, Verb};
 

@@ -10,6 +10,7 @@ mod cities;
 mod crashes;
 mod deaths;
 mod dev;
+mod drift;
 mod errors;
 mod failover;
 mod hang;

@@ -54,7 +54,8 @@ impl Spoken {
         NodeIndexUid::new(uid)
     }
 
-    fn write(&self, index: &NodeIndexUid, write: &NodeWrite<'_>) -> TaskView {
+    /// The task at its end.
+    pub fn write(&self, index: &NodeIndexUid, write: &NodeWrite<'_>) -> TaskView {
         let outcome = self.client.write(index, write, TIMEOUT);
         let SendOutcome::Registered(task) = outcome else { panic!("{write:?}: {outcome:?}") };
         self.ended(task)

@@ -136,6 +136,8 @@ impl World {
                 Alarm::NodeLost { .. } | Alarm::Foreign { .. } => self.options.is_far,
                 // A node is down; a chunk fails with its neighbours.
                 Alarm::LookFailed { .. } | Alarm::CopyFailed { .. } => continue,
+                // A bad document makes a node reject all settings, those that it has too.
+                Alarm::Mended { .. } | Alarm::MendRejected { .. } => continue,
                 // One shard's part always fits.
                 Alarm::TooLarge { .. } | Alarm::CopyDiffers { .. } => false,
                 // It was claimed, and nothing else may be found.
@@ -209,6 +211,8 @@ impl World {
             | Alarm::ReplicasDiffer { .. }
             | Alarm::Strays { .. }
             | Alarm::Audited { .. }
+            | Alarm::Mended { .. }
+            | Alarm::MendRejected { .. }
             | Alarm::Foreign { .. } => false,
         };
         self.alarms.iter().any(is_far)

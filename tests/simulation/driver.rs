@@ -78,7 +78,9 @@ impl World {
                 };
                 Request::new(send, Work::Documents(Change::Put { docs, is_merge: false }))
             }
-            Purpose::Do | Purpose::Revert | Purpose::Bootstrap | Purpose::Mark => self.durable.request(send),
+            Purpose::Do | Purpose::Revert | Purpose::Bootstrap | Purpose::Mark | Purpose::Mend => {
+                self.durable.request(send)
+            }
         };
         let is_cut = !matches!(send.purpose, Purpose::Copy { .. }) && send.shards.len() > 1;
         if request.size() > self.size_max && is_cut {

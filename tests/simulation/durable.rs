@@ -258,7 +258,7 @@ impl Durable {
     }
 
     /// The user's settings as of a position.
-    fn strict_at(&self, uid: &NodeIndexUid, at: Position) -> bool {
+    pub fn strict_at(&self, uid: &NodeIndexUid, at: Position) -> bool {
         let changes = self.strict.get(uid);
         changes.and_then(|changes| changes.range(..=at).next_back()).is_some_and(|(_, is_strict)| *is_strict)
     }
@@ -283,6 +283,7 @@ impl Durable {
                     panic!("no part of a bootstrap")
                 }
             },
+            Purpose::Mend => Work::Settings(self.strict_at(&send.index, Position(u64::MAX))),
             Purpose::Copy { .. } => panic!("the mover has it"),
         };
         Request::new(send, work)

@@ -9,6 +9,7 @@ mod audits;
 mod checks;
 mod clients;
 mod documents;
+mod drift;
 mod driver;
 mod durable;
 mod faults;
@@ -32,6 +33,7 @@ const PLAIN: Options = Options {
     storm: Storm::Mixed,
     is_far: false,
     is_strict: false,
+    is_mending: false,
     operations: 25,
     is_traced: false,
 };
@@ -110,6 +112,18 @@ fn replicas_are_put_right_while_everything_else_goes_wrong() {
     run(9, 8, options, "replicas_are_put_right_while_everything_else_goes_wrong");
 }
 
+#[test]
+fn settings_that_are_sent_again_change_nothing() {
+    let options = Options { storm: Storm::Votes, is_mending: true, operations: 35, ..PLAIN };
+    run(0, 8, options, "settings_that_are_sent_again_change_nothing");
+}
+
+#[test]
+fn settings_are_sent_again_while_shards_move() {
+    let options = Options { storm: Storm::Plans, is_mending: true, ..PLAIN };
+    run(1, 8, options, "settings_are_sent_again_while_shards_move");
+}
+
 /// Without the checks of reads and reports: no rule closes the window until the late request is seen.
 #[test]
 fn requests_that_come_far_too_late_are_repaired_or_given_up() {
@@ -166,7 +180,7 @@ impl Mutation {
         let mut rules = Rules::ALL;
         (self.leave_out)(&mut rules);
         let Self { storm, is_far, operations, .. } = *self;
-        Options { rules, storm, is_far, is_strict: true, operations, is_traced: false }
+        Options { rules, storm, is_far, is_strict: true, is_mending: false, operations, is_traced: false }
     }
 }
 

@@ -10,6 +10,7 @@ use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeId, NodeIndexUid, ShardI
 use miroir::logic::topology::NodeRecord;
 
 use crate::documents::IDS;
+use crate::drift::Drift;
 use crate::durable::Durable;
 use crate::faults::{Loss, Rates};
 use crate::mover::Mover;
@@ -67,6 +68,7 @@ pub struct World {
     pub cores: Vec<Rc<View>>,
     pub reads: Reads,
     pub mover: Mover,
+    pub drift: Drift,
     /// What a late rejection or a revert that fails would show.
     pub alarms: Vec<Alarm>,
     /// Indexes with a verdict that a request far too late has changed.
@@ -119,6 +121,7 @@ impl World {
             cores: Vec::new(),
             reads: Reads { random: Random::new(!seed), running: Vec::new() },
             mover: Mover::new(Random::new(seed ^ (1 << 63))),
+            drift: Drift::new(Random::new(seed ^ (1 << 62))),
             alarms: Vec::new(),
             diverted: BTreeSet::new(),
             is_quiet: false,
@@ -159,6 +162,7 @@ impl World {
         self.members = self.durable.nodes.len();
         self.wanted = self.durable.nodes.clone();
         self.mover.crash();
+        self.drift.crash();
         self.in_flight.iter_mut().for_each(|slot| *slot = None);
         self.committing = None;
         self.publishing = None;
@@ -217,6 +221,7 @@ impl World {
         }
         self.read()?;
         self.look();
+        self.look_for_drift()?;
         if self.options.storm.has_plans() {
             self.operate()?;
         }

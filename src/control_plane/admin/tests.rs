@@ -83,6 +83,9 @@ fn status_counts_what_matters() {
         "storeTrouble": null,
         "heldUp": [],
         "quarantines": [],
+        "driftCheckedAt": null,
+        "driftPutRight": 0,
+        "drift": [],
     });
     assert_eq!((status, body), (200, expected));
 }

@@ -1,11 +1,13 @@
 //! What is seen in the snapshot that readers go by.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::bridge::Bridge;
+use crate::control_plane::drift::DriftFinding;
 use crate::control_plane::troubles::{HeldUp, Quarantine, StoreTrouble, Troubles};
-use crate::logic::ids::NodeSlot;
+use crate::logic::ids::{NodeSlot, Timestamp};
 use crate::logic::snapshot::{NodeView, RoutingSnapshot};
+use crate::meili::dates::rfc3339;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +43,17 @@ pub(super) struct StatusView {
     store_trouble: Option<StoreTrouble>,
     held_up: Vec<HeldUp>,
     quarantines: Vec<Quarantine>,
+    /// When the settings on all members were looked at last.
+    #[serde(serialize_with = "as_optional_date")]
+    drift_checked_at: Option<Timestamp>,
+    /// Indexes of nodes whose settings were put right since the start.
+    drift_put_right: u64,
+    drift: Vec<DriftFinding>,
+}
+
+#[expect(clippy::ref_option, reason = "serde passes a reference")]
+fn as_optional_date<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(rfc3339).serialize(serializer)
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -76,6 +89,7 @@ pub(super) fn status(bridge: &Bridge, snapshot: &RoutingSnapshot, troubles: &Tro
     out_of_sync.sort_unstable();
     out_of_sync.dedup();
     let readers = bridge.progress();
+    let drift = troubles.drifts().report();
     StatusView {
         version: env!("CARGO_PKG_VERSION"),
         epoch: snapshot.epoch.0,
@@ -94,6 +108,9 @@ pub(super) fn status(bridge: &Bridge, snapshot: &RoutingSnapshot, troubles: &Tro
         store_trouble: troubles.store(),
         held_up: troubles.writes(),
         quarantines: troubles.quarantines(),
+        drift_checked_at: drift.checked_at,
+        drift_put_right: drift.put_right,
+        drift: drift.findings,
     }
 }
 

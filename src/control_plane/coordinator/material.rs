@@ -45,7 +45,7 @@ impl Coordinator {
     pub(super) fn material(&self, send: &Send) -> Result<(Material, Vec<u64>), String> {
         match send.purpose {
             Purpose::Do | Purpose::Revert => self.step_material(send),
-            Purpose::Bootstrap => Ok((self.bootstrap_material(send)?, Vec::new())),
+            Purpose::Bootstrap | Purpose::Mend => Ok((self.material_of_now(send)?, Vec::new())),
             Purpose::Copy { transfer, number } => Ok((self.chunk_material(&send.index, transfer, number)?, Vec::new())),
             Purpose::Mark => {
                 let filter = if send.shards.is_empty() {
@@ -87,15 +87,14 @@ impl Coordinator {
     }
 
     /// The index as it is now: what follows comes with the main stream.
-    fn bootstrap_material(&self, send: &Send) -> Result<Material, String> {
+    fn material_of_now(&self, send: &Send) -> Result<Material, String> {
         let record = self.state.lock().book.get(&send.index).cloned();
         let record = record.ok_or("the record of an index that a node needs is not there")?;
         Ok(match send.kind {
             StepKind::Create => Material::Create(record.primary_key),
             StepKind::Settings => Material::Settings(settings::node_settings(&record.settings)),
-            StepKind::PrimaryKey | StepKind::Put(_) | StepKind::Delete | StepKind::Clear | StepKind::Drop => {
-                Material::Plain
-            }
+            StepKind::PrimaryKey => Material::PrimaryKey(record.primary_key),
+            StepKind::Put(_) | StepKind::Delete | StepKind::Clear | StepKind::Drop => Material::Plain,
         })
     }
 

@@ -14,6 +14,7 @@ use super::journal_view::{StoreView, steps_of_record};
 use super::moving::{Mover, new_throttle};
 use super::{Coordinator, OpenEntry, State};
 use crate::bridge::Bridge;
+use crate::config::DriftSettings;
 use crate::control_plane::chunks::Chunks;
 use crate::control_plane::journal::is_for_the_desk;
 use crate::control_plane::prober::ProbeTiming;
@@ -54,6 +55,8 @@ pub struct CoordinatorParts {
     pub probes: ProbeTiming,
     /// Where what is seen then is kept.
     pub looks: Looks,
+    /// How settings are looked at, and what is done about those that somebody else has changed.
+    pub drift: DriftSettings,
     /// Told what an operator should know.
     pub troubles: Troubles,
     /// Takes the threads.
@@ -88,6 +91,7 @@ impl Coordinator {
             threads: threads.group(),
             groups: Mutex::default(),
         };
+        let drift = parts.drift.clone();
         let (coordinator, nodes) = Self::load(parts, attendance)?;
         let mut running = Running { coordinator: Arc::new(coordinator), threads };
         for (number, node) in nodes.iter().enumerate().filter(|(_, node)| node.state.is_member()) {
@@ -96,6 +100,7 @@ impl Coordinator {
         for number in 0..MOVERS {
             running.spawn(format!("mover-{number}"), |shared| shared.run_mover(&mut Mover::default()))?;
         }
+        running.spawn("drift".to_owned(), move |shared| shared.run_drift(&drift))?;
         running.spawn("control".to_owned(), Self::run_control)?;
         running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&mut resolver))?;
         Ok(running)
@@ -136,6 +141,7 @@ impl Coordinator {
             published: epoch,
             readers: bridge.progress(),
             is_due: true,
+            is_check_asked: false,
         };
         let coordinator = Self {
             store,
@@ -147,6 +153,7 @@ impl Coordinator {
             feeders: Condvar::new(),
             control: Condvar::new(),
             movers: Condvar::new(),
+            rounds: Condvar::new(),
             stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
             attendance,

@@ -22,7 +22,9 @@ use tempfile::TempDir;
 
 use self::mortal::{Mortal, Side};
 use super::*;
+use crate::config::{DriftAction, DriftSettings};
 use crate::control_plane::admission::{Stamp, admit};
+use crate::control_plane::drift::DriftReport;
 use crate::control_plane::journal::Coordinator as _;
 use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::ProbeTiming;
@@ -62,6 +64,9 @@ const TIMING: Timing = Timing {
 };
 
 const PROBES: ProbeTiming = ProbeTiming { interval: Duration::from_millis(200), timeout: Duration::from_secs(2) };
+
+/// Looks without an end: whatever it finds here is a false alarm.
+const DRIFT: DriftSettings = DriftSettings { action: DriftAction::Repair, interval: Duration::from_millis(50) };
 
 enum Node {
     Embedded(Server),
@@ -187,6 +192,7 @@ impl Fixture {
             resolve_timeout: Duration::from_secs(5),
             probes: PROBES,
             looks: Looks::default(),
+            drift: DRIFT,
             troubles: self.troubles.clone(),
             threads: Threads::default(),
         });
@@ -302,8 +308,11 @@ impl Fixture {
         self.store.protocol_state().unwrap().out_of_sync.len()
     }
 
-    /// Every node that runs holds, of each of its shards, exactly what one server would.
+    /// Every node that runs holds, of each of its shards, exactly what one server would; and nobody was suspected of having
+    /// other settings than it should.
     fn check_replicas(&self, index: &str) {
+        let DriftReport { put_right, findings, .. } = self.troubles.drifts().report();
+        assert_eq!((put_right, findings), (0, vec![]), "false alarms");
         let uid = self.store.heads().unwrap()[&IndexUid::new(index)].node_uid.clone();
         let placement = self.store.protocol_state().unwrap().tables.owners;
         let listens = self.listens.iter().enumerate();

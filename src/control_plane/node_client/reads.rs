@@ -1,5 +1,6 @@
 //! Questions to a node.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufReader;
 use std::ops::Range;
@@ -20,6 +21,8 @@ use crate::logic::primary_key::id_in;
 use crate::meili::error::ErrorBody;
 use crate::meili::tasks::{TaskPage, TaskStatus};
 
+/// Indexes asked for at once.
+const INDEXES_PER_PAGE: usize = 1_000;
 /// More documents than an index can have.
 const ALL: u64 = u32::MAX as u64;
 /// A list of ids, read as it comes.
@@ -93,7 +96,7 @@ pub struct NodeStats {
     /// Bytes in use within it, where the node says so.
     pub used_database_size: Option<u64>,
     /// By the nodes' names.
-    pub indexes: std::collections::BTreeMap<String, NodeIndexStats>,
+    pub indexes: BTreeMap<String, NodeIndexStats>,
 }
 
 /// What an index of a node holds.
@@ -104,6 +107,20 @@ pub struct NodeIndexStats {
     pub number_of_documents: u64,
     /// Bytes of one on average, where the node says so.
     pub avg_document_size: Option<u64>,
+}
+
+/// One page of a node's indexes.
+#[derive(Deserialize)]
+struct IndexPage {
+    results: Vec<ListedIndex>,
+    total: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedIndex {
+    uid: String,
+    primary_key: Option<String>,
 }
 
 /// A page of documents.
@@ -147,6 +164,32 @@ impl NodeClient {
     /// What the node holds.
     pub fn stats(&self, timeout: Duration) -> Result<NodeStats, NodeError> {
         self.get("/stats", timeout)
+    }
+
+    /// Every index of the node with its primary key, without opening any of them.
+    pub fn primary_keys(&self, timeout: Duration) -> Result<BTreeMap<NodeIndexUid, Option<String>>, NodeError> {
+        let mut found = BTreeMap::new();
+        loop {
+            let path = format!("/indexes?limit={INDEXES_PER_PAGE}&offset={}", found.len());
+            let IndexPage { results, total } = self.get(&path, timeout)?;
+            let is_last = results.is_empty();
+            found.extend(results.into_iter().map(|index| (NodeIndexUid::new(index.uid), index.primary_key)));
+            // One that was deleted meanwhile makes the next page begin too late.
+            if is_last || found.len() >= total {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The primary key of an index.
+    pub fn primary_key(&self, index: &NodeIndexUid, timeout: Duration) -> Result<Option<String>, NodeError> {
+        let ListedIndex { primary_key, .. } = self.get(&format!("/indexes/{index}"), timeout)?;
+        Ok(primary_key)
+    }
+
+    /// All settings of an index.
+    pub fn settings(&self, index: &NodeIndexUid, timeout: Duration) -> Result<Map<String, Value>, NodeError> {
+        self.get(&format!("/indexes/{index}/settings"), timeout)
     }
 
     /// Documents that match a filter, with these fields only; of their list, those at these places, all from one read

@@ -52,6 +52,8 @@ impl Members for NoMembers {
     fn audit_report(&self) -> crate::logic::feeder::AuditReport {
         crate::logic::feeder::AuditReport::default()
     }
+
+    fn check_settings(&self) {}
 }
 
 fn node(id: &str) -> NodeRecord {
@@ -87,14 +89,7 @@ impl Fleet {
         store.append(&[(create, None), (sample_entry(1, "films", sample_put()), None)], &[]).unwrap();
         let applied = |node: &str, entry, step| (NodeId::new(node), films(), Position::of(EntryId(entry), step));
         let plan = owners.clone();
-        let tables = Tables {
-            owners: owners.clone(),
-            plan,
-            replication_factor: 2,
-            version: 3,
-            is_paused: false,
-            pace: crate::logic::topology::Pace::default(),
-        };
+        let tables = Tables { owners: owners.clone(), plan, replication_factor: 2, version: 3, ..Tables::default() };
         let delta = ProtocolDelta {
             nodes: ["a", "b", "c", "d"].map(node).to_vec(),
             tables: Some(tables),
@@ -190,14 +185,7 @@ fn moving() -> ProtocolDelta {
     let owners = vec![ids(&["a", "b"]), ids(&["b", "c"]), ids(&["c"]), ids(&["a", "b"])];
     let plan = vec![ids(&["a", "d"]), ids(&["b", "c"]), ids(&["c", "d"]), ids(&["a", "b"])];
     ProtocolDelta {
-        tables: Some(Tables {
-            owners,
-            plan,
-            replication_factor: 2,
-            version: 4,
-            is_paused: false,
-            pace: crate::logic::topology::Pace::default(),
-        }),
+        tables: Some(Tables { owners, plan, replication_factor: 2, version: 4, ..Tables::default() }),
         jobs: vec![job],
         joins: vec![join],
         bootstraps: vec![bootstrap],

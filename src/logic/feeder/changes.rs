@@ -224,6 +224,22 @@ pub enum Alarm {
         /// Shards and places that are not as they should be.
         differing: usize,
     },
+    /// Settings that somebody else had changed on a node are as they should be again.
+    Mended {
+        /// Where.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+    },
+    /// A node does not take the settings that it should have; they stay as somebody else has changed them.
+    MendRejected {
+        /// Where.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+        /// What it says.
+        reason: String,
+    },
     /// Somebody else writes to the node.
     Foreign {
         /// Where.
@@ -391,7 +407,7 @@ impl Fleet {
     /// Who owns what, now and soon.
     pub fn tables_now(&self) -> Tables {
         let (owners, plan) = (self.table(self.topology.owners()), self.table(&self.topology.plan));
-        Tables { owners, plan, ..self.tables.clone() }
+        Tables { owners, plan, mends: self.mends(), ..self.tables.clone() }
     }
 
     fn job_changes(

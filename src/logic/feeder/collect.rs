@@ -196,7 +196,7 @@ impl Fleet {
             return;
         }
         self.feed_mut(node, uid).failures = 0;
-        if sent.purpose == Purpose::Mark {
+        if sent.purpose.is_of_job() {
             self.job_ended(node, uid, sent);
         } else if sent.purpose == Purpose::Bootstrap {
             self.bootstrap_ended(node, uid, end, now);
@@ -254,7 +254,7 @@ impl Fleet {
             }
             (Purpose::Do, End::Succeeded) => self.feed_mut(node, uid).vote = Some(Vote::Took),
             (Purpose::Do | Purpose::Revert, End::Retry(_))
-            | (Purpose::Bootstrap | Purpose::Copy { .. } | Purpose::Mark, _) => {}
+            | (Purpose::Bootstrap | Purpose::Copy { .. } | Purpose::Mark | Purpose::Mend, _) => {}
         }
         self.attention.insert(uid.clone());
     }

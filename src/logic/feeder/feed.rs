@@ -6,6 +6,7 @@ use super::moves::{Bootstrap, TransferId};
 use super::step::StepInfo;
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Epoch, Monotonic, NodeTask, Position, ShardId};
+use crate::logic::topology::Mend;
 use crate::meili::error::ErrorBody;
 
 /// Numbers the transactions of protocol state: a change belongs to one, and is durable once that one is.
@@ -78,6 +79,8 @@ pub enum Purpose {
     },
     /// All documents of these shards are deleted.
     Mark,
+    /// Settings, or the primary key, as they are now: somebody else has changed them on the node.
+    Mend,
 }
 
 /// What a node said to a step that the fleet votes on.
@@ -173,6 +176,10 @@ pub(super) struct Feed {
     pub is_apart: bool,
     /// No transfer begins before.
     pub moves_wait: Monotonic,
+    /// What somebody else has changed, and is to be sent again.
+    pub mend: Option<Mend>,
+    /// Requests that change the settings, the primary key or the existence of the index.
+    pub settings_sent: u64,
 }
 
 impl Purpose {
@@ -180,14 +187,14 @@ impl Purpose {
     pub(super) fn transfer(self) -> Option<TransferId> {
         match self {
             Self::Copy { transfer, .. } => Some(transfer),
-            Self::Do | Self::Revert | Self::Bootstrap | Self::Mark => None,
+            Self::Do | Self::Revert | Self::Bootstrap | Self::Mark | Self::Mend => None,
         }
     }
 
-    /// Part of a job, not of the journal: its end says nothing about any step.
+    /// Not of the journal, but of a job or a repair: its end says nothing about any step.
     pub(super) fn is_of_job(self) -> bool {
         match self {
-            Self::Copy { .. } | Self::Mark => true,
+            Self::Copy { .. } | Self::Mark | Self::Mend => true,
             Self::Do | Self::Revert | Self::Bootstrap => false,
         }
     }
@@ -223,6 +230,8 @@ impl Feed {
             bootstrap: None,
             is_apart: false,
             moves_wait: Monotonic(0),
+            mend: None,
+            settings_sent: 0,
         }
     }
 

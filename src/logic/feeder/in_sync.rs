@@ -158,7 +158,11 @@ impl Fleet {
     }
 
     fn come_closer(&mut self, node: usize, uid: &NodeIndexUid, due: Option<Position>) {
-        if self.feed(node, uid).needs_rebuild || !self.nodes[node].is_reachable || self.is_rebuilding(node, uid) {
+        let feed = self.feed(node, uid);
+        // While a vote is under way it must take part, or nothing would get on.
+        let is_mending = feed.mend.is_some() && self.settings_stand(node, uid);
+        let is_amiss = feed.needs_rebuild || is_mending || self.is_rebuilding(node, uid);
+        if is_amiss || !self.nodes[node].is_reachable {
             return;
         }
         if self.rules.required {

@@ -15,6 +15,7 @@ mod collect;
 mod feed;
 mod in_sync;
 mod index;
+mod mend;
 mod moves;
 mod node;
 mod report;
@@ -29,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use feed::{Purpose, ReaderProgress};
+pub use mend::SettingsMark;
 pub use moves::{
     AuditOrigin, AuditReport, AuditStage, BackgroundAudit, FoundStrays, LastCopy, Look, LookKind, LookOutcome,
     NotCompared, RepairState, StrayDocuments, TransferId, UnequalReplicas, UnequalShard,
@@ -258,7 +260,7 @@ impl Fleet {
             rules,
             timing,
             topology: topology_of(start),
-            tables: Tables { owners: Vec::new(), plan: Vec::new(), ..start.tables.clone() },
+            tables: Tables { owners: Vec::new(), plan: Vec::new(), mends: Vec::new(), ..start.tables.clone() },
             next_job: start.next_job,
             transfers: Transfers::default(),
             audit: Audit::new(now),
@@ -285,6 +287,7 @@ impl Fleet {
         for record in &start.bootstraps {
             fleet.start_bootstrap(record);
         }
+        start.tables.mends.iter().for_each(|record| fleet.start_mend(record));
         fleet.topology.sort_jobs();
         fleet.shown.push_back((0, fleet.shown_now()));
         for (&at, (index, is_commit)) in &start.decisions {
@@ -339,7 +342,7 @@ impl Fleet {
             let due = self.due_steps(&uid, journal)?;
             let feeds = &self.index(&uid).feeds;
             for ((done, due), feed) in is_done.iter_mut().zip(due).zip(feeds) {
-                *done &= due.is_none() && feed.bootstrap.is_none();
+                *done &= due.is_none() && feed.bootstrap.is_none() && feed.mend.is_none();
             }
         }
         for job in self.topology.jobs.values() {

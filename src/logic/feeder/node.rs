@@ -30,7 +30,9 @@ impl Send {
     pub fn label(&self) -> Label {
         let shard = if self.is_split { self.shards.first().copied() } else { None };
         match self.purpose {
-            Purpose::Do | Purpose::Revert | Purpose::Bootstrap => Label::Step { position: self.position, shard },
+            Purpose::Do | Purpose::Revert | Purpose::Bootstrap | Purpose::Mend => {
+                Label::Step { position: self.position, shard }
+            }
             Purpose::Copy { transfer, number } => {
                 Label::Copy { transfer: transfer.0, at: self.position, number, shards: self.shards.clone() }
             }

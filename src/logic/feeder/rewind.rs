@@ -89,7 +89,7 @@ impl Fleet {
         Ok(Some(if is_far { Repair::Far } else { Repair::Rewind(first) }))
     }
 
-    /// Settings and primary keys carry no label. Where one is due it is sent again after the stranger, whosever that is;
+    /// Settings and primary keys carry no label. Where one is due, or to be put right, it is sent again after the stranger, whosever that is;
     /// the last one that was passed can be gone back to; anything older cannot be told from them.
     fn repair_of_vote(
         &mut self,
@@ -98,7 +98,8 @@ impl Fleet {
         kind: StepKind,
         journal: &dyn JournalView,
     ) -> Result<Option<Repair>, JournalUnavailable> {
-        if self.step_after_pos(node, uid, journal)?.is_some_and(|step| step.kind == kind) {
+        let is_due = self.step_after_pos(node, uid, journal)?.is_some_and(|step| step.kind == kind);
+        if is_due || self.feed(node, uid).mend.is_some() {
             return Ok(Some(Repair::BarrierAgain));
         }
         Ok(Some(match self.feed(node, uid).last_barrier {
@@ -167,6 +168,8 @@ impl Fleet {
             bootstrap: feed.bootstrap,
             is_apart: feed.is_apart,
             moves_wait: feed.moves_wait,
+            mend: feed.mend,
+            settings_sent: feed.settings_sent,
             ..Feed::new(applied)
         };
         *self.feed_mut(node, uid) = fresh;

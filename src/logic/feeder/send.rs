@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::feed::{Feed, Purpose, Sent, SentEnd, Sync, Vote};
 use super::index::Lookup;
+use super::mend::changes_settings;
 use super::node::{End, InFlight, Send, SendOutcome, Unclear};
 use super::step::{JournalUnavailable, JournalView, Needs, StepInfo};
 use super::{Alarm, Fleet};
@@ -304,6 +305,7 @@ impl Fleet {
             return false;
         }
         let feed = self.feed_mut(node, &send.index);
+        feed.settings_sent += u64::from(changes_settings(send.kind));
         feed.is_idle = false;
         feed.awaits_idle = false;
         if matches!(send.purpose, Purpose::Do | Purpose::Revert) {
@@ -401,7 +403,9 @@ impl Fleet {
                 InFlight::Housekeeping(_) => {}
             },
             SendOutcome::TooLarge(reason) => match in_flight {
-                InFlight::Step { send, .. } if send.purpose.is_of_job() => self.job_too_large(node, &send, reason),
+                InFlight::Step { send, .. } if send.purpose.transfer().is_some() => {
+                    self.job_too_large(node, &send, reason);
+                }
                 InFlight::Step { send, .. } if self.cut(node, &send) => {}
                 InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
                 InFlight::Housekeeping(_) => {}

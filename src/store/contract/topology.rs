@@ -24,14 +24,7 @@ fn node(id: &str) -> NodeRecord {
 fn tables(version: u64, owners: &[&[&str]]) -> Tables {
     let owners: Vec<Vec<NodeId>> =
         owners.iter().map(|owners| owners.iter().map(|id| NodeId::new(*id)).collect()).collect();
-    Tables {
-        plan: owners.clone(),
-        owners,
-        replication_factor: 1,
-        version,
-        is_paused: false,
-        pace: crate::logic::topology::Pace::default(),
-    }
+    Tables { plan: owners.clone(), owners, replication_factor: 1, version, ..Tables::default() }
 }
 
 fn job(id: u64, step: JobStep) -> JobRecord {

@@ -215,14 +215,7 @@ fn split_cluster_record(transaction: &Transaction<'_>) -> Result<(), StoreError>
     let Some(old) = super::meta::<ClusterOfSchema1>(transaction, "cluster")? else { return Ok(()) };
     let ClusterOfSchema1 { shard_count, replication_factor, placement, version, cluster_id } = old;
     let plan = placement.clone();
-    let tables = Tables {
-        owners: placement,
-        plan,
-        replication_factor,
-        version,
-        is_paused: false,
-        pace: crate::logic::topology::Pace::default(),
-    };
+    let tables = Tables { owners: placement, plan, replication_factor, version, ..Tables::default() };
     super::save_meta(transaction, "tables", &tables)?;
     super::save_meta(transaction, "cluster", &ClusterRecord { shard_count, cluster_id })
 }

@@ -69,17 +69,7 @@ fn what_schema_1_left_is_brought_to_this_schema() {
         let node = |number: u8| NodeId::new(format!("n{number}"));
         let owners = [[2, 1], [1, 2], [0, 1], [0, 2]].map(|owners| owners.map(node).to_vec()).to_vec();
         let plan = owners.clone();
-        assert_eq!(
-            state.tables,
-            Tables {
-                owners,
-                plan,
-                replication_factor: 2,
-                version: 1,
-                is_paused: false,
-                pace: crate::logic::topology::Pace::default()
-            }
-        );
+        assert_eq!(state.tables, Tables { owners, plan, replication_factor: 2, version: 1, ..Tables::default() });
         assert_eq!((state.nodes.len(), state.jobs.len(), state.next_job), (0, 0, JobId(0)));
         assert_eq!((state.applied.len(), state.next_task[&node(1)]), (6, NodeTask(6)));
         assert_eq!(store.indexes().unwrap().len(), 2);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::*;
-use super::PROBES;
+use super::{DRIFT, PROBES};
 use crate::control_plane::journal::Coordinator as _;
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::{DeadThread, Threads};
@@ -59,6 +59,7 @@ impl Fixture {
             resolve_timeout: PATIENCE,
             probes: PROBES,
             looks: Looks::default(),
+            drift: DRIFT,
             troubles: troubles.clone(),
             threads: threads.group(),
         });

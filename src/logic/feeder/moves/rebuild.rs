@@ -57,6 +57,7 @@ impl Fleet {
             bootstrap: (is_used || is_born && !is_gone).then_some(bootstrap),
             changed_in: version,
             must_store: true,
+            settings_sent: before.settings_sent + 1,
             ..Feed::new(at)
         };
         self.pending.applied.insert((node, uid.clone()));

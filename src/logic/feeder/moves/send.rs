@@ -30,6 +30,9 @@ impl Fleet {
                 Turn::Act(Action::Send(bootstrap.send(uid)))
             });
         }
+        if let Some(turn) = self.turn_for_mend(node, uid) {
+            return Some(turn);
+        }
         let is_marking = feed.sent.iter().any(|sent| sent.purpose == Purpose::Mark);
         let Some(shards) = self.due_mark(node, uid, feed) else {
             return (is_marking && feed.is_apart).then_some(Turn::Blocked(None));
@@ -63,6 +66,11 @@ impl Fleet {
         match sent.purpose {
             Purpose::Mark => self.mark_ended(node, uid, sent),
             Purpose::Copy { .. } => self.chunk_ended(node, uid, sent),
+            Purpose::Mend => {
+                if let Some(end) = &sent.end {
+                    self.mend_ended(node, uid, sent.kind, &end.end);
+                }
+            }
             Purpose::Do | Purpose::Revert | Purpose::Bootstrap => {}
         }
         self.attention.insert(uid.clone());
