@@ -88,6 +88,8 @@ pub enum TopologyRequest {
     Verify {
         /// Put right what is known to be wrong.
         is_repairing: bool,
+        /// This member is wrong where nothing else says which one is.
+        distrust: Option<NodeId>,
     },
     /// How the last comparison of all replicas stands.
     VerifyStatus,

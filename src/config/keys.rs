@@ -19,6 +19,8 @@ pub enum Kind {
     },
     /// A number with a unit of time, never zero.
     Duration,
+    /// The same, or `off`.
+    DurationOrOff,
     /// A number with a unit of size.
     Size,
     /// One of these words.
@@ -147,6 +149,18 @@ pub const KEYS: &[Key] = &[
         Kind::Duration,
         "10m",
         "How long a member may stay away before its shards are copied to others, when these allow as many replicas as are wanted. One that returns later is planned with again at once.",
+    ),
+    key(
+        "verify.interval",
+        Kind::DurationOrOff,
+        "24h",
+        "In this time the replicas of every shard are compared once, in the background; `off`: only when `miroir-ctl verify` asks for it. The comparisons are spread over the interval, and nodes are read for them no longer than `rebalance limits --busy-percent` allows; during `--hours` only, and not while shards move.",
+    ),
+    key(
+        "verify.repair",
+        Kind::Choice(&["clear", "never"]),
+        "clear",
+        "What the comparison in the background does about differences: `clear` puts right what is known to be wrong (more than half of the replicas agree, or documents are there that Miroir cannot have written so), `never` only reports. Both log it and count it in `miroir-ctl status`.",
     ),
     key(
         "backlog.max_bytes",

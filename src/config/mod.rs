@@ -23,7 +23,8 @@ use std::path::Path;
 
 pub use settings::{
     AdminSettings, Cores, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings,
-    NodeSettings, PartialPolicy, ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
+    NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings, UpstreamSettings,
+    VerifySettings,
 };
 
 use environment::Environment;

@@ -149,6 +149,7 @@ pub fn describe(kind: Kind) -> String {
         Kind::Path => "path".to_owned(),
         Kind::Integer { min, max } => format!("number, {min} to {max}"),
         Kind::Duration => "duration".to_owned(),
+        Kind::DurationOrOff => "duration or `off`".to_owned(),
         Kind::Size => "size".to_owned(),
         Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
         Kind::Cores => "`auto` or list of numbers".to_owned(),

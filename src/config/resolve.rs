@@ -11,7 +11,8 @@ use super::keys::{Key, Kind, find};
 use super::raw::{Given, Raw};
 use super::settings::{
     AdminSettings, BacklogSettings, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel,
-    LogSettings, NodeSettings, PartialPolicy, ProbeSettings, SearchSettings, Secret, Settings, UpstreamSettings,
+    LogSettings, NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings,
+    UpstreamSettings, VerifySettings,
 };
 use super::value::{self, Parsed};
 use super::{Problem, Problems};
@@ -57,6 +58,10 @@ impl Reader {
             cores: self.required("cores", |_, value| value::cores(value)),
             in_sync_timeout: self.duration("in_sync_timeout"),
             repair_delay: self.duration("repair_delay"),
+            verify: VerifySettings {
+                interval: self.required("verify.interval", |_, value| value::duration_or_off(value)),
+                repair: self.choice("verify.repair", [RepairPolicy::Clear, RepairPolicy::Never]),
+            },
             backlog: BacklogSettings {
                 max_bytes: self.size("backlog.max_bytes"),
                 max_entries: self.integer("backlog.max_entries") as u64,

@@ -64,6 +64,15 @@ pub enum PartialPolicy {
     Error,
 }
 
+/// What the comparison of replicas in the background does about differences.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RepairPolicy {
+    /// Puts right what is known to be wrong.
+    Clear,
+    /// Reports.
+    Never,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogFormat {
@@ -104,6 +113,15 @@ pub struct SearchSettings {
     pub deadline: Duration,
     /// Unless the request chooses.
     pub partial: PartialPolicy,
+}
+
+/// `verify.*`: the comparison of replicas in the background.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifySettings {
+    /// All once in this time; none: not in the background.
+    pub interval: Option<Duration>,
+    /// What is done then.
+    pub repair: RepairPolicy,
 }
 
 /// `backlog.*`.
@@ -217,6 +235,8 @@ pub struct Settings {
     pub in_sync_timeout: Duration,
     /// How long a member may stay away before its shards are copied to others.
     pub repair_delay: Duration,
+    /// `verify.*`.
+    pub verify: VerifySettings,
     /// `backlog.*`.
     pub backlog: BacklogSettings,
     /// `feeder.*`.

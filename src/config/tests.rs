@@ -46,6 +46,14 @@ fn defaults_fill_a_minimal_file() {
     assert_eq!(settings.backlog.max_bytes, 10_000_000_000);
     assert_eq!(settings.cores, Cores::Auto);
     assert_eq!(settings.search.partial, PartialPolicy::Partial);
+    let day = Some(Duration::from_hours(24));
+    assert_eq!(settings.verify, VerifySettings { interval: day, repair: RepairPolicy::Clear });
+    for off in ["off", "'off'", "false"] {
+        let settings =
+            read(&format!("{MINIMAL}verify: {{interval: {off}, repair: never}}\n")).expect("it is switched off");
+        assert_eq!(settings.verify, VerifySettings { interval: None, repair: RepairPolicy::Never });
+    }
+    assert_eq!(problem_keys(&format!("{MINIMAL}verify: {{interval: 0s}}\n")), ["verify.interval"]);
     assert_eq!(settings.nodes[1].url, "http://127.0.0.1:7711");
     assert!((settings.nodes[1].weight - 1.0).abs() < f64::EPSILON);
 }

@@ -94,6 +94,15 @@ pub fn duration(value: &Value) -> Parsed<Duration> {
     if (0.001..=YEAR_S).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(wrong()) }
 }
 
+/// The same, or `off`, which is none.
+pub fn duration_or_off(value: &Value) -> Parsed<Option<Duration>> {
+    // YAML may take the word for `false`.
+    if text_of(value) == Some("off") || *value == Value::Bool(false) {
+        return Ok(None);
+    }
+    duration(value).map(Some).map_err(|message| format!("{message}, or `off`"))
+}
+
 /// A number of bytes, with or without a unit: KB, MB, GB, TB count by 1000, KiB, MiB, GiB, TiB by 1024.
 pub fn size(value: &Value) -> Parsed<u64> {
     let wrong = || {

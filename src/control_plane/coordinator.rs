@@ -185,11 +185,13 @@ impl Coordinator {
             let votes = fleet.next_to_resolve(Needs::Before, &journal).unwrap_or_default();
             let alarms = fleet.take_alarms();
             let quarantines = fleet.quarantines(clock::monotonic());
+            let differences = fleet.differing();
             if fleet.has_transfers() {
                 self.movers.notify_all();
             }
             drop(state);
             self.troubles.wait(quarantines.into_iter().map(quarantine).collect());
+            self.troubles.differ(differences);
             for alarm in alarms {
                 self.alarm(alarm);
             }

@@ -18,8 +18,8 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, bounded};
 
 use crate::bridge::{Bridge, Command};
-use crate::config::Settings;
-use crate::logic::feeder::Timing;
+use crate::config::{RepairPolicy, Settings};
+use crate::logic::feeder::{BackgroundAudit, Timing};
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
 use coordinator::{Coordinator, CoordinatorParts};
@@ -122,6 +122,7 @@ pub fn start(
     })?;
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
+    coordinator.audit_in_background(background_audit(settings));
     let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster.clone(), troubles };
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
@@ -138,6 +139,14 @@ pub fn start(
     let journal = JournalWriter::open(journal)?;
     plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
     Ok(plane)
+}
+
+fn background_audit(settings: &Settings) -> Option<BackgroundAudit> {
+    let is_repairing = match settings.verify.repair {
+        RepairPolicy::Clear => true,
+        RepairPolicy::Never => false,
+    };
+    settings.verify.interval.map(|interval| BackgroundAudit { interval_ms: interval.as_millis() as u64, is_repairing })
 }
 
 fn timing(settings: &Settings) -> Timing {

@@ -188,7 +188,9 @@ impl Operator {
                 self.replace(&picture, old, &NodeRecord { zone, weight, ..new.clone() }, *dry_run)
             }
             TopologyRequest::Maintain { node, is_on, force } => self.maintain(&picture, node, *is_on, *force),
-            TopologyRequest::Verify { is_repairing } => self.verify(&picture, *is_repairing),
+            TopologyRequest::Verify { is_repairing, distrust } => {
+                self.verify(&picture, *is_repairing, distrust.as_ref())
+            }
             TopologyRequest::VerifyStatus => json(&self.verify_status(&picture)),
         }
     }

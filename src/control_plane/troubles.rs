@@ -25,6 +25,7 @@ pub type Place = (Option<NodeId>, NodeIndexUid);
 struct Noted {
     store: Option<StoreTrouble>,
     quarantines: Vec<Quarantine>,
+    differences: usize,
     writes: BTreeMap<Place, (Position, HeldUp)>,
 }
 
@@ -102,6 +103,16 @@ impl Troubles {
     /// Nodes that get nothing for a while.
     pub fn quarantines(&self) -> Vec<Quarantine> {
         self.0.lock().quarantines.clone()
+    }
+
+    /// So many shards, or places, are known not to be as they should be ([`crate::logic::feeder::Fleet::differing`]).
+    pub fn differ(&self, differences: usize) {
+        self.0.lock().differences = differences;
+    }
+
+    /// How many.
+    pub fn differences(&self) -> usize {
+        self.0.lock().differences
     }
 
     /// A step failed at a node, or, without one, could not be made ready.

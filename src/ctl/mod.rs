@@ -14,6 +14,7 @@ mod shards;
 mod status;
 mod table;
 mod tasks;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,8 @@ pub enum Command {
     Rebalance(rebalance::Rebalance),
     /// See [`replication_factor`].
     ReplicationFactor(replication_factor::ReplicationFactor),
+    /// See [`verify`].
+    Verify(verify::Verify),
 }
 
 impl Command {
@@ -80,6 +83,7 @@ impl Command {
             Self::Explain(explain) => explain.what.call(),
             Self::Rebalance(rebalance) => rebalance.command.call(),
             Self::ReplicationFactor(replication_factor) => replication_factor.call(),
+            Self::Verify(verify) => verify.call(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Command {
             Self::Explain(explain) => explain.what.render(answer),
             Self::Rebalance(rebalance) => rebalance.command.render(answer),
             Self::ReplicationFactor(replication_factor) => replication_factor.render(answer),
+            Self::Verify(_) => verify::render(answer),
         }
     }
 
@@ -107,7 +112,8 @@ impl Command {
             | Self::Tasks(_)
             | Self::Explain(_)
             | Self::Rebalance(_)
-            | Self::ReplicationFactor(_) => false,
+            | Self::ReplicationFactor(_)
+            | Self::Verify(_) => false,
         }
     }
 }
@@ -127,12 +133,15 @@ impl Ctl {
         }
         let Some(command) = self.command else {
             return Err(Failure::Usage(
-                "say what to do: status, nodes, shards, tasks, node, explain, rebalance or replication-factor; --help \
-                 explains"
+                "say what to do: status, nodes, shards, tasks, node, explain, rebalance, replication-factor or verify; \
+                 --help explains"
                     .to_owned(),
             ));
         };
         let client = Client::new(&self.admin, self.admin_key.as_deref())?;
+        if let Command::Verify(verify) = &command {
+            return verify.run(&client, out, self.json);
+        }
         if command.is_followed() {
             return progress::follow(&client, &command.call(), out, self.json);
         }

@@ -33,12 +33,24 @@ pub(super) fn follow(client: &Client, call: &Call, out: &mut impl Write, json: b
         if is_over(&answer) {
             break;
         }
-        let _ = after(INTERVAL).recv();
+        pause();
     }
     if is_terminal {
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// Until the next look.
+pub(super) fn pause() {
+    let _ = after(INTERVAL).recv();
+}
+
+/// `[###---]`.
+pub(super) fn bar(done: u64, all: u64) -> String {
+    let filled = (done * WIDTH).checked_div(all).unwrap_or(WIDTH);
+    let bar: String = (0..WIDTH).map(|place| if place < filled { '#' } else { '-' }).collect();
+    format!("[{bar}]")
 }
 
 /// Idle, or all have moved and only nodes that do not answer have something left to delete.
@@ -59,9 +71,7 @@ fn line(answer: &Value) -> String {
         return "all shards are where they are to be".to_owned();
     }
     let (done, left) = (count(progress, "done"), count(progress, "left"));
-    let filled = (done * WIDTH).checked_div(done + left).unwrap_or(WIDTH);
-    let bar: String = (0..WIDTH).map(|place| if place < filled { '#' } else { '-' }).collect();
-    let mut line = format!("[{bar}] {}", words(progress));
+    let mut line = format!("{} {}", bar(done, done + left), words(progress));
     if answer["state"] == "paused" {
         line.push_str(", paused");
     }

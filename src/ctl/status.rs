@@ -36,6 +36,9 @@ impl Status {
         if answer["quarantines"].as_array().is_some_and(|quarantines| !quarantines.is_empty()) {
             text.extend(["\n", &table::render(&answer["quarantines"], QUARANTINES), QUARANTINES_WHY]);
         }
+        if answer["differences"].as_u64().is_some_and(|count| count > 0) {
+            text.push_str(DIFFERENCES_WHY);
+        }
         if answer["drift"].as_array().is_some_and(|drift| !drift.is_empty()) {
             text.extend(["\n", &table::render(&answer["drift"], DRIFT), DRIFT_WHY]);
         }
@@ -71,6 +74,10 @@ const QUARANTINES: &[Column] = &[("NODE", |wait| cell(&wait["node"])), ("UNTIL",
 const QUARANTINES_WHY: &str = "\
 These nodes get no writes for now: a request from before a restart, or one whose answer was lost, may still arrive there
 (feeder.quarantine).
+";
+
+const DIFFERENCES_WHY: &str = "\
+\nReplicas do not have the same documents: `miroir-ctl verify --last` says which.
 ";
 
 const HELD_UP: &[Column] = &[

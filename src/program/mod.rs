@@ -11,6 +11,7 @@
 //! | 3 | `miroir-ctl`: the answer to the question is no |
 //! | 4 | refused: by the server (`miroir-ctl`), or by this machine, which cannot run it (io_uring); the message names the remedy |
 //! | 5 | `miroir-ctl`: the server could not be reached |
+//! | 6 | `miroir-ctl`: nothing speaks for a no, but not everything could be looked at |
 
 pub mod check_config;
 pub mod dev;
@@ -45,6 +46,9 @@ pub enum Failure {
     /// All worked, and the answer, which was printed, is no.
     #[error("no")]
     No,
+    /// The answer, which was printed, is no yes: not everything could be looked at.
+    #[error("unknown")]
+    Unknown,
     /// Anything else.
     #[error("{0}")]
     Operation(String),
@@ -130,6 +134,7 @@ pub fn finish(name: &str, result: Result<(), Failure>) -> ExitCode {
     let code = match &failure {
         Failure::ClosedOutput => return ExitCode::SUCCESS,
         Failure::No => return ExitCode::from(3),
+        Failure::Unknown => return ExitCode::from(6),
         Failure::Operation(_) => 1,
         Failure::Usage(_) | Failure::Configuration(_) => 2,
         Failure::Machine(_) | Failure::Refused(_) => 4,

@@ -25,4 +25,5 @@ mod rolling;
 mod topology;
 mod upgrade;
 mod verdicts;
+mod verify;
 mod writes;

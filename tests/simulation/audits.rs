@@ -31,7 +31,7 @@ impl World {
         let node = self.mover.random.below(self.members);
         let shard = ShardId(self.mover.random.below(SHARDS) as u16);
         self.mover.claim = Some(Claim { node, shard });
-        let number = self.fleet.begin_audit(true);
+        let number = self.fleet.begin_audit(true, None);
         self.log(|| format!("audit {number}, claiming that n{node} is wrong about shard {shard}"));
     }
 

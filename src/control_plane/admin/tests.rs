@@ -83,6 +83,7 @@ fn status_counts_what_matters() {
         "storeTrouble": null,
         "heldUp": [],
         "quarantines": [],
+        "differences": 0,
         "driftCheckedAt": null,
         "driftPutRight": 0,
         "drift": [],

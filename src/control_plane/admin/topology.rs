@@ -96,11 +96,16 @@ struct Verify {
     /// Put right what is known to be wrong.
     #[serde(default)]
     repair: bool,
+    /// This node is wrong where nothing else says which one is.
+    distrust: Option<NodeId>,
 }
 
 pub(super) fn verify(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
-    let Verify { repair: is_repairing } = path.body()?;
-    Ok(TopologyRequest::Verify { is_repairing })
+    let Verify { repair: is_repairing, distrust } = path.body()?;
+    if distrust.is_some() && !is_repairing {
+        return Err(ApiError::new(Code::BadRequest, "`distrust` needs `repair`."));
+    }
+    Ok(TopologyRequest::Verify { is_repairing, distrust })
 }
 
 /// The body of a request that changes something.

@@ -43,6 +43,8 @@ pub(super) struct StatusView {
     store_trouble: Option<StoreTrouble>,
     held_up: Vec<HeldUp>,
     quarantines: Vec<Quarantine>,
+    /// Shards whose replicas differ, and places where documents are that do not belong there, as far as known.
+    differences: usize,
     /// When the settings on all members were looked at last.
     #[serde(serialize_with = "as_optional_date")]
     drift_checked_at: Option<Timestamp>,
@@ -108,6 +110,7 @@ pub(super) fn status(bridge: &Bridge, snapshot: &RoutingSnapshot, troubles: &Tro
         store_trouble: troubles.store(),
         held_up: troubles.writes(),
         quarantines: troubles.quarantines(),
+        differences: troubles.differences(),
         drift_checked_at: drift.checked_at,
         drift_put_right: drift.put_right,
         drift: drift.findings,

@@ -12,7 +12,7 @@ use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::{ProbeTiming, Prober};
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
-use crate::logic::feeder::{AuditReport, Fleet};
+use crate::logic::feeder::{AuditReport, BackgroundAudit, Fleet};
 use crate::logic::ids::{NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::telemetry::clock;
@@ -68,6 +68,11 @@ impl Coordinator {
     /// Members that do not answer, and for how many milliseconds.
     pub fn away(&self) -> Vec<(NodeId, u64)> {
         self.state.lock().fleet.away(clock::monotonic())
+    }
+
+    /// All replicas are compared again and again from now on, or only when somebody asks for it.
+    pub fn audit_in_background(&self, background: Option<BackgroundAudit>) {
+        self.state.lock().fleet.set_background_audit(background);
     }
 
     /// How the comparison of all replicas stands.

@@ -86,10 +86,22 @@ struct NotComparedView {
 
 impl Operator {
     /// Begins, or joins what another operator began. The answer names the number to wait for.
-    pub(super) fn verify(&self, picture: &Picture, is_repairing: bool) -> Result<Value, ApiError> {
-        let (before, number) = (self.members.audit_report(), self.change(|fleet| fleet.begin_audit(is_repairing))?);
+    ///
+    /// # Errors
+    /// `miroir_node_unknown`.
+    pub(super) fn verify(
+        &self,
+        picture: &Picture,
+        is_repairing: bool,
+        distrust: Option<&NodeId>,
+    ) -> Result<Value, ApiError> {
+        if let Some(node) = distrust {
+            picture.member(node)?;
+        }
+        let before = self.members.audit_report();
+        let number = self.change(|fleet| fleet.begin_audit(is_repairing, distrust))?;
         let joined = number == before.number;
-        tracing::info!(number, is_repairing, joined, "an operator asked for a comparison of all replicas");
+        tracing::info!(number, is_repairing, ?distrust, joined, "an operator asked for a comparison of all replicas");
         let mut warnings = Vec::new();
         if picture.protocol.tables.owners.iter().all(|owners| owners.len() < 2) {
             warnings.push("every shard has one replica: there is nothing to compare it with");

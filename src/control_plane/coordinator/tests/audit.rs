@@ -27,7 +27,7 @@ impl Fixture {
     }
 
     fn begin_audit(&self, is_repairing: bool) -> u64 {
-        self.coordinator().change_fleet(|state| state.begin_audit(is_repairing)).unwrap()
+        self.coordinator().change_fleet(|state| state.begin_audit(is_repairing, None)).unwrap()
     }
 
     /// Compares all replicas, and waits for the end of it.
@@ -154,13 +154,16 @@ fn of_two_replicas_the_difference_is_reported_unless_one_has_what_nobody_of_us_w
     let report = fleet.audited(false);
     assert_eq!((unequal(&report), report.strays.len()), (shards_of(&ids[..2]), 0));
 
-    // Who knows what is right writes it once more.
-    let number = |id: &str| id[1..].parse::<usize>().unwrap();
-    for id in &ids[..2] {
-        let again = fleet.put("a", PutMode::Replace, &documents(number(id), number(id) + 1, "one"));
-        fleet.succeeded(again);
-    }
-    assert!(fleet.audited(false).unequal.is_empty());
+    // Who knows what is right writes it once more, or says who is wrong.
+    let number: usize = ids[0][1..].parse().unwrap();
+    let again = fleet.put("a", PutMode::Replace, &documents(number, number + 1, "one"));
+    fleet.succeeded(again);
+    assert_eq!(unequal(&fleet.audited(true)), shards_of(&ids[1..2]));
+    let wrong = NodeId::new("n1");
+    fleet.coordinator().change_fleet(|state| state.begin_audit(true, Some(&wrong))).unwrap();
+    wait_for("the audit", || fleet.report().is_over());
+    assert_eq!(fleet.report().unequal[0].repair, RepairState::Done);
+    fleet.settled();
     fleet.check_replicas("a");
 }
 

@@ -20,7 +20,7 @@ use self::judge::{Match, Matches, judge};
 use self::repair::Repair;
 use crate::logic::feeder::feed::Sync;
 use crate::logic::feeder::{Alarm, Fleet, LookKind, LookOutcome};
-use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, ShardId};
+use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, ShardId};
 use crate::logic::topology::{JobStep, NodeState as Wanted};
 
 pub use self::report::{
@@ -102,6 +102,8 @@ pub(in crate::logic::feeder) struct Audit {
     started_at: Monotonic,
     origin: AuditOrigin,
     is_repairing: bool,
+    /// Wrong where nothing else says who is.
+    distrusted: Option<usize>,
     stage: AuditStage,
     began: Monotonic,
     ended: Option<Monotonic>,
@@ -281,10 +283,10 @@ impl Fleet {
             return;
         }
         let Some(case) = self.audit.cases.remove(key) else { return };
-        let judgement = judge(&case.owners, &case.matches);
+        let judgement = judge(&case.owners, &case.matches, self.audit.distrusted);
         let repair = if judgement.wrong.is_empty() { RepairState::NoSign } else { RepairState::NotAsked };
         let (uid, shard) = key.clone();
-        let named = |nodes: &Vec<usize>| nodes.iter().map(|&node| self.nodes[node].id.clone()).collect();
+        let named = |nodes: &Vec<usize>| self.names_of(nodes);
         self.pending.alarms.push(Alarm::ReplicasDiffer {
             index: uid,
             shard,
@@ -325,6 +327,13 @@ impl Fleet {
             self.audit.strays.insert((uid.clone(), node, shard), stray);
         }
         self.plan_repairs();
+    }
+
+    /// Sorted.
+    fn names_of(&self, nodes: &[usize]) -> Vec<NodeId> {
+        let mut names: Vec<NodeId> = nodes.iter().map(|&node| self.nodes[node].id.clone()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Documents of a shard may be on a node by right: it owns the shard, or a job moves it.

@@ -1,5 +1,6 @@
 //! Which of the owners of a shard are wrong, when they do not all have the same documents. Never guessed: either more than
-//! half of all owners have the same, or what differs is there in a way in which no write of ours leaves it.
+//! half of all owners have the same, or what differs is there in a way in which no write of ours leaves it, or an operator
+//! says so.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +44,9 @@ fn of(matches: &Matches, first: usize, second: usize) -> Match {
     if first <= second { found } else { found.turned() }
 }
 
-/// `owners` are all owners of the shard, compared or not.
-pub(super) fn judge(owners: &[usize], matches: &Matches) -> Judgement {
+/// `owners` are all owners of the shard, compared or not. One that is distrusted is wrong if there is no other sign, and it
+/// differs from somebody.
+pub(super) fn judge(owners: &[usize], matches: &Matches, distrusted: Option<usize>) -> Judgement {
     let is_known =
         |&node: &usize| owners.iter().any(|&other| other != node && of(matches, node, other) != Match::Unknown);
     let mut alike: Vec<Vec<usize>> = Vec::new();
@@ -56,7 +58,12 @@ pub(super) fn judge(owners: &[usize], matches: &Matches) -> Judgement {
         }
     }
     alike.sort_by_key(|group| std::cmp::Reverse(group.len()));
-    let wrong = by_majority(owners.len(), &alike, matches).or_else(|| by_explanation(matches)).unwrap_or_default();
+    let mut wrong = by_majority(owners.len(), &alike, matches).or_else(|| by_explanation(matches)).unwrap_or_default();
+    if wrong.is_empty() {
+        let is_unequal = |of: &Match| matches!(of, Match::Unequal { .. });
+        let differs = |&node: &usize| matches.iter().any(|(pair, found)| pair.contains(&node) && is_unequal(found));
+        wrong.extend(distrusted.filter(differs));
+    }
     Judgement { alike, wrong }
 }
 
@@ -100,7 +107,7 @@ mod tests {
 
     fn check(owners: usize, matches: &[([usize; 2], Match)], wrong: &[usize], groups: usize) {
         let owners: Vec<usize> = (0..owners).collect();
-        let found = judge(&owners, &matches.iter().copied().collect());
+        let found = judge(&owners, &matches.iter().copied().collect(), None);
         assert_eq!((&found.wrong[..], found.alike.len()), (wrong, groups), "{matches:?}");
     }
 
@@ -131,6 +138,19 @@ mod tests {
         pairs.extend((0..3).flat_map(|right| [3, 4].map(|wrong| ([right, wrong], UNEQUAL))));
         check(5, &[&pairs[..], &[([3, 4], Equal)]].concat(), &[3, 4], 2);
         check(5, &[&pairs[..], &[([3, 4], UNEQUAL)]].concat(), &[3, 4], 3);
+    }
+
+    #[test]
+    fn an_operator_decides_where_nothing_else_does() {
+        let of = |owners: usize, matches: &[([usize; 2], Match)], distrusted: usize| {
+            let owners: Vec<usize> = (0..owners).collect();
+            judge(&owners, &matches.iter().copied().collect(), Some(distrusted)).wrong
+        };
+        assert_eq!(of(2, &[([0, 1], UNEQUAL)], 1), [1]);
+        assert_eq!(of(2, &[([0, 1], BY_FIRST)], 1), [0]);
+        assert_eq!(of(3, &[([0, 1], UNEQUAL), ([0, 2], Match::Equal), ([1, 2], UNEQUAL)], 0), [1]);
+        // It was not found to differ from anybody.
+        assert_eq!(of(3, &[([0, 1], UNEQUAL)], 2), [0; 0]);
     }
 
     #[test]

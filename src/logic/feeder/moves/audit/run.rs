@@ -30,15 +30,18 @@ enum Hindrance {
 impl Fleet {
     /// Begins to compare all replicas that are in sync, beside everything else, and gives the number of the audit. One that
     /// an operator began and that is under way goes on, with this wish for repair if it had none; one of the background is
-    /// given up for it.
-    pub fn begin_audit(&mut self, is_repairing: bool) -> u64 {
+    /// given up for it. A distrusted node is wrong where nothing else says which one is.
+    pub fn begin_audit(&mut self, is_repairing: bool, distrusted: Option<&NodeId>) -> u64 {
+        let distrusted = distrusted.and_then(|id| (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id));
         let is_under_way = matches!(self.audit.stage, AuditStage::Comparing | AuditStage::Repairing);
         if is_under_way && self.audit.origin == AuditOrigin::Operator {
             self.audit.is_repairing |= is_repairing;
+            self.audit.distrusted = distrusted.or(self.audit.distrusted);
             self.plan_repairs();
             return self.audit.number;
         }
         self.start_audit(AuditOrigin::Operator, is_repairing, self.seen_at);
+        self.audit.distrusted = distrusted;
         self.audit.number
     }
 
@@ -338,14 +341,13 @@ impl Fleet {
     pub fn audit_report(&self) -> AuditReport {
         let audit = &self.audit;
         let name = |&node: &usize| self.nodes[node].id.clone();
-        let names = |nodes: &Vec<usize>| -> Vec<NodeId> { nodes.iter().map(name).collect() };
         let unequal = |((index, shard), found): (&(NodeIndexUid, ShardId), &Unequal)| UnequalReplicas {
             index: index.clone(),
             shard: *shard,
             documents: found.documents,
             examples: found.examples.clone(),
-            alike: found.alike.iter().map(names).collect(),
-            wrong: names(&found.wrong),
+            alike: found.alike.iter().map(|group| self.names_of(group)).collect(),
+            wrong: self.names_of(&found.wrong),
             repair: found.repair,
         };
         let stray = |((index, node, shard), found): (&super::StrayPlace, &Stray)| StrayDocuments {
