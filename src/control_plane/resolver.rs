@@ -289,7 +289,10 @@ impl<'a> Resolving<'a> {
 fn is_of_the_node(error: &ResolveError) -> bool {
     match error {
         ResolveError::Node { error: NodeError::Refused { status, .. }, .. } => *status != 400,
-        ResolveError::Node { error: NodeError::Unreachable(_) | NodeError::BadAnswer(_), .. }
+        ResolveError::Node {
+            error: NodeError::Unreachable(_) | NodeError::BadAnswer(_) | NodeError::TooLong(_),
+            ..
+        }
         | ResolveError::Changed { .. } => true,
         ResolveError::NotCovered(_) | ResolveError::Stopping => false,
     }

@@ -15,8 +15,12 @@ use crate::logic::marker;
 use crate::logic::primary_key::id_in;
 use crate::logic::shard_hash::{id_hash, shard_of_hash};
 
-/// Documents asked for with one request.
+/// Documents asked for with one request, at most.
 const IDS_AT_ONCE: usize = 1_000;
+/// With the first request, which tells how long documents are.
+const IDS_AT_FIRST: usize = 16;
+/// An answer is to be about so long. Bytes.
+const ANSWER_BYTES: usize = 16 << 20;
 /// A part is closed when it is longer. Bytes.
 const PART_BYTES: usize = 8 << 20;
 /// For one answer.
@@ -168,15 +172,24 @@ impl ShardReader<'_> {
 
     fn each(&self, mut take: impl FnMut(&str) -> Result<(), ReadError>) -> Result<(), ReadError> {
         let ids = self.ids()?;
-        for first in (0..ids.len()).step_by(IDS_AT_ONCE) {
-            let range = first..ids.len().min(first + IDS_AT_ONCE);
+        let (mut first, mut at_once) = (0, IDS_AT_FIRST);
+        while first < ids.len() {
+            let range = first..ids.len().min(first + at_once);
             let listed = range.len();
-            let documents = self.client.fetch_stored(self.index, ids.range(range), ANSWER_TIMEOUT)?;
+            let documents = match self.client.fetch_stored(self.index, ids.range(range), ANSWER_TIMEOUT) {
+                Err(NodeError::TooLong(_)) if listed > 1 => {
+                    at_once = listed / 2;
+                    continue;
+                }
+                documents => documents?,
+            };
             // The node stands still: all that it has listed is there.
             if documents.len() != listed {
                 return Err(ReadError::Missing { got: documents.len(), listed });
             }
             documents.iter().try_for_each(|document| take(document.get()))?;
+            first += listed;
+            at_once = next_at_once(listed, documents.iter().map(|document| document.get().len()).sum());
         }
         Ok(())
     }
@@ -185,6 +198,12 @@ impl ShardReader<'_> {
         let filter = json!(marker::filter_text(self.shards, self.shard_count));
         Ok(self.client.fetch_ids(self.index, &filter, self.primary_key, ANSWER_TIMEOUT)?)
     }
+}
+
+/// How many documents are asked for after so many came that have so many bytes.
+fn next_at_once(count: usize, bytes: usize) -> usize {
+    let fit = ANSWER_BYTES.saturating_mul(count) / bytes.max(1);
+    fit.clamp(1, IDS_AT_ONCE)
 }
 
 /// A document as it is put: without vectors if it has none, which a node would refuse in an index without embedders.
@@ -203,6 +222,17 @@ fn line(document: &str) -> Result<String, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fewer_long_documents_are_asked_for_at_once() {
+        const MIB: usize = 1 << 20;
+        for (count, bytes, next) in
+            [(16, 16 * 500, 1_000), (16, 16 * MIB, 16), (1_000, 4 * MIB, 1_000), (16, 160 * MIB, 1), (16, 400 * MIB, 1)]
+        {
+            assert_eq!(next_at_once(count, bytes), next, "{count} documents, {bytes} bytes");
+        }
+        assert_eq!(next_at_once(1, 0), IDS_AT_ONCE);
+    }
 
     #[test]
     fn empty_vectors_are_left_out_and_all_else_stays_as_it_is() {

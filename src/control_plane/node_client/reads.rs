@@ -47,6 +47,9 @@ pub enum NodeError {
     /// Something answered, but not as Meilisearch does.
     #[error("this is not how a Meilisearch answers: {0}")]
     BadAnswer(String),
+    /// More bytes than are read.
+    #[error("an answer is longer than {0} bytes")]
+    TooLong(u64),
 }
 
 /// Which tasks of a node.
@@ -240,7 +243,7 @@ impl NodeClient {
     /// is empty). In the node's order; ids that it does not have are left out.
     ///
     /// # Errors
-    /// [`NodeError::Unreachable`] too if they are longer than 256 MiB together: ask for fewer.
+    /// [`NodeError::TooLong`] if they are longer than 256 MiB together: ask for fewer.
     pub fn fetch_stored<'a>(
         &self,
         index: &NodeIndexUid,
@@ -285,7 +288,10 @@ fn accepted(answer: Result<Response<Body>, Broken>) -> Result<Response<Body>, No
 
 fn read(response: &mut Response<Body>, bytes_max: u64) -> Result<Vec<u8>, NodeError> {
     let body = response.body_mut().with_config().limit(bytes_max).read_to_vec();
-    body.map_err(|error| NodeError::Unreachable(error.to_string()))
+    body.map_err(|error| match error {
+        ureq::Error::BodyExceedsLimit(_) => NodeError::TooLong(bytes_max),
+        other => NodeError::Unreachable(other.to_string()),
+    })
 }
 
 #[derive(Deserialize)]

@@ -62,7 +62,7 @@ pub(super) fn refusal(record: &NodeRecord, error: NodeError) -> FleetError {
     match error {
         NodeError::Unreachable(error) => FleetError::Unreachable { node, url, error },
         NodeError::Refused { status: 401 | 403, error } => FleetError::WrongKey { node, url, message: error.message },
-        NodeError::Refused { .. } | NodeError::BadAnswer(_) => {
+        NodeError::Refused { .. } | NodeError::BadAnswer(_) | NodeError::TooLong(_) => {
             FleetError::NotUsable { node, url, error: error.to_string() }
         }
     }
