@@ -195,7 +195,9 @@ impl NodeCommand {
                 Call::with(method, format!("/nodes/{}/drain", segment(id)), json!({"dryRun": dry_run}))
             }
             Self::Remove(Remove { id, force, dry_run }) => {
-                let query = if *force { format!("?force=true&dryRun={dry_run}") } else { String::new() };
+                // The server refuses the one without the other: nothing is removed by somebody who only wanted to see.
+                let is_plain = !force && !dry_run;
+                let query = if is_plain { String::new() } else { format!("?force={force}&dryRun={dry_run}") };
                 Call { method: Method::DELETE, target: format!("/nodes/{}{query}", segment(id)), body: None }
             }
             Self::Replace(Replace { old, new, url, zone, weight, dry_run }) => {

@@ -227,6 +227,9 @@ fn changes_say_whether_they_are_a_trial() {
     let removed =
         Call { method: http::Method::DELETE, target: "/nodes/a?force=true&dryRun=true".to_owned(), body: None };
     assert_eq!(parsed(&["node", "remove", "a", "--force", "--dry-run"]).call(), removed);
+    // The server refuses this one: it must not be sent as a real removal.
+    let tried = Call { target: "/nodes/a?force=false&dryRun=true".to_owned(), ..removed };
+    assert_eq!(parsed(&["node", "remove", "a", "--dry-run"]).call(), tried);
     assert!(Ctl::from_args(&["miroir-ctl"], &["node", "maintenance", "a", "maybe"]).is_err());
     let answer = json!({"replicasToCome": 2, "replicasToGo": 1, "warnings": ["narrow"]});
     let text = parsed(&["node", "drain", "a"]).render(&answer);

@@ -103,13 +103,28 @@ impl Captures<'_> {
         percent_decode_str(self.segments[number]).decode_utf8_lossy().into_owned()
     }
 
-    /// The JSON body; that of an empty object when there is none.
+    /// The JSON body; that of an empty object when there is none. Nothing else is asked for: a `dryRun` in the URL, where
+    /// nobody looks for it, must not be taken for the real thing.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        self.no_query_but(&[])?;
         let body: &[u8] = if self.request.body.is_empty() { b"{}" } else { &self.request.body };
         let malformed = |error| {
             ApiError::new(Code::MalformedPayload, format!("The json payload provided is malformed. `{error}`."))
         };
         serde_json::from_slice(body).map_err(malformed)
+    }
+
+    /// Refuses parameters in the URL that have other names.
+    pub fn no_query_but(&self, names: &[&str]) -> Result<(), ApiError> {
+        let pairs = self.request.query.split('&').filter(|pair| !pair.is_empty());
+        let mut found = pairs.map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+        match found.find(|name| !names.contains(name)) {
+            None => Ok(()),
+            Some(other) => {
+                let message = format!("`{other}` is no parameter of this URL; a body has what changes something.");
+                Err(ApiError::new(Code::BadRequest, message))
+            }
+        }
     }
 }
 

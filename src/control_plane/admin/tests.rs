@@ -167,6 +167,21 @@ fn bodies_are_read_strictly() {
 }
 
 #[test]
+fn a_trial_that_is_misspelled_or_misplaced_is_not_the_real_thing() {
+    for (method, path, query) in [
+        (Method::POST, "/nodes/a/drain", "dryRun=true"),
+        (Method::PUT, "/replication-factor", "dryRun=true"),
+        (Method::DELETE, "/nodes/a", "Force=true"),
+        (Method::DELETE, "/nodes/a", "dryRun=true"),
+        (Method::DELETE, "/nodes/a", "force=false&dryRun=true"),
+    ] {
+        let request = Request::new(method, &format!("{path}?{query}")).with_json("{}");
+        let Err(NoQuestion::Error(error)) = question(path, &request) else { panic!("{path}?{query}") };
+        assert_eq!(error.code, Code::BadRequest, "{path}?{query}");
+    }
+}
+
+#[test]
 fn questions_about_the_topology_are_read_from_the_path() {
     let node = NodeId::new("node 1");
     let document = || "a/b".to_owned();

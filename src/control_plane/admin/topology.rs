@@ -56,6 +56,7 @@ fn named(place: &str, problem: &str) -> String {
 
 /// The query may have `force`, and `dryRun` with it.
 pub(super) fn remove_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    path.no_query_but(&["force", "dryRun"])?;
     let node = NodeId::new(path.text(0));
     let (force, dry_run) = (flag(path, "force")?, flag(path, "dryRun")?);
     if dry_run && !force {
