@@ -31,9 +31,11 @@ impl World {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
         let choice = match self.options.storm {
-            Storm::Mixed | Storm::Restarts | Storm::Wipes => self.random.below(22),
+            Storm::Mixed | Storm::Restarts | Storm::Wipes | Storm::Damage => self.random.below(22),
             _ if self.random.chance(self.rates.votes) => 17,
-            Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval | Storm::Audits => self.random.below(22),
+            Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval | Storm::Slips | Storm::Audits => {
+                self.random.below(22)
+            }
         };
         match choice {
             0..12 => Wish::Documents(self.put()),
@@ -44,7 +46,8 @@ impl World {
             16 => Wish::Clear,
             17 | 18 => Wish::Settings(self.random.chance(0.6)),
             19 => Wish::Drop,
-            20 => Wish::DeleteByFilter,
+            // It would be resolved by what is damaged.
+            20 if self.options.storm != Storm::Damage => Wish::DeleteByFilter,
             _ => {
                 let count = self.durable.records.len();
                 let recent = (count.saturating_sub(3)..count).map(|id| EntryId(id as u64));

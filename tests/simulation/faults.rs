@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir::logic::ids::{EntryId, NodeIndexUid, ShardId};
+use miroir::logic::ids::{EntryId, NodeId, NodeIndexUid, ShardId};
 use miroir::logic::topology::{JobRecord, JobStep, Tables};
 
-use crate::node::Disk;
-use crate::options::Storm;
+use crate::durable::Durable;
+use crate::node::{Disk, Node};
+use crate::options::{Options, Storm};
 use crate::random::Random;
 use crate::reads::View;
 use crate::world::{Checked, World, violated};
 
 /// A node lost its data, or went back to an older copy.
 pub struct Loss {
+    /// Counts how often it had before, as far as that was stored.
+    pub life: u64,
     /// Nothing that was stored of it: nobody counts on what it lost, and after a start nobody knows of it.
     pub is_unknown: bool,
     /// The first entry after it was noticed.
@@ -38,7 +41,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    pub fn new(random: &mut Random, storm: Storm) -> Self {
+    pub fn new(random: &mut Random, options: Options) -> Self {
         let mut rates = Self {
             fault: random.pick(&[0.0, 0.002, 0.005, 0.01, 0.02]),
             lost: random.pick(&[0.0, 0.05, 0.2]),
@@ -48,12 +51,15 @@ impl Rates {
             restarts: 0.25,
             votes: 0.0,
         };
-        match storm {
-            Storm::Mixed => {}
+        match options.storm {
+            Storm::Mixed | Storm::Damage => {}
             Storm::Wipes => rates.fault = 0.005,
-            Storm::Plans | Storm::Upheaval | Storm::Audits => {
+            Storm::Plans | Storm::Upheaval | Storm::Slips | Storm::Audits => {
                 rates.write = rates.write.min(0.15);
                 rates.votes = random.pick(&[0.0, 0.0, 0.3]);
+                if options.is_far {
+                    rates.lost = 0.2;
+                }
             }
             Storm::Restarts | Storm::Votes => {
                 rates.restarts = 0.7;
@@ -76,7 +82,8 @@ impl World {
     pub fn fault(&mut self) -> Checked {
         let node = self.random.below(self.nodes.len());
         if self.options.storm.has_losses_of_data() && self.random.chance(0.3) {
-            self.damage(node);
+            let taken_over = if self.mover.random.chance(0.5) { self.has_taken_over() } else { None };
+            self.damage(taken_over.unwrap_or(node));
             return Ok(());
         }
         let is_restart = self.random.chance(self.rates.restarts) || self.is_doomed;
@@ -114,6 +121,28 @@ impl World {
         Ok(())
     }
 
+    /// After a start: that a node has lost its data is known if its new life was stored, or that all of it is out.
+    pub fn forget_unstored_losses(&mut self) {
+        let indexes: BTreeSet<NodeIndexUid> =
+            self.durable.records.iter().filter_map(|record| record.entry.target.clone()).collect();
+        let Durable { nodes, out, forgotten, .. } = &self.durable;
+        for (&node, loss) in &mut self.losses {
+            let id = &self.ids[node];
+            let is_born = nodes.iter().any(|of| of.id == *id && of.life > loss.life);
+            let is_out = |uid: &NodeIndexUid| forgotten.contains(uid) || out.contains(&(id.clone(), uid.clone()));
+            if !is_born && !indexes.iter().all(is_out) {
+                loss.noticed_before = None;
+            }
+        }
+    }
+
+    /// A node that readers ask instead of an old owner since a moment ago.
+    fn has_taken_over(&self) -> Option<usize> {
+        let is_switched = |job: &&JobRecord| job.step == JobStep::Switched;
+        let mut jobs = self.durable.jobs.values().filter(is_switched);
+        jobs.find_map(|job| self.place(job.target.as_ref()?))
+    }
+
     /// A node comes back without its data, or with data of an earlier moment. Only when the others have everything: what
     /// nobody has is lost, whatever the rules.
     fn damage(&mut self, node: usize) {
@@ -123,19 +152,33 @@ impl World {
             self.nodes[node].copy();
             return;
         }
-        if tasks == 0 || !self.is_spared(node) {
+        if tasks == 0 || !self.is_spared(node) || self.has_surprises() {
             return;
         }
         self.log(|| format!("n{node} goes back from {tasks} tasks to {}", if is_wipe { 0 } else { copied }));
         let disk = if is_wipe { Disk::default() } else { self.nodes[node].copy.clone() };
         let stored = self.durable.next_task.get(&self.ids[node]).copied().unwrap_or_default();
         let is_unknown = disk.task_count() as u64 >= stored.0;
+        let life = self.durable.nodes.iter().find(|of| of.id == self.ids[node]).map_or(0, |of| of.life);
         self.nodes[node].lose(disk);
-        self.losses.insert(node, Loss { is_unknown, noticed_before: None, shown: BTreeMap::new() });
+        self.losses.insert(node, Loss { life, is_unknown, noticed_before: None, shown: BTreeMap::new() });
     }
 
-    /// Every document is on another node that is read and has not lost anything itself.
+    /// A request far too late may yet show that some replica must be rebuilt: from the one that is lost meanwhile.
+    pub fn has_surprises(&self) -> bool {
+        let is_known = |(node, id): (&Node, &NodeId)| {
+            let stored = self.durable.next_task.get(id).map_or(0, |task| task.0);
+            node.late.is_empty() && node.tasks.len() as u64 <= stored
+        };
+        self.options.is_far && !self.nodes.iter().zip(&self.ids).all(is_known)
+    }
+
+    /// Every document is on another node that has not lost anything itself, and that is read or was until a switch.
     pub fn is_spared(&self, node: usize) -> bool {
+        self.is_elsewhere(node, true)
+    }
+
+    fn is_elsewhere(&self, node: usize, with_old_owners: bool) -> bool {
         let out = self.fleet.view().out_of_sync;
         let has = |other: usize, index: &NodeIndexUid| {
             let is_gone = self.gone.contains(&other);
@@ -157,7 +200,10 @@ impl World {
                 |job: &&JobRecord| job.shard == shard && job.step == JobStep::Switched && job.hollow.is_empty();
             let old = self.durable.jobs.values().filter(is_old).filter_map(|job| self.place(job.old_owner.as_ref()?));
             owners.iter().any(|&owner| has(owner, index))
-                || owners.iter().any(is_out) && !self.fleet.has_changes() && old.into_iter().any(|old| has(old, index))
+                || with_old_owners
+                    && owners.iter().any(is_out)
+                    && !self.fleet.has_changes()
+                    && old.into_iter().any(|old| has(old, index))
         };
         let mut owned = self.durable.owned(&self.ids[node]);
         let is_left =
@@ -192,8 +238,8 @@ impl World {
         if self.member_nodes().any(|node| self.gone.contains(&node)) {
             return Ok(());
         }
-        // Others may have lost what they had.
-        if !self.losses.is_empty() && !self.is_spared(away) {
+        // Others may have lost what they had: their copies may wait for a vote, and that for the one that is away.
+        if !self.losses.is_empty() && !self.is_elsewhere(away, false) {
             return Ok(());
         }
         // A replica that is put right is not there meanwhile.

@@ -8,6 +8,7 @@
 mod audits;
 mod checks;
 mod clients;
+mod damage;
 mod documents;
 mod drift;
 mod driver;
@@ -124,6 +125,26 @@ fn settings_are_sent_again_while_shards_move() {
     run(1, 8, options, "settings_are_sent_again_while_shards_move");
 }
 
+#[test]
+fn copies_that_are_not_what_was_read_are_found_before_anybody_reads_them() {
+    let test = "copies_that_are_not_what_was_read_are_found_before_anybody_reads_them";
+    run(8, 16, Options { storm: Storm::Slips, ..PLAIN }, test);
+}
+
+#[test]
+fn damaged_replicas_are_put_right_or_reported() {
+    run(9, 16, Options { storm: Storm::Damage, ..PLAIN }, "damaged_replicas_are_put_right_or_reported");
+}
+
+/// Without the checks of reads and reports, see the next one.
+#[test]
+fn shards_move_while_requests_come_far_too_late() {
+    let test = "shards_move_while_requests_come_far_too_late";
+    for (first, storm) in [(10, Storm::Plans), (11, Storm::Upheaval)] {
+        run(first, 16, Options { storm, is_far: true, ..PLAIN }, test);
+    }
+}
+
 /// Without the checks of reads and reports: no rule closes the window until the late request is seen.
 #[test]
 fn requests_that_come_far_too_late_are_repaired_or_given_up() {
@@ -196,16 +217,16 @@ const MUTATIONS: &[Mutation] = &[
     Mutation::new("store", 200, Storm::Restarts, |rules| rules.store = false),
     Mutation::new("poll", 600, Storm::Losses, |rules| rules.poll = false).far().short(),
     Mutation::new("apart", 100, Storm::Mixed, |rules| rules.apart = false),
-    Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(11_280),
+    Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(16_925),
     Mutation::new("announce", 100, Storm::Plans, |rules| rules.announce = false),
     Mutation::new("drain", 100, Storm::Plans, |rules| rules.drain = false),
+    Mutation::new("verify", 100, Storm::Slips, |rules| rules.verify = false),
+    Mutation::new("stray", 200, Storm::Plans, |rules| rules.stray = false).far(),
     Mutation::new("rebuild", 100, Storm::Wipes, |rules| rules.rebuild = false),
 ];
 
-/// Kept by reasoning: no run has shown a violation without them.
+/// Kept by reasoning: no run has shown a violation without them. That *old fed* is needed is shown by a unit test.
 const PRECAUTIONS: &[Mutation] = &[
-    Mutation::new("unmixed", 0, Storm::Plans, |rules| rules.unmixed = false),
-    Mutation::new("verify", 0, Storm::Plans, |rules| rules.verify = false),
     Mutation::new("old fed", 0, Storm::Upheaval, |rules| rules.old_fed = false),
     Mutation::new("store, votes", 0, Storm::Votes, |rules| rules.store = false),
     Mutation::new("decide", 0, Storm::Votes, |rules| rules.decide = false),

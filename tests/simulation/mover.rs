@@ -8,6 +8,7 @@ use miroir::logic::ids::{Monotonic, NodeIndexUid, ShardId};
 
 use crate::audits::Claim;
 use crate::documents::Docs;
+use crate::options::Storm;
 use crate::random::Random;
 use crate::reads::shard_of;
 use crate::world::World;
@@ -110,7 +111,10 @@ impl World {
                 }
                 let most = self.size_max.min(3) as u64;
                 let count = (self.mover.random.between(1, most) as usize).min(ids.len());
-                let chunk: Docs = ids.drain(..count).filter_map(|id| Some((id, *docs.get(&id)?))).collect();
+                let mut chunk: Docs = ids.drain(..count).filter_map(|id| Some((id, *docs.get(&id)?))).collect();
+                if self.options.storm == Storm::Slips && !self.is_quiet && self.mover.random.chance(0.2) {
+                    chunk.pop_last();
+                }
                 let chunks = self.mover.chunks.entry(transfer).or_default();
                 chunks.push(chunk);
                 let number = chunks.len() as u32 - 1;

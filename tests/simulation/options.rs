@@ -20,20 +20,39 @@ pub enum Storm {
     Upheaval,
     /// Changes of the plan, and replicas that are put right though nothing is wrong with them.
     Audits,
+    /// Changes of the plan, and copies that are not what was read.
+    Slips,
+    /// Documents that nobody has written, or that are gone, on one replica of a shard.
+    Damage,
 }
 
 impl Storm {
     pub fn has_plans(self) -> bool {
         match self {
-            Self::Plans | Self::Upheaval | Self::Audits => true,
-            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes => false,
+            Self::Plans | Self::Upheaval | Self::Audits | Self::Slips => true,
+            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes | Self::Damage => false,
         }
     }
 
     pub fn has_losses_of_data(self) -> bool {
         match self {
             Self::Wipes | Self::Upheaval => true,
-            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Plans | Self::Audits => false,
+            Self::Mixed
+            | Self::Restarts
+            | Self::Votes
+            | Self::Losses
+            | Self::Plans
+            | Self::Slips
+            | Self::Damage
+            | Self::Audits => false,
+        }
+    }
+
+    /// All replicas are compared now and then.
+    pub fn has_audits(self) -> bool {
+        match self {
+            Self::Wipes | Self::Plans | Self::Upheaval | Self::Slips | Self::Damage => true,
+            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Audits => false,
         }
     }
 }

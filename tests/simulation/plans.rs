@@ -61,7 +61,7 @@ impl World {
                 let id = &self.ids[node];
                 let owners = &self.durable.tables.owners;
                 let is_alone = owners.iter().any(|owners| owners.len() == 1 && owners.contains(id));
-                if self.durable.is_member(id) && !is_alone && self.is_spared(node) {
+                if self.durable.is_member(id) && !is_alone && self.is_spared(node) && !self.has_surprises() {
                     self.log(|| format!("n{node} is gone for good"));
                     self.nodes[node].crash();
                     self.gone.insert(node);

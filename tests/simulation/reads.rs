@@ -196,7 +196,7 @@ impl World {
                 continue;
             }
             let other = read.found.insert(id, (part.node, doc));
-            if !is_wanted || other.is_some() {
+            if (!is_wanted || other.is_some()) && !self.is_damaged(&read.index, id) {
                 let (index, epoch) = (&read.index, read.view.epoch);
                 return violated(format!(
                     "R1/R4: n{node} asked for {:?} of {index} in epoch {epoch} answers document {id}, too: {other:?}",
@@ -215,7 +215,7 @@ impl World {
             let mut allowed = self.oracle.allowed(&read.index, id, since.unwrap_or_default());
             // Not even the creation of the index was reported.
             allowed.extend(since.is_none().then_some(None));
-            if !is_between(seen.map(|(_, doc)| doc), &allowed) {
+            if !is_between(seen.map(|(_, doc)| doc), &allowed) && !self.is_damaged(&read.index, id) {
                 let index = &read.index;
                 return violated(format!(
                     "RYW read: {index} document {id} is {seen:?}, since entry {since:?}: {allowed:?}"

@@ -83,6 +83,8 @@ pub struct World {
     pub gone: BTreeSet<usize>,
     /// By node.
     pub losses: BTreeMap<usize, Loss>,
+    /// The one replica of each shard that was damaged, whether it still is or not.
+    pub damaged: BTreeMap<(NodeIndexUid, ShardId), usize>,
     pub rates: Rates,
     /// Clients' names of indexes.
     pub names: &'static [&'static str],
@@ -102,7 +104,7 @@ impl World {
         // The largest part of one shard has two ids.
         let size_max = random.pick(&[IDS, IDS, 2]);
         let nodes = (0..count).map(|_| Node { is_up: true, hiccups, size_max, ..Node::default() }).collect();
-        let rates = Rates::new(&mut random, options.storm);
+        let rates = Rates::new(&mut random, options);
         let mut world = Self {
             options,
             now: 0,
@@ -129,6 +131,7 @@ impl World {
             is_doomed: false,
             gone: BTreeSet::new(),
             losses: BTreeMap::new(),
+            damaged: BTreeMap::new(),
             rates,
             names: random.pick(&[&["a"][..], &["a", "b"][..]]),
             size_max: random.pick(&[IDS, size_max]),
@@ -163,6 +166,7 @@ impl World {
         self.wanted = self.durable.nodes.clone();
         self.mover.crash();
         self.drift.crash();
+        self.forget_unstored_losses();
         self.in_flight.iter_mut().for_each(|slot| *slot = None);
         self.committing = None;
         self.publishing = None;
@@ -189,7 +193,9 @@ impl World {
         for node in 0..self.nodes.len() {
             let speed = if self.nodes[node].is_slow { 0.05 } else { 0.6 };
             for request in self.nodes[node].arrive(self.now) {
-                self.check_mark(node, &request)?;
+                if !self.options.is_far {
+                    self.check_mark(node, &request)?;
+                }
             }
             if self.nodes[node].is_up && self.random.chance(speed) {
                 self.nodes[node].step(&mut self.random);
@@ -222,6 +228,7 @@ impl World {
         self.read()?;
         self.look();
         self.look_for_drift()?;
+        self.audit();
         if self.options.storm.has_plans() {
             self.operate()?;
         }
@@ -246,6 +253,15 @@ impl World {
             node.is_slow = false;
             node.hiccups = 0.0;
         }
+        self.settle()?;
+        if self.options.storm == Storm::Damage {
+            self.compare_all()?;
+        }
+        self.check_end()
+    }
+
+    /// Until everything has ended.
+    pub fn settle(&mut self) -> Checked {
         let end = self.now + 12_000;
         while !self.is_settled() {
             if self.now > end {
@@ -253,7 +269,7 @@ impl World {
             }
             self.tick()?;
         }
-        self.check_end()
+        Ok(())
     }
 
     pub fn what_is_open(&self) -> String {

@@ -25,7 +25,7 @@ impl Fleet {
         let state = &mut self.nodes[node];
         state.is_reachable = true;
         state.away_since = None;
-        state.polls_answered = state.polls_begun;
+        let polls = state.polls_begun;
         state.is_doubtful = state.newest_known().is_some_and(|newest| {
             // A later one proves as much.
             asked.binary_search(&newest).is_ok() && seen.last().is_none_or(|last| last.task < newest)
@@ -37,6 +37,7 @@ impl Fleet {
             // Until that is clear nothing else is concluded.
             self.adopt(node, &unknown);
         } else if self.account(node, &unknown, &seen, journal).is_ok() {
+            self.nodes[node].polls_answered = polls;
             has_news |= self.collect(node, asked, &seen, now);
         }
         self.plan_poll(node, has_news, now);
@@ -92,12 +93,15 @@ impl Fleet {
         // First all lookups, which may fail, then all changes.
         let mut repairs = Vec::new();
         for task in unknown {
-            repairs.push(self.repair_of(node, task, journal)?);
+            repairs.push((self.touched_by(node, task, journal)?, self.repair_of(node, task, journal)?));
         }
         let is_hiding = self.rules.hide;
-        for (task, repair) in unknown.iter().zip(repairs) {
+        for (task, (touched, repair)) in unknown.iter().zip(repairs) {
             self.nodes[node].account(task.task);
             self.pending.next_task.insert(node);
+            if let (Some(touched), Some(index)) = (touched, &task.index) {
+                self.touched(node, index, &touched);
+            }
             if let (Some(repair), Some(index)) = (repair, &task.index) {
                 self.repair(node, index, repair);
             }

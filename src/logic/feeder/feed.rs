@@ -103,6 +103,8 @@ pub(super) struct Sent {
     pub purpose: Purpose,
     /// Hashes of the ids that a put touches, ascending.
     pub ids: Vec<u64>,
+    /// Of a deletion by marker: something may have come after it, so it counts for nothing.
+    pub is_void: bool,
     pub end: Option<SentEnd>,
 }
 
@@ -269,6 +271,11 @@ impl Feed {
             Sync::In | Sync::Returning(_) => true,
             Sync::Leaving(_) | Sync::Out | Sync::Joining => false,
         }
+    }
+
+    /// It begins anew, and some core does not know that yet: the watermark says nothing of what is read there.
+    pub(super) fn is_read_in_vain(&self) -> bool {
+        matches!(self.sync, Sync::Leaving(_)) && self.bootstrap.is_some()
     }
 
     /// The index-wide step that it passed last or that is under way.

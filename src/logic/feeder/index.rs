@@ -119,6 +119,19 @@ impl IndexState {
         self.steps.get(first + others).cloned()
     }
 
+    /// The step at a position; none if nothing is there any more.
+    pub(super) fn step_at(
+        &self,
+        position: Position,
+        lookup: &Lookup<'_>,
+    ) -> Result<Option<StepInfo>, JournalUnavailable> {
+        if position > self.complete_after {
+            return Ok(self.steps.iter().find(|step| step.position == position).cloned());
+        }
+        let read = lookup.journal.steps(lookup.index, position.before(), 1)?;
+        Ok(read.into_iter().find(|step| step.position == position))
+    }
+
     /// Whether an index-wide step lies in `after < position <= upto`.
     pub(super) fn has_barrier(
         &self,

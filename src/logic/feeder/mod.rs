@@ -125,14 +125,14 @@ pub struct Rules {
     pub announce: bool,
     /// Requests that began before have ended, too.
     pub drain: bool,
-    /// Before a vote a node has no document of a shard that is on its way.
-    pub unmixed: bool,
     /// A copy is compared with its source before the table changes.
     pub verify: bool,
     /// An old owner is fed until every new owner is in sync.
     pub old_fed: bool,
     /// What a node has lost is rebuilt from its peers.
     pub rebuild: bool,
+    /// What a late request may have done to documents that no feed repairs is done away with.
+    pub stray: bool,
 }
 
 impl Rules {
@@ -155,10 +155,10 @@ impl Rules {
         apart: true,
         announce: true,
         drain: true,
-        unmixed: true,
         verify: true,
         old_fed: true,
         rebuild: true,
+        stray: true,
     };
 }
 

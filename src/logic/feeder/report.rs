@@ -226,7 +226,8 @@ impl Fleet {
         let feeds = &self.index(uid).feeds;
         task.steps.iter().all(|step| {
             let is_behind = |(node, feed): (usize, &feed::Feed)| {
-                feed.applied < step.position && feed.is_required() && self.topology.must_count(node, uid, step)
+                let has_it = feed.applied >= step.position && !feed.is_read_in_vain();
+                !has_it && feed.is_required() && self.topology.must_count(node, uid, step)
             };
             let is_ready = step.needs == Needs::Nothing || !self.rules.resolve;
             is_ready && !feeds.iter().enumerate().any(is_behind)

@@ -1,5 +1,7 @@
 //! Tasks that nobody was told about, and going back to send again.
 
+use std::collections::BTreeSet;
+
 use super::feed::{Feed, Sync};
 use super::index::Lookup;
 use super::node::{Label, SeenKind, SeenTask};
@@ -18,13 +20,65 @@ pub(super) enum Repair {
     BarrierAgain,
     /// Too old to be rewound to.
     Far,
-    /// What jobs do to these shards of the index begins anew.
+    /// A job sent it, for these shards.
     Job(Vec<ShardId>),
     /// The index is made once more.
     Bootstrap,
 }
 
+/// What a request that no answer named may have done to documents on its node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Touched {
+    /// Of these shards.
+    pub shards: BTreeSet<ShardId>,
+    /// Its step; position 0 for what jobs send.
+    pub since: Position,
+    /// Not only deletions.
+    pub brings_documents: bool,
+}
+
 impl Fleet {
+    /// What a task that no answer named may have done to documents.
+    pub(super) fn touched_by(
+        &self,
+        node: usize,
+        task: &SeenTask,
+        journal: &dyn JournalView,
+    ) -> Result<Option<Touched>, JournalUnavailable> {
+        if !self.rules.stray {
+            return Ok(None);
+        }
+        let brings_documents = match task.kind {
+            SeenKind::Put => true,
+            SeenKind::Deletion => false,
+            SeenKind::Create
+            | SeenKind::Settings
+            | SeenKind::PrimaryKey
+            | SeenKind::Drop
+            | SeenKind::Housekeeping
+            | SeenKind::Foreign => return Ok(None),
+        };
+        let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else { return Ok(None) };
+        let (state, feed) = (self.index(uid), self.feed(node, uid));
+        if feed.bootstrap.is_some() || state.dropped.is_some_and(|dropped| feed.barrier_reached() >= dropped) {
+            return Ok(None); // The index is deleted after it.
+        }
+        let (shards, since) = match &task.label {
+            Some(Label::Copy { shards, .. } | Label::Mark { shards }) => (Some(&shards[..]), Position(0)),
+            Some(Label::Step { position, shard: Some(shard) }) => (Some(std::slice::from_ref(shard)), *position),
+            Some(Label::Step { position, shard: None }) => (None, *position),
+            None => return Ok(None),
+        };
+        let lookup = Lookup { index: uid, topology: &self.topology, journal };
+        let step = if shards.is_none() { state.step_at(since, &lookup)? } else { None };
+        let of_step = step.as_ref().and_then(|step| step.shards.as_deref());
+        let shards = match shards.or(of_step) {
+            Some(shards) => shards.iter().copied().collect(),
+            None => (0..self.topology.owners().len() as u16).map(ShardId).collect(),
+        };
+        Ok(Some(Touched { shards, since, brings_documents }))
+    }
+
     /// What must be done about a task that no answer named: a request that arrived after its connection had died.
     /// Changes nothing.
     pub(super) fn repair_of(
@@ -115,8 +169,6 @@ impl Fleet {
     pub(super) fn repair(&mut self, node: usize, uid: &NodeIndexUid, repair: Repair) {
         match repair {
             Repair::Rewind(first) => {
-                // What was copied as of later may hold what it did.
-                self.restart_joins_since(node, uid, first);
                 let feed = self.feed(node, uid);
                 if first <= feed.pos.max(feed.applied) {
                     self.rewind(node, uid, first);
@@ -136,7 +188,8 @@ impl Fleet {
                     self.pending.bootstraps.insert((node, uid.clone()));
                 }
             }
-            Repair::Job(shards) if !self.job_stranger(node, uid, &shards) => {}
+            // Its copy begins anew, or it is deleted, see `touched`.
+            Repair::Job(shards) if !self.is_kept(node, uid, &shards) => {}
             Repair::Job(_) | Repair::Far => {
                 self.pending.alarms.push(Alarm::FarStranger { node: self.nodes[node].id.clone(), index: uid.clone() });
                 self.give_up_if_covered(node, uid);

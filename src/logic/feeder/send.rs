@@ -225,9 +225,7 @@ impl Fleet {
         if is_alone && !feed.sent.is_empty() {
             return Next::Wait;
         }
-        if step.is_voted() && !self.is_fit_to_vote(node, uid) {
-            return Next::Wait;
-        }
+        debug_assert!(!step.is_voted() || self.is_fit_to_vote(node, uid), "marks go first, and chunks have ended");
         if step.kind == StepKind::Drop && self.rules.map && !state.is_hidden {
             return Next::Wait;
         }
@@ -472,7 +470,7 @@ impl Fleet {
         if !feed.is_careful() && kind.is_document() && !purpose.is_of_job() {
             feed.pos = position;
         }
-        feed.sent.push_back(Sent { task, position, kind, shards, is_split, purpose, ids, end: None });
+        feed.sent.push_back(Sent { task, position, kind, shards, is_split, purpose, ids, is_void: false, end: None });
         if let Purpose::Copy { transfer, number } = purpose {
             self.chunk_registered(transfer, number);
         }
@@ -496,7 +494,8 @@ impl Fleet {
         } else {
             let Send { index, position, kind, shards, is_split, purpose } = send.clone();
             let end = Some(SentEnd { end: End::Rejected(error), was_shared: false, deleted: None });
-            let sent = Sent { task: NodeTask(0), position, kind, shards, is_split, purpose, ids: Vec::new(), end };
+            let (task, ids, is_void) = (NodeTask(0), Vec::new(), false);
+            let sent = Sent { task, position, kind, shards, is_split, purpose, ids, is_void, end };
             self.ended(node, &index, &sent, now);
         }
     }

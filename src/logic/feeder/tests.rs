@@ -28,6 +28,8 @@ struct World {
     /// By node: the number of its next task; none while it is down.
     nodes: Vec<Option<u64>>,
     reports: Vec<Report>,
+    /// What each node has got.
+    sent: Vec<(usize, Send)>,
     /// Steps whose decision is stored.
     decided: BTreeSet<Position>,
 }
@@ -48,7 +50,8 @@ impl World {
         let mut fleet = Fleet::start(&start, Timing::default(), Rules::ALL, START);
         let journal = Journal::default();
         fleet.end_needless_quarantine(&journal).unwrap();
-        Self { fleet, journal, now: START, nodes: vec![Some(0); nodes], reports: Vec::new(), decided: BTreeSet::new() }
+        let (nodes, decided) = (vec![Some(0); nodes], BTreeSet::new());
+        Self { fleet, journal, now: START, nodes, reports: Vec::new(), sent: Vec::new(), decided }
     }
 
     fn add(&mut self, operation: Operation) -> EntryId {
@@ -137,6 +140,7 @@ impl World {
                 let now = (self.now, crate::logic::ids::Timestamp(0));
                 if self.fleet.begin(node, &send, Vec::new(), now, &self.journal) {
                     self.nodes[node] = Some(next + 1);
+                    self.sent.push((node, send));
                     self.fleet.sent(node, SendOutcome::Registered(NodeTask(next)), self.now);
                 }
             }

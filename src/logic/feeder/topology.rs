@@ -7,7 +7,7 @@
 //!
 //! Nodes are numbered as in [`super::Start`]; a number is never given again in the life of a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::moves::{Job, Join};
 use super::step::StepInfo;
@@ -30,6 +30,8 @@ pub(super) struct Topology {
     incoming: BTreeMap<(usize, ShardId), JobId>,
     /// The job that takes a shard away from a node which is still fed.
     outgoing: BTreeMap<(usize, ShardId), JobId>,
+    /// Nodes that had documents of a shard until a job of this life deleted them.
+    left: BTreeSet<(usize, ShardId)>,
 }
 
 impl Topology {
@@ -101,6 +103,17 @@ impl Topology {
                 JobStep::Clean | JobStep::Undo => {}
             }
         }
+    }
+
+    /// A job is done or given up. To be followed by [`Self::sort_jobs`].
+    pub(super) fn end_job(&mut self, id: JobId) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.left.extend(job.cleans().map(|node| (node, job.shard)));
+    }
+
+    /// A job of this life has deleted what the node had of the shard.
+    pub(super) fn has_left(&self, node: usize, shard: ShardId) -> bool {
+        self.left.contains(&(node, shard))
     }
 
     /// The job that is bringing a shard to a node.

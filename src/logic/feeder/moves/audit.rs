@@ -338,15 +338,8 @@ impl Fleet {
 
     /// Documents of a shard may be on a node by right: it owns the shard, or a job moves it.
     fn may_hold(&self, node: usize, shard: ShardId) -> bool {
-        let has_part = |job: &super::Job| job.target == Some(node) || job.old_owner == Some(node);
         let mut jobs = self.topology.jobs.values();
-        self.topology.owns(node, shard) || jobs.any(|job| job.shard == shard && has_part(job))
-    }
-
-    /// The replica of an index on a node is read, and has all it should have.
-    fn is_complete(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        let feed = self.feed(node, uid);
-        feed.sync == Sync::In && !feed.needs_rebuild && !self.is_rebuilding(node, uid)
+        self.topology.owns(node, shard) || jobs.any(|job| job.shard == shard && job.has_part(node))
     }
 
     /// Why a replica cannot be looked at now.

@@ -149,6 +149,11 @@ impl Job {
         }
     }
 
+    /// The node may hold documents of the shard because of this job, or is to get some.
+    pub(in crate::logic::feeder) fn has_part(&self, node: usize) -> bool {
+        self.target == Some(node) || self.old_owner == Some(node)
+    }
+
     /// The node that may hold documents of the shard without owning it.
     pub(in crate::logic::feeder) fn foreign(&self) -> Option<usize> {
         match (self.kind, self.step) {

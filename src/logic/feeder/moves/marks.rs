@@ -60,15 +60,19 @@ impl Fleet {
         jobs.all(|job| job.stage.stored_in <= self.stored || !shards.contains(&job.shard))
     }
 
-    /// No vote and no verdict comes from documents of a shard that is on its way to a node, or from it.
+    /// No vote comes from documents of a shard that is on its way to a node, or from it. That follows from the order in
+    /// which things are sent: a vote waits until all that was sent has ended, and for the hold of a copy; and what is dirty
+    /// is deleted before anything else is sent.
     pub(in crate::logic::feeder) fn is_fit_to_vote(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        !self.rules.unmixed
-            || self.dirty(node, uid).is_empty()
-                && self.topology.joins_of(node, uid).all(|(_, join)| !join.filling.is_some_and(|id| self.has_begun(id)))
+        let has_begun = |join: &super::Join| join.filling.is_some_and(|id| self.has_begun(id));
+        self.dirty(node, uid).is_empty() && !self.topology.joins_of(node, uid).any(|(_, join)| has_begun(join))
     }
 
     pub(in crate::logic::feeder) fn mark_ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent) {
         let Some(SentEnd { end, was_shared, .. }) = &sent.end else { return };
+        if sent.is_void {
+            return;
+        }
         match end {
             End::Succeeded => {}
             // It failed with its neighbours: again, and alone.

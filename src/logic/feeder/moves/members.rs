@@ -63,9 +63,11 @@ impl Fleet {
     /// Takes a member away that owns nothing and has no part in any job. False: it still has.
     pub fn remove(&mut self, id: &NodeId) -> bool {
         let Some(node) = self.number_of(id) else { return false };
-        let has_part = |job: &Job| job.target == Some(node) || job.old_owner == Some(node);
         let is_planned = self.topology.plan.iter().flatten().any(|&of| of == node);
-        if is_planned || !self.topology.owned(node).is_empty() || self.topology.jobs.values().any(has_part) {
+        if is_planned
+            || !self.topology.owned(node).is_empty()
+            || self.topology.jobs.values().any(|job| job.has_part(node))
+        {
             return false;
         }
         self.end_membership(node);
@@ -80,7 +82,7 @@ impl Fleet {
             // Without any index, too: what is written next needs an owner.
             let goes_back = |job: &Job| job.step == JobStep::Switched && job.shard == *shard && job.old_owner.is_some();
             let has_other = self.topology.owners_of(*shard).len() > 1 || self.topology.jobs.values().any(goes_back);
-            has_other && live.iter().all(|uid| self.has_other_copy(node, *shard, uid))
+            has_other && live.iter().all(|uid| self.other_copies(node, *shard, uid).next().is_some())
         };
         self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect()
     }
@@ -130,14 +132,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// Another node has all of a shard of an index.
-    pub(super) fn has_other_copy(&self, node: usize, shard: ShardId, uid: &NodeIndexUid) -> bool {
+    /// The other nodes that have all of a shard of an index.
+    pub(super) fn other_copies(&self, node: usize, shard: ShardId, uid: &NodeIndexUid) -> impl Iterator<Item = usize> {
         let copies = self.topology.owners_of(shard).iter().copied().chain(self.old_owner(shard, uid));
-        let is_complete = |other: usize| {
-            let feed = self.feed(other, uid);
-            feed.sync == Sync::In && !feed.needs_rebuild && !self.is_rebuilding(other, uid)
-        };
-        copies.into_iter().any(|other| other != node && is_complete(other))
+        copies.filter(move |&other| other != node && self.is_complete(other, uid))
     }
 
     fn end_membership(&mut self, node: usize) {

@@ -118,10 +118,14 @@ impl Fleet {
         self.pending.next_task.insert(node);
     }
 
-    /// Every shard that the node owns has another complete replica of the index.
+    /// Every shard that the node has for readers, or may soon have again, has another complete replica of the index, on a
+    /// node that answers: one that does not may come back without its data.
     pub(super) fn is_spared(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        !self.index(uid).is_read()
-            || self.topology.owned(node).iter().all(|&shard| self.has_other_copy(node, shard, uid))
+        let leaves = |shard: &ShardId| self.topology.is_leaving(node, uid, *shard);
+        let left = self.topology.jobs.values().map(|job| job.shard).filter(leaves);
+        let mut shards = self.topology.owned(node).iter().copied().chain(left);
+        let is_elsewhere = |shard| self.other_copies(node, shard, uid).any(|other| self.answers(other));
+        !self.index(uid).is_read() || shards.all(is_elsewhere)
     }
 
     /// The owner before a switch that is still fed, if it is complete.

@@ -4,8 +4,10 @@ use crate::logic::entry::StepKind;
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Purpose, Sent, SentEnd};
 use crate::logic::feeder::node::{End, Send};
+use crate::logic::feeder::rewind::Touched;
 use crate::logic::feeder::send::{Action, Turn};
-use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, ShardId};
+use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::logic::topology::JoinState;
 use crate::meili::error::ErrorBody;
 
 impl Fleet {
@@ -80,7 +82,8 @@ impl Fleet {
     pub(in crate::logic::feeder) fn job_refused(&mut self, node: usize, send: &Send, error: ErrorBody) {
         let Send { index, position, kind, shards, is_split, purpose } = send.clone();
         let end = Some(SentEnd { end: End::Rejected(error), was_shared: false, deleted: None });
-        let sent = Sent { task: NodeTask(0), position, kind, shards, is_split, purpose, ids: Vec::new(), end };
+        let (task, ids, is_void) = (NodeTask(0), Vec::new(), false);
+        let sent = Sent { task, position, kind, shards, is_split, purpose, ids, is_void, end };
         self.job_ended(node, &index, &sent);
     }
 
@@ -90,15 +93,42 @@ impl Fleet {
         }
     }
 
-    /// A request of a job that no answer named: what it may have done to these shards is undone with all that the job did.
-    /// True when the node has them for good meanwhile.
-    pub(in crate::logic::feeder) fn job_stranger(
-        &mut self,
-        node: usize,
-        uid: &NodeIndexUid,
-        shards: &[ShardId],
-    ) -> bool {
-        self.restart_joins(node, uid, |shard, _| shards.contains(&shard));
+    /// A request that no answer named has touched documents: a copy that cannot be told from what it did begins anew, and
+    /// what it may have brought of shards that the node is not fed is deleted.
+    pub(in crate::logic::feeder) fn touched(&mut self, node: usize, uid: &NodeIndexUid, touched: &Touched) {
+        let Touched { shards, since, brings_documents } = touched;
+        let is_hit = |shard: &ShardId| shards.contains(shard);
+        self.restart_joins(node, uid, |shard, join| {
+            let is_copied = join.state == JoinState::Joined || join.filling.is_some();
+            is_hit(&shard) && (join.is_marked && !is_copied || is_copied && join.cursor >= *since)
+        });
+        // A deletion that is under way may have been before it.
+        for sent in self.feed_mut(node, uid).sent.iter_mut().filter(|sent| sent.purpose == Purpose::Mark) {
+            sent.is_void |= sent.shards.iter().any(is_hit);
+        }
+        if !brings_documents {
+            return;
+        }
+        let mut strays = shards.clone();
+        for (&id, job) in self.topology.jobs.iter_mut().filter(|(_, job)| job.has_part(node)) {
+            // What the job has brought is deleted with what it brings.
+            let is_hit = strays.remove(&job.shard) || shards.contains(&job.shard);
+            if is_hit && job.cleans() == Some(node) && job.cleaned.remove(uid) {
+                self.pending.jobs.insert(id);
+            }
+            if is_hit && job.old_owner == Some(node) {
+                job.cleared.remove(uid);
+            }
+        }
+        // What was sent in this life went only where it belonged then.
+        let is_older = *since < Position::of(self.first_of_this_life, 0);
+        strays.retain(|&shard| !self.topology.owns(node, shard) && (is_older || self.topology.has_left(node, shard)));
+        let strays: Vec<ShardId> = strays.into_iter().collect();
+        self.add_clearance(node, uid, &strays);
+    }
+
+    /// Whether a node has one of these shards for good.
+    pub(in crate::logic::feeder) fn is_kept(&self, node: usize, uid: &NodeIndexUid, shards: &[ShardId]) -> bool {
         let is_kept = |&shard: &ShardId| {
             let is_coming = self.topology.incoming(node, shard).is_some_and(|job| job.joins.contains_key(uid));
             !is_coming && (self.topology.owns(node, shard) || self.topology.is_leaving(node, uid, shard))

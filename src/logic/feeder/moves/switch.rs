@@ -6,7 +6,7 @@ use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Stage, Sync};
 use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::ids::{JobId, NodeIndexUid, ShardId};
-use crate::logic::topology::{JobKind, JobStep, JoinState};
+use crate::logic::topology::{JobKind, JobStep};
 
 impl Fleet {
     /// Indexes that readers use.
@@ -21,30 +21,40 @@ impl Fleet {
         !self.nodes[node].is_lost && self.live().iter().all(is_in)
     }
 
+    /// The replica of an index on a node is read, and has all it should have.
+    pub(super) fn is_complete(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        let feed = self.feed(node, uid);
+        feed.sync == Sync::In && !feed.needs_rebuild && !self.is_rebuilding(node, uid)
+    }
+
+    /// A node answers, as the one that it was.
+    pub(super) fn answers(&self, node: usize) -> bool {
+        let state = &self.nodes[node];
+        state.is_reachable && !state.is_doubtful && !state.is_lost
+    }
+
     /// All owners are complete, and answer as those that they were. Those that were removed by force are left aside.
     pub(super) fn are_whole<'a>(&self, owners: impl IntoIterator<Item = &'a usize>) -> bool {
-        let is_there = |node: usize| {
-            let state = &self.nodes[node];
-            state.is_reachable && !state.is_doubtful && self.is_whole(node)
-        };
+        let is_there = |node: usize| self.answers(node) && self.is_whole(node);
         owners.into_iter().all(|&node| is_there(node) || !self.topology.is_member(node))
     }
 
-    /// The target has everything that was reported, and is in sync: it can take over in this moment.
+    /// The target, whose copies are verified, has everything that was reported, and is in sync: it can take over in this
+    /// moment.
     pub(super) fn may_switch(&mut self, job: JobId, journal: &dyn JournalView) -> Result<bool, JournalUnavailable> {
         let Some(target) = self.topology.jobs[&job].target else { return Ok(false) };
         for uid in self.live() {
-            let join = self.topology.jobs[&job].joins.get(&uid);
-            let is_joined = join.is_none_or(|join| join.state == JoinState::Joined && join.is_verified);
             let due = self.due_steps(&uid, journal)?[target];
             let state = self.index(&uid);
             let feed = &state.feeds[target];
             let has_all = due.is_none_or(|due| due > state.top_reported);
-            if !is_joined || !has_all || feed.sync != Sync::In || feed.bootstrap.is_some() {
+            if !has_all || feed.sync != Sync::In || feed.bootstrap.is_some() {
                 return Ok(false);
             }
         }
-        Ok(!self.nodes[target].is_lost && self.pass_copies(job, journal)?)
+        // Without any index, too: what is written next needs it.
+        let is_there = self.answers(target) && self.nodes[target].unclear.is_none();
+        Ok(is_there && self.pass_copies(job, journal)?)
     }
 
     /// Moves the watermarks of the target past what was copied: without the joins the feeds would send it again. False:

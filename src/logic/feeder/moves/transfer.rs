@@ -527,14 +527,6 @@ impl Fleet {
         }
     }
 
-    /// Whatever was copied to a node as of `first` or later is worth nothing.
-    pub(in crate::logic::feeder) fn restart_joins_since(&mut self, node: usize, uid: &NodeIndexUid, first: Position) {
-        self.restart_joins(node, uid, |_, join| {
-            let is_copied = join.state == JoinState::Joined || join.filling.is_some();
-            is_copied && join.cursor >= first
-        });
-    }
-
     /// These joins of an index on a node begin anew.
     pub(in crate::logic::feeder) fn restart_joins(
         &mut self,

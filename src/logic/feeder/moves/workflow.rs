@@ -1,6 +1,8 @@
 //! The steps of jobs: announce, copy, switch, clean. Each is stored before it has an effect, and waits until every reader
 //! knows what it must know.
 
+use std::collections::BTreeSet;
+
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Feed, ReaderProgress, Stage};
 use crate::logic::feeder::index::IndexState;
@@ -77,7 +79,7 @@ impl Fleet {
     /// Forgets a job; what it held up goes on.
     pub(super) fn end_job(&mut self, id: JobId) {
         self.abort_job(id);
-        self.topology.jobs.remove(&id);
+        self.topology.end_job(id);
         self.pending.jobs.remove(&id);
         self.pending.joins.retain(|(job, _)| *job != id);
         self.pending.ended_jobs.insert(id);
@@ -109,8 +111,25 @@ impl Fleet {
         }
     }
 
+    /// Documents of shards that lie on a node without any right, and that no job is about, are deleted from an index like
+    /// those of a move that was taken back.
+    pub(super) fn add_clearance(&mut self, node: usize, uid: &NodeIndexUid, shards: &[ShardId]) -> Vec<JobId> {
+        let others: BTreeSet<NodeIndexUid> = self.indexes.keys().filter(|other| *other != uid).cloned().collect();
+        let mut jobs = Vec::new();
+        for &shard in shards {
+            let mut job = Job::new(JobKind::Move, shard, Some(node), self.version);
+            (job.step, job.cleaned) = (JobStep::Undo, others.clone());
+            jobs.push(self.add_job(job));
+        }
+        if !jobs.is_empty() {
+            self.want_publication();
+            self.store_first(node);
+        }
+        jobs
+    }
+
     /// The node gets nothing before what jobs are to do there is stored: after a start that would not be known.
-    pub(super) fn store_first(&mut self, node: usize) {
+    fn store_first(&mut self, node: usize) {
         for state in self.indexes.values_mut() {
             state.feeds[node].store_first(self.version);
         }

@@ -5,14 +5,12 @@
 //! it does not belong is deleted by its marker, as after a move that was taken back; a deletion of what has no marker can
 //! never hit anything that we wrote, however late it arrives.
 
-use std::collections::BTreeSet;
-
 use super::{AuditOrigin, AuditStage, RepairState};
 use crate::logic::feeder::Fleet;
-use crate::logic::feeder::feed::{Stage, Sync};
+use crate::logic::feeder::feed::Sync;
 use crate::logic::feeder::moves::{Job, Join};
 use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, ShardId};
-use crate::logic::topology::{JobKind, JobStep};
+use crate::logic::topology::JobKind;
 
 /// In the background what is found within this time is put right together.
 const BATCH_MS: u64 = 60_000;
@@ -213,17 +211,7 @@ impl Fleet {
         if !self.topology.is_member(node) || shards.is_empty() && !is_unmarked {
             return Begin::Moved;
         }
-        let others: BTreeSet<NodeIndexUid> = self.indexes.keys().filter(|other| *other != uid).cloned().collect();
-        let mut jobs = Vec::new();
-        for &shard in shards {
-            let mut job = Job::new(JobKind::Move, shard, Some(node), self.version);
-            (job.step, job.stage, job.cleaned) = (JobStep::Undo, Stage::new(self.version), others.clone());
-            jobs.push(self.add_job(job));
-        }
-        if !jobs.is_empty() {
-            self.want_publication();
-            self.store_first(node);
-        }
+        let jobs = self.add_clearance(node, uid, shards);
         if is_unmarked {
             self.audit.sweeps.insert((node, uid.clone()));
             self.nodes[node].active.insert(uid.clone());
