@@ -288,9 +288,9 @@ fn accepted(answer: Result<Response<Body>, Broken>) -> Result<Response<Body>, No
 
 fn read(response: &mut Response<Body>, bytes_max: u64) -> Result<Vec<u8>, NodeError> {
     let body = response.body_mut().with_config().limit(bytes_max).read_to_vec();
-    body.map_err(|error| match error {
-        ureq::Error::BodyExceedsLimit(_) => NodeError::TooLong(bytes_max),
-        other => NodeError::Unreachable(other.to_string()),
+    body.map_err(|error| {
+        let is_too_long = matches!(error, ureq::Error::BodyExceedsLimit(_));
+        if is_too_long { NodeError::TooLong(bytes_max) } else { NodeError::Unreachable(error.to_string()) }
     })
 }
 
