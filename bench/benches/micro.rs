@@ -1,10 +1,12 @@
 //! Micro benches: how fast are documents hashed and cut by shard (MB/s on one core), how long takes the merge of 3, 16 and
 //! 64 answers of 20 hits, how long takes a placement of 64 to 4096 shards, does it keep its promises,
-//! and how near is a plan for one node more or less to the fewest moves?
+//! how near is a plan for one node more or less to the fewest moves, and how long is the protocol's state locked while 64
+//! shards of 20 indexes move?
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use miroir_bench::moves::{MoveShape, Moves};
 use miroir_bench::{answers, documents, placement};
 
 fn hash_and_split(criterion: &mut Criterion) {
@@ -67,5 +69,24 @@ fn place(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, hash_and_split, merge, place);
+fn move_shards(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("moves");
+    group.sample_size(10);
+    for nodes in [3, 8] {
+        let shape = MoveShape { nodes, shards: 64, indexes: 20, writes: 1_000 };
+        let name = format!("64 shards of 20 indexes, {nodes} nodes");
+        println!("{name}: {} steps are read from the journal", Moves::new(shape).rebalance());
+        let mut waiting = Moves::new(shape);
+        waiting.wait_for_turn();
+        group.bench_function(format!("{name}: a control step while all wait"), |bencher| {
+            bencher.iter(|| waiting.control());
+        });
+        group.bench_function(format!("{name}: all of it"), |bencher| {
+            bencher.iter_batched(|| Moves::new(shape), |mut moves| moves.rebalance(), BatchSize::PerIteration);
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, hash_and_split, merge, place, move_shards);
 criterion_main!(benches);

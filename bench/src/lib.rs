@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod documents;
+pub mod moves;
 pub mod placement;
 
 #[cfg(test)]
@@ -21,6 +22,11 @@ mod tests {
         assert!(moves.fullest_over_share <= 1.0 && moves.added_moves <= moves.added_moves_promised, "{moves:?}");
         assert!(moves.removed_moves <= moves.removed_held, "{moves:?}");
         let plans = placement::WorstPlans::measure(64, 2, 2..=6);
+        let shape = moves::MoveShape { nodes: 3, shards: 4, indexes: 2, writes: 10 };
+        moves::Moves::new(shape).rebalance();
+        let mut waiting = moves::Moves::new(shape);
+        waiting.wait_for_turn();
+        waiting.control();
         assert!(plans.moved_of_least <= 1.05 && plans.imbalance <= 1.0, "{plans:?}");
     }
 }

@@ -10,7 +10,6 @@ use super::node_client::{NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as An
 use crate::logic::entry::{PutMode, StepKind};
 use crate::logic::feeder::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 use crate::logic::ids::{IndexUid, NodeId, NodeIndexUid, NodeTask};
-use crate::logic::topology::NodeRecord;
 use crate::meili::error::{Code, ErrorBody, ErrorType};
 use crate::meili::search_message::client_message;
 use crate::meili::tasks::{TaskKind, TaskStatus, TaskView};
@@ -30,10 +29,6 @@ pub(super) struct Feeder {
 }
 
 impl Feeder {
-    pub(super) fn new(node: usize, record: &NodeRecord, node_key: Option<&str>) -> Self {
-        Self { node, id: record.id.clone(), client: NodeClient::new(record.url.clone(), node_key) }
-    }
-
     /// The tasks with these numbers, as the protocol sees them; none when the node does not answer.
     pub(super) fn poll(&self, tasks: &[NodeTask]) -> Option<Vec<TaskView>> {
         let query = NodeTaskQuery { uids: tasks.to_vec(), limit: tasks.len() as u64, ..NodeTaskQuery::default() };

@@ -3,6 +3,7 @@
 //! What it says of owners, jobs and watermarks comes from the store, where every step of a workflow is before it has an
 //! effect; who is reachable and read comes from the snapshot that readers go by. No lock is held while it waits for a node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::bridge::reply::Reply;
 use crate::bridge::topology::TopologyRequest;
 use crate::config::Secret;
 use crate::logic::feeder::{AuditReport, Fleet};
-use crate::logic::ids::{NodeId, NodeTask};
+use crate::logic::ids::{JobId, NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::meili::error::{ApiError, Code};
 use crate::store::{Store, StoreError};
@@ -80,8 +81,8 @@ pub struct Operator {
 
 /// Whom the fleet consists of, while it runs.
 pub trait Members: Send {
-    /// See [`Coordinator::enrol`]; the error is for people.
-    fn enrol(&self, node: &NodeRecord, next_task: NodeTask) -> Result<(), String>;
+    /// See [`Coordinator::enrol`]; `change` is called once. The error is for people.
+    fn enrol(&self, node: &NodeRecord, next_task: NodeTask, change: &mut dyn FnMut(&mut Fleet)) -> Result<(), String>;
 
     /// See [`Coordinator::remove`]; the error is for people.
     fn remove(&self, node: &NodeId) -> Result<bool, String>;
@@ -97,11 +98,14 @@ pub trait Members: Send {
 
     /// See [`Coordinator::check_settings_soon`].
     fn check_settings(&self);
+
+    /// See [`Fleet::job_problems`].
+    fn problems(&self) -> BTreeMap<JobId, Arc<str>>;
 }
 
 impl Members for Arc<Coordinator> {
-    fn enrol(&self, node: &NodeRecord, next_task: NodeTask) -> Result<(), String> {
-        Coordinator::enrol(self, node, next_task).map_err(|error| error.to_string())
+    fn enrol(&self, node: &NodeRecord, next_task: NodeTask, change: &mut dyn FnMut(&mut Fleet)) -> Result<(), String> {
+        Coordinator::enrol(self, node, next_task, change).map_err(|error| error.to_string())
     }
 
     fn remove(&self, node: &NodeId) -> Result<bool, String> {
@@ -122,6 +126,10 @@ impl Members for Arc<Coordinator> {
 
     fn check_settings(&self) {
         self.check_settings_soon();
+    }
+
+    fn problems(&self) -> BTreeMap<JobId, Arc<str>> {
+        self.job_problems()
     }
 }
 
@@ -154,7 +162,7 @@ impl Operator {
     }
 
     fn picture(&self) -> Result<Picture, StoreError> {
-        Picture::load(&*self.store, self.bridge.snapshot.load_full())
+        Picture::load(&*self.store, self.bridge.snapshot.load_full(), self.members.problems())
     }
 
     fn answer(&self, request: &TopologyRequest) -> Result<Value, ApiError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
+use super::chunks::Chunk;
 use super::node_client::{FetchedDocuments, NodeClient, NodeError};
 use crate::logic::digest::{DocumentDigest, ShardDigest, stored_digest};
 use crate::logic::id_list::IdList;
@@ -21,8 +22,6 @@ const IDS_AT_ONCE: usize = 1_000;
 const IDS_AT_FIRST: usize = 16;
 /// An answer is to be about so long. Bytes.
 const ANSWER_BYTES: usize = 16 << 20;
-/// A part is closed when it is longer. Bytes.
-const PART_BYTES: usize = 8 << 20;
 /// For one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -76,31 +75,31 @@ pub(super) struct ShardReader<'a> {
     /// Of all.
     pub shard_count: u16,
     /// A part is never made longer than this, if it can be cut. Bytes.
-    pub body_max: u64,
+    pub part_max: usize,
 }
 
 impl ShardReader<'_> {
     /// Gives the documents part by part, each as lines for a put; stops when `take` says no. Returns how many parts.
-    pub(super) fn copy(&self, mut take: impl FnMut(u32, Bytes) -> bool) -> Result<u32, ReadError> {
-        let limit = PART_BYTES.min(usize::try_from(self.body_max).unwrap_or(usize::MAX));
+    pub(super) fn copy(&self, mut take: impl FnMut(u32, Chunk) -> bool) -> Result<u32, ReadError> {
         let mut parts = 0;
-        let mut part: Vec<u8> = Vec::new();
-        let mut close = |part: &mut Vec<u8>, parts: &mut u32| {
-            let is_taken = take(*parts, Bytes::from(std::mem::take(part)));
-            *parts += 1;
-            if is_taken { Ok(()) } else { Err(ReadError::Unwanted) }
+        let (mut part, mut documents): (Vec<u8>, u32) = (Vec::new(), 0);
+        let mut close = |part: &mut Vec<u8>, documents: &mut u32| {
+            let chunk = Chunk { bytes: Bytes::from(std::mem::take(part)), documents: std::mem::take(documents) };
+            parts += 1;
+            if take(parts - 1, chunk) { Ok(()) } else { Err(ReadError::Unwanted) }
         };
         self.each(|document| {
             let line = line(document).map_err(|error| ReadError::Document(error.to_string()))?;
-            if !part.is_empty() && part.len() + line.len() > limit {
-                close(&mut part, &mut parts)?;
+            if documents > 0 && part.len() + line.len() > self.part_max {
+                close(&mut part, &mut documents)?;
             }
             part.extend_from_slice(line.as_bytes());
             part.push(b'\n');
+            documents += 1;
             Ok(())
         })?;
-        if !part.is_empty() {
-            close(&mut part, &mut parts)?;
+        if documents > 0 {
+            close(&mut part, &mut documents)?;
         }
         Ok(parts)
     }

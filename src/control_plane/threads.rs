@@ -23,6 +23,9 @@ pub struct Threads {
     stopped: Receiver<()>,
     deaths: (Sender<DeadThread>, Receiver<DeadThread>),
     handles: Vec<JoinHandle<()>>,
+    /// For how many more the system has room, all groups together.
+    #[cfg(test)]
+    pub room: std::sync::Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Default for Threads {
@@ -34,13 +37,24 @@ impl Default for Threads {
 impl Threads {
     fn telling(deaths: (Sender<DeadThread>, Receiver<DeadThread>)) -> Self {
         let (stop, stopped) = bounded(0);
-        Self { stop: Some(stop), stopped, deaths, handles: Vec::new() }
+        Self {
+            stop: Some(stop),
+            stopped,
+            deaths,
+            handles: Vec::new(),
+            #[cfg(test)]
+            room: std::sync::Arc::new(usize::MAX.into()),
+        }
     }
 
     /// None yet, with a stop of their own. Their deaths are heard of here.
     #[must_use]
     pub fn group(&self) -> Self {
-        Self::telling(self.deaths.clone())
+        #[cfg_attr(not(test), expect(unused_mut, reason = "only tests change it"))]
+        let mut group = Self::telling(self.deaths.clone());
+        #[cfg(test)]
+        group.room.clone_from(&self.room);
+        group
     }
 
     /// Starts a thread. Its work gets a channel that is closed when it shall end.
@@ -49,6 +63,8 @@ impl Threads {
         name: impl Into<String>,
         work: impl FnOnce(&Receiver<()>) + Send + 'static,
     ) -> std::io::Result<()> {
+        #[cfg(test)]
+        self.take_room()?;
         let name = name.into();
         let stopped = self.stopped.clone();
         let deaths = self.deaths.0.clone();
@@ -67,6 +83,13 @@ impl Threads {
             let _ = deaths.send(DeadThread { name, reason });
         })?);
         Ok(())
+    }
+
+    #[cfg(test)]
+    fn take_room(&self) -> std::io::Result<()> {
+        use std::sync::atomic::Ordering::{AcqRel, Acquire};
+        let taken = self.room.fetch_update(AcqRel, Acquire, |room| room.checked_sub(1));
+        taken.map(drop).map_err(|_| std::io::Error::from(std::io::ErrorKind::WouldBlock))
     }
 
     /// Hears of every thread that dies.

@@ -30,7 +30,7 @@ pub(super) fn follow(client: &Client, call: &Call, out: &mut impl Write, json: b
         }
         out.flush()?;
         last = line;
-        if is_over(&answer) {
+        if answer["progress"].is_null() {
             break;
         }
         pause();
@@ -51,18 +51,6 @@ pub(super) fn bar(done: u64, all: u64) -> String {
     let filled = (done * WIDTH).checked_div(all).unwrap_or(WIDTH);
     let bar: String = (0..WIDTH).map(|place| if place < filled { '#' } else { '-' }).collect();
     format!("[{bar}]")
-}
-
-/// Idle, or all have moved and only nodes that do not answer have something left to delete.
-fn is_over(answer: &Value) -> bool {
-    let absent = answer["absent"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let waits = |job: &Value| match job["step"].as_str() {
-        Some("clean") => absent.contains(&job["from"]),
-        Some("undo") => absent.contains(&job["to"]),
-        _ => false,
-    };
-    let has_moved = answer["progress"]["left"] == 0 && answer["jobs"].as_array().into_iter().flatten().all(waits);
-    answer["progress"].is_null() || has_moved
 }
 
 fn line(answer: &Value) -> String {

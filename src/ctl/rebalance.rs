@@ -1,5 +1,6 @@
 //! `miroir-ctl rebalance`: what moves.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use argh::FromArgs;
@@ -177,6 +178,22 @@ const BOOTSTRAPS: &[Column] = &[
     ("STAGE", |bootstrap| cell(&bootstrap["stage"])),
 ];
 
+const PROBLEMS: &[Column] = &[
+    ("JOBS", |problem| cell(&problem["jobs"])),
+    ("DO NOT GET ON, AND ARE TRIED AGAIN", |problem| cell(&problem["problem"])),
+];
+
+/// Each one once, with the jobs that have it.
+fn problems(answer: &Value) -> Vec<Value> {
+    let mut by_problem: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for job in answer["jobs"].as_array().into_iter().flatten() {
+        if let Some(problem) = job["problem"].as_str() {
+            by_problem.entry(problem).or_default().push(job["id"].clone());
+        }
+    }
+    by_problem.into_iter().map(|(problem, jobs)| json!({"jobs": jobs, "problem": problem})).collect()
+}
+
 /// `2 clear, 1 joined`.
 fn indexes(counts: &Value) -> String {
     let counts = counts.as_object().into_iter().flatten().filter(|(_, count)| count.as_u64() != Some(0));
@@ -274,11 +291,20 @@ fn status(answer: &Value) -> String {
     if answer["absent"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
         line("waits for", &answer["absent"]);
     }
+    for owed in answer["owed"].as_array().into_iter().flatten() {
+        let shards = owed["shards"].as_array().map_or(0, Vec::len);
+        let node = cell(&owed["node"]);
+        line("clean-up is owed", &format!("{shards} shards on {node}, done when it returns").into());
+    }
     text.extend(["\n", &table::render(&answer["nodes"], NODES)]);
     for (list, columns) in [("jobs", JOBS), ("bootstraps", BOOTSTRAPS)] {
         if answer[list].as_array().is_some_and(|items| !items.is_empty()) {
             text.extend(["\n", &table::render(&answer[list], columns)]);
         }
+    }
+    let problems = problems(answer);
+    if !problems.is_empty() {
+        text.extend(["\n", &table::render(&problems.into(), PROBLEMS)]);
     }
     text
 }

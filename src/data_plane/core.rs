@@ -14,6 +14,7 @@ use std::task::Poll;
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
+use super::patience::Patience;
 use super::scatter::HedgeBudget;
 use super::upstream::{LocalFuture, Upstream};
 use crate::bridge::Bridge;
@@ -114,6 +115,8 @@ pub struct Core {
     pub timers: Rc<dyn Timers>,
     /// Second requests that it may send.
     pub hedges: HedgeBudget,
+    /// With nodes that the prober cannot reach.
+    pub patience: Patience,
     snapshot: RefCell<Cache<SnapshotSource, Arc<RoutingSnapshot>>>,
 }
 
@@ -127,7 +130,8 @@ impl Core {
         timers: Rc<dyn Timers>,
     ) -> Self {
         let snapshot = RefCell::new(Cache::new(SnapshotSource(bridge.clone())));
-        Self { number, bridge, settings, upstream, timers, hedges: HedgeBudget::default(), snapshot }
+        let (hedges, patience) = (HedgeBudget::default(), Patience::default());
+        Self { number, bridge, settings, upstream, timers, hedges, patience, snapshot }
     }
 
     /// The newest snapshot. Take it once per request.

@@ -28,6 +28,7 @@ pub mod http_server;
 pub mod lifetime;
 pub mod listener;
 pub mod mailbox;
+pub mod patience;
 pub mod places;
 pub mod pool;
 pub mod rt;

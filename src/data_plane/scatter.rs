@@ -4,7 +4,7 @@
 //!   deadline. As long as others can take over all of it, a node has only half of the time that is left.
 //! * A part whose node takes longer than it takes for nineteen of twenty answers is hedged: others are asked too, and
 //!   whoever is complete first counts. Once per part, and within a budget (see [`HedgeBudget`]).
-//! * A node that does not answer the prober is asked only when nobody else has its shards, and gets little time.
+//! * A node that does not answer the prober is asked only when nobody else has its shards (see [`super::patience`]).
 //! * What no replica answers is `missing` in the result: partial results are part of the type, never silent.
 //! * What is missing only because this core asks more than the nodes can answer is told apart: that is overload, and no
 //!   reason for partial results.
@@ -23,11 +23,8 @@ use super::upstream::{LocalFuture, NodeLoad, NodeRequest, NodeResponse, Upstream
 use crate::logic::covering::{CoverInput, cover_again};
 use crate::logic::ids::{Monotonic, NodeSlot, ShardId};
 use crate::logic::replica_choice::choose;
-use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot};
+use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, RoutingSnapshot};
 use crate::meili::error::ErrorBody;
-
-/// The part of the time left that a node gets which does not answer the prober: it may have come back since.
-const UNREACHABLE_SHARE: u64 = 20;
 
 /// No hedge before that, in milliseconds.
 const HEDGE_AFTER_MIN_MS: u64 = 10;
@@ -164,13 +161,6 @@ enum StandIns {
     All,
 }
 
-/// Until when to wait for a node that nobody can stand in for.
-pub fn patience_with(core: &Core, node: &NodeView, deadline: Monotonic) -> Monotonic {
-    let now = core.now();
-    let left = deadline.0.saturating_sub(now.0);
-    if node.reachable { deadline } else { now.plus_ms(left / UNREACHABLE_SHARE) }
-}
-
 /// Asks every part. `make` writes a node's request; its second argument says that this node is the only one asked.
 pub async fn scatter(
     core: &Core,
@@ -297,10 +287,11 @@ impl Asking<'_> {
         let Self { core, scope, .. } = self;
         let now = core.now();
         let node = &scope.snapshot.nodes[usize::from(part.node.0)];
-        let patience = patience_with(core, node, scope.deadline);
+        let patience = core.patience.with(node, now, scope.deadline);
         let half = now.plus_ms(scope.deadline.0.saturating_sub(now.0) / 2);
         let deadline = if stand_ins == StandIns::All { patience.min(half) } else { patience };
         let outcome = core.upstream.send(node, (self.make)(part, is_alone), deadline).await;
+        core.patience.note(&node.id, &outcome, core.now());
         if matches!(outcome, Err(UpstreamError::Busy { .. })) {
             return Verdict::Busy;
         }

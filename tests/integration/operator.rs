@@ -418,19 +418,22 @@ fn what_a_node_had_that_stays_away_is_copied_elsewhere_until_it_returns() {
     let before = loads(&wait_until_idle(&fleet));
     fleet.nodes[1].kill();
     says(&fleet, &["the node stays away; its shards are copied to others"]);
-    let mut status = json!(null);
-    wait_for("the moves", LIMIT, || {
-        status = fleet.admin().get("/rebalance").expect(200).json;
-        if status["progress"]["left"] == 0 { Ok(()) } else { Err(status.to_string()) }
+    let status = wait_for("the moves", LIMIT, || {
+        let status = fleet.admin().get("/rebalance").expect(200).json;
+        let has_moved = status["nodes"][1]["shards"] == 0 && status["state"] == "idle";
+        if has_moved { Ok(status) } else { Err(status.to_string()) }
     });
-    // What it still has of them is deleted when it returns.
-    assert_eq!((&status["state"], &status["absent"]), (&json!("running"), &json!(["node-1"])));
+    // What it still has of them is deleted when it returns; nobody waits for that.
+    assert_eq!((&status["owed"][0]["node"], &status["absent"]), (&json!("node-1"), &json!([])));
+    let lost = before.iter().find(|(node, _)| node == "node-1").map(|(_, shards)| *shards);
+    assert_eq!(status["owed"][0]["shards"].as_array().map(|shards| shards.len() as u64), lost, "{status}");
     let shards: Vec<u64> = loads(&status).iter().map(|(_, shards)| *shards).collect();
     assert_eq!((shards, &status["nodes"][1]["state"]), (vec![8, 0, 8], &json!("active")), "was {before:?}");
     fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": "while-away"}])));
     fleet.nodes[1].start();
     says(&fleet, &["the node is back, and planned with again"]);
     let status = wait_until_idle(&fleet);
+    assert_eq!(status["owed"], json!([]));
     assert!(loads(&status).iter().all(|(_, shards)| (4..=7).contains(shards)), "{status}");
     assert_eq!(count(&fleet), Some(101));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossbeam::channel::{Receiver, TryRecvError};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded, select};
 use parking_lot::Mutex;
 
 use super::{Coordinator, Stopping};
@@ -13,7 +13,7 @@ use crate::control_plane::prober::{ProbeTiming, Prober};
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::logic::feeder::{AuditReport, BackgroundAudit, Fleet};
-use crate::logic::ids::{NodeId, NodeTask};
+use crate::logic::ids::{JobId, NodeId, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::telemetry::clock;
 
@@ -33,11 +33,44 @@ pub enum EnrolError {
     /// Whether it is a member shows after the next start.
     #[error(transparent)]
     Stopping(#[from] Stopping),
-    /// It is a member, but gets nothing before the next start.
+    /// It is no member.
     #[error(
-        "no thread can be started for the node: {0}; raise the limit of processes of this user, and restart Miroir"
+        "no thread can be started for the node: {0}; nothing was changed. Raise the limit of processes of this user, and \
+         try again"
     )]
     Thread(#[from] std::io::Error),
+}
+
+/// The threads of a node, before they know its number. Dropped, they end without having done anything.
+struct Waiting {
+    begin: Sender<usize>,
+    group: Threads,
+}
+
+/// Each of them is told the number.
+const THREADS_OF_A_NODE: usize = 2;
+
+impl Waiting {
+    fn begin(self, number: usize) -> Threads {
+        for _ in 0..THREADS_OF_A_NODE {
+            self.begin.try_send(number).expect("the channel has room for all of them");
+        }
+        self.group
+    }
+}
+
+/// The number of the node, once there is something to do for it; none when the thread is to end.
+fn awaited(number: &Receiver<usize>, stop: &Receiver<()>) -> Option<usize> {
+    select! {
+        recv(stop) -> _ => None,
+        recv(number) -> number => {
+            if number.is_err() {
+                // Its end is about to be asked for.
+                let _ = stop.recv();
+            }
+            number.ok()
+        }
+    }
 }
 
 /// A thread is asked to end.
@@ -47,13 +80,29 @@ pub(super) fn is_over(stop: &Receiver<()>) -> bool {
 
 impl Coordinator {
     /// Makes a node a member: it gets every index, and shards as soon as the plan names it. It must be empty, and its name
-    /// new; `next_task` is the number that its next task gets. Durable, published and fed when this returns.
-    pub fn enrol(self: &Arc<Self>, node: &NodeRecord, next_task: NodeTask) -> Result<(), EnrolError> {
+    /// new; `next_task` is the number that its next task gets. What else is to be changed with that, like the plan, is
+    /// stored in the same transaction. Durable, published and fed when this returns.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub fn enrol(
+        self: &Arc<Self>,
+        node: &NodeRecord,
+        next_task: NodeTask,
+        change: impl FnOnce(&mut Fleet),
+    ) -> Result<(), EnrolError> {
+        let waiting = self.wait_for(node)?;
         // Before a publication names it.
         self.publisher.set_node(node);
-        let number = self.state.lock().fleet.enrol(node.clone(), next_task, clock::monotonic());
+        let number = {
+            let mut state = self.state.lock();
+            let number = state.fleet.enrol(node.clone(), next_task, clock::monotonic());
+            change(&mut state.fleet);
+            number
+        };
         self.commit()?;
-        Ok(self.attend(number, node)?)
+        self.begin(waiting, number, node);
+        Ok(())
     }
 
     /// Changes what the fleet is to be; returns when that is durable.
@@ -80,6 +129,11 @@ impl Coordinator {
         self.state.lock().fleet.audit_report()
     }
 
+    /// Why jobs do not get on.
+    pub fn job_problems(&self) -> BTreeMap<JobId, Arc<str>> {
+        self.state.lock().fleet.job_problems()
+    }
+
     /// Takes a member away that owns nothing and has no part in a move; false if it still has. Durable and published when
     /// this returns; its threads bring to its end what they are about.
     pub fn remove(&self, node: &NodeId) -> Result<bool, Stopping> {
@@ -96,28 +150,45 @@ impl Coordinator {
         // Two feeders would send at the same time. Not under the lock: they may need it to end.
         let before = self.attendance.groups.lock().remove(&node.id);
         drop(before);
+        let waiting = self.wait_for(node)?;
+        self.begin(waiting, number, node);
+        Ok(())
+    }
+
+    fn begin(&self, waiting: Waiting, number: usize, node: &NodeRecord) {
         let mut groups = self.attendance.groups.lock();
-        if self.is_stopping() {
-            return Ok(());
+        if !self.is_stopping() {
+            groups.insert(node.id.clone(), waiting.begin(number));
         }
+    }
+
+    /// The threads of a node, which wait.
+    fn wait_for(self: &Arc<Self>, node: &NodeRecord) -> std::io::Result<Waiting> {
         let mut group = self.attendance.threads.group();
+        let (begin, number) = bounded(THREADS_OF_A_NODE);
         let key = self.node_key.as_deref();
-        let (shared, feeder) = (self.clone(), Feeder::new(number, node, key));
+        let client = || NodeClient::new(node.url.clone(), key);
+        let (shared, awaits, id, to_feed) = (self.clone(), number.clone(), node.id.clone(), client());
         group.spawn(format!("feeder-{}", node.id), move |stop| {
-            shared.run_feeder(&feeder, stop);
+            if let Some(node) = awaited(&awaits, stop) {
+                shared.run_feeder(&Feeder { node, id, client: to_feed }, stop);
+            }
             shared.outlive_the_guilty(stop);
         })?;
         let prober = Prober {
             id: node.id.clone(),
             url: node.url.clone(),
-            client: NodeClient::new(node.url.clone(), key),
+            client: client(),
             publisher: self.publisher.clone(),
             looks: self.attendance.looks.clone(),
             timing: self.attendance.probes,
         };
-        group.spawn(format!("prober-{}", node.id), move |stop| prober.run(stop))?;
-        groups.insert(node.id.clone(), group);
-        Ok(())
+        group.spawn(format!("prober-{}", node.id), move |stop| {
+            if awaited(&number, stop).is_some() {
+                prober.run(stop);
+            }
+        })?;
+        Ok(Waiting { begin, group })
     }
 
     /// Asks the threads of a node to end, without waiting for them: what is under way is brought to its end.

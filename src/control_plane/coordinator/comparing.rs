@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Coordinator;
-use super::moving::Mover;
+use super::moving::{Mover, part_max};
 use crate::control_plane::shard_reader::{Digests, ReadError, ShardReader, Strangers};
 use crate::logic::digest::{Difference, ShardDigest, differences};
 use crate::logic::feeder::{FoundStrays, Look, LookOutcome, UnequalShard};
@@ -60,10 +60,10 @@ impl Coordinator {
         primary_key: &str,
         what: impl Fn(&ShardReader<'_>) -> Result<T, ReadError>,
     ) -> Result<T, String> {
-        let (shard_count, body_max) = (self.shard_count, self.body_max);
+        let (shard_count, part_max) = (self.shard_count, part_max(self.body_max, look.cuts));
         let client = self.client(mover, node);
         let (index, shards) = (&look.index, &look.shards[..]);
-        let reader = ShardReader { client, index, primary_key, shards, shard_count, body_max };
+        let reader = ShardReader { client, index, primary_key, shards, shard_count, part_max };
         what(&reader).map_err(|error| format!("{}: {error}", self.state.lock().fleet.address(node).0))
     }
 }

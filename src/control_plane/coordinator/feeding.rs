@@ -129,12 +129,25 @@ impl Coordinator {
         if let Some(reason) = trouble {
             self.held_up(place(), send.position, reason);
         }
+        let outcome = self.as_seen_by_moves(send, outcome);
         let is_refused = matches!(outcome, SendOutcome::Refused(_));
         let mut state = self.state.lock();
         state.fleet.sent(feeder.node, outcome, clock::monotonic());
         if is_refused {
             state.is_due = true;
             self.control.notify_all();
+        }
+    }
+
+    /// A chunk of a copy that is one document cannot be made smaller.
+    fn as_seen_by_moves(&self, send: &Send, outcome: SendOutcome) -> SendOutcome {
+        match (send.purpose, outcome) {
+            (Purpose::Copy { transfer, number }, SendOutcome::TooLarge(reason))
+                if self.chunks.get(transfer, number).is_some_and(|chunk| chunk.documents == 1) =>
+            {
+                SendOutcome::NeverFits(reason)
+            }
+            (_, outcome) => outcome,
         }
     }
 }

@@ -101,7 +101,7 @@ impl Coordinator {
     fn chunk_material(&self, index: &NodeIndexUid, transfer: TransferId, number: u32) -> Result<Material, String> {
         let chunk = self.chunks.get(transfer, number).ok_or("a part of a copy is not there any more")?;
         let primary_key = self.state.lock().book.get(index).and_then(|record| record.primary_key.clone());
-        Ok(Material::Put(BodyParts::whole(chunk), primary_key))
+        Ok(Material::Put(BodyParts::whole(chunk.bytes), primary_key))
     }
 }
 

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::Coordinator;
+use crate::control_plane::chunks::Chunk;
 use crate::control_plane::node_client::NodeClient;
 use crate::logic::feeder::{Look, LookKind, LookOutcome, TransferId};
 use crate::logic::ids::{NodeId, Timestamp};
@@ -18,6 +17,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_secs(1);
 /// For room between a mover and a feeder.
 const ROOM_WAIT: Duration = Duration::from_millis(200);
+/// A part is closed when it is longer. Bytes.
+const PART_BYTES: usize = 8 << 20;
 /// When moves may not run at this hour: until it is looked again. Milliseconds.
 const OTHER_HOUR_MS: u64 = 60_000;
 
@@ -104,8 +105,8 @@ impl Coordinator {
     }
 
     /// Waits for room; false when nobody wants it any more.
-    fn offer(&self, transfer: TransferId, number: u32, mut chunk: Bytes) -> bool {
-        let length = chunk.len() as u64;
+    fn offer(&self, transfer: TransferId, number: u32, mut chunk: Chunk) -> bool {
+        let length = chunk.bytes.len() as u64;
         loop {
             let mut state = self.state.lock();
             if self.is_stopping() || !state.fleet.is_wanted(transfer) {
@@ -126,6 +127,12 @@ impl Coordinator {
         self.wake(state, false);
         is_wanted
     }
+}
+
+/// Bytes of a part, if it can be cut: an eighth each time that this was too much for the node.
+pub(super) fn part_max(body_max: u64, cuts: u32) -> usize {
+    let whole = PART_BYTES.min(usize::try_from(body_max).unwrap_or(usize::MAX));
+    whole.checked_shr(cuts.saturating_mul(3)).unwrap_or(0)
 }
 
 /// Of the day, UTC.

@@ -103,6 +103,8 @@ struct Fixture {
     /// Of a node at least, for a batch.
     batch_time: Duration,
     troubles: Troubles,
+    /// Of nodes that take shorter bodies than usual: bytes.
+    body_limits: BTreeMap<usize, usize>,
     replicas: usize,
     /// How many of the nodes own shards.
     owners: usize,
@@ -131,6 +133,7 @@ impl Fixture {
             timing,
             batch_time,
             troubles: Troubles::default(),
+            body_limits: BTreeMap::new(),
             replicas,
             owners: nodes,
             expected: BTreeMap::new(),
@@ -157,7 +160,9 @@ impl Fixture {
     fn options(&self, node: usize, listen: &str) -> ServerOptions {
         let data_dir: PathBuf = self.folder.path().join(format!("node{node}"));
         let faults = Faults { batch_time: self.batch_time, ..Faults::default() };
-        ServerOptions { faults, ..ServerOptions::new(listen, data_dir, Some(KEY.to_owned())) }
+        let usual = ServerOptions::new(listen, data_dir, Some(KEY.to_owned()));
+        let body_bytes_max = self.body_limits.get(&node).copied().unwrap_or(usual.body_bytes_max);
+        ServerOptions { body_bytes_max, faults, ..usual }
     }
 
     fn placement(&self) -> Vec<Vec<NodeId>> {
@@ -215,8 +220,9 @@ impl Fixture {
             return;
         };
         let mut command = Command::new(program);
-        command.args(["--no-analytics", "--http-addr", &options.listen, "--master-key", KEY, "--db-path"]);
-        command.arg(&options.data_dir).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(["--no-analytics", "--http-addr", &options.listen, "--master-key", KEY]);
+        command.args(["--http-payload-size-limit", &options.body_bytes_max.to_string()]);
+        command.arg("--db-path").arg(&options.data_dir).stdout(Stdio::null()).stderr(Stdio::null());
         self.servers[node] = Some(Node::Real(command.spawn().unwrap()));
         let client = NodeClient::new(format!("http://{}", options.listen), Some(KEY));
         wait_for("the node", || client.health(PATIENCE).is_ok());

@@ -10,7 +10,7 @@ use crate::bridge::topology::{NewNode, WhatIf};
 use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::resolve;
 use crate::control_plane::startup::{FirstLook, first_look};
-use crate::logic::feeder::LastCopy;
+use crate::logic::feeder::{Fleet, LastCopy};
 use crate::logic::ids::{NodeId, NodeTask, ShardId};
 use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
@@ -22,7 +22,7 @@ impl Operator {
     pub(super) fn add(&self, picture: &Picture, node: &NodeRecord, dry_run: bool) -> Result<Value, ApiError> {
         let look = self.look_at(picture, node)?;
         if !dry_run {
-            self.enrol(node, look.next_task)?;
+            self.enrol(node, look.next_task, &mut |_| {})?;
             tracing::info!(node = %node.id, url = node.url, "an operator added a node");
         }
         Ok(json!({"node": node.id, "version": look.version, "dryRun": dry_run}))
@@ -44,8 +44,13 @@ impl Operator {
         Ok(look)
     }
 
-    fn enrol(&self, node: &NodeRecord, next_task: NodeTask) -> Result<(), ApiError> {
-        self.members.enrol(node, next_task).map_err(|message| ApiError::new(Code::Internal, message))
+    fn enrol(
+        &self,
+        node: &NodeRecord,
+        next_task: NodeTask,
+        change: &mut dyn FnMut(&mut Fleet),
+    ) -> Result<(), ApiError> {
+        self.members.enrol(node, next_task, change).map_err(|message| ApiError::new(Code::Internal, message))
     }
 
     /// The new node gets what is planned for the old one; if that is nothing, its share of all. The answer is that of a
@@ -70,8 +75,8 @@ impl Operator {
         if dry_run {
             return json(&preview(picture, &next, &ask_sizes(picture, self.node_key())));
         }
-        self.enrol(new, look.next_task)?;
-        self.change(|fleet| {
+        // All in one transaction: without its part in the plan the new node would be a member that nobody has asked for.
+        self.enrol(new, look.next_task, &mut |fleet| {
             fleet.set_node_state(old, NodeState::Draining);
             fleet.set_plan(&next.plan, next.replication_factor);
         })?;

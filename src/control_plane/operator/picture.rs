@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::control_plane::status::out_of_sync;
-use crate::logic::ids::{IndexUid, NodeId, ShardId};
+use crate::logic::ids::{IndexUid, JobId, NodeId, ShardId};
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::logic::topology::{JobRecord, NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
@@ -18,16 +18,22 @@ pub(super) struct Picture {
     snapshot: Arc<RoutingSnapshot>,
     /// By node: indexes that are not read from it, or will not be.
     out_of_sync: BTreeMap<NodeId, BTreeSet<IndexUid>>,
+    /// Why jobs do not get on.
+    pub problems: BTreeMap<JobId, Arc<str>>,
 }
 
 impl Picture {
-    pub fn load(store: &dyn Store, snapshot: Arc<RoutingSnapshot>) -> Result<Self, StoreError> {
+    pub fn load(
+        store: &dyn Store,
+        snapshot: Arc<RoutingSnapshot>,
+        problems: BTreeMap<JobId, Arc<str>>,
+    ) -> Result<Self, StoreError> {
         let protocol = store.protocol_state()?;
         let records = store.indexes()?;
         let out_of_sync = out_of_sync(&snapshot, &protocol, &records);
         let mut indexes: Vec<IndexRecord> = records.into_iter().filter(|record| record.is_visible).collect();
         indexes.sort_by(|one, other| one.uid.cmp(&other.uid));
-        Ok(Self { protocol, indexes, snapshot, out_of_sync })
+        Ok(Self { protocol, indexes, snapshot, out_of_sync, problems })
     }
 
     pub fn members(&self) -> impl Iterator<Item = &NodeRecord> {

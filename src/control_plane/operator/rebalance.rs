@@ -1,5 +1,8 @@
 //! What moves at the moment.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::picture::Picture;
@@ -24,8 +27,10 @@ pub(super) struct RebalanceStatus {
     replicas_to_go: usize,
     /// Since it began; none when it is idle.
     progress: Option<Progress>,
-    /// Nodes that do not answer, and are to get shards or to delete what they had.
+    /// Nodes that do not answer, and are to get shards.
     absent: Vec<NodeId>,
+    /// What is left to be deleted on nodes that do not answer. Nobody waits for that.
+    owed: Vec<Owed>,
     /// How fast it may go.
     limits: Pace,
     nodes: Vec<NodeLoad>,
@@ -37,10 +42,18 @@ pub(super) struct RebalanceStatus {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum RebalanceState {
-    /// The table is as planned, and nothing is left to clean up.
+    /// The table is as planned, and nothing is left to clean up but what is owed.
     Idle,
     Running,
     Paused,
+}
+
+/// A clean-up that waits for its node to return.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Owed {
+    node: NodeId,
+    /// Ascending.
+    shards: Vec<ShardId>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -66,6 +79,8 @@ pub(super) struct JobView {
     /// Known once the table has switched.
     from: Option<NodeId>,
     indexes: IndexCounts,
+    /// Why it does not get on; it is tried again.
+    problem: Option<Arc<str>>,
 }
 
 /// Indexes of a job, by how far they are.
@@ -91,7 +106,16 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
     let tables = &picture.protocol.tables;
     let (replicas_to_come, replicas_to_go) =
         (missing(&tables.plan, &tables.owners), missing(&tables.owners, &tables.plan));
-    let has_work = replicas_to_come + replicas_to_go > 0 || !picture.protocol.jobs.is_empty();
+    let owed_by = |job: &JobRecord| cleans(job).filter(|node| !picture.is_reachable(node)).cloned();
+    let (jobs, mut owed) = (&picture.protocol.jobs, BTreeMap::<NodeId, Vec<ShardId>>::new());
+    for (node, job) in jobs.iter().filter_map(|job| Some((owed_by(job)?, job))) {
+        owed.entry(node).or_default().push(job.shard);
+    }
+    for shards in owed.values_mut() {
+        shards.sort_unstable();
+    }
+    let mut at_work = jobs.iter().filter(|job| owed_by(job).is_none()).peekable();
+    let has_work = replicas_to_come + replicas_to_go > 0 || at_work.peek().is_some();
     let state = match (has_work, tables.is_paused) {
         (_, true) => RebalanceState::Paused,
         (true, false) => RebalanceState::Running,
@@ -104,10 +128,8 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         task: bootstrap.at.entry(),
     });
     let wishes = steps(&tables.owners, &tables.plan);
-    let is_named = |id: &NodeId| {
-        let comes = wishes.iter().any(|wish| wish.to.as_ref() == Some(id));
-        comes || picture.protocol.jobs.iter().any(|job| [&job.target, &job.old_owner].contains(&&Some(id.clone())))
-    };
+    let named: BTreeSet<&NodeId> = at_work.flat_map(|job| [&job.target, &job.old_owner]).flatten().collect();
+    let is_named = |id: &NodeId| named.contains(id) || wishes.iter().any(|wish| wish.to.as_ref() == Some(id));
     let absent = picture.members().filter(|node| !picture.is_reachable(&node.id) && is_named(&node.id));
     RebalanceStatus {
         state,
@@ -117,10 +139,20 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         replicas_to_go,
         progress: watch.progress(wishes.len(), !has_work),
         absent: absent.map(|node| node.id.clone()).collect(),
+        owed: owed.into_iter().map(|(node, shards)| Owed { node, shards }).collect(),
         limits: tables.pace,
         nodes: picture.members().map(|node| load(tables, node)).collect(),
         jobs: picture.protocol.jobs.iter().map(|job| job_view(picture, job)).collect(),
         bootstraps: bootstraps.collect(),
+    }
+}
+
+/// The node that is to delete what it has of the shard.
+fn cleans(job: &JobRecord) -> Option<&NodeId> {
+    match job.step {
+        JobStep::Clean => job.old_owner.as_ref(),
+        JobStep::Undo => job.target.as_ref(),
+        JobStep::Announce | JobStep::Copy | JobStep::Switched => None,
     }
 }
 
@@ -144,5 +176,6 @@ pub(super) fn job_view(picture: &Picture, job: &JobRecord) -> JobView {
         }
     }
     let JobRecord { id, kind, shard, step, .. } = *job;
-    JobView { id, kind, shard, step, to: job.target.clone(), from: job.old_owner.clone(), indexes }
+    let problem = picture.problems.get(&id).cloned();
+    JobView { id, kind, shard, step, to: job.target.clone(), from: job.old_owner.clone(), indexes, problem }
 }

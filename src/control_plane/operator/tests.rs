@@ -33,7 +33,12 @@ struct Fleet {
 struct NoMembers;
 
 impl Members for NoMembers {
-    fn enrol(&self, _node: &NodeRecord, _next_task: NodeTask) -> Result<(), String> {
+    fn enrol(
+        &self,
+        _node: &NodeRecord,
+        _next_task: NodeTask,
+        _change: &mut dyn FnMut(&mut crate::logic::feeder::Fleet),
+    ) -> Result<(), String> {
         Err("nobody is taken in here".to_owned())
     }
 
@@ -54,6 +59,10 @@ impl Members for NoMembers {
     }
 
     fn check_settings(&self) {}
+
+    fn problems(&self) -> BTreeMap<JobId, Arc<str>> {
+        BTreeMap::from([(JobId(5), "the node takes nothing".into())])
+    }
 }
 
 fn node(id: &str) -> NodeRecord {
@@ -208,7 +217,7 @@ fn a_shard_is_explained_by_its_owners_and_what_moves() {
         ],
         "plan": ["a", "d"],
         "jobs": [{"id": 5, "kind": "move", "shard": 0, "step": "copy", "to": "d", "from": null,
-                  "indexes": {"clear": 1, "joined": 0, "cleaned": 0}}],
+                  "indexes": {"clear": 1, "joined": 0, "cleaned": 0}, "problem": "the node takes nothing"}],
     });
     assert_eq!(answer, expected);
     let answer = fleet.ask(&TopologyRequest::ExplainShard { shard: ShardId(1) }).unwrap();
@@ -250,6 +259,29 @@ fn a_rebalance_is_what_the_plan_wants_and_what_is_under_way() {
     paused.tables.as_mut().unwrap().is_paused = true;
     fleet.commit(&paused);
     assert_eq!(fleet.ask(&TopologyRequest::RebalanceStatus).unwrap()["state"], json!("paused"));
+}
+
+#[test]
+fn what_a_node_that_is_away_is_to_delete_keeps_nobody_waiting() {
+    let fleet = Fleet::new();
+    let mut cleaning = moving();
+    cleaning.joins.clear();
+    cleaning.bootstraps.clear();
+    let tables = cleaning.tables.as_mut().unwrap();
+    tables.owners = tables.plan.clone();
+    let job = JobRecord { step: JobStep::Clean, old_owner: Some(NodeId::new("b")), ..cleaning.jobs[0].clone() };
+    cleaning.jobs = vec![job];
+    fleet.commit(&cleaning);
+    let status = || fleet.ask(&TopologyRequest::RebalanceStatus).unwrap();
+    let there = status();
+    assert_eq!((&there["state"], &there["owed"]), (&json!("running"), &json!([])));
+    fleet.publisher.publish_node(&NodeId::new("b"), |view| view.reachable = false);
+    let away = status();
+    let owed = json!([{"node": "b", "shards": [0]}]);
+    assert_eq!((&away["state"], &away["owed"], &away["absent"]), (&json!("idle"), &owed, &json!([])));
+    assert_eq!((&away["progress"], &away["jobs"][0]["step"]), (&Value::Null, &json!("clean")));
+    fleet.publisher.publish_node(&NodeId::new("d"), |view| view.reachable = false);
+    assert_eq!(status()["absent"], json!([]), "it has nothing to do");
 }
 
 #[test]

@@ -119,6 +119,9 @@ async fn answer_list(
 /// Of each node's sorted list, what is asked for before it is known how long the list is.
 const SORTED_FIRST: u64 = 10_000;
 
+/// Pages that end within so many documents of the list are read with one request to each node.
+const NEAR: u64 = 100;
+
 enum ReadError {
     Refused(NodeRefusal),
     Malformed,
@@ -155,11 +158,16 @@ impl Reading<'_> {
         scatter(self.core, self.scope, set, |part, is_alone| self.request(&body(part, is_alone))).await
     }
 
-    /// First how many documents each part has, then the documents of those parts that the page touches.
+    /// A page near the beginning: the first documents of every part, as many as it may take, counted by the same answers.
+    /// A page further on: first how many documents each part has, then the documents of those parts that it touches. While
+    /// others write, a document may move between the two over the border of a page.
     async fn one_behind_the_other(&self) -> Listed {
         let query = self.query;
+        let depth = if query.limit == 0 { 0 } else { query.depth() };
+        let is_near = depth <= NEAR;
         let counted = self.ask(self.set, |part, is_alone| {
-            let (offset, limit) = if is_alone { (query.offset, query.limit) } else { (0, 0) };
+            let others = (0, if is_near { depth } else { 0 });
+            let (offset, limit) = if is_alone { (query.offset, query.limit) } else { others };
             query.node_body(offset, limit, part.filter.as_deref())
         });
         let counted = counted.await?;
@@ -171,6 +179,13 @@ impl Reading<'_> {
         }
         let totals: Vec<u64> = pages.iter().map(|page| page.total).collect();
         let windows = page_windows(&totals, query.offset, query.limit);
+        if is_near {
+            let window = |(page, (offset, limit)): (NodePage<'_>, (u64, u64))| {
+                let documents = page.documents.into_iter().skip(offset as usize).take(limit as usize);
+                documents.map(str::to_owned).collect::<Vec<_>>()
+            };
+            return Ok((pages.into_iter().zip(windows).flat_map(window).collect(), total, counted));
+        }
         let touched: Vec<(CoverPart, (u64, u64))> = counted
             .answers
             .iter()

@@ -16,7 +16,7 @@ use super::indexes::not_found;
 use super::search::{check_complete, node_error, with_missing};
 use crate::data_plane::core::{Core, PartialPolicy};
 use crate::data_plane::gather::Gather;
-use crate::data_plane::scatter::{ScatterScope, patience_with, scatter};
+use crate::data_plane::scatter::{ScatterScope, scatter};
 use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{NodeSlot, ShardId};
@@ -99,11 +99,12 @@ async fn node_stats(core: &Core, snapshot: &RoutingSnapshot) -> BTreeMap<NodeSlo
     let deadline = core.read_deadline();
     let mut in_flight = Gather::new();
     for (slot, node) in snapshot.nodes.iter().enumerate() {
-        let patience = patience_with(core, node, deadline);
+        let patience = core.patience.with(node, core.now(), deadline);
         in_flight.push(NodeSlot(slot as u16), core.upstream.send(node, NodeRequest::get("/stats"), patience));
     }
     let mut stats = BTreeMap::new();
     while let Some((slot, outcome)) = in_flight.next().await {
+        core.patience.note(&snapshot.nodes[usize::from(slot.0)].id, &outcome, core.now());
         let body = outcome.ok().filter(|response| response.status == 200).map(|response| response.body);
         if let Some(node) = body.and_then(|body| serde_json::from_slice(&body).ok()) {
             stats.insert(slot, node);

@@ -36,6 +36,7 @@ impl Fleet {
         if state.unclear.is_some() {
             // Until that is clear nothing else is concluded.
             self.adopt(node, &unknown);
+            has_news = self.nodes[node].unclear.is_none();
         } else if self.account(node, &unknown, &seen, journal).is_ok() {
             self.nodes[node].polls_answered = polls;
             has_news |= self.collect(node, asked, &seen, now);

@@ -257,6 +257,12 @@ impl Feed {
         self.careful > Position(0)
     }
 
+    /// Nothing of it is under way, or to be sent again, and nothing holds it up.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let is_plain = !self.is_careful() && self.split.is_none() && self.vote.is_none() && self.goal <= self.applied;
+        is_plain && self.sent.is_empty() && self.held.is_none() && self.bootstrap.is_none() && !self.needs_rebuild
+    }
+
     /// Verdicts need it.
     pub(super) fn is_required(&self) -> bool {
         match self.sync {

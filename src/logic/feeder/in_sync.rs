@@ -11,6 +11,9 @@ use crate::logic::topology::NodeState as Wanted;
 /// A deleted index is remembered so many quarantines long, for requests that come too late.
 const QUARANTINES_REMEMBERED: u64 = 10;
 
+/// Entries that do not touch a node, before its watermark is stored as being past them.
+const PASSED_AT_ONCE: u64 = 8;
+
 impl Fleet {
     /// Leave, come back, decide votes, report: all that follows from what the nodes have applied. What it changes
     /// comes out of [`Fleet::take_changes`].
@@ -22,6 +25,7 @@ impl Fleet {
             self.acknowledge(&uid, progress);
             // An unreadable journal: the next round tries again.
             if let Ok(due) = self.due_steps(&uid, journal) {
+                self.pass_barren(&uid, &due);
                 self.compare_peers(&uid, &due, now);
                 self.decide(&uid, &due);
                 self.report_index(&uid, acknowledged);
@@ -67,18 +71,41 @@ impl Fleet {
         uid: &NodeIndexUid,
         journal: &dyn JournalView,
     ) -> Result<Vec<Option<Position>>, JournalUnavailable> {
+        (0..self.nodes.len()).map(|node| self.due_step(node, uid, journal)).collect()
+    }
+
+    /// The same of one node.
+    pub(super) fn due_step(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        journal: &dyn JournalView,
+    ) -> Result<Option<Position>, JournalUnavailable> {
         let lookup = Lookup { index: uid, topology: &self.topology, journal };
-        let Some(state) = self.indexes.get_mut(uid) else { return Ok(vec![None; self.nodes.len()]) };
-        (0..self.nodes.len())
-            .map(|node| {
-                // It would be searched for in all of the journal.
-                if !self.topology.is_member(node) {
-                    return Ok(None);
-                }
-                let applied = state.feeds[node].applied;
-                Ok(state.step_after(node, applied, &lookup)?.map(|step| step.position))
-            })
-            .collect()
+        // For one that is no member it would be searched for in all of the journal.
+        let is_member = self.topology.is_member(node);
+        let Some(state) = self.indexes.get_mut(uid).filter(|_| is_member) else { return Ok(None) };
+        let applied = state.feeds[node].applied;
+        Ok(state.step_after(node, applied, &lookup)?.map(|step| step.position))
+    }
+
+    /// Moves watermarks past long stretches of steps that do not touch their node, or the journal would be read from there
+    /// again whenever what the node is fed changes. Only past what is reported: a hold at such a watermark must not have to
+    /// wait for the source.
+    fn pass_barren(&mut self, uid: &NodeIndexUid, due: &[Option<Position>]) {
+        let state = self.index(uid);
+        let unreported = state.unreported.first().map(|&entry| Position::of(entry, 0).before());
+        let end = unreported.into_iter().fold(state.complete_after, Position::min);
+        for (node, due) in due.iter().enumerate() {
+            let feed = self.feed(node, uid);
+            let to = due.map_or(end, |due| due.before().min(end));
+            let is_far = to.0 >= feed.applied.0 + PASSED_AT_ONCE * Position::STEPS_PER_ENTRY;
+            if is_far && feed.is_at_rest() && self.topology.is_member(node) {
+                self.advance(node, uid, to);
+                let feed = self.feed_mut(node, uid);
+                feed.pos = feed.pos.max(to);
+            }
+        }
     }
 
     /// How far each node is behind its peers, and what follows from it. What is read and falls behind leaves; what is not

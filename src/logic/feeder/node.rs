@@ -136,6 +136,8 @@ pub enum SendOutcome {
     Refused(ErrorBody),
     /// The node takes no body of this size (413), or broke off within it; it has not taken it.
     TooLarge(String),
+    /// The same of a chunk of a copy that is one document: it cannot be made smaller.
+    NeverFits(String),
 }
 
 /// The `type` of a task on a node, as far as Miroir sends such.
@@ -329,6 +331,16 @@ impl NodeState {
     /// The last task that is accounted for.
     pub(super) fn newest_known(&self) -> Option<NodeTask> {
         self.next_task.0.checked_sub(1).map(NodeTask)
+    }
+
+    /// A request is under way to it, or may still arrive, that may concern this index.
+    pub(super) fn may_still_get(&self, uid: &NodeIndexUid) -> bool {
+        let concerns = |what: &InFlight| match what {
+            InFlight::Step { send, .. } => send.index == *uid,
+            InFlight::Housekeeping(_) => false,
+        };
+        self.in_flight.as_ref().is_some_and(concerns)
+            || self.unclear.as_ref().is_some_and(|unclear| unclear.what.as_ref().is_none_or(concerns))
     }
 
     /// Accounts for one number, and for the answers that follow it without a gap.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::feed::{Feed, Sync};
 use super::index::Lookup;
+use super::moves::Bootstrap;
 use super::node::{Label, SeenKind, SeenTask};
 use super::step::{JournalUnavailable, JournalView};
 use super::{Alarm, Fleet};
@@ -22,8 +23,8 @@ pub(super) enum Repair {
     Far,
     /// A job sent it, for these shards.
     Job(Vec<ShardId>),
-    /// The index is made once more.
-    Bootstrap,
+    /// The index is made from this stage on.
+    Bootstrap(BootstrapStage),
 }
 
 /// What a request that no answer named may have done to documents on its node.
@@ -110,8 +111,8 @@ impl Fleet {
             let repair = if is_passed { Repair::Rewind(dropped) } else { Repair::BarrierAgain };
             return Ok(may_create.then_some(repair));
         }
-        if feed.bootstrap.is_some() {
-            return Ok(Some(Repair::Bootstrap));
+        if let Some(bootstrap) = feed.bootstrap {
+            return Ok(bootstrap.after_stranger(task.kind, !feed.sent.is_empty()).map(Repair::Bootstrap));
         }
         let first = match task.kind {
             SeenKind::Put | SeenKind::Deletion => match &task.label {
@@ -182,11 +183,13 @@ impl Fleet {
                     feed.is_idle = false;
                 }
             }
-            Repair::Bootstrap => {
-                if let Some(bootstrap) = &mut self.feed_mut(node, uid).bootstrap {
-                    bootstrap.stage = BootstrapStage::Drop;
-                    self.pending.bootstraps.insert((node, uid.clone()));
-                }
+            Repair::Bootstrap(stage) => {
+                let feed = self.feed_mut(node, uid);
+                // What is under way came before the stranger; whatever it does, the stage says what is due after both.
+                feed.sent.clear();
+                feed.is_idle = false;
+                feed.bootstrap = feed.bootstrap.map(|bootstrap| Bootstrap { stage, ..bootstrap });
+                self.pending.bootstraps.insert((node, uid.clone()));
             }
             // Its copy begins anew, or it is deleted, see `touched`.
             Repair::Job(shards) if !self.is_kept(node, uid, &shards) => {}

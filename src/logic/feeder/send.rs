@@ -402,10 +402,14 @@ impl Fleet {
             },
             SendOutcome::TooLarge(reason) => match in_flight {
                 InFlight::Step { send, .. } if send.purpose.transfer().is_some() => {
-                    self.job_too_large(node, &send, reason);
+                    self.chunk_too_large(node, &send, reason);
                 }
                 InFlight::Step { send, .. } if self.cut(node, &send) => {}
                 InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
+                InFlight::Housekeeping(_) => {}
+            },
+            SendOutcome::NeverFits(reason) => match in_flight {
+                InFlight::Step { send, .. } => self.chunk_never_fits(node, &send, &reason, now),
                 InFlight::Housekeeping(_) => {}
             },
         }

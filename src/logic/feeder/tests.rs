@@ -1,6 +1,7 @@
 //! Single situations of the protocol; long runs with faults are in `tests/simulation`.
 
 mod moves;
+mod stuck_moves;
 
 use super::*;
 use crate::logic::entry::PutMode;
@@ -14,8 +15,9 @@ const START: Monotonic = Monotonic(1_000_000);
 struct Journal(Vec<Entry>);
 
 impl JournalView for Journal {
-    fn steps(&self, _: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
-        let steps = self.0.iter().flat_map(|entry| steps_of(entry, None));
+    fn steps(&self, index: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
+        let entries = self.0.iter().filter(|entry| entry.target.as_ref() == Some(index));
+        let steps = entries.flat_map(|entry| steps_of(entry, None));
         Ok(steps.filter(|step| step.position > after).take(limit).collect())
     }
 }
@@ -32,6 +34,8 @@ struct World {
     sent: Vec<(usize, Send)>,
     /// Steps whose decision is stored.
     decided: BTreeSet<Position>,
+    /// What a node answers to this now, if it does not take it.
+    answers: fn(usize, &Send) -> Option<SendOutcome>,
 }
 
 impl World {
@@ -50,22 +54,30 @@ impl World {
         let mut fleet = Fleet::start(&start, Timing::default(), Rules::ALL, START);
         let journal = Journal::default();
         fleet.end_needless_quarantine(&journal).unwrap();
-        let (nodes, decided) = (vec![Some(0); nodes], BTreeSet::new());
-        Self { fleet, journal, now: START, nodes, reports: Vec::new(), sent: Vec::new(), decided }
+        Self {
+            fleet,
+            journal,
+            now: START,
+            nodes: vec![Some(0); nodes],
+            reports: Vec::new(),
+            sent: Vec::new(),
+            decided: BTreeSet::new(),
+            answers: |_, _| None,
+        }
     }
 
     fn add(&mut self, operation: Operation) -> EntryId {
-        self.add_to(&[0], operation)
+        self.add_to("a", &[0], operation)
     }
 
-    fn add_to(&mut self, shards: &[u16], operation: Operation) -> EntryId {
+    fn add_to(&mut self, index: &str, shards: &[u16], operation: Operation) -> EntryId {
         let id = EntryId(self.journal.0.len() as u64);
         let is_of_an_index = !matches!(operation, Operation::CancelTasks { .. });
         let entry = Entry {
             id,
             enqueued_at: crate::logic::ids::Timestamp(0),
-            index: is_of_an_index.then(|| IndexUid::new("a")),
-            target: is_of_an_index.then(|| NodeIndexUid::new(INDEX)),
+            index: is_of_an_index.then(|| IndexUid::new(index)),
+            target: is_of_an_index.then(|| NodeIndexUid::new(format!("{index}-0"))),
             operation,
             shards: shards.iter().copied().map(ShardId).collect(),
             rejection: None,
@@ -81,13 +93,15 @@ impl World {
     }
 
     fn put_to(&mut self, shards: &[u16]) -> EntryId {
-        let key = Some("id".to_owned());
+        self.put_into("a", shards)
+    }
+
+    fn put_into(&mut self, index: &str, shards: &[u16]) -> EntryId {
+        let primary_key = Some("id".to_owned());
         let (creates_index, sets_primary_key) = (false, false);
         let mode = PutMode::Replace;
-        self.add_to(
-            shards,
-            Operation::PutDocuments { mode, received: 1, primary_key: key, creates_index, sets_primary_key },
-        )
+        let put = Operation::PutDocuments { mode, received: 1, primary_key, creates_index, sets_primary_key };
+        self.add_to(index, shards, put)
     }
 
     fn create(&mut self) -> EntryId {
@@ -119,6 +133,9 @@ impl World {
 
     /// One action of a node. False when it has nothing to do.
     fn act(&mut self, node: usize) -> bool {
+        if self.fleet.nodes[node].in_flight.is_some() {
+            return false; // Nobody asks before it has ended.
+        }
         let action = self.fleet.next(node, self.now, &self.journal);
         let Some(next) = self.nodes[node] else {
             if !matches!(action, Action::Wait(_)) {
@@ -139,6 +156,10 @@ impl World {
             Action::Send(send) => {
                 let now = (self.now, crate::logic::ids::Timestamp(0));
                 if self.fleet.begin(node, &send, Vec::new(), now, &self.journal) {
+                    if let Some(outcome) = (self.answers)(node, &send) {
+                        self.fleet.sent(node, outcome, self.now);
+                        return true;
+                    }
                     self.nodes[node] = Some(next + 1);
                     self.sent.push((node, send));
                     self.fleet.sent(node, SendOutcome::Registered(NodeTask(next)), self.now);

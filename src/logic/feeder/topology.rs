@@ -30,6 +30,8 @@ pub(super) struct Topology {
     incoming: BTreeMap<(usize, ShardId), JobId>,
     /// The job that takes a shard away from a node which is still fed.
     outgoing: BTreeMap<(usize, ShardId), JobId>,
+    /// Jobs that delete what a node has of a shard.
+    cleaning: BTreeSet<(usize, ShardId, JobId)>,
     /// Nodes that had documents of a shard until a job of this life deleted them.
     left: BTreeSet<(usize, ShardId)>,
 }
@@ -88,6 +90,7 @@ impl Topology {
     pub(super) fn sort_jobs(&mut self) {
         self.incoming.clear();
         self.outgoing.clear();
+        self.cleaning.clear();
         for (&id, job) in &self.jobs {
             match job.step {
                 JobStep::Announce | JobStep::Copy => {
@@ -100,15 +103,20 @@ impl Topology {
                         self.outgoing.insert((old_owner, job.shard), id);
                     }
                 }
-                JobStep::Clean | JobStep::Undo => {}
+                JobStep::Clean | JobStep::Undo => {
+                    if let Some(node) = job.cleans() {
+                        self.cleaning.insert((node, job.shard, id));
+                    }
+                }
             }
         }
     }
 
     /// A job is done or given up. To be followed by [`Self::sort_jobs`].
-    pub(super) fn end_job(&mut self, id: JobId) {
-        let Some(job) = self.jobs.remove(&id) else { return };
+    pub(super) fn end_job(&mut self, id: JobId) -> Option<Job> {
+        let job = self.jobs.remove(&id)?;
         self.left.extend(job.cleans().map(|node| (node, job.shard)));
+        Some(job)
     }
 
     /// A job of this life has deleted what the node had of the shard.
@@ -159,9 +167,8 @@ impl Topology {
 
     /// Whether a node counts for any shard of an index.
     pub(super) fn is_voter(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        let counts = |(of, shard): &(usize, ShardId)| *of == node && self.counts(node, uid, *shard);
-        self.members[node]
-            && (!self.owned[node].is_empty() || self.incoming.keys().any(counts) || self.outgoing.keys().any(counts))
+        let mut moving = of_node(&self.incoming, node).chain(of_node(&self.outgoing, node));
+        self.members[node] && (!self.owned[node].is_empty() || moving.any(|(shard, _)| self.counts(node, uid, shard)))
     }
 
     /// Whether a node has a part in a step.
@@ -192,11 +199,48 @@ impl Topology {
         node: usize,
         uid: &'a NodeIndexUid,
     ) -> impl Iterator<Item = (JobId, &'a Join)> {
-        let jobs = self.incoming.range((node, ShardId(0))..=(node, ShardId(u16::MAX)));
-        jobs.filter_map(|(_, id)| Some((*id, self.jobs[id].joins.get(uid)?)))
+        of_node(&self.incoming, node).filter_map(|(_, id)| Some((id, self.jobs[&id].joins.get(uid)?)))
+    }
+
+    /// What is stored of an index on a node is not all that it should have.
+    pub(super) fn is_repairing(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        self.joins_of(node, uid).any(|(id, _)| self.jobs[&id].kind == JobKind::Repair)
+    }
+
+    /// Some job deletes what a node has of a shard.
+    pub(super) fn is_cleaning(&self, node: usize, shard: ShardId) -> bool {
+        self.cleaning_of(node).any(|(of, _)| of == shard)
+    }
+
+    fn cleaning_of(&self, node: usize) -> impl Iterator<Item = (ShardId, JobId)> {
+        let all = (node, ShardId(0), JobId(0))..=(node, ShardId(u16::MAX), JobId(u64::MAX));
+        self.cleaning.range(all).map(|&(_, shard, id)| (shard, id))
+    }
+
+    /// Shards of an index whose documents on a node are worth nothing, and not deleted yet; ascending.
+    pub(super) fn dirty(&self, node: usize, uid: &NodeIndexUid) -> Vec<ShardId> {
+        let joining = of_node(&self.incoming, node).filter(|(_, id)| {
+            let job = &self.jobs[id];
+            job.step == JobStep::Copy && job.joins.get(uid).is_some_and(Join::is_dirty)
+        });
+        let leaving = self.cleaning_of(node).chain(of_node(&self.outgoing, node));
+        let cleaned = leaving.filter(|(_, id)| self.jobs[id].clears(uid) == Some(node));
+        let mut shards: Vec<ShardId> = joining.chain(cleaned).map(|(shard, _)| shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
+    pub(super) fn join(&self, job: JobId, uid: &NodeIndexUid) -> Option<&Join> {
+        self.jobs.get(&job)?.joins.get(uid)
     }
 
     pub(super) fn join_mut(&mut self, job: JobId, uid: &NodeIndexUid) -> Option<&mut Join> {
         self.jobs.get_mut(&job)?.joins.get_mut(uid)
     }
+}
+
+/// The shards of a node, ascending, each with its job.
+fn of_node(jobs: &BTreeMap<(usize, ShardId), JobId>, node: usize) -> impl Iterator<Item = (ShardId, JobId)> + use<'_> {
+    jobs.range((node, ShardId(0))..=(node, ShardId(u16::MAX))).map(|(&(_, shard), &id)| (shard, id))
 }

@@ -46,7 +46,7 @@ fn a_node_that_is_enrolled_gets_every_index_and_one_that_is_removed_is_left_alon
     };
     let named = |ids: &[&str]| ids.iter().map(|id| ((*id).to_owned(), true)).collect::<Vec<_>>();
 
-    coordinator.enrol(&node, NodeTask(0)).unwrap();
+    coordinator.enrol(&node, NodeTask(0), |_| {}).unwrap();
     wait_for("readers to see it", || names() == named(&["n0", "n1", "n2"]));
     assert_eq!(fleet.store.protocol_state().unwrap().nodes[2], node);
     let filter = json!("number > 1");
@@ -75,4 +75,28 @@ fn a_node_that_is_enrolled_gets_every_index_and_one_that_is_removed_is_left_alon
     fleet.succeeded(last);
     assert!(fetched().is_ok(), "it does not get these any more");
     fleet.check_replicas("a");
+}
+
+#[test]
+fn a_node_for_which_there_is_no_thread_is_no_member_and_can_be_added_later() {
+    let mut fleet = Fixture::new(2, 2);
+    let node = fleet.add_node();
+    let coordinator = fleet.running.as_ref().expect("it runs").coordinator();
+    let members = || fleet.store.protocol_state().unwrap().nodes.len();
+    let room = coordinator.attendance.threads.room.clone();
+    for threads in 0..2 {
+        room.store(threads, Ordering::Release);
+        let refused = coordinator.enrol(&node, NodeTask(0), |_| panic!("nothing is changed"));
+        assert!(matches!(refused, Err(EnrolError::Thread(_))), "{refused:?}");
+        assert_eq!(members(), 2);
+    }
+    room.store(usize::MAX, Ordering::Release);
+    coordinator.enrol(&node, NodeTask(0), |_| {}).unwrap();
+    assert_eq!(members(), 3);
+    let settings = fleet.settings("a", json!({ "filterableAttributes": ["number"] }));
+    fleet.succeeded(settings);
+    let uid = fleet.store.heads().unwrap()[&IndexUid::new("a")].node_uid.clone();
+    let client = NodeClient::new(&*node.url, Some(KEY));
+    let filter = json!("number > 1");
+    wait_for("the index", || client.fetch_documents(&uid, Some(&filter), &["id"], 0..1, PATIENCE).is_ok());
 }

@@ -166,19 +166,35 @@ impl Rehearsal {
 
     /// A new server becomes a member. Returns its number.
     fn enrol(&mut self) -> usize {
+        self.enrol_and(|_| {})
+    }
+
+    /// The same, and something else with it.
+    fn enrol_and(&mut self, change: impl Fn(&mut Fleet) + Send + Sync + Clone + 'static) -> usize {
         let record = self.fleet.add_node();
         let id = record.id.clone();
         self.order(
             move |state| state.nodes.iter().any(|node| node.id == id),
-            move |coordinator| while_it_lives(coordinator.enrol(&record, NodeTask(0))),
+            move |coordinator| while_it_lives(coordinator.enrol(&record, NodeTask(0), &change)),
         );
         self.fleet.listens.len() - 1
     }
 
+    /// The node that is enrolled next gets all that another one has, which is drained. Returns its number.
+    fn replace(&mut self, old: usize, plan: &[Vec<NodeId>]) -> usize {
+        let (id, wanted) = (NodeId::new(format!("n{old}")), plan.to_vec());
+        let node = self.enrol_and(move |fleet| {
+            fleet.set_node_state(&id, NodeState::Draining);
+            fleet.set_plan(&wanted, wanted[0].len() as u16);
+        });
+        let state = self.fleet.store.protocol_state().unwrap();
+        assert_eq!((state.nodes[old].state, &state.tables.plan[..]), (NodeState::Draining, plan), "{:?}", self.plot);
+        node
+    }
+
     /// Who is to own which shard: by shard, the numbers of nodes.
     fn plan(&mut self, of: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<NodeId>> {
-        let named = |nodes: Vec<usize>| nodes.into_iter().map(|node| NodeId::new(format!("n{node}"))).collect();
-        let plan: Vec<Vec<NodeId>> = (0..usize::from(SHARDS)).map(|shard| named(of(shard))).collect();
+        let plan = table(of);
         let wanted = plan.clone();
         let copies = plan[0].len() as u16;
         self.order(
@@ -218,6 +234,12 @@ impl Rehearsal {
         };
         self.go_on("the moves", |state| sorted(&state.tables.owners) == sorted(plan) && state.jobs.is_empty());
     }
+}
+
+/// By shard, the names of nodes from their numbers.
+fn table(of: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<NodeId>> {
+    let named = |nodes: Vec<usize>| nodes.into_iter().map(|node| NodeId::new(format!("n{node}"))).collect();
+    (0..usize::from(SHARDS)).map(|shard| named(of(shard))).collect()
 }
 
 /// Who gives an order to a process that dies does not know what came of it.
@@ -262,6 +284,19 @@ fn a_node_comes_and_goes_whenever_the_process_dies_with_two_replicas() {
     at_every_step(Rehearsal::new(2, 2), |rehearsal| {
         let with = |shard, node| if shard < 3 { vec![shard % 2, node] } else { vec![0, 1] };
         come_and_go(rehearsal, |_| vec![0, 1], with);
+    });
+}
+
+#[test]
+fn a_node_is_replaced_and_leaves_whenever_the_process_dies() {
+    at_every_step(Rehearsal::new(2, 1), |rehearsal| {
+        // The one with the highest number of those that are members has some shards.
+        let old = rehearsal.fleet.listens.len() - 1;
+        let plan = table(|shard| vec![if shard < 3 { old + 1 } else { 0 }]);
+        let node = rehearsal.replace(old, &plan);
+        assert_eq!(node, old + 1);
+        rehearsal.settle(&plan);
+        rehearsal.remove(old);
     });
 }
 

@@ -8,7 +8,7 @@ impl Fixture {
     /// A new server, which becomes a member; returns its number.
     fn enrol_node(&mut self) -> usize {
         let record = self.add_node();
-        self.running.as_ref().unwrap().coordinator().enrol(&record, NodeTask(0)).unwrap();
+        self.running.as_ref().unwrap().coordinator().enrol(&record, NodeTask(0), |_| {}).unwrap();
         self.listens.len() - 1
     }
 
@@ -127,5 +127,35 @@ fn a_node_in_maintenance_is_not_read_and_catches_up_afterwards() {
     fleet.start_node(1);
     coordinator.change_fleet(|state| state.set_node_state(&node, NodeState::Active)).unwrap();
     wait_for("it is back", || fleet.out_of_sync() == 0);
+    fleet.check_replicas("a");
+}
+
+#[test]
+fn parts_that_a_node_does_not_take_become_smaller_and_a_document_that_it_does_not_take_is_named() {
+    let mut fleet = Fixture::new(1, 1);
+    fleet.timing.hold_ms = 1_000;
+    fleet.kill();
+    fleet.start();
+    let filled = fleet.put("a", PutMode::Replace, &documents(0, 400, "small"));
+    let large = fleet.put("a", PutMode::Replace, &[json!({ "id": "large", "text": "x".repeat(20_000) })]);
+    fleet.succeeded(filled);
+    fleet.succeeded(large);
+    fleet.body_limits.insert(1, 10_000);
+    fleet.enrol_node();
+    let coordinator = fleet.running.as_ref().unwrap().coordinator();
+    let plan = fleet.plan(|_| vec![1]);
+    let is_named = |shard: ShardId| {
+        let left = fleet.store.protocol_state().unwrap().jobs;
+        let problems = coordinator.job_problems();
+        let is_told = |problem: &Arc<str>| problem.contains("--http-payload-size-limit");
+        left.len() == 1 && left[0].shard == shard && problems.get(&left[0].id).is_some_and(is_told)
+    };
+    // The others have moved, however many were copied together with it at first.
+    wait_for("the shard to be named", || is_named(ShardId(shard_of("large"))));
+    fleet.stop_node(1);
+    fleet.body_limits.clear();
+    fleet.start_node(1);
+    wait_for("the large document", || fleet.has_moved(&plan));
+    assert_eq!(coordinator.job_problems(), BTreeMap::new());
     fleet.check_replicas("a");
 }

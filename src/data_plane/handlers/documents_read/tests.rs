@@ -117,6 +117,45 @@ fn documents_and_what_they_are_sorted_by_are_read_at_once() {
     assert_eq!(json_of(&response)["results"], json!([{"id": "00"}, {"id": "10"}, {"id": "20"}]));
 }
 
+#[test]
+fn a_page_near_the_beginning_is_counted_and_read_at_once() {
+    // A node that is written to: what it counted is gone when it is asked again.
+    for (query, expected) in [
+        ("limit=4", json!([{"id": "00"}, {"id": "01"}, {"id": "02"}, {"id": "10"}])),
+        ("offset=5&limit=2", json!([{"id": "12"}, {"id": "20"}])),
+        ("limit=0", json!([])),
+    ] {
+        let lists = Cell::new(0);
+        let upstream = FakeUpstream::new(move |node, request| {
+            lists.set(lists.get() + 1);
+            if lists.get() > 3 { ok(&json!({"results": [], "total": 0})) } else { documents_of(node, request) }
+        });
+        let target = format!("/indexes/movies/documents?fields=id&{query}");
+        let response = ask(&upstream, fleet(&[&[0], &[1], &[2]], &[]), Request::new(Method::GET, &target));
+        assert_eq!((&json_of(&response)["results"], &json_of(&response)["total"]), (&expected, &json!(9)), "{query}");
+        assert_eq!(upstream.requests.borrow().len(), 3, "{query}");
+    }
+}
+
+#[test]
+fn a_page_further_on_is_read_where_it_is() {
+    let many = 2 * NEAR;
+    let upstream = FakeUpstream::new(move |node, request| {
+        let number: u64 = node.id.as_str()[1..].parse().expect("a number");
+        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+        let (offset, limit) = (body["offset"].as_u64().expect("sent"), body["limit"].as_u64().expect("sent"));
+        let documents =
+            (offset..many).take(limit as usize).map(|place| json!({"_miroir": "x", "id": number * many + place}));
+        ok(&json!({"results": documents.collect::<Vec<_>>(), "total": many}))
+    });
+    let target = format!("/indexes/movies/documents?offset={}&limit=6", many - 3);
+    let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), Request::new(Method::GET, &target));
+    let found: Vec<u64> =
+        json_of(&response)["results"].as_array().unwrap().iter().map(|one| one["id"].as_u64().unwrap()).collect();
+    assert_eq!(found, (many - 3..many + 3).collect::<Vec<u64>>());
+    assert_eq!(upstream.requests.borrow().len(), 4, "counted, then read");
+}
+
 /// Counts how often others got their turn.
 struct CountingTimers {
     timers: Rc<dyn Timers>,

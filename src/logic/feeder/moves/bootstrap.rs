@@ -3,7 +3,7 @@
 
 use crate::logic::entry::StepKind;
 use crate::logic::feeder::feed::{Purpose, Stage};
-use crate::logic::feeder::node::{End, Send};
+use crate::logic::feeder::node::{End, SeenKind, Send};
 use crate::logic::feeder::{Alarm, Fleet};
 use crate::logic::ids::{Monotonic, NodeIndexUid, Position};
 use crate::logic::topology::BootstrapStage;
@@ -27,6 +27,23 @@ impl Bootstrap {
         };
         let (index, position) = (index.clone(), self.at);
         Send { index, position, kind, shards: Vec::new(), is_split: false, purpose: Purpose::Bootstrap }
+    }
+
+    /// Where it goes on after a task of the index that no answer named, if anything must be done about that: mostly a
+    /// request of an earlier life of this process. One that did what is due counts as done, and none that does no harm
+    /// leads back, so that every life gets on, however soon it ends. `is_under_way`: a request of this life is.
+    pub(in crate::logic::feeder) fn after_stranger(self, kind: SeenKind, is_under_way: bool) -> Option<BootstrapStage> {
+        match (kind, self.stage) {
+            (SeenKind::Create, BootstrapStage::Create) => Some(BootstrapStage::Settings),
+            (SeenKind::Drop, BootstrapStage::Drop | BootstrapStage::Create | BootstrapStage::Settings) => {
+                Some(BootstrapStage::Create)
+            }
+            // They may have come after ours.
+            (SeenKind::Settings, BootstrapStage::Settings) => Some(BootstrapStage::Settings),
+            (SeenKind::Create | SeenKind::Settings | SeenKind::Deletion | SeenKind::Housekeeping, _) => None,
+            (SeenKind::Put | SeenKind::PrimaryKey | SeenKind::Foreign, BootstrapStage::Drop) if !is_under_way => None,
+            (SeenKind::Put | SeenKind::PrimaryKey | SeenKind::Foreign, _) => Some(BootstrapStage::Drop),
+        }
     }
 }
 

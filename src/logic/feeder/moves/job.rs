@@ -1,10 +1,11 @@
 //! One shard on its way to a node, and its parts index by index.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::TransferId;
 use crate::logic::feeder::feed::{Stage, Version};
-use crate::logic::ids::{JobId, NodeId, NodeIndexUid, Position, ShardId};
+use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, Position, ShardId};
 use crate::logic::topology::{JobKind, JobRecord, JobStep, JoinRecord, JoinState};
 
 /// See [`JobRecord`], which is what of it is durable.
@@ -40,11 +41,30 @@ pub(in crate::logic::feeder) struct Join {
     pub is_verified: bool,
     /// Copies that came to nothing.
     pub failures: u32,
+    /// How often its chunks were too large for the target.
+    pub cuts: u32,
+    /// It may be the one that has a document too large for the target: it is copied without others.
+    pub is_apart: bool,
+    /// It is not copied before.
+    pub retry_at: Monotonic,
+    /// Why the last copy came to nothing, as far as an operator should know.
+    pub problem: Option<Arc<str>>,
 }
 
 impl Join {
     pub(in crate::logic::feeder) fn new(state: JoinState, cursor: Position) -> Self {
-        Self { state, cursor, is_marked: false, filling: None, is_verified: false, failures: 0 }
+        Self {
+            state,
+            cursor,
+            is_marked: false,
+            filling: None,
+            is_verified: false,
+            failures: 0,
+            cuts: 0,
+            is_apart: false,
+            retry_at: Monotonic(0),
+            problem: None,
+        }
     }
 
     /// From the beginning.
@@ -71,7 +91,14 @@ impl Join {
 
     /// The copy is worth nothing: from the beginning.
     pub(in crate::logic::feeder) fn restart(&mut self) {
-        *self = Self { failures: self.failures + 1, ..Self::clear() };
+        *self = Self {
+            failures: self.failures + 1,
+            cuts: self.cuts,
+            is_apart: self.is_apart,
+            retry_at: self.retry_at,
+            problem: self.problem.take(),
+            ..Self::clear()
+        };
     }
 }
 

@@ -16,21 +16,11 @@ const MARKED_AT_ONCE: usize = 64;
 impl Fleet {
     /// Shards of an index whose documents on a node are to be deleted, ascending.
     pub(in crate::logic::feeder) fn dirty(&self, node: usize, uid: &NodeIndexUid) -> Vec<ShardId> {
-        let mut shards: Vec<ShardId> = Vec::new();
         let (dropped, feed) = (self.index(uid).dropped, self.feed(node, uid));
         if dropped.is_some_and(|dropped| feed.applied >= dropped) {
-            return shards;
+            return Vec::new();
         }
-        for job in self.topology.jobs.values() {
-            let is_cleaned = job.clears(uid) == Some(node);
-            let is_joining = job.step == JobStep::Copy && job.target == Some(node);
-            if is_cleaned || is_joining && job.joins.get(uid).is_some_and(super::Join::is_dirty) {
-                shards.push(job.shard);
-            }
-        }
-        shards.sort_unstable();
-        shards.dedup();
-        shards
+        self.topology.dirty(node, uid)
     }
 
     /// What a node is to delete of an index now, if anything; no shards: what has no marker. None while an earlier deletion

@@ -77,12 +77,11 @@ impl Fleet {
     /// Shards that nobody but this member has all documents of, ascending.
     pub fn last_copies(&self, id: &NodeId) -> Vec<ShardId> {
         let Some(node) = self.number_of(id) else { return Vec::new() };
-        let live = self.live();
         let is_elsewhere = |shard: &ShardId| {
             // Without any index, too: what is written next needs an owner.
             let goes_back = |job: &Job| job.step == JobStep::Switched && job.shard == *shard && job.old_owner.is_some();
             let has_other = self.topology.owners_of(*shard).len() > 1 || self.topology.jobs.values().any(goes_back);
-            has_other && live.iter().all(|uid| self.other_copies(node, *shard, uid).next().is_some())
+            has_other && self.live().all(|uid| self.other_copies(node, *shard, uid).next().is_some())
         };
         self.topology.owned(node).iter().copied().filter(|of| !is_elsewhere(of)).collect()
     }
@@ -128,7 +127,7 @@ impl Fleet {
         self.topology.set_owners(owners);
         self.tables_changed();
         self.end_membership(node);
-        self.jobs_changed();
+        self.jobs_changed(0..self.nodes.len());
         Ok(())
     }
 

@@ -77,9 +77,7 @@ impl Fleet {
 
     /// What is stored of a replica is not all that it should have: no reader may use it yet.
     pub(in crate::logic::feeder) fn is_rebuilding(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        let is_repair =
-            |job: &Job| job.kind == JobKind::Repair && job.target == Some(node) && job.joins.contains_key(uid);
-        self.feed(node, uid).bootstrap.is_some() || self.topology.jobs.values().any(is_repair)
+        self.feed(node, uid).bootstrap.is_some() || self.topology.is_repairing(node, uid)
     }
 
     /// The node is not the one that it was: nothing on it can be trusted, and nobody reads it. It is rebuilt as soon as its
@@ -173,7 +171,8 @@ impl Fleet {
                 self.add_repair(node, shard, uid);
             }
         }
-        self.jobs_changed();
+        self.jobs_changed([node]);
+        self.require_anew();
     }
 
     fn add_repair(&mut self, node: usize, shard: ShardId, uid: &NodeIndexUid) {

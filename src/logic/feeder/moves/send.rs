@@ -87,12 +87,6 @@ impl Fleet {
         self.job_ended(node, &index, &sent);
     }
 
-    pub(in crate::logic::feeder) fn job_too_large(&mut self, node: usize, send: &Send, reason: String) {
-        if let Some(id) = send.purpose.transfer() {
-            self.chunk_failed(node, &send.index, id, reason);
-        }
-    }
-
     /// A request that no answer named has touched documents: a copy that cannot be told from what it did begins anew, and
     /// what it may have brought of shards that the node is not fed is deleted.
     pub(in crate::logic::feeder) fn touched(&mut self, node: usize, uid: &NodeIndexUid, touched: &Touched) {

@@ -3,22 +3,21 @@
 use std::collections::BTreeSet;
 
 use crate::logic::feeder::Fleet;
-use crate::logic::feeder::feed::{Stage, Sync};
+use crate::logic::feeder::feed::{Feed, Stage, Sync};
 use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::ids::{JobId, NodeIndexUid, ShardId};
 use crate::logic::topology::{JobKind, JobStep};
 
 impl Fleet {
     /// Indexes that readers use.
-    pub(super) fn live(&self) -> Vec<NodeIndexUid> {
-        let live = self.indexes.iter().filter(|(_, state)| state.is_read());
-        live.map(|(uid, _)| uid.clone()).collect()
+    pub(super) fn live(&self) -> impl Iterator<Item = &NodeIndexUid> {
+        self.indexes.iter().filter(|(_, state)| state.is_read()).map(|(uid, _)| uid)
     }
 
     /// A node is in sync for every index.
     pub(super) fn is_whole(&self, node: usize) -> bool {
         let is_in = |uid: &NodeIndexUid| self.feed(node, uid).sync == Sync::In && !self.is_rebuilding(node, uid);
-        !self.nodes[node].is_lost && self.live().iter().all(is_in)
+        !self.nodes[node].is_lost && self.live().all(is_in)
     }
 
     /// The replica of an index on a node is read, and has all it should have.
@@ -39,22 +38,22 @@ impl Fleet {
         owners.into_iter().all(|&node| is_there(node) || !self.topology.is_member(node))
     }
 
-    /// The target, whose copies are verified, has everything that was reported, and is in sync: it can take over in this
-    /// moment.
-    pub(super) fn may_switch(&mut self, job: JobId, journal: &dyn JournalView) -> Result<bool, JournalUnavailable> {
-        let Some(target) = self.topology.jobs[&job].target else { return Ok(false) };
-        for uid in self.live() {
-            let due = self.due_steps(&uid, journal)?[target];
-            let state = self.index(&uid);
-            let feed = &state.feeds[target];
-            let has_all = due.is_none_or(|due| due > state.top_reported);
-            if !has_all || feed.sync != Sync::In || feed.bootstrap.is_some() {
+    /// A node has everything that was reported, answers, and is in sync: it can take over shards in this moment. Without any
+    /// index, too: what is written next needs it.
+    pub(super) fn is_current(&mut self, node: usize, journal: &dyn JournalView) -> Result<bool, JournalUnavailable> {
+        let is_in = |feed: &Feed| feed.sync == Sync::In && feed.bootstrap.is_none();
+        let is_there = self.answers(node) && self.nodes[node].unclear.is_none();
+        if !is_there || !self.live().all(|uid| is_in(self.feed(node, uid))) {
+            return Ok(false);
+        }
+        let live: Vec<NodeIndexUid> = self.live().cloned().collect();
+        for uid in live {
+            let due = self.due_step(node, &uid, journal)?;
+            if due.is_some_and(|due| due <= self.index(&uid).top_reported) {
                 return Ok(false);
             }
         }
-        // Without any index, too: what is written next needs it.
-        let is_there = self.answers(target) && self.nodes[target].unclear.is_none();
-        Ok(is_there && self.pass_copies(job, journal)?)
+        Ok(true)
     }
 
     /// Moves the watermarks of the target past what was copied: without the joins the feeds would send it again. False:
@@ -64,7 +63,7 @@ impl Fleet {
         let Some(target) = job.target else { return Ok(false) };
         let joins: Vec<_> = job.joins.iter().map(|(uid, join)| (uid.clone(), join.cursor)).collect();
         for (uid, cursor) in &joins {
-            if self.due_steps(uid, journal)?[target].is_some_and(|due| due <= *cursor) {
+            if self.due_step(target, uid, journal)?.is_some_and(|due| due <= *cursor) {
                 return Ok(false);
             }
         }
@@ -116,6 +115,7 @@ impl Fleet {
         job.joins.clear();
         self.pending.jobs.insert(id);
         self.tables_changed();
-        self.jobs_changed();
+        self.jobs_changed(target.into_iter().chain(old_owner));
+        self.require_anew();
     }
 }

@@ -8,16 +8,14 @@
 
 mod begin;
 mod busy;
+mod filling;
 
 use std::collections::BTreeMap;
 
 use self::busy::BusyTime;
 use super::{FoundStrays, Join, UnequalShard};
-use crate::logic::entry::{PutMode, StepKind};
-use crate::logic::feeder::feed::{Purpose, Sent, SentEnd, Sync};
+use crate::logic::feeder::feed::Sync;
 use crate::logic::feeder::index::Lookup;
-use crate::logic::feeder::node::{End, Send};
-use crate::logic::feeder::send::Action;
 use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::feeder::{Alarm, Fleet};
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, Position, ShardId};
@@ -40,6 +38,8 @@ pub struct Look {
     pub at: Option<Position>,
     /// What for.
     pub kind: LookKind,
+    /// How often chunks of these shards were too large for the target: they must become smaller each time.
+    pub cuts: u32,
 }
 
 /// See [`Look`].
@@ -96,6 +96,8 @@ struct Transfer {
     /// Writes are held up from the first moment, and all is read before the second.
     since: Monotonic,
     until: Monotonic,
+    /// Once all is read: before this the target takes a chunk, or it is given up.
+    stalls_at: Monotonic,
     stage: TransferStage,
     /// Chunks that the driver has, that the target has, and that ended well there.
     offered: u32,
@@ -179,7 +181,9 @@ impl Fleet {
             let Some(transfer) = self.transfers.open.get_mut(&id).filter(|_| stands) else { continue };
             transfer.stage = TransferStage::Reading;
             let shards = transfer.parts.iter().map(|&(_, shard)| shard).collect();
-            return Ok(Some(Look { transfer: id, index: uid, shards, at: Some(at), kind }));
+            let joins = transfer.parts.iter().filter_map(|(job, _)| self.topology.join(*job.as_ref()?, &uid));
+            let cuts = joins.map(|join| join.cuts).max().unwrap_or(0);
+            return Ok(Some(Look { transfer: id, index: uid, shards, at: Some(at), kind, cuts }));
         }
         Ok(self.next_glance(now))
     }
@@ -275,18 +279,19 @@ impl Fleet {
                 }
                 TransferStage::Hold | TransferStage::Reading => {}
                 TransferStage::Confirming { outcome, polls } => {
-                    let answered = |node: usize, polls: u64| self.nodes[node].polls_answered >= polls;
+                    // One that lacks its newest task may be another life: it is asked first.
+                    let answered = |node: usize, polls: u64| {
+                        let state = &self.nodes[node];
+                        state.polls_answered >= polls && !state.is_doubtful
+                    };
                     let [first, second] = transfer.kind.held();
                     let is_second_read = transfer.kind.read().len() == 2;
                     if answered(first, polls[0]) && (!is_second_read || answered(second, polls[1])) {
                         self.read(id, outcome.clone());
                     }
                 }
-                // The chunks are not kept for one that is away.
-                TransferStage::Sending { .. }
-                    if now >= transfer.until && !self.nodes[transfer.kind.held()[1]].is_reachable =>
-                {
-                    self.abort(id);
+                TransferStage::Sending { chunks } if now >= transfer.stalls_at && transfer.registered < *chunks => {
+                    self.give_up_target(id);
                 }
                 TransferStage::Sending { .. } => self.fill(id),
             }
@@ -323,7 +328,7 @@ impl Fleet {
         let lookup = Lookup { index: uid, topology: &self.topology, journal };
         let Some(state) = self.indexes.get_mut(uid) else { return Ok(false) };
         let feed = &state.feeds[node];
-        let is_clear = self.nodes[node].unclear.is_none() && self.nodes[node].in_flight.is_none();
+        let is_clear = !self.nodes[node].may_still_get(uid);
         // One that is cut, but not sent in part, waits beyond the hold like any other.
         let is_whole = feed.split.is_none() || feed.split_at > at;
         let is_plain = !feed.is_careful() && is_whole && feed.goal <= feed.applied.max(feed.pos);
@@ -357,6 +362,7 @@ impl Fleet {
         match outcome {
             LookOutcome::Copied { chunks } => {
                 transfer.stage = TransferStage::Sending { chunks };
+                transfer.stalls_at = self.seen_at.plus_ms(self.timing.hold_ms);
                 let (source, uid) = (transfer.kind.held()[0], transfer.index.clone());
                 self.release(source, &uid, id, self.timing.poll_busy_ms.1);
                 self.fill(id);
@@ -393,96 +399,6 @@ impl Fleet {
             self.audited(unequal);
         }
         self.feeds_changed(target, &transfer.index);
-    }
-
-    /// Lets the target go on when it has all chunks, and joins when they have ended.
-    fn fill(&mut self, id: TransferId) {
-        let Some(transfer) = self.transfers.open.get(&id) else { return };
-        let TransferStage::Sending { chunks } = transfer.stage else { return };
-        let (uid, target) = (transfer.index.clone(), transfer.kind.held()[1]);
-        let has_all = transfer.registered >= chunks && (!transfer.is_alone || transfer.ended >= chunks);
-        let is_done = transfer.ended >= chunks;
-        if has_all {
-            self.release(target, &uid, id, self.timing.poll_busy_ms.1);
-        }
-        if !is_done {
-            return;
-        }
-        let Some(transfer) = self.transfers.open.remove(&id) else { return };
-        if let Some(began) = transfer.began {
-            self.transfers.was_busy(target, began, self.seen_at);
-        }
-        for job in transfer.parts.iter().filter_map(|(job, _)| *job) {
-            let Some(join) = self.topology.join_mut(job, &uid) else { continue };
-            join.state = JoinState::Joined;
-            join.filling = None;
-            self.pending.joins.insert((job, uid.clone()));
-        }
-    }
-
-    /// The chunk that a node gets next, of the transfer that holds its feed; none while it must wait.
-    pub(in crate::logic::feeder) fn due_chunk(&self, node: usize, uid: &NodeIndexUid) -> Option<Action> {
-        let feed = self.feed(node, uid);
-        let (id, at) = feed.held?;
-        let transfer = self.transfers.open.get(&id)?;
-        let has_others = feed.sent.iter().any(|sent| sent.purpose.transfer() != Some(id));
-        let is_alone = transfer.is_alone || feed.awaits_idle;
-        let is_blocked = feed.is_careful() || feed.split.is_some() || is_alone && has_others;
-        if transfer.kind.held()[1] != node || transfer.registered >= transfer.offered || is_blocked {
-            return None;
-        }
-        if is_alone && feed.sent.is_empty() && !feed.is_idle && self.rules.idle {
-            return Some(Action::CheckIdle(uid.clone()));
-        }
-        Some(Action::Send(Send {
-            index: uid.clone(),
-            position: at,
-            kind: StepKind::Put(PutMode::Replace),
-            shards: transfer.parts.iter().map(|&(_, shard)| shard).collect(),
-            is_split: false,
-            purpose: Purpose::Copy { transfer: id, number: transfer.registered },
-        }))
-    }
-
-    /// The target has a chunk as a task.
-    pub(in crate::logic::feeder) fn chunk_registered(&mut self, id: TransferId, number: u32) {
-        if let Some(transfer) = self.transfers.open.get_mut(&id) {
-            transfer.registered = transfer.registered.max(number + 1);
-            transfer.began.get_or_insert(self.seen_at);
-            self.fill(id);
-        }
-    }
-
-    pub(in crate::logic::feeder) fn chunk_ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent) {
-        let Some(id) = sent.purpose.transfer() else { return };
-        let Some(SentEnd { end, .. }) = &sent.end else { return };
-        match end {
-            End::Succeeded => {
-                if let Some(transfer) = self.transfers.open.get_mut(&id) {
-                    transfer.ended += 1;
-                }
-                self.fill(id);
-            }
-            End::Rejected(error) => {
-                let reason = error.message.clone();
-                self.chunk_failed(node, uid, id, reason);
-            }
-            End::Retry(reason) => self.chunk_failed(node, uid, id, reason.clone()),
-        }
-    }
-
-    pub(in crate::logic::feeder) fn chunk_failed(
-        &mut self,
-        node: usize,
-        uid: &NodeIndexUid,
-        id: TransferId,
-        reason: String,
-    ) {
-        if self.transfers.open.contains_key(&id) {
-            let (node, index) = (self.nodes[node].id.clone(), uid.clone());
-            self.pending.alarms.push(Alarm::CopyFailed { node, index, reason });
-            self.abort(id);
-        }
     }
 
     /// Whatever waits for a copy on this feed begins anew.

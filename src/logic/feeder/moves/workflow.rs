@@ -1,7 +1,8 @@
 //! The steps of jobs: announce, copy, switch, clean. Each is stored before it has an effect, and waits until every reader
 //! knows what it must know.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::feed::{Feed, ReaderProgress, Stage};
@@ -22,13 +23,15 @@ impl Fleet {
     ) {
         self.make_jobs();
         let jobs: Vec<JobId> = self.topology.jobs.keys().copied().collect();
+        // By target; what happens here changes nothing of it.
+        let mut current: BTreeMap<usize, bool> = BTreeMap::new();
         for id in jobs {
             // A job may have ended another one.
             let Some(step) = self.topology.jobs.get(&id).map(|job| job.step) else { continue };
             match step {
                 JobStep::Announce | JobStep::Copy if self.is_off_plan(id) => self.take_back(id),
                 JobStep::Announce => self.announced(id, progress),
-                JobStep::Copy => self.copied(id, journal),
+                JobStep::Copy => self.copied(id, &mut current, journal),
                 JobStep::Switched => self.switched(id, progress),
                 JobStep::Clean | JobStep::Undo => self.cleaned(id),
             }
@@ -36,54 +39,64 @@ impl Fleet {
         self.advance_transfers(now);
     }
 
-    /// One move per shard at a time, as many as the limits allow.
+    /// One move per shard at a time, as many as the limits allow. What is only to be deleted yet holds up no move, but one
+    /// to the same node: it may take as long as that node is away.
     fn make_jobs(&mut self) {
         if self.tables.is_paused {
             return;
         }
+        let mut moving: BTreeSet<ShardId> = BTreeSet::new();
+        // By node: shards on their way there.
+        let mut coming: Vec<usize> = vec![0; self.nodes.len()];
+        for job in self.topology.jobs.values() {
+            if job.kind == JobKind::Move && job.cleans().is_none() {
+                moving.insert(job.shard);
+            }
+            if let Some(target) = job.target.filter(|_| matches!(job.step, JobStep::Announce | JobStep::Copy)) {
+                coming[target] += 1;
+            }
+        }
         for number in 0..self.topology.plan.len() {
             let shard = ShardId(number as u16);
-            let is_moving = |job: &Job| job.kind == JobKind::Move && job.shard == shard;
             let owners = self.topology.owners_of(shard);
             let plan = &self.topology.plan[number];
-            let missing = plan.iter().copied().filter(|node| !owners.contains(node));
-            let coming = missing.min_by_key(|&node| (self.on_their_way(node), node));
-            let is_surplus = coming.is_none() && owners.iter().any(|node| !plan.contains(node));
-            if coming.is_none() && !is_surplus || self.topology.jobs.values().any(is_moving) {
+            let mut missing = plan.iter().copied().filter(|node| !owners.contains(node)).peekable();
+            let is_surplus = missing.peek().is_none() && owners.iter().any(|node| !plan.contains(node));
+            let clean = missing.filter(|&node| !self.topology.is_cleaning(node, shard));
+            let target = clean.min_by_key(|&node| (coming[node], node));
+            if target.is_none() && !is_surplus || moving.contains(&shard) {
                 continue;
             }
-            if coming.is_some_and(|node| self.on_their_way(node) >= self.tables.pace.moves_per_node) {
+            if target.is_some_and(|node| coming[node] >= self.tables.pace.moves_per_node) {
                 continue;
             }
-            self.add_job(Job::new(JobKind::Move, shard, coming, self.version));
-            if coming.is_some() {
+            self.add_job(Job::new(JobKind::Move, shard, target, self.version));
+            if let Some(target) = target {
+                coming[target] += 1;
                 self.want_publication();
             }
         }
     }
 
-    fn on_their_way(&self, node: usize) -> usize {
-        let is_coming = |job: &&Job| job.target == Some(node) && matches!(job.step, JobStep::Announce | JobStep::Copy);
-        self.topology.jobs.values().filter(is_coming).count()
-    }
-
     pub(super) fn add_job(&mut self, job: Job) -> JobId {
         let id = self.next_job;
         self.next_job = JobId(id.0 + 1);
+        let target = job.target;
         self.topology.jobs.insert(id, job);
         self.pending.jobs.insert(id);
-        self.jobs_changed();
+        self.jobs_changed(target);
         id
     }
 
     /// Forgets a job; what it held up goes on.
     pub(super) fn end_job(&mut self, id: JobId) {
         self.abort_job(id);
-        self.topology.end_job(id);
+        let Some(job) = self.topology.end_job(id) else { return };
         self.pending.jobs.remove(&id);
         self.pending.joins.retain(|(job, _)| *job != id);
         self.pending.ended_jobs.insert(id);
-        self.jobs_changed();
+        self.jobs_changed(job.target.into_iter().chain(job.old_owner));
+        self.require_anew();
         self.want_publication();
     }
 
@@ -105,7 +118,8 @@ impl Fleet {
         (job.step, job.stage, job.is_ready) = (JobStep::Undo, stage, false);
         let target = job.target;
         self.pending.jobs.insert(id);
-        self.jobs_changed();
+        self.jobs_changed(target);
+        self.require_anew();
         if let Some(target) = target {
             self.store_first(target);
         }
@@ -139,7 +153,6 @@ impl Fleet {
     /// Every reader asks the target with the filter, since it may get documents; or, where a replica is put right, does not
     /// read it any more.
     fn announced(&mut self, id: JobId, progress: ReaderProgress) {
-        let indexes: Vec<NodeIndexUid> = self.indexes.keys().cloned().collect();
         let is_shown = self.is_past(self.topology.jobs[&id].stage, progress);
         let job = self.topology.jobs.get_mut(&id).expect("the caller has looked at it");
         // A removal brings nothing to any node.
@@ -147,12 +160,13 @@ impl Fleet {
             return;
         }
         if job.target.is_some() && job.kind == JobKind::Move {
-            job.joins = indexes.into_iter().map(|uid| (uid, Join::clear())).collect();
+            job.joins = self.indexes.keys().map(|uid| (uid.clone(), Join::clear())).collect();
         }
         job.step = JobStep::Copy;
         self.pending.joins.extend(job.joins.keys().map(|uid| (id, uid.clone())));
         self.pending.jobs.insert(id);
-        self.jobs_changed();
+        let target = job.target;
+        self.jobs_changed(target);
     }
 
     /// Told to readers, acknowledged, and everything that began before has ended.
@@ -161,7 +175,8 @@ impl Fleet {
             || !self.rules.announce
     }
 
-    fn copied(&mut self, id: JobId, journal: &dyn JournalView) {
+    /// `current` remembers which targets can take over shards.
+    fn copied(&mut self, id: JobId, current: &mut BTreeMap<usize, bool>, journal: &dyn JournalView) {
         let job = &self.topology.jobs[&id];
         let (kind, shard, target) = (job.kind, job.shard, job.target);
         let Some(target) = target else {
@@ -169,7 +184,7 @@ impl Fleet {
         };
         let is_live = |uid: &NodeIndexUid| self.indexes.get(uid).is_some_and(IndexState::is_read);
         let is_verified = |join: &Join| join.state == JoinState::Joined && (join.is_verified || !self.rules.verify);
-        if !job.joins.iter().all(|(uid, join)| !is_live(uid) || is_verified(join)) {
+        if !job.joins.iter().all(|(uid, join)| is_verified(join) || !is_live(uid)) {
             return;
         }
         match kind {
@@ -189,7 +204,12 @@ impl Fleet {
                 if !job.is_ready {
                     self.topology.jobs.get_mut(&id).expect("just read").is_ready = true;
                 }
-                if self.may_switch(id, journal) == Ok(true) {
+                let is_current = match current.get(&target) {
+                    Some(&is_current) => is_current,
+                    None => self.is_current(target, journal) == Ok(true),
+                };
+                current.insert(target, is_current);
+                if is_current && self.pass_copies(id, journal) == Ok(true) {
                     self.switch(id);
                 }
             }
@@ -226,7 +246,8 @@ impl Fleet {
         let job = self.topology.jobs.get_mut(&id).expect("just read");
         (job.step, job.stage) = (JobStep::Clean, stage);
         self.pending.jobs.insert(id);
-        self.jobs_changed();
+        self.jobs_changed([old_owner]);
+        self.require_anew();
         self.store_first(old_owner);
     }
 
@@ -255,11 +276,10 @@ impl Fleet {
         }
     }
 
-    /// What each node is fed, and who counts, may have changed.
-    pub(super) fn jobs_changed(&mut self) {
+    /// What these nodes are fed may have changed.
+    pub(super) fn jobs_changed(&mut self, nodes: impl IntoIterator<Item = usize>) {
         self.topology.sort_jobs();
-        self.require_anew();
-        for node in 0..self.nodes.len() {
+        for node in nodes {
             for (uid, state) in &mut self.indexes {
                 state.feeds[node].reroute(|shard, at| self.topology.is_fed(node, uid, shard, at));
             }
@@ -267,7 +287,7 @@ impl Fleet {
         }
     }
 
-    /// Reports may need other nodes than before.
+    /// Reports, votes and verdicts may need other nodes than before.
     pub(super) fn require_anew(&mut self) {
         for (uid, state) in &mut self.indexes {
             state.required.clear();
@@ -277,6 +297,12 @@ impl Fleet {
 
     fn wake_all_indexes(&mut self, node: usize) {
         self.nodes[node].active.extend(self.indexes.keys().cloned());
+    }
+
+    /// Jobs whose last copy came to nothing, each with the reason.
+    pub fn job_problems(&self) -> BTreeMap<JobId, Arc<str>> {
+        let problem = |job: &Job| job.joins.values().find_map(|join| join.problem.clone());
+        self.topology.jobs.iter().filter_map(|(&id, job)| Some((id, problem(job)?))).collect()
     }
 
     /// The table or the plan changed: stored and shown with the next transaction.

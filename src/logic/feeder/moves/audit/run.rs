@@ -77,7 +77,7 @@ impl Fleet {
             sweeps: before.sweeps,
             ..Audit::default()
         };
-        let mut indexes = self.live();
+        let mut indexes: Vec<NodeIndexUid> = self.live().cloned().collect();
         if !indexes.is_empty() && origin == AuditOrigin::Background {
             // After a restart not always the same ones come first.
             let first = (self.head.0 / Position::STEPS_PER_ENTRY) as usize % indexes.len();
@@ -257,7 +257,7 @@ impl Fleet {
             }
             LookKind::Compare { .. } | LookKind::Copy { .. } => open.check.shards.clone(),
         };
-        Some(Look { transfer, index, shards, at: None, kind })
+        Some(Look { transfer, index, shards, at: None, kind, cuts: 0 })
     }
 
     /// Why a look failed; it is given up in the next round.
@@ -312,7 +312,7 @@ impl Fleet {
     /// What an earlier audit found, and this one does not, is no more.
     fn all_compared(&mut self) {
         let number = self.audit.number;
-        let live = self.live();
+        let live: Vec<NodeIndexUid> = self.live().cloned().collect();
         let Audit { unequal, strays, not_compared, .. } = &mut self.audit;
         unequal.retain(|(uid, shard), found| {
             let is_skipped = not_compared.iter().any(|(index, _, shards, _)| index == uid && shards.contains(shard));

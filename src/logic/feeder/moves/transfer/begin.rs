@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::Join;
 use super::{LookKind, Transfer, TransferId, TransferStage};
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::index::IndexState;
@@ -9,67 +10,79 @@ use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, Position, ShardId};
 use crate::logic::topology::{JobStep, JoinState};
 
 /// The shards of one index that come to one node, as far as they wait for the same.
-type Group = BTreeMap<(usize, NodeIndexUid, bool), Vec<(JobId, ShardId)>>;
+type Group = BTreeMap<(usize, NodeIndexUid, bool), Vec<Part>>;
+
+/// One of them. In this order: what fails again and again is not in the way of the others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Part {
+    is_apart: bool,
+    failures: u32,
+    shard: ShardId,
+    job: JobId,
+}
 
 impl Fleet {
     pub(super) fn start_transfers(&mut self, now: Monotonic) {
-        for ((target, uid, is_compare), mut parts) in self.waiting_joins() {
-            let feed = self.feed(target, &uid);
-            // One that has voted is beyond the steps before, whatever its position says.
-            let is_plain = !feed.is_careful() && feed.split.is_none() && feed.vote.is_none();
-            let is_free = feed.held.is_none() && is_plain && now >= feed.moves_wait;
-            let is_resting = !is_compare && now < self.nodes[target].rest_until;
-            if !is_free || is_resting || !self.nodes[target].is_reachable {
-                continue;
+        for ((target, uid, is_compare), mut parts) in self.waiting_joins(now) {
+            if self.feed(target, &uid).held.is_some() {
+                continue; // By the one before.
             }
             let is_held = |node: usize| {
                 let feed = self.feed(node, &uid);
                 feed.held.is_some() || feed.is_careful() || now < feed.moves_wait
             };
-            let sources = (0..self.nodes.len()).filter(|&node| node != target && !is_held(node));
-            let count = |node: usize| parts.iter().filter(|of| self.is_source(node, target, &uid, of.1)).count();
-            let Some((most, source)) = sources.map(|node| (count(node), node)).max() else { continue };
-            if most == 0 {
-                continue;
-            }
-            parts.retain(|&(_, shard)| self.is_source(source, target, &uid, shard));
-            parts.truncate(self.shards_at_once(&uid, &parts));
+            let sources: Vec<usize> = (0..self.nodes.len()).filter(|&node| node != target && !is_held(node)).collect();
+            parts.retain(|part| sources.iter().any(|&node| self.is_source(node, target, &uid, part.shard)));
+            let Some(first) = parts.first().copied() else { continue };
+            parts.retain(|part| (part.is_apart, part.failures) == (first.is_apart, first.failures));
+            let count = |node: usize| parts.iter().filter(|of| self.is_source(node, target, &uid, of.shard)).count();
+            let most = sources.into_iter().map(|node| (count(node), node)).max();
+            let Some((_, source)) = most else { continue };
+            parts.retain(|part| self.is_source(source, target, &uid, part.shard));
+            parts.truncate(self.shards_at_once(&parts));
+            parts.sort_unstable_by_key(|part| part.shard);
             let kind = if is_compare {
                 LookKind::Compare { nodes: [source, target] }
             } else {
                 LookKind::Copy { source, target }
             };
-            let parts = parts.into_iter().map(|(job, shard)| (Some(job), shard)).collect();
+            let parts = parts.into_iter().map(|part| (Some(part.job), part.shard)).collect();
             self.start_transfer(uid, kind, parts, now);
         }
     }
 
-    /// How many shards are read under one hold: fewer after each failure, which may have been a hold that took too long.
-    fn shards_at_once(&self, uid: &NodeIndexUid, parts: &[(JobId, ShardId)]) -> usize {
-        let failures = parts.iter().filter_map(|(job, _)| Some(self.topology.jobs.get(job)?.joins.get(uid)?.failures));
-        (self.tables.pace.shards_per_copy >> failures.max().unwrap_or(0).min(16)).max(1)
+    /// How many of these shards, all alike, are read under one hold: fewer after each failure, which may have been a hold that
+    /// took too long.
+    fn shards_at_once(&self, parts: &[Part]) -> usize {
+        match parts.first() {
+            None | Some(Part { is_apart: true, .. }) => 1,
+            Some(Part { failures, .. }) => (self.tables.pace.shards_per_copy >> failures.min(&16)).max(1),
+        }
     }
 
-    /// Joins that wait to be copied (false) or compared (true), by the feed that they share.
-    fn waiting_joins(&self) -> Group {
+    /// Joins that can be copied (false) or compared (true) now, by the feed that they share.
+    fn waiting_joins(&self, now: Monotonic) -> Group {
         let mut groups = Group::new();
         for (&id, job) in &self.topology.jobs {
             let Some(target) = job.target.filter(|_| job.step == JobStep::Copy) else { continue };
+            let is_resting = now < self.nodes[target].rest_until;
+            if !self.nodes[target].is_reachable {
+                continue;
+            }
             for (uid, join) in &job.joins {
-                let is_live = self.indexes.get(uid).is_some_and(IndexState::is_read);
-                let is_there = is_live && self.feed(target, uid).bootstrap.is_none();
-                let wanted = match join.state {
-                    JoinState::Clear => join.is_marked && join.filling.is_none(),
+                let is_wanted = match join.state {
+                    JoinState::Clear => join.is_marked && join.filling.is_none() && !is_resting && now >= join.retry_at,
                     JoinState::Joined => !join.is_verified,
                 };
-                if is_there && wanted {
+                if is_wanted && self.indexes.get(uid).is_some_and(|state| is_free(state, target, now)) {
                     let key = (target, uid.clone(), join.state == JoinState::Joined);
-                    groups.entry(key).or_default().push((id, job.shard));
+                    let Join { is_apart, failures, .. } = *join;
+                    groups.entry(key).or_default().push(Part { is_apart, failures, shard: job.shard, job: id });
                 }
             }
         }
         for parts in groups.values_mut() {
-            parts.sort_unstable_by_key(|&(_, shard)| shard);
+            parts.sort_unstable();
         }
         groups
     }
@@ -114,6 +127,7 @@ impl Fleet {
             at,
             since: now,
             until,
+            stalls_at: until,
             stage,
             offered: 0,
             registered: 0,
@@ -140,4 +154,11 @@ impl Fleet {
         let feed = self.feed(node, uid);
         feed.pos.max(feed.applied).max(feed.goal).max(feed.begun)
     }
+}
+
+/// The feed of a target can be held. One that has voted is beyond the steps before, whatever its position says.
+fn is_free(state: &IndexState, target: usize, now: Monotonic) -> bool {
+    let feed = &state.feeds[target];
+    let is_plain = !feed.is_careful() && feed.split.is_none() && feed.vote.is_none();
+    state.is_read() && feed.bootstrap.is_none() && feed.held.is_none() && is_plain && now >= feed.moves_wait
 }

@@ -1,0 +1,252 @@
+//! Moves that do not get on.
+
+use super::*;
+use crate::logic::entry::StepKind;
+use crate::logic::topology::{BootstrapStage, JobStep};
+
+impl World {
+    fn plan(&mut self, plan: &[&[usize]]) {
+        self.fleet.set_plan(&table(plan), 1);
+        self.commit();
+    }
+
+    fn owners(&self) -> Vec<Vec<NodeId>> {
+        self.fleet.tables_now().owners
+    }
+
+    /// Everything that can be done at this moment, reading apart.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            for node in 0..self.nodes.len() {
+                while self.act(node) {}
+            }
+            self.control();
+        }
+    }
+
+    /// What is to be read now.
+    fn settled_look(&mut self) -> Option<Look> {
+        self.settle();
+        self.fleet.next_look(self.now, &self.journal).unwrap()
+    }
+
+    /// Reads it: one chunk, or no difference.
+    fn read(&mut self, look: &Look) {
+        let outcome = match look.kind {
+            LookKind::Copy { .. } => {
+                self.fleet.offer(look.transfer, 0);
+                LookOutcome::Copied { chunks: 1 }
+            }
+            LookKind::Compare { .. } => LookOutcome::Compared { unequal: Vec::new() },
+            LookKind::Strays { .. } => LookOutcome::Strays { found: Vec::new() },
+        };
+        self.fleet.looked(look.transfer, outcome, self.now);
+        self.settle();
+    }
+
+    /// Until the owners are those.
+    fn run_until_owned(&mut self, owners: &[&[usize]]) {
+        let owners = table(owners);
+        for _ in 0..10_000 {
+            if let Some(look) = self.settled_look() {
+                self.read(&look);
+            }
+            if self.owners() == owners && self.fleet.topology.jobs.is_empty() {
+                return;
+            }
+            self.now = self.now.plus_ms(100);
+        }
+        panic!("{:?}, {:?}", self.owners(), self.fleet.topology.jobs);
+    }
+
+    /// The next copy to this node, read and offered.
+    fn begin_copy(&mut self, to: usize) -> Look {
+        for _ in 0..1_000 {
+            if let Some(look) = self.settled_look() {
+                self.read(&look);
+                if matches!(look.kind, LookKind::Copy { target, .. } if target == to) {
+                    return look;
+                }
+            }
+            self.now = self.now.plus_ms(100);
+        }
+        panic!("nothing is copied to n{to}: {:?}", self.fleet.topology.jobs);
+    }
+}
+
+#[test]
+fn a_copy_that_its_target_does_not_take_is_given_up_and_begins_anew_while_others_go_on() {
+    let mut world = World::with_owners(3, &[&[0], &[0]]);
+    world.create();
+    world.put();
+    world.run();
+    world.answers = |node, send| (node == 1 && send.purpose.transfer().is_some()).then_some(SendOutcome::Busy);
+    world.plan(&[&[1], &[2]]);
+    let stuck = world.begin_copy(1).transfer;
+    let begun = world.now;
+    while world.fleet.needs_chunk(stuck, 0) {
+        assert!(world.now.0 < begun.0 + 31_000, "its chunk is kept for ever");
+        world.now = world.now.plus_ms(500);
+        if let Some(look) = world.settled_look() {
+            world.read(&look);
+        }
+    }
+    assert!(world.now.0 >= begun.0 + 29_000, "it had all the time that a hold may take");
+    let alarms = world.fleet.take_alarms();
+    assert!(alarms.iter().any(|alarm| matches!(alarm, Alarm::CopyFailed { node, .. } if node.as_str() == "n1")));
+    assert_eq!(world.owners(), table(&[&[0], &[2]]), "the other shard has moved");
+    let again = world.begin_copy(1).transfer;
+    assert!(again > stuck);
+    world.answers = |_, _| None;
+    world.run_until_owned(&[&[1], &[2]]);
+}
+
+#[test]
+fn a_request_for_another_index_does_not_delay_a_hold() {
+    let mut world = World::with_owners(2, &[&[0]]);
+    world.create();
+    world.add_to("b", &[0], Operation::CreateIndex { primary_key: None });
+    world.put();
+    world.run();
+    world.put_into("b", &[0]);
+    // The source is busy with the other index from now on.
+    while world.fleet.nodes[0].in_flight.is_none() {
+        let now = (world.now, crate::logic::ids::Timestamp(0));
+        if let Action::Send(send) = world.fleet.next(0, world.now, &world.journal) {
+            assert!(world.fleet.begin(0, &send, Vec::new(), now, &world.journal));
+        } else {
+            assert!(world.act(0), "nothing is sent");
+        }
+    }
+    world.plan(&[&[1]]);
+    let waited = |world: &mut World| {
+        world.now = world.now.plus_ms(100);
+        world.settled_look()
+    };
+    let look = (0..100).find_map(|_| waited(&mut world)).expect("one index does not wait for the other");
+    assert_eq!(look.index.as_str(), INDEX);
+    assert_eq!((0..10).find_map(|_| waited(&mut world)), None, "something may still come to the other index");
+    let task = world.nodes[0].unwrap();
+    world.nodes[0] = Some(task + 1);
+    world.fleet.sent(0, SendOutcome::Registered(NodeTask(task)), world.now);
+    world.read(&look);
+    world.run_until_owned(&[&[1]]);
+}
+
+#[test]
+fn a_clean_up_on_a_node_that_is_away_holds_up_no_other_move_of_the_shard() {
+    let mut world = World::with_owners(3, &[&[0]]);
+    world.create();
+    world.put();
+    world.run();
+    world.plan(&[&[1]]);
+    // The old owner goes away when it has nothing left to do but to delete.
+    world.answers = |node, send| (node == 0 && send.purpose == Purpose::Mark).then_some(SendOutcome::Busy);
+    let is_cleaning = |world: &World| world.fleet.topology.jobs.values().any(|job| job.step == JobStep::Clean);
+    while !is_cleaning(&world) {
+        if let Some(look) = world.settled_look() {
+            world.read(&look);
+        }
+        world.now = world.now.plus_ms(100);
+        assert!(world.now.0 < START.0 + 60_000, "{:?}", world.fleet.topology.jobs);
+    }
+    let back = world.nodes[0].take();
+    world.plan(&[&[2]]);
+    for _ in 0..1_000 {
+        if let Some(look) = world.settled_look() {
+            world.read(&look);
+        }
+        world.now = world.now.plus_ms(100);
+    }
+    assert_eq!(world.owners(), table(&[&[2]]));
+    assert!(is_cleaning(&world), "it is kept in mind");
+    // Not to where it is not deleted yet.
+    world.plan(&[&[0]]);
+    world.settle();
+    assert_eq!(world.fleet.topology.jobs.len(), 1, "{:?}", world.fleet.topology.jobs);
+    world.nodes[0] = back;
+    world.answers = |_, _| None;
+    world.run_until_owned(&[&[0]]);
+}
+
+#[test]
+fn a_document_that_never_fits_is_named_and_tried_again_only_now_and_then() {
+    let mut world = World::with_owners(2, &[&[0]]);
+    world.create();
+    world.put();
+    world.run();
+    world.answers = |_, send| send.purpose.transfer().map(|_| SendOutcome::TooLarge("413".to_owned()));
+    world.plan(&[&[1]]);
+    let cuts: Vec<u32> = (0..3).map(|_| world.begin_copy(1).cuts).collect();
+    assert_eq!(cuts, [0, 1, 2], "the parts become smaller each time");
+    world.answers = |_, send| send.purpose.transfer().map(|_| SendOutcome::NeverFits("413".to_owned()));
+    world.begin_copy(1);
+    let begun = world.now;
+    let problems = world.fleet.job_problems();
+    assert!(problems.values().all(|problem| problem.contains("--http-payload-size-limit")), "{problems:?}");
+    assert_eq!(problems.len(), 1);
+    world.begin_copy(1);
+    assert!(world.now.0 >= begun.0 + 60_000, "it is read again and again");
+    world.answers = |_, _| None;
+    world.run_until_owned(&[&[1]]);
+    assert_eq!(world.fleet.job_problems().len(), 0);
+}
+
+/// One life of a process that dies as soon as a node has what it sent: its kind. `stage` and `tasks` are what is stored.
+fn short_life(stage: &mut BootstrapStage, next_task: &mut NodeTask, tasks: &mut Vec<SeenKind>) -> StepKind {
+    let (node, index, at) = (NodeId::new("n0"), NodeIndexUid::new(INDEX), Position::of(EntryId(0), 3));
+    let key = (node.clone(), index.clone());
+    let record = BootstrapRecord { node: node.clone(), index: index.clone(), at, stage: *stage };
+    let mut world = World::new(1);
+    world.create();
+    let start = Start {
+        nodes: vec![NodeRecord::active(node.clone(), "")],
+        tables: Tables::settled(vec![vec![node.clone()]], 1),
+        bootstraps: vec![record],
+        applied: BTreeMap::from([(key.clone(), at)]),
+        next_task: BTreeMap::from([(node, *next_task)]),
+        out_of_sync: BTreeSet::from([key]),
+        indexes: vec![IndexStart { index: index.clone(), created_by: EntryId(0), dropped_by: None, top_reported: at }],
+        next_entry: EntryId(1),
+        ..Start::default()
+    };
+    world.fleet = Fleet::start(&start, Timing::default(), Rules::ALL, START);
+    let shown = world.fleet.view();
+    world.fleet.published(&shown, Epoch(1));
+    for _ in 0..1_000 {
+        let seen = |task: &NodeTask| {
+            let (index, kind) = (Some(index.clone()), *tasks.get(task.0 as usize)?);
+            Some(SeenTask { index, kind, ..done(*task) })
+        };
+        match world.fleet.next(0, world.now, &world.journal) {
+            Action::Send(send) => {
+                tasks.push(SeenKind::of(send.kind));
+                return send.kind;
+            }
+            Action::Poll(asked) => {
+                let seen = asked.iter().filter_map(seen).collect();
+                world.fleet.polled(0, &asked, seen, world.now, &world.journal);
+            }
+            Action::CheckIdle(uid) => world.fleet.idle_answer(0, &uid, true, world.now),
+            Action::Wait(until) => world.now = until,
+            action @ (Action::Store | Action::AskNewest | Action::DeleteTasks(_)) => panic!("{action:?}"),
+        }
+        let latest = ReaderProgress { acknowledged: Epoch(u64::MAX), drained: Epoch(u64::MAX) };
+        world.fleet.control(world.now, latest, &world.journal);
+        let (changes, version) = world.fleet.take_changes();
+        changes.bootstraps.iter().for_each(|record| *stage = record.stage);
+        changes.next_task.iter().for_each(|(_, next)| *next_task = *next);
+        world.fleet.stored(version);
+        if let Some(publication) = world.fleet.publication() {
+            world.fleet.published(&publication, Epoch(version));
+        }
+    }
+    panic!("nothing is sent");
+}
+
+#[test]
+fn a_bootstrap_gets_on_in_every_life_however_soon_that_ends() {
+    let (mut stage, mut next_task, mut tasks) = (BootstrapStage::Drop, NodeTask(0), Vec::new());
+    let sent: Vec<StepKind> = (0..4).map(|_| short_life(&mut stage, &mut next_task, &mut tasks)).collect();
+    assert_eq!(sent, [StepKind::Drop, StepKind::Create, StepKind::Settings, StepKind::Settings]);
+}
