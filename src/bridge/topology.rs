@@ -30,6 +30,8 @@ pub enum TopologyRequest {
     },
     /// What moves at the moment, and why.
     RebalanceStatus,
+    /// What became of the last plans.
+    RebalanceHistory,
     /// What would move if the fleet were another one. Changes nothing.
     Preview(WhatIf),
     /// Make the fleet another one, without new nodes: a plan that its shards follow.

@@ -42,7 +42,9 @@ use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet, Needs, ReaderProgress};
 use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
+use crate::logic::plan_history::{PlanHistory, PlanRecord};
 use crate::logic::throttle::Throttle;
+use crate::logic::topology::Tables;
 use crate::store::{Decision, ProtocolDelta, Store, StoreError, Verdict};
 use crate::telemetry::clock;
 
@@ -106,6 +108,9 @@ struct State {
     is_due: bool,
     /// Set when somebody wants to know now whether settings were changed on the nodes.
     is_check_asked: bool,
+    /// As of the last transaction that was taken from the fleet.
+    tables: Tables,
+    plans: PlanHistory,
 }
 
 /// An entry without an outcome.
@@ -138,6 +143,16 @@ impl State {
     fn note(&mut self, entry: &Arc<Entry>, resolution: Option<Resolution>, started_at: Option<Timestamp>) {
         self.book.note(entry);
         self.open.insert(entry.id, OpenEntry::new(entry.clone(), resolution, started_at));
+    }
+
+    /// The last plans, if these changes say anything of them.
+    fn note_plans(&mut self, changes: &Changes, now: Timestamp) -> Option<Vec<PlanRecord>> {
+        self.plans.jobs_changed(&changes.jobs, &changes.ended_jobs);
+        if let Some(tables) = &changes.tables {
+            let before = std::mem::replace(&mut self.tables, tables.clone());
+            self.plans.tables_changed(&before, tables, now);
+        }
+        self.plans.take_changed()
     }
 }
 
@@ -453,6 +468,7 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         ended_bootstraps: changes.ended_bootstraps.clone(),
         rebuilt: changes.rebuilt.clone(),
         removed_nodes: removed.map(|node| node.id.clone()).collect(),
+        plans: state.note_plans(changes, now),
     }
 }
 

@@ -174,6 +174,7 @@ impl Operator {
                 json(&explain::document(&picture, &*self.store, (index, document), self.node_key())?)
             }
             TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture, &self.watch)),
+            TopologyRequest::RebalanceHistory => json(&rebalance::history(&picture)),
             TopologyRequest::Preview(what_if) => {
                 let next = self.next(&picture, what_if)?;
                 json(&preview::preview(&picture, &next, &preview::ask_sizes(&picture, self.node_key())))

@@ -27,6 +27,8 @@ pub enum RebalanceCommand {
     /// See there.
     Status(RebalanceStatus),
     /// See there.
+    History(RebalanceHistory),
+    /// See there.
     Plan(RebalancePlan),
     /// See there.
     Start(RebalanceStart),
@@ -107,6 +109,11 @@ pub struct RebalanceStatus {
     pub follow: bool,
 }
 
+/// what became of the last plans
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "history")]
+pub struct RebalanceHistory {}
+
 /// spread the shards evenly over the active nodes
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "start")]
@@ -178,6 +185,16 @@ const BOOTSTRAPS: &[Column] = &[
     ("STAGE", |bootstrap| cell(&bootstrap["stage"])),
 ];
 
+const PLANS: &[Column] = &[
+    ("PLAN", |plan| cell(&plan["plan"])),
+    ("BEGAN", |plan| cell(&plan["beganAt"])),
+    ("ENDED", |plan| cell(&plan["endedAt"])),
+    ("OUTCOME", |plan| cell(&plan["outcome"])),
+    ("MOVED", |plan| format!("{} of {}", cell(&plan["moved"]), cell(&plan["planned"]))),
+    ("DOCUMENTS", |plan| cell(&plan["documents"])),
+    ("BYTES", |plan| cell(&plan["bytes"])),
+];
+
 const PROBLEMS: &[Column] = &[
     ("JOBS", |problem| cell(&problem["jobs"])),
     ("DO NOT GET ON, AND ARE TRIED AGAIN", |problem| cell(&problem["problem"])),
@@ -205,6 +222,7 @@ impl RebalanceCommand {
     pub(super) fn call(&self) -> Call {
         match self {
             Self::Status(_) => Call::get("/rebalance"),
+            Self::History(_) => Call::get("/rebalance/history"),
             Self::Plan(RebalancePlan { replication_factor, drain, add }) => {
                 let add: Vec<Value> = add.iter().map(|id| json!({ "id": id })).collect();
                 let body = json!({"replicationFactor": replication_factor, "drain": drain, "add": add});
@@ -229,6 +247,7 @@ impl RebalanceCommand {
     pub(super) fn render(&self, answer: &Value) -> String {
         match self {
             Self::Status(_) => status(answer),
+            Self::History(_) => table::render(&answer["results"], PLANS),
             Self::Plan(_) => plan(answer),
             Self::Start(RebalanceStart { dry_run }) => started(answer, *dry_run),
             Self::Pause(_) => "paused: what is being copied is finished, nothing new begins\n".to_owned(),

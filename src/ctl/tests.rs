@@ -82,12 +82,13 @@ fn parsed(words: &[&str]) -> Command {
 
 #[test]
 fn commands_ask_what_they_say() {
-    let table: [(&[&str], &str); 5] = [
+    let table: [(&[&str], &str); 6] = [
         (&["node", "can-stop", "node-1"], "/nodes/node%2D1/can-stop"),
         (&["explain", "shard", "7"], "/shards/7/explain"),
         (&["explain", "document", "films", "a/b"], "/indexes/films/documents/a%2Fb/explain"),
         (&["rebalance", "status"], "/rebalance"),
         (&["rebalance", "status", "--follow"], "/rebalance"),
+        (&["rebalance", "history"], "/rebalance/history"),
     ];
     for (words, target) in table {
         assert_eq!(parsed(words).call(), Call::get(target));

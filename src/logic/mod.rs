@@ -14,6 +14,7 @@ pub mod marker;
 pub mod merge;
 pub mod payload;
 pub mod placement;
+pub mod plan_history;
 pub mod primary_key;
 pub mod replica_choice;
 pub mod shard_hash;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::logic::payload::Payload;
+use crate::logic::plan_history::PlanRecord;
 use crate::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use crate::meili::error::ErrorBody;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
@@ -138,6 +139,8 @@ pub struct ProtocolState {
     pub joins: Vec<JoinRecord>,
     /// What is brought to a position before its main stream begins.
     pub bootstraps: Vec<BootstrapRecord>,
+    /// The last plans, the newest last.
+    pub plans: Vec<PlanRecord>,
 }
 
 /// A change of protocol state; one transaction.
@@ -191,6 +194,8 @@ pub struct ProtocolDelta {
     /// Nodes of which only their record is kept: their watermarks, task numbers and bootstraps go, whatever else is said of
     /// them here.
     pub removed_nodes: Vec<NodeId>,
+    /// The last plans, in place of those that were there.
+    pub plans: Option<Vec<PlanRecord>>,
 }
 
 impl ProtocolDelta {

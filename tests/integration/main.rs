@@ -27,3 +27,4 @@ mod upgrade;
 mod verdicts;
 mod verify;
 mod writes;
+mod zones;

@@ -29,7 +29,7 @@ const STEADY: usize = 20;
 
 /// Quick with a node that is gone, patient with nodes that are slow because the machine is busy: when the prober holds all
 /// for unreachable, searches do not wait for them long, and lack shards.
-const CONFIGURATION: &str = "in_sync_timeout: 2s\nfeeder: {quarantine: 2s}\nprobe: {interval: 200ms, timeout: 10s}\n\
+pub const CONFIGURATION: &str = "in_sync_timeout: 2s\nfeeder: {quarantine: 2s}\nprobe: {interval: 200ms, timeout: 10s}\n\
     search: {deadline: 50s}\n";
 
 /// What the threads share.
@@ -137,15 +137,15 @@ impl Load {
 }
 
 /// Changes the fleet, and waits for what comes of it.
-struct Operator<'a> {
-    fleet: Fleet,
+pub struct Operator<'a> {
+    pub fleet: Fleet,
     load: &'a Load,
     begun: Instant,
 }
 
 impl Operator<'_> {
     /// One change: some steady load first, then the change, then everything in its place.
-    fn phase(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
+    pub fn phase(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
         self.steady();
         let (begun, count) =
             (now(), || (self.load.written.load(Ordering::Acquire), self.load.read.load(Ordering::Acquire)));
@@ -169,7 +169,7 @@ impl Operator<'_> {
         assert!(self.load.goes_on(), "the load has ended while waiting for {what}");
     }
 
-    fn steady(&self) {
+    pub fn steady(&self) {
         for counter in [&self.load.written, &self.load.read] {
             let goal = counter.load(Ordering::Acquire) + STEADY;
             self.wait_for("the load", || match counter.load(Ordering::Acquire) {
@@ -183,7 +183,8 @@ impl Operator<'_> {
         let admin = self.fleet.admin();
         self.wait_for("all replicas in their places", || {
             let status = admin.try_ask("GET", "/_miroir/rebalance", None).map_err(|error| error.to_string())?;
-            let is_over = status.json["state"] == "idle" && status.json["bootstraps"] == json!([]);
+            let is_over = ["owed", "bootstraps"].iter().all(|list| status.json[*list] == json!([]));
+            let is_over = is_over && status.json["state"] == "idle";
             let nodes = admin.try_ask("GET", "/_miroir/status", None).map_err(|error| error.to_string())?;
             if nodes.json["nodes"]["outOfSync"] != 0 {
                 return Err(nodes.text);
@@ -225,13 +226,15 @@ impl Operator<'_> {
         self.ask("DELETE", &format!("/nodes/{id}?force=true"), None);
     }
 
-    /// kill -9 while shards move, some reads and writes without it, and it is back.
-    fn kill_and_restart(&mut self, id: &str) {
-        let at = self.fleet.nodes.iter().position(|node| node.id == id).expect("it is a member");
-        self.fleet.nodes[at].kill();
+    /// kill -9 of some nodes at once, some reads and writes without them, and they are back.
+    pub fn kill_and_restart(&mut self, ids: &[&str]) {
+        let is_meant = |node: &&mut Node| ids.contains(&node.id.as_str());
+        self.fleet.nodes.iter_mut().filter(is_meant).for_each(Node::kill);
         self.steady();
-        self.fleet.nodes[at].start();
-        self.fleet.nodes[at].client().wait_until_healthy(START_LIMIT);
+        for node in self.fleet.nodes.iter_mut().filter(is_meant) {
+            node.start();
+            node.client().wait_until_healthy(START_LIMIT);
+        }
     }
 
     /// Moves everything away from a node.
@@ -299,7 +302,7 @@ fn change_everything(operator: &mut Operator<'_>) {
     operator.phase("from 1 to 2 replicas", |operator| operator.replicas(2));
     operator.phase("from 4 to 5 nodes, and a node is away for a while", |operator| {
         operator.add("node-4");
-        operator.kill_and_restart("node-1");
+        operator.kill_and_restart(&["node-1"]);
     });
     operator.phase("from 2 to 3 replicas", |operator| operator.replicas(3));
     operator.phase("one of 5 nodes is replaced", |operator| operator.replace("node-0", "node-5"));
@@ -311,16 +314,11 @@ fn change_everything(operator: &mut Operator<'_>) {
     operator.steady();
 }
 
-fn change_the_fleet_under_load(shape: Shape) {
+/// Writes and reads go on while an operator, or fate, changes the fleet; then everything must be as it was written.
+pub fn under_load(options: &FleetOptions, shape: Shape, change: impl FnOnce(&mut Operator<'_>)) {
     let seed = seed();
     eprintln!("seed {seed}, {shape:?}");
-    let options = FleetOptions {
-        replication_factor: 1,
-        configuration: CONFIGURATION.to_owned(),
-        meilisearch: real_meilisearch(),
-        ..FleetOptions::new()
-    };
-    let fleet = Fleet::start(&options);
+    let fleet = Fleet::start(options);
     let load = Load::new(fleet.client(), shape);
     set_up(&load.client);
     load.fill();
@@ -337,7 +335,7 @@ fn change_the_fleet_under_load(shape: Shape) {
             }),
         ];
         let mut operator = Operator { fleet, load: &load, begun: now() };
-        change_everything(&mut operator);
+        change(&mut operator);
         load.stop.store(true, Ordering::Release);
         for thread in threads {
             thread.join().expect("the load saw only what it may see");
@@ -345,6 +343,16 @@ fn change_the_fleet_under_load(shape: Shape) {
         operator.fleet
     });
     check_the_end(&fleet, &load);
+}
+
+/// Three nodes and one replica.
+fn options() -> FleetOptions {
+    FleetOptions {
+        replication_factor: 1,
+        configuration: CONFIGURATION.to_owned(),
+        meilisearch: real_meilisearch(),
+        ..FleetOptions::new()
+    }
 }
 
 /// All that was written is there, on both owners of its shard and nowhere else; clients see just that.
@@ -376,12 +384,12 @@ fn check_the_end(fleet: &Fleet, load: &Load) {
 /// and drained and the number of replicas changes; at the end every document is on its nodes as it was written last.
 #[test]
 fn nobody_notices_that_nodes_come_and_go() {
-    change_the_fleet_under_load(Shape { ids: 5_000, groups: 250, batch: 20 });
+    under_load(&options(), Shape { ids: 5_000, groups: 250, batch: 20 }, change_everything);
 }
 
 /// The same with more than 50,000 documents all the time.
 #[test]
 #[ignore = "takes minutes: make topology"]
 fn nobody_notices_that_nodes_come_and_go_with_many_documents() {
-    change_the_fleet_under_load(Shape { ids: 60_000, groups: 1_000, batch: 20 });
+    under_load(&options(), Shape { ids: 60_000, groups: 1_000, batch: 20 }, change_everything);
 }

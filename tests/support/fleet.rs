@@ -31,6 +31,8 @@ pub struct FleetOptions {
     pub replication_factor: usize,
     /// S.
     pub shards: usize,
+    /// The nodes are in so many zones, in turn; 0: in none.
+    pub zones: usize,
     /// A real Meilisearch instead of embedded nodes.
     pub meilisearch: Option<PathBuf>,
     /// Bytes of a body that each node takes; none: what it takes by itself.
@@ -43,7 +45,15 @@ impl FleetOptions {
     /// Three nodes, R = 2, 16 shards, embedded nodes.
     pub fn new() -> Self {
         let configuration = String::new();
-        Self { nodes: 3, replication_factor: 2, shards: 16, meilisearch: None, body_limit: None, configuration }
+        Self {
+            nodes: 3,
+            replication_factor: 2,
+            shards: 16,
+            zones: 0,
+            meilisearch: None,
+            body_limit: None,
+            configuration,
+        }
     }
 }
 
@@ -219,8 +229,14 @@ impl Fleet {
         line("data_dir", &self.folder.path().join("miroir").display());
         line("shards", &options.shards);
         line("replication_factor", &options.replication_factor);
-        let nodes: Vec<Value> = self.nodes.iter().map(|node| json!({"id": node.id, "url": node.port.url()})).collect();
-        line("nodes", &Value::from(nodes));
+        let node = |(number, node): (usize, &Node)| {
+            let mut described = json!({"id": node.id, "url": node.port.url()});
+            if let Some(zone) = number.checked_rem(options.zones) {
+                described["zone"] = format!("zone-{zone}").into();
+            }
+            described
+        };
+        line("nodes", &self.nodes.iter().enumerate().map(node).collect::<Value>());
         yaml.push_str(&options.configuration);
         yaml
     }

@@ -56,6 +56,7 @@ pub const ROUTES: &[Route] = &[
     get("/shards/{shard}/explain", |path| Ok(topology::explain_shard(path)?.into())),
     get("/indexes/{index}/documents/{document}/explain", |path| Ok(topology::explain_document(path).into())),
     get("/rebalance", |_| Ok(TopologyRequest::RebalanceStatus.into())),
+    get("/rebalance/history", |_| Ok(TopologyRequest::RebalanceHistory.into())),
     post("/rebalance/plan", |path| Ok(TopologyRequest::Preview(path.body()?).into())),
     post("/rebalance/start", |path| Ok(topology::start(path, WhatIf::default())?.into())),
     post("/rebalance/pause", |_| Ok(TopologyRequest::Pause { is_paused: true }.into())),

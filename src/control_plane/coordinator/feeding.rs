@@ -130,12 +130,21 @@ impl Coordinator {
             self.held_up(place(), send.position, reason);
         }
         let outcome = self.as_seen_by_moves(send, outcome);
+        self.note_copied(send, &outcome);
         let is_refused = matches!(outcome, SendOutcome::Refused(_));
         let mut state = self.state.lock();
         state.fleet.sent(feeder.node, outcome, clock::monotonic());
         if is_refused {
             state.is_due = true;
             self.control.notify_all();
+        }
+    }
+
+    fn note_copied(&self, send: &Send, outcome: &SendOutcome) {
+        if let (Purpose::Copy { transfer, number }, SendOutcome::Registered(_)) = (send.purpose, outcome)
+            && let Some(chunk) = self.chunks.get(transfer, number)
+        {
+            self.state.lock().plans.copied(chunk.documents.into(), chunk.bytes.len() as u64);
         }
     }
 

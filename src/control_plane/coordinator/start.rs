@@ -25,6 +25,7 @@ use crate::control_plane::threads::Threads;
 use crate::control_plane::troubles::Troubles;
 use crate::logic::feeder::{Fleet, IndexStart, Rules, Start, Timing};
 use crate::logic::ids::{EntryId, NodeIndexUid, Position};
+use crate::logic::plan_history::PlanHistory;
 use crate::logic::throttle::ThrottleLimits;
 use crate::logic::topology::NodeRecord;
 use crate::store::{Decision, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord};
@@ -142,6 +143,8 @@ impl Coordinator {
             readers: bridge.progress(),
             is_due: true,
             is_check_asked: false,
+            tables: stored.tables,
+            plans: PlanHistory::new(stored.plans, &stored.jobs),
         };
         let coordinator = Self {
             store,

@@ -9,9 +9,11 @@ use super::picture::Picture;
 use super::progress::{Progress, Watch};
 use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, ShardId};
 use crate::logic::placement::plan::steps;
+use crate::logic::plan_history::{PlanOutcome, PlanRecord};
 use crate::logic::topology::{
     BootstrapStage, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState, Pace, Tables,
 };
+use crate::meili::dates::rfc3339;
 
 /// The answer.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -145,6 +147,41 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         jobs: picture.protocol.jobs.iter().map(|job| job_view(picture, job)).collect(),
         bootstraps: bootstraps.collect(),
     }
+}
+
+/// The answer to who asks for the last plans.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct RebalanceHistory {
+    /// The newest first.
+    results: Vec<PlanView>,
+}
+
+/// A plan, see [`PlanRecord`].
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlanView {
+    plan: u64,
+    began_at: String,
+    ended_at: Option<String>,
+    outcome: PlanOutcome,
+    planned: u64,
+    moved: u64,
+    documents: u64,
+    bytes: u64,
+}
+
+pub(super) fn history(picture: &Picture) -> RebalanceHistory {
+    let view = |plan: &PlanRecord| PlanView {
+        plan: plan.number,
+        began_at: rfc3339(plan.began_at),
+        ended_at: plan.ended_at.map(rfc3339),
+        outcome: plan.outcome,
+        planned: plan.planned,
+        moved: plan.moved,
+        documents: plan.documents,
+        bytes: plan.bytes,
+    };
+    RebalanceHistory { results: picture.protocol.plans.iter().rev().map(view).collect() }
 }
 
 /// The node that is to delete what it has of the shard.

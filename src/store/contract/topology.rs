@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Harness, is_refused, sample_outcome};
-use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
+use crate::logic::plan_history::{PlanOutcome, PlanRecord};
 use crate::logic::topology::{
     BootstrapRecord, BootstrapStage, JobKind, JobRecord, JobStep, JoinRecord, JoinState, NodeRecord, NodeState, Tables,
 };
@@ -95,9 +96,20 @@ pub fn members_tables_jobs_joins_and_bootstraps_survive_a_restart(harness: &dyn 
         jobs: vec![JobRecord { hollow: BTreeSet::from([NodeIndexUid::new("b-1")]), ..job(1, JobStep::Switched) }],
         joins: vec![join(0, "a-0", JoinState::Clear)],
         bootstraps: vec![bootstrap("n2", "a-0", BootstrapStage::Settings)],
+        plans: Some(vec![PlanRecord {
+            number: 3,
+            began_at: Timestamp(1),
+            ended_at: Some(Timestamp(2)),
+            outcome: PlanOutcome::Done,
+            planned: 4,
+            moved: 5,
+            documents: 6,
+            bytes: 7,
+        }]),
         ..ProtocolDelta::default()
     };
     let state = reopened(harness, std::slice::from_ref(&second));
+    assert_eq!(Some(state.plans), second.plans);
     assert_eq!(state.nodes, [second.nodes[1].clone(), node("n2"), node("n3")], "in the order in which they came");
     assert_eq!(Some(state.tables), second.tables);
     assert_eq!((state.jobs, state.next_job), (vec![job(0, JobStep::Announce), second.jobs[0].clone()], JobId(2)));

@@ -14,6 +14,7 @@ pub(super) fn load(transaction: &Transaction<'_>, state: &mut ProtocolState) -> 
     state.bootstraps = bodies(transaction, "bootstraps", "node, node_uid")?;
     state.tables = meta(transaction, "tables")?.unwrap_or_default();
     state.next_job = next_job(transaction)?;
+    state.plans = meta(transaction, "plans")?.unwrap_or_default();
     Ok(())
 }
 
@@ -41,6 +42,9 @@ pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Res
     }
     if let Some(tables) = &delta.tables {
         save_meta(transaction, "tables", tables)?;
+    }
+    if let Some(plans) = &delta.plans {
+        save_meta(transaction, "plans", plans)?;
     }
     save_jobs(transaction, delta)?;
     for (node, node_uid) in &delta.ended_bootstraps {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::logic::ids::NodeTask;
+use crate::logic::plan_history::PlanOutcome;
 use crate::logic::topology::NodeState;
 
 impl Fixture {
@@ -70,6 +71,17 @@ fn shards_move_to_a_new_node_and_back_while_writes_go_on() {
     wait_for("all in sync", || fleet.out_of_sync() == 0);
     fleet.check_replicas("a");
     fleet.check_replicas("b");
+
+    // What both plans came to is kept.
+    fleet.kill();
+    fleet.start();
+    let plans = fleet.store.protocol_state().unwrap().plans;
+    assert_eq!(plans.iter().map(|plan| plan.number).collect::<Vec<_>>(), [1, 2]);
+    for plan in plans {
+        assert_eq!((plan.outcome, plan.moved), (PlanOutcome::Done, plan.planned), "{plan:?}");
+        assert!(plan.planned > 0 && plan.documents > 0 && plan.bytes > plan.documents, "{plan:?}");
+        assert!(plan.ended_at > Some(plan.began_at), "{plan:?}");
+    }
 }
 
 #[test]
