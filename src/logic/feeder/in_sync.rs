@@ -5,7 +5,7 @@ use super::feed::{Feed, ReaderProgress, Stage, Sync, Vote};
 use super::index::Lookup;
 use super::step::{JournalUnavailable, JournalView};
 use crate::logic::entry::StepKind;
-use crate::logic::ids::{Monotonic, NodeIndexUid, Position};
+use crate::logic::ids::{Monotonic, NodeIndexUid, Position, ShardId};
 use crate::logic::topology::NodeState as Wanted;
 
 /// A deleted index is remembered so many quarantines long, for requests that come too late.
@@ -141,12 +141,21 @@ impl Fleet {
         }
     }
 
-    /// Up to where all peers are that verdicts need, counting a step that they have voted on.
+    /// Up to where the node could do without: of each of its shards the furthest of the other replicas that verdicts need,
+    /// and of these the one that is least far. Two nodes that stand still together are no excuse for each other. One that
+    /// has no shard in common with others is measured by the slowest of them.
     fn peers_at(&self, node: usize, uid: &NodeIndexUid, due: &[Option<Position>]) -> Position {
         let feeds = &self.index(uid).feeds;
-        let peers = (0..feeds.len()).filter(|&peer| peer != node && feeds[peer].is_required());
-        let peers = peers.filter(|&peer| !self.topology.owned(peer).is_empty());
-        peers.map(|peer| reached(&feeds[peer], due[peer])).min().unwrap_or_default()
+        let required =
+            |peer: usize| (peer != node && feeds[peer].is_required()).then(|| reached(&feeds[peer], due[peer]));
+        let peers: Vec<Option<Position>> = (0..feeds.len()).map(required).collect();
+        let owned = self.topology.owned(node).iter();
+        let furthest = |&shard: &ShardId| self.topology.owners_of(shard).iter().filter_map(|&peer| peers[peer]).max();
+        let slowest = || {
+            let owners = (0..feeds.len()).filter(|&peer| !self.topology.owned(peer).is_empty());
+            owners.filter_map(|peer| peers[peer]).min().unwrap_or_default()
+        };
+        owned.filter_map(furthest).min().unwrap_or_else(slowest)
     }
 
     /// Measured by a mark: where the peers were at some moment, and when this replica gets there.

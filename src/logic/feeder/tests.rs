@@ -244,6 +244,25 @@ fn an_answer_that_a_node_is_idle_is_worth_nothing_once_an_unfinished_stranger_sh
 }
 
 #[test]
+fn replicas_that_stand_still_together_do_not_keep_each_other_in_sync() {
+    for owners in [&[&[0, 1][..], &[0, 3], &[2, 1], &[2, 3]][..], &[&[0, 1, 2]]] {
+        let mut world = World::with_owners(4, owners);
+        world.create();
+        world.run();
+        (world.nodes[0], world.nodes[2]) = (None, None);
+        let shards: Vec<u16> = (0..owners.len() as u16).collect();
+        let put = world.put_to(&shards);
+        let patch = serde_json::json!({});
+        let settings = world.add(Operation::UpdateSettings { patch, is_deletion: false, creates_index: false });
+        world.run();
+        assert_eq!(
+            [put, settings].map(|entry| world.status(entry).clone()),
+            [ReportStatus::Succeeded, ReportStatus::Succeeded]
+        );
+    }
+}
+
+#[test]
 fn decisions_are_kept_only_as_long_as_a_replica_may_come_to_them() {
     let mut world = World::new(2);
     world.create();
