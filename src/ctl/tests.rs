@@ -89,6 +89,7 @@ fn commands_ask_what_they_say() {
         (&["rebalance", "status"], "/rebalance"),
         (&["rebalance", "status", "--follow"], "/rebalance"),
         (&["rebalance", "history"], "/rebalance/history"),
+        (&["verify", "--last"], "/verify"),
     ];
     for (words, target) in table {
         assert_eq!(parsed(words).call(), Call::get(target));
@@ -194,7 +195,14 @@ a     active  4       4
 #[test]
 fn changes_say_whether_they_are_a_trial() {
     let url = "http://h:1";
-    let table: [(&[&str], http::Method, &str, serde_json::Value); 11] = [
+    let table: [(&[&str], http::Method, &str, serde_json::Value); 13] = [
+        (&["verify"], http::Method::POST, "/verify", json!({"repair": false})),
+        (
+            &["verify", "--repair", "--distrust", "a"],
+            http::Method::POST,
+            "/verify",
+            json!({"repair": true, "distrust": "a"}),
+        ),
         (
             &["rebalance", "limits", "--busy-percent", "50", "--bytes-per-second", "0", "--hours", "22-6"],
             http::Method::PATCH,

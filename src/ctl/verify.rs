@@ -200,6 +200,11 @@ pub(super) fn render(answer: &Value) -> String {
     if answer["state"] != "never" {
         line("comparisons", format!("{} of {}", cell(&answer["progress"]["done"]), cell(&answer["progress"]["total"])));
         line("began, ended", format!("{}, {}", cell(&answer["began"]), cell(&answer["ended"])));
+        let holds = &answer["holds"];
+        line(
+            "writes held up",
+            format!("{} times, {} s at most", cell(&holds["count"]), cell(&holds["longestSeconds"])),
+        );
     }
     for (name, list) in [("unequal shards", "unequal"), ("strays", "strays"), ("not compared", "notCompared")] {
         line(name, if count(list) == 0 { "none".to_owned() } else { format!("{}, see below", count(list)) });
@@ -224,7 +229,7 @@ mod tests {
     fn answer() -> Value {
         json!({
             "number": 1, "state": "done", "by": "operator", "repair": true, "began": "B", "ended": "E",
-            "progress": {"done": 18, "total": 19},
+            "progress": {"done": 18, "total": 19}, "holds": {"count": 2, "longestSeconds": 0.25},
             "unequal": [
                 {"index": "films", "nodeIndex": "films-0", "shard": 3, "documents": 2, "examples": ["1", "x"],
                  "alike": [["a", "c"], ["b"]], "wrong": ["b"], "repair": "done"},
@@ -244,6 +249,7 @@ mod tests {
 state               done (by operator)
 comparisons         18 of 19
 began, ended        B, E
+writes held up      2 times, 0.25 s at most
 unequal shards      2, see below
 strays              none
 not compared        1, see below

@@ -36,15 +36,10 @@ impl Storm {
 
     pub fn has_losses_of_data(self) -> bool {
         match self {
-            Self::Wipes | Self::Upheaval => true,
-            Self::Mixed
-            | Self::Restarts
-            | Self::Votes
-            | Self::Losses
-            | Self::Plans
-            | Self::Slips
-            | Self::Damage
-            | Self::Audits => false,
+            Self::Wipes | Self::Upheaval | Self::Audits => true,
+            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Plans | Self::Slips | Self::Damage => {
+                false
+            }
         }
     }
 

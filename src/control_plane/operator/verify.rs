@@ -26,6 +26,7 @@ pub(super) struct VerifyStatus {
     began: Option<String>,
     ended: Option<String>,
     progress: Progress,
+    holds: Holds,
     unequal: Vec<UnequalView>,
     strays: Vec<StrayView>,
     not_compared: Vec<NotComparedView>,
@@ -45,6 +46,14 @@ enum State {
 struct Progress {
     done: usize,
     total: usize,
+}
+
+/// Writes of an index to two nodes that were held up.
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Holds {
+    count: usize,
+    longest_seconds: f64,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -161,6 +170,7 @@ fn status(
         began: (report.stage != AuditStage::Never).then(|| date(report.began)),
         ended: report.ended.map(date),
         progress: Progress { done: report.done, total: report.total },
+        holds: Holds { count: report.holds, longest_seconds: report.longest_hold_ms as f64 / 1_000.0 },
         unequal: report.unequal.into_iter().map(unequal).collect(),
         strays: report.strays.into_iter().map(stray).collect(),
         not_compared: report.not_compared.into_iter().map(not_compared).collect(),
@@ -195,6 +205,8 @@ mod tests {
             ended: Some(Monotonic(3_000)),
             done: 3,
             total: 4,
+            holds: 1,
+            longest_hold_ms: 250,
             unequal: vec![UnequalReplicas {
                 index: uid.clone(),
                 shard: ShardId(1),
@@ -217,6 +229,7 @@ mod tests {
         let expected = json!({
             "number": 2, "state": "done", "by": "operator", "repair": false,
             "began": "1970-01-01T00:00:01Z", "ended": "1970-01-01T00:00:03Z", "progress": {"done": 3, "total": 4},
+            "holds": {"count": 1, "longestSeconds": 0.25},
             "unequal": [{"index": "films", "nodeIndex": "films-0", "shard": 1, "documents": 1, "examples": ["x"],
                 "alike": [["a"], ["b"]], "wrong": [], "repair": "noSign"}],
             "strays": [],

@@ -121,6 +121,9 @@ pub(in crate::logic::feeder) struct Audit {
     glance_after: Monotonic,
     /// No hold begins before: writes that the last one held up go first.
     hold_after: Monotonic,
+    /// Holds so far, and how long the longest lasted.
+    holds: usize,
+    longest_hold_ms: u64,
     not_compared: Vec<(NodeIndexUid, LookKind, Vec<ShardId>, String)>,
     cases: BTreeMap<(NodeIndexUid, ShardId), Case>,
     /// Ids of documents without a marker.
@@ -175,6 +178,14 @@ impl Audit {
         waiting + self.open.as_ref().map_or(0, |open| open.check.size())
     }
 
+    /// Writes were held up from the one time to the other; the next ones go on for as long.
+    fn held(&mut self, since: Monotonic, now: Monotonic) {
+        let took = now.0.saturating_sub(since.0);
+        self.hold_after = now.plus_ms(took);
+        self.holds += 1;
+        self.longest_hold_ms = self.longest_hold_ms.max(took);
+    }
+
     /// First of all checks.
     fn push_first(&mut self, check: Check) {
         self.idle_until = Monotonic(0);
@@ -226,8 +237,7 @@ impl Fleet {
     pub(super) fn audited(&mut self, unequal: &[UnequalShard]) {
         let Some(Open { check, since, .. }) = self.audit.open.take() else { return };
         let LookKind::Compare { nodes } = check.kind else { return };
-        let took = self.seen_at.0.saturating_sub(since.0);
-        self.audit.hold_after = self.seen_at.plus_ms(took);
+        self.audit.held(since, self.seen_at);
         self.audit.done += check.shards.len();
         for &shard in &check.shards {
             self.matched(&check.index, nodes, shard, unequal.iter().find(|found| found.shard == shard));

@@ -55,6 +55,10 @@ pub struct AuditReport {
     pub done: usize,
     /// See `done`.
     pub total: usize,
+    /// How often writes to two nodes were held up, and for how long at most.
+    pub holds: usize,
+    /// See `holds`.
+    pub longest_hold_ms: u64,
     /// Those that could not be made.
     pub not_compared: Vec<NotCompared>,
     /// Replicas that are known to differ, from earlier comparisons too as long as nothing shows the contrary.

@@ -121,6 +121,7 @@ impl Fleet {
         self.begin_background(now);
         if let Some(open) = self.audit.open.take_if(|open| open.check.is_held && !self.transfers.is_open(open.id)) {
             // It was given up: what it held has changed, or it could not be read.
+            self.audit.held(open.since, now);
             let unheld = || "the nodes did not stand still for long enough".to_owned();
             self.failed(open.check, open.failure.unwrap_or_else(unheld), now);
         }
@@ -275,7 +276,11 @@ impl Fleet {
             0..=READ_MS => audit.at_once,
             _ => (audit.at_once / 2).max(1),
         };
+        // Nodes are read no longer than copies may keep them busy.
+        let share = u64::from(self.tables.pace.throttle.busy_percent.clamp(1, 100));
+        let rested = now.plus_ms((took * (100 - share)).div_ceil(share));
         if audit.origin == AuditOrigin::Operator {
+            audit.glance_after = rested;
             return;
         }
         for node in check.kind.read() {
@@ -286,7 +291,7 @@ impl Fleet {
         let interval = audit.background.map_or(0, |background| background.interval_ms);
         let pace = interval.saturating_mul(made) / audit.planned.max(1) as u64;
         // The throttle is to hear of it before the next one.
-        audit.glance_after = audit.began.plus_ms(pace).max(now.plus_ms(took.max(1)));
+        audit.glance_after = audit.began.plus_ms(pace).max(rested).max(now.plus_ms(1));
     }
 
     /// A reading failed: once more, or not at all.
@@ -382,6 +387,8 @@ impl Fleet {
             ended: audit.ended,
             done: audit.done,
             total: audit.done + audit.left() + skipped,
+            holds: audit.holds,
+            longest_hold_ms: audit.longest_hold_ms,
             not_compared,
             unequal: audit.unequal.iter().map(unequal).collect(),
             strays: audit.strays.iter().map(stray).collect(),
