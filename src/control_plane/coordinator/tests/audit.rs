@@ -22,7 +22,7 @@ impl Fixture {
         self.running.as_ref().unwrap().coordinator()
     }
 
-    fn report(&self) -> AuditReport {
+    pub(super) fn report(&self) -> AuditReport {
         self.coordinator().state.lock().fleet.audit_report()
     }
 
@@ -58,13 +58,14 @@ impl Fixture {
         let query = crate::control_plane::node_client::NodeTaskQuery {
             uids: vec![task],
             limit: 1,
-            statuses: vec![TaskStatus::Succeeded],
+            // It may be deleted when it has ended.
+            statuses: vec![TaskStatus::Enqueued, TaskStatus::Processing],
             ..Default::default()
         };
-        wait_for("the task", || !client.tasks(&query, PATIENCE).unwrap().results.is_empty());
+        wait_for("the task", || client.tasks(&query, PATIENCE).unwrap().results.is_empty());
     }
 
-    fn change(&self, node: usize, mode: PutMode, document: &Value) {
+    pub(super) fn change(&self, node: usize, mode: PutMode, document: &Value) {
         let body = BodyParts::whole(Bytes::from(document.to_string()));
         self.meddle(node, &NodeWrite::Put { mode, primary_key: Some("id"), metadata: "somebody", body });
     }

@@ -2,6 +2,7 @@
 
 use super::mortal::Side;
 use super::*;
+use crate::logic::feeder::RepairState;
 use crate::logic::ids::NodeTask;
 use crate::logic::topology::{JobStep, NodeState};
 use crate::store::ProtocolState;
@@ -112,11 +113,15 @@ impl Rehearsal {
 
     /// Writes and dies until it is done.
     fn go_on(&mut self, what: &str, is_done: impl Fn(&ProtocolState) -> bool) {
+        self.go_on_until(what, |_, state| is_done(state));
+    }
+
+    fn go_on_until(&mut self, what: &str, is_done: impl Fn(&Fixture, &ProtocolState) -> bool) {
         let deadline = clock::instant() + PATIENCE;
         loop {
             self.revive();
             let state = self.fleet.store.protocol_state().unwrap();
-            if is_done(&state) {
+            if is_done(&self.fleet, &state) {
                 return;
             }
             assert!(clock::instant() < deadline, "{what}: not in time, {:?} {:?} {state:#?}", self.plot, self.deaths);
@@ -222,6 +227,25 @@ impl Rehearsal {
             move |coordinator| while_it_lives(coordinator.remove(&id)),
         );
         self.fleet.stop_node(node);
+    }
+
+    /// Compares all replicas, in as many lives as it takes, until all is put right.
+    fn verify(&mut self) {
+        loop {
+            let coordinator = self.fleet.running.as_ref().unwrap().coordinator();
+            let begin = move || while_it_lives(coordinator.change_fleet(|fleet| fleet.begin_audit(true, None)));
+            let thread = std::thread::spawn(begin);
+            self.go_on("the order", |_| thread.is_finished());
+            thread.join().unwrap();
+            // A new life knows of none.
+            self.go_on_until("the audit", |fleet, state| fleet.report().is_over() && state.jobs.is_empty());
+            let report = self.fleet.report();
+            let is_over = report.number > 0 && report.not_compared.is_empty();
+            let mut repairs = report.unequal.iter().map(|found| found.repair);
+            if is_over && repairs.all(|repair| repair == RepairState::Done) {
+                return;
+            }
+        }
     }
 
     fn settle(&mut self, plan: &[Vec<NodeId>]) {
@@ -333,5 +357,22 @@ fn an_emptied_node_is_rebuilt_whenever_the_process_dies() {
             let is_settled = state.jobs.is_empty() && state.bootstraps.is_empty() && state.out_of_sync.is_empty();
             state.nodes[1].life > life && is_settled
         });
+    });
+}
+
+#[test]
+fn damaged_replicas_are_put_right_whenever_the_process_dies() {
+    at_every_step(Rehearsal::new(3, 3), |rehearsal| {
+        let first = format!("fixed{}", rehearsal.number);
+        // Or nobody could say who is wrong.
+        let others = (0..100).map(|other| format!("{first}-{other}"));
+        let second = others.into_iter().find(|id| shard_of(id) != shard_of(&first)).expect("shards are even");
+        let fixed = |id: &String| json!({ "id": id, "text": "as it should be" });
+        let entry = rehearsal.fleet.put("a", PutMode::Replace, &[fixed(&first), fixed(&second)]);
+        rehearsal.go_on_until("the write", |fleet, _| fleet.record(entry).outcome.is_some());
+        for (node, id) in [(1, first), (2, second)] {
+            rehearsal.fleet.change(node, PutMode::Update, &json!({ "id": id, "text": "changed by hand" }));
+        }
+        rehearsal.verify();
     });
 }
