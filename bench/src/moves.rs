@@ -199,7 +199,7 @@ impl Moves {
             Action::Store => self.commit(),
             Action::AskNewest => self.fleet.newest_answer(number, NodeTask(next)),
             Action::CheckIdle(uid) => self.fleet.idle_answer(number, &uid, true, self.now),
-            Action::DeleteTasks(_) => {
+            Action::DeleteTasks(_) | Action::Compact(_) => {
                 self.next_task[number] += 1;
                 self.fleet.sent(number, SendOutcome::Registered(NodeTask(next)), self.now);
             }

@@ -45,6 +45,11 @@ pub enum TopologyRequest {
     Abort,
     /// Let shards move faster or slower.
     SetPace(PaceChange),
+    /// Let a node give back the disk space that its indexes do not use.
+    Compact {
+        /// Which.
+        node: NodeId,
+    },
     /// Compare the settings on all nodes with those that they should have, now.
     CheckSettings,
     /// Make this node a member; it gets every index, and no shard yet.
@@ -127,6 +132,10 @@ pub struct PaceChange {
     pub busy_percent: Option<u8>,
     /// The same.
     pub hours: Limit<HourSpan>,
+    /// Nodes give back the disk space of what they lost to others.
+    pub compact: Option<bool>,
+    /// First everything becomes as configured.
+    pub configured: bool,
 }
 
 /// What becomes of a limit.

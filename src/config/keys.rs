@@ -27,6 +27,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// `auto` or a list of core numbers.
     Cores,
+    /// Two hours of the day.
+    Hours,
     /// A list of nodes.
     Nodes,
 }
@@ -161,6 +163,40 @@ pub const KEYS: &[Key] = &[
         Kind::Choice(&["clear", "never"]),
         "clear",
         "What the comparison in the background does about differences: `clear` puts right what is known to be wrong (more than half of the replicas agree, or documents are there that Miroir cannot have written so), `never` only reports. Both log it and count it in `miroir-ctl status`.",
+    ),
+    key(
+        "rebalance.moves_per_node",
+        Kind::Integer { min: 1, max: 4096 },
+        "32",
+        "How many shards are on their way to one node at once. This and the other limits of moves hold from the start on, unless `miroir-ctl rebalance limits` has changed any of them: then all are kept in `data_dir`, and `rebalance limits --configured` comes back to these.",
+    ),
+    key(
+        "rebalance.shards_per_copy",
+        Kind::Integer { min: 1, max: 4096 },
+        "16",
+        "How many shards are read at once while writes of their index to the source and the target are held up.",
+    ),
+    unset(
+        "rebalance.bytes_per_second",
+        Kind::Size,
+        "How many bytes per second are copied, all moves together; without it as many as go.",
+    ),
+    key(
+        "rebalance.busy_percent",
+        Kind::Integer { min: 1, max: 100 },
+        "25",
+        "How much of its time a node may spend on taking shards. This is what searches feel.",
+    ),
+    unset(
+        "rebalance.hours",
+        Kind::Hours,
+        "The hours of the day (UTC) when shards may move and indexes be compacted: `22-6` is from 22:00 to 6:00. Without it always.",
+    ),
+    key(
+        "rebalance.compact",
+        Kind::Choice(&["on", "off"]),
+        "on",
+        "Whether an index is compacted on a node that has lost at least a tenth of its documents to others: only this gives their space back to the disk. It needs as much free disk as the index uses; searches there pause for a moment, and writes to the node wait for about 2 s per GB.",
     ),
     key(
         "backlog.max_bytes",

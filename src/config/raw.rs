@@ -153,6 +153,7 @@ pub fn describe(kind: Kind) -> String {
         Kind::Size => "size".to_owned(),
         Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
         Kind::Cores => "`auto` or list of numbers".to_owned(),
+        Kind::Hours => "`HOUR-HOUR`".to_owned(),
         Kind::Nodes => "list".to_owned(),
     }
 }

@@ -16,6 +16,8 @@ use super::settings::{
 };
 use super::value::{self, Parsed};
 use super::{Problem, Problems};
+use crate::logic::throttle::ThrottleLimits;
+use crate::logic::topology::Pace;
 
 /// A head shorter than this could not carry an ordinary request.
 const HEADER_BYTES_MIN: u64 = 8 * 1024;
@@ -62,6 +64,7 @@ impl Reader {
                 interval: self.required("verify.interval", |_, value| value::duration_or_off(value)),
                 repair: self.choice("verify.repair", [RepairPolicy::Clear, RepairPolicy::Never]),
             },
+            rebalance: self.rebalance(),
             backlog: BacklogSettings {
                 max_bytes: self.size("backlog.max_bytes"),
                 max_entries: self.integer("backlog.max_entries") as u64,
@@ -109,6 +112,19 @@ impl Reader {
             idle_timeout: self.duration("http.idle_timeout"),
             max_connections: self.integer("http.max_connections"),
             max_in_flight: self.integer("http.max_in_flight"),
+        }
+    }
+
+    fn rebalance(&mut self) -> Pace {
+        Pace {
+            moves_per_node: self.integer("rebalance.moves_per_node"),
+            shards_per_copy: self.integer("rebalance.shards_per_copy"),
+            compact: self.choice("rebalance.compact", [true, false]),
+            throttle: ThrottleLimits {
+                bytes_per_second: self.optional("rebalance.bytes_per_second", |_, value| value::size(value)),
+                busy_percent: self.integer("rebalance.busy_percent") as u8,
+                hours: self.optional("rebalance.hours", |_, value| value::hours(value)),
+            },
         }
     }
 

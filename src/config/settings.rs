@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::logic::ids::NodeId;
+use crate::logic::topology::Pace;
 
 /// Meilisearch's own minimum for a master key in production.
 pub const MASTER_KEY_BYTES_MIN: usize = 16;
@@ -237,6 +238,8 @@ pub struct Settings {
     pub repair_delay: Duration,
     /// `verify.*`.
     pub verify: VerifySettings,
+    /// `rebalance.*`: unless an operator has changed it while Miroir ran.
+    pub rebalance: Pace,
     /// `backlog.*`.
     pub backlog: BacklogSettings,
     /// `feeder.*`.

@@ -10,6 +10,8 @@ use super::keys::{KEYS, find};
 use super::raw::Raw;
 use super::resolve::Reader;
 use super::*;
+use crate::logic::throttle::{HourSpan, ThrottleLimits};
+use crate::logic::topology::Pace;
 
 const MINIMAL: &str = "nodes: [{id: a, url: 'http://127.0.0.1:7710'}, {id: b, url: 'http://127.0.0.1:7711/'}]\n";
 
@@ -45,6 +47,7 @@ fn defaults_fill_a_minimal_file() {
     assert_eq!(settings.http.max_body, 104_857_600);
     assert_eq!(settings.backlog.max_bytes, 10_000_000_000);
     assert_eq!(settings.cores, Cores::Auto);
+    assert_eq!(settings.rebalance, Pace::default());
     assert_eq!(settings.search.partial, PartialPolicy::Partial);
     let day = Some(Duration::from_hours(24));
     assert_eq!(settings.verify, VerifySettings { interval: day, repair: RepairPolicy::Clear });
@@ -56,6 +59,26 @@ fn defaults_fill_a_minimal_file() {
     assert_eq!(problem_keys(&format!("{MINIMAL}verify: {{interval: 0s}}\n")), ["verify.interval"]);
     assert_eq!(settings.nodes[1].url, "http://127.0.0.1:7711");
     assert!((settings.nodes[1].weight - 1.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn limits_of_moves_are_read() {
+    let yaml = format!(
+        "{MINIMAL}rebalance: {{moves_per_node: 4, bytes_per_second: 10MB, hours: 22-6, compact: off}}\ndrift: {{action: off}}\n"
+    );
+    let settings = read(&yaml).expect("all of it is valid");
+    let pace = settings.rebalance;
+    assert_eq!(settings.drift.action, DriftAction::Off);
+    let throttle = ThrottleLimits {
+        bytes_per_second: Some(10_000_000),
+        hours: Some(HourSpan { from: 22, to: 6 }),
+        ..ThrottleLimits::default()
+    };
+    assert_eq!(pace, Pace { moves_per_node: 4, compact: false, throttle, ..Pace::default() });
+    for hours in ["22", "22-24", "a-b", "-1-3"] {
+        let yaml = format!("{MINIMAL}rebalance: {{hours: '{hours}'}}\n");
+        assert_eq!(problem_keys(&yaml), ["rebalance.hours"], "{hours}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::settings::{Cores, NodeSettings, Secret};
 use crate::logic::ids::NodeId;
+use crate::logic::throttle::HourSpan;
 
 /// The longest name of a node, in bytes.
 const NODE_ID_MAX: usize = 64;
@@ -133,8 +134,26 @@ pub fn size(value: &Value) -> Parsed<u64> {
 
 /// One of these words; its place in the list.
 pub fn choice(value: &Value, words: &[&str]) -> Parsed<usize> {
-    let place = text_of(value).and_then(|text| words.iter().position(|word| *word == text));
+    // What YAML takes these words for.
+    let text = match value {
+        Value::Bool(true) => Some("on"),
+        Value::Bool(false) => Some("off"),
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => text_of(value),
+    };
+    let place = text.and_then(|text| words.iter().position(|word| *word == text));
     place.ok_or_else(|| format!("{} is none of: {}", shown(value), words.join(", ")))
+}
+
+/// Two hours of the day, `22-6`.
+pub fn hours(value: &Value) -> Parsed<HourSpan> {
+    let span = text_of(value).and_then(|text| text.split_once('-'));
+    let span = span.and_then(|(from, to)| Some((from.trim().parse().ok()?, to.trim().parse().ok()?)));
+    match span {
+        Some((from @ 0..=23, to @ 0..=23)) => Ok(HourSpan { from, to }),
+        Some(_) | None => {
+            Err(format!("{} is no time of the day; write two hours from 0 to 23, as in `22-6`", shown(value)))
+        }
+    }
 }
 
 /// `auto` or core numbers.

@@ -7,6 +7,7 @@
 //! lock nothing is sent, stored or reported any more; the process ends, and the next start goes on from what is stored.
 
 mod attending;
+mod compacting;
 mod comparing;
 mod drift;
 mod feeding;
@@ -365,6 +366,9 @@ impl Coordinator {
                 tracing::info!(compared, skipped, differing, "all replicas were compared");
             }
             Alarm::Audited { .. } => tracing::debug!("all replicas were compared, and are equal"),
+            Alarm::NotCompacted { node, index, reason } => {
+                tracing::warn!(%node, %index, reason, "a node could not give back the disk space of an index");
+            }
             Alarm::Mended { node, index } => {
                 tracing::info!(%node, %index, "the settings of an index on a node are as they should be again");
                 self.troubles.drifts().put_right(&(node, index));

@@ -59,6 +59,18 @@ impl Feeder {
         told(self.client.delete_tasks(tasks, WRITE_TIMEOUT)).0
     }
 
+    /// An older server does not know how: that is a refusal of this request alone.
+    pub(super) fn compact(&self, index: &NodeIndexUid) -> SendOutcome {
+        match self.client.write(index, &NodeWrite::Compact, WRITE_TIMEOUT) {
+            Answer::Refused { error, .. } => SendOutcome::Refused(error),
+            answer @ (Answer::Registered(_)
+            | Answer::NotSent(_)
+            | Answer::CutOff(_)
+            | Answer::Unclear(_)
+            | Answer::Busy(_)) => told(answer).0,
+        }
+    }
+
     /// Sends it, once. When the node takes no writes, also why.
     pub(super) fn send(&self, send: &Send, material: &Material) -> (SendOutcome, Option<String>) {
         let label = send.label().to_string();
@@ -158,6 +170,7 @@ fn seen_kind(kind: TaskKind) -> SeenKind {
         TaskKind::IndexDeletion => SeenKind::Drop,
         TaskKind::IndexUpdate => SeenKind::PrimaryKey,
         TaskKind::TaskDeletion => SeenKind::Housekeeping,
+        TaskKind::IndexCompaction => SeenKind::Compaction,
         TaskKind::DocumentEdition
         | TaskKind::IndexSwap
         | TaskKind::TaskCancelation
@@ -165,7 +178,6 @@ fn seen_kind(kind: TaskKind) -> SeenKind {
         | TaskKind::SnapshotCreation
         | TaskKind::Export
         | TaskKind::UpgradeDatabase
-        | TaskKind::IndexCompaction
         | TaskKind::NetworkTopologyChange
         | TaskKind::DsrUpdate
         | TaskKind::DsrClear => SeenKind::Foreign,

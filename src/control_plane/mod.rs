@@ -6,6 +6,8 @@
 //! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
+//! | `mover-N` | read what moves copy and compare |
+//! | `compactor` | has nodes give back the disk space of what they lost to others |
 //! | `drift` | looks whether somebody else has changed settings on the nodes, and puts them right ([`drift`]) |
 //! | `prober-ID` | looks whether a node answers ([`prober`]); comes and goes with the node, as its feeder does |
 //!
@@ -132,7 +134,9 @@ pub fn start(
     let (operator, requests) = bounded(operator::JOBS_MAX);
     let (members, node_key) = (Box::new(coordinator.clone()), settings.node_master_key.clone());
     let (watch, absent) = (operator::Watch::default(), operator::Absent::new(settings.repair_delay));
-    let answering = Operator { store: store.clone(), bridge: bridge.clone(), members, node_key, watch, absent };
+    let configured_pace = settings.rebalance;
+    let answering =
+        Operator { store: store.clone(), bridge: bridge.clone(), members, node_key, watch, absent, configured_pace };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
     let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, operator, backlog_limits };

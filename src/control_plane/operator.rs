@@ -17,8 +17,8 @@ use crate::bridge::reply::Reply;
 use crate::bridge::topology::TopologyRequest;
 use crate::config::Secret;
 use crate::logic::feeder::{AuditReport, Fleet};
-use crate::logic::ids::{JobId, NodeId, NodeTask};
-use crate::logic::topology::NodeRecord;
+use crate::logic::ids::{JobId, NodeId, NodeIndexUid, NodeTask};
+use crate::logic::topology::{NodeRecord, Pace};
 use crate::meili::error::{ApiError, Code};
 use crate::store::{Store, StoreError};
 use crate::telemetry::clock;
@@ -77,6 +77,8 @@ pub struct Operator {
     pub watch: Watch,
     /// Members that stay away.
     pub absent: Absent,
+    /// How fast shards move unless an operator says otherwise.
+    pub configured_pace: Pace,
 }
 
 /// Whom the fleet consists of, while it runs.
@@ -101,6 +103,9 @@ pub trait Members: Send {
 
     /// See [`Fleet::job_problems`].
     fn problems(&self) -> BTreeMap<JobId, Arc<str>>;
+
+    /// See [`Fleet::compacting`].
+    fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)>;
 }
 
 impl Members for Arc<Coordinator> {
@@ -130,6 +135,10 @@ impl Members for Arc<Coordinator> {
 
     fn problems(&self) -> BTreeMap<JobId, Arc<str>> {
         self.job_problems()
+    }
+
+    fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
+        Coordinator::compacting(self)
     }
 }
 
@@ -173,7 +182,9 @@ impl Operator {
             TopologyRequest::ExplainDocument { index, document } => {
                 json(&explain::document(&picture, &*self.store, (index, document), self.node_key())?)
             }
-            TopologyRequest::RebalanceStatus => json(&rebalance::status(&picture, &self.watch)),
+            TopologyRequest::RebalanceStatus => {
+                json(&rebalance::status(&picture, &self.watch, &self.members.compacting()))
+            }
             TopologyRequest::RebalanceHistory => json(&rebalance::history(&picture)),
             TopologyRequest::Preview(what_if) => {
                 let next = self.next(&picture, what_if)?;
@@ -183,6 +194,7 @@ impl Operator {
             TopologyRequest::Pause { is_paused } => self.pause(*is_paused),
             TopologyRequest::Abort => self.abort(),
             TopologyRequest::SetPace(change) => self.set_pace(&picture, change),
+            TopologyRequest::Compact { node } => self.compact(&picture, node),
             TopologyRequest::CheckSettings => {
                 self.members.check_settings();
                 Ok(serde_json::json!({ "begun": true }))

@@ -160,7 +160,12 @@ pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Res
         }
     }
     check_addresses(fleet.members())?;
-    store.commit(&ProtocolDelta { nodes: changed, ..ProtocolDelta::default() })?;
+    let has_other_pace = !fleet.tables.is_pace_set && fleet.tables.pace != settings.rebalance;
+    if has_other_pace {
+        fleet.tables.pace = settings.rebalance;
+    }
+    let tables = has_other_pace.then(|| fleet.tables.clone());
+    store.commit(&ProtocolDelta { nodes: changed, tables, ..ProtocolDelta::default() })?;
     for difference in differences(settings, &fleet) {
         tracing::warn!("{difference}");
     }
@@ -201,7 +206,14 @@ fn new_fleet(settings: &Settings) -> StoredFleet {
     StoredFleet {
         cluster: ClusterRecord { shard_count: settings.shards, cluster_id: uuid::Uuid::new_v4().to_string() },
         nodes,
-        tables: Tables { plan: owners.clone(), owners, replication_factor, version: 1, ..Tables::default() },
+        tables: Tables {
+            plan: owners.clone(),
+            owners,
+            replication_factor,
+            version: 1,
+            pace: settings.rebalance,
+            ..Tables::default()
+        },
     }
 }
 

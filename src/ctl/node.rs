@@ -36,6 +36,17 @@ pub enum NodeCommand {
     Replace(Replace),
     /// See there.
     Maintenance(Maintenance),
+    /// See there.
+    Compact(Compact),
+}
+
+/// give the disk space back that the indexes of a node do not use any more
+#[derive(FromArgs, PartialEq, Debug)]
+#[argh(subcommand, name = "compact")]
+pub struct Compact {
+    /// the node's id
+    #[argh(positional)]
+    pub id: String,
 }
 
 /// move all shards of a node to others, so that it can be removed
@@ -214,6 +225,9 @@ impl NodeCommand {
                 let body = json!({"on": *state == OnOff::On, "force": force});
                 Call::with(Method::PUT, format!("/nodes/{}/maintenance", segment(id)), body)
             }
+            Self::Compact(Compact { id }) => {
+                Call::with(Method::POST, format!("/nodes/{}/compact", segment(id)), json!({}))
+            }
         }
     }
 
@@ -235,6 +249,10 @@ impl NodeCommand {
                 format!("{id} is read again as soon as it has caught up\n")
             }
             Self::Drain(Drain { dry_run, .. }) => rebalance::started(answer, *dry_run),
+            Self::Compact(Compact { id }) => {
+                let count = cell(&answer["indexes"]);
+                format!("indexes that {id} compacts, one after the other: {count}; `rebalance status` shows them\n")
+            }
             Self::CanStop(CanStop { id }) if answer["ok"] == Value::Bool(true) => {
                 format!("yes: every shard of {id} is read from another node too\n")
             }
@@ -250,7 +268,12 @@ impl NodeCommand {
     pub(super) fn is_no(&self, answer: &Value) -> bool {
         match self {
             Self::CanStop(_) => answer["ok"] != Value::Bool(true),
-            Self::Add(_) | Self::Remove(_) | Self::Drain(_) | Self::Replace(_) | Self::Maintenance(_) => false,
+            Self::Add(_)
+            | Self::Remove(_)
+            | Self::Drain(_)
+            | Self::Replace(_)
+            | Self::Maintenance(_)
+            | Self::Compact(_) => false,
         }
     }
 }

@@ -61,12 +61,27 @@ pub struct RebalanceLimits {
     /// hours of the day (UTC) when moves may run: 22-6; 0-0: always
     #[argh(option, from_str_fn(hours))]
     pub hours: Option<(u8, u8)>,
+    /// whether nodes give back the disk space of what they lost to others: on or off
+    #[argh(option, from_str_fn(switch))]
+    pub compact: Option<bool>,
+    /// come back to the limits of the configuration, but for those that are given here
+    #[argh(switch)]
+    pub configured: bool,
 }
 
 /// `22-6`.
 fn hours(text: &str) -> Result<(u8, u8), String> {
     let span = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
     span.ok_or_else(|| "write two hours of the day, 22-6".to_owned())
+}
+
+/// `on` or `off`.
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write on or off".to_owned()),
+    }
 }
 
 impl RebalanceLimits {
@@ -76,6 +91,8 @@ impl RebalanceLimits {
         give("movesPerNode", self.moves_per_node.map(Value::from));
         give("shardsPerCopy", self.shards_per_copy.map(Value::from));
         give("bytesPerSecond", self.bytes_per_second.map(|bytes| if bytes == 0 { Value::Null } else { bytes.into() }));
+        give("compact", self.compact.map(Value::from));
+        give("configured", self.configured.then_some(Value::Bool(true)));
         give("busyPercent", self.busy_percent.map(Value::from));
         give(
             "hours",
@@ -94,6 +111,7 @@ fn limits(answer: &Value) -> String {
     line("shards per copy", cell(&answer["shardsPerCopy"]));
     line("bytes per second", cell(&answer["bytesPerSecond"]));
     line("busy percent", cell(&answer["busyPercent"]));
+    line("compact", cell(&answer["compact"]));
     let hours = &answer["hours"];
     let hours = if hours.is_null() { "-".to_owned() } else { format!("{}-{}", hours["from"], hours["to"]) };
     line("hours (UTC)", hours);
@@ -211,6 +229,13 @@ fn problems(answer: &Value) -> Vec<Value> {
     by_problem.into_iter().map(|(problem, jobs)| json!({"jobs": jobs, "problem": problem})).collect()
 }
 
+const COMPACTIONS: &[Column] = &[
+    ("NODE", |compaction| cell(&compaction["node"])),
+    ("INDEX ON THE NODE", |compaction| cell(&compaction["nodeIndex"])),
+    ("DELETED DOCUMENTS", |compaction| cell(&compaction["deletedDocuments"])),
+    ("COMPACTION", |compaction| if compaction["isRunning"] == true { "runs" } else { "waits" }.to_owned()),
+];
+
 /// `2 clear, 1 joined`.
 fn indexes(counts: &Value) -> String {
     let counts = counts.as_object().into_iter().flatten().filter(|(_, count)| count.as_u64() != Some(0));
@@ -316,7 +341,7 @@ fn status(answer: &Value) -> String {
         line("clean-up is owed", &format!("{shards} shards on {node}, done when it returns").into());
     }
     text.extend(["\n", &table::render(&answer["nodes"], NODES)]);
-    for (list, columns) in [("jobs", JOBS), ("bootstraps", BOOTSTRAPS)] {
+    for (list, columns) in [("jobs", JOBS), ("bootstraps", BOOTSTRAPS), ("compactions", COMPACTIONS)] {
         if answer[list].as_array().is_some_and(|items| !items.is_empty()) {
             text.extend(["\n", &table::render(&answer[list], columns)]);
         }

@@ -82,7 +82,7 @@ fn parsed(words: &[&str]) -> Command {
 
 #[test]
 fn commands_ask_what_they_say() {
-    let table: [(&[&str], &str); 6] = [
+    let table: [(&[&str], &str); 7] = [
         (&["node", "can-stop", "node-1"], "/nodes/node%2D1/can-stop"),
         (&["explain", "shard", "7"], "/shards/7/explain"),
         (&["explain", "document", "films", "a/b"], "/indexes/films/documents/a%2Fb/explain"),
@@ -195,7 +195,7 @@ a     active  4       4
 #[test]
 fn changes_say_whether_they_are_a_trial() {
     let url = "http://h:1";
-    let table: [(&[&str], http::Method, &str, serde_json::Value); 13] = [
+    let table: [(&[&str], http::Method, &str, serde_json::Value); 15] = [
         (&["verify"], http::Method::POST, "/verify", json!({"repair": false})),
         (
             &["verify", "--repair", "--distrust", "a"],
@@ -209,6 +209,13 @@ fn changes_say_whether_they_are_a_trial() {
             "/rebalance/limits",
             json!({"busyPercent": 50, "bytesPerSecond": null, "hours": {"from": 22, "to": 6}}),
         ),
+        (
+            &["rebalance", "limits", "--compact", "off", "--configured"],
+            http::Method::PATCH,
+            "/rebalance/limits",
+            json!({"compact": false, "configured": true}),
+        ),
+        (&["node", "compact", "a"], http::Method::POST, "/nodes/a/compact", json!({})),
         (&["node", "drain", "a", "--undo"], http::Method::DELETE, "/nodes/a/drain", json!({"dryRun": false})),
         (
             &["node", "replace", "a", "b", url, "--weight", "2"],

@@ -87,6 +87,37 @@ pub struct Tables {
     /// What somebody else has changed on nodes and is to be sent again.
     #[serde(default)]
     pub mends: Vec<MendRecord>,
+    /// An operator has changed that: what the configuration says does not count.
+    #[serde(default)]
+    pub is_pace_set: bool,
+    /// Replicas whose disk space is to be given back, by node and index.
+    #[serde(default)]
+    pub compactions: Vec<CompactionRecord>,
+}
+
+/// A (node, index) that has lost documents to other nodes since its disk space was given back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CompactionRecord {
+    /// Where.
+    pub node: NodeId,
+    /// Which index.
+    pub index: NodeIndexUid,
+    /// Documents that were deleted.
+    pub deleted: u64,
+    /// Whether anybody wants that.
+    pub wish: CompactionWish,
+}
+
+/// Whether a replica is to be compacted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompactionWish {
+    /// It would not gain much; what is deleted later counts together with this.
+    Small,
+    /// When its node has lost all that it is to lose: if it gains enough.
+    Due,
+    /// An operator wants it, whatever it gains.
+    Asked,
 }
 
 /// A (node, index) that gets settings again.
@@ -117,6 +148,9 @@ pub struct Pace {
     pub moves_per_node: usize,
     /// Shards that are read while their source stands still; 1 or more.
     pub shards_per_copy: usize,
+    /// Nodes that have lost documents to others give back their disk space.
+    #[serde(default = "yes")]
+    pub compact: bool,
     /// Bytes, time and hours.
     #[serde(flatten)]
     pub throttle: ThrottleLimits,
@@ -124,8 +158,12 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { moves_per_node: 32, shards_per_copy: 16, throttle: ThrottleLimits::default() }
+        Self { moves_per_node: 32, shards_per_copy: 16, compact: true, throttle: ThrottleLimits::default() }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Why a shard comes to a node.

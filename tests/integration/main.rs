@@ -7,6 +7,7 @@
 mod support;
 
 mod cities;
+mod compaction;
 mod crashes;
 mod deaths;
 mod dev;

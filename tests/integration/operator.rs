@@ -452,8 +452,9 @@ fn a_node_that_stays_away_where_no_other_can_take_its_shards_keeps_them() {
 fn limits_hold_at_once_and_after_a_restart() {
     let mut fleet = impatient("10m");
     let patch = |fleet: &Fleet, body: &serde_json::Value| fleet.admin().ask("PATCH", "/rebalance/limits", Some(body));
-    let all =
-        json!({"movesPerNode": 32, "shardsPerCopy": 16, "bytesPerSecond": null, "busyPercent": 25, "hours": null});
+    let all = json!({
+        "movesPerNode": 32, "shardsPerCopy": 16, "bytesPerSecond": null, "busyPercent": 25, "hours": null, "compact": true,
+    });
     assert_eq!(patch(&fleet, &json!({})).expect(200).json, all);
     for wrong in [json!({"busyPercent": 0}), json!({"hours": {"from": 24, "to": 1}}), json!({"movesPerNode": 0})] {
         assert_eq!(patch(&fleet, &wrong).code(), "bad_request", "{wrong}");

@@ -139,7 +139,7 @@ impl World {
                 // A node is down; a chunk fails with its neighbours.
                 Alarm::LookFailed { .. } | Alarm::CopyFailed { .. } => continue,
                 // A bad document makes a node reject all settings, those that it has too.
-                Alarm::Mended { .. } | Alarm::MendRejected { .. } => continue,
+                Alarm::Mended { .. } | Alarm::MendRejected { .. } | Alarm::NotCompacted { .. } => continue,
                 // One shard's part always fits.
                 Alarm::TooLarge { .. } => false,
                 Alarm::CopyDiffers { .. } if self.options.storm == Storm::Slips => continue,
@@ -230,6 +230,7 @@ impl World {
             | Alarm::Audited { .. }
             | Alarm::Mended { .. }
             | Alarm::MendRejected { .. }
+            | Alarm::NotCompacted { .. }
             | Alarm::Foreign { .. } => false,
         };
         self.alarms.iter().any(is_far)

@@ -1,6 +1,6 @@
 //! The drift check: compares the settings that nodes have with those that the fleet has decided on, whenever these stand.
 //! Nobody meddles with the nodes here, so every difference that is seen twice is a false alarm (unless a
-//! request came far too late, which no other rule finds). With `is_mending` settings
+//! request came far too late, which no other rule finds). With `has_upkeep` settings
 //! are sent again now and then for no reason at all, which must change nothing.
 
 use miroir::logic::feeder::SettingsMark;
@@ -69,7 +69,7 @@ impl World {
             let polls = self.fleet.polls_begun(node);
             self.log(|| format!("n{node} {index} does not have the settings that it should have"));
             self.drift.suspects.push(Suspect { node, index, mark, polls });
-        } else if self.options.is_mending && !self.is_quiet && self.drift.random.chance(MENDS) {
+        } else if self.options.has_upkeep && !self.is_quiet && self.drift.random.chance(MENDS) {
             self.log(|| format!("n{node} {index} gets its settings again"));
             self.fleet.mend(node, &index, mark, Mend { primary_key: false, settings: true });
         }

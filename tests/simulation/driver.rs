@@ -50,6 +50,7 @@ impl World {
             Action::Store => self.commit()?,
             Action::Send(send) => self.send(node, &send)?,
             Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Busy, now),
+            Action::Compact(index) => self.send_compaction(node, &index),
         }
         self.take_alarms();
         Ok(())

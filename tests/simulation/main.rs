@@ -8,6 +8,7 @@
 mod audits;
 mod checks;
 mod clients;
+mod compaction;
 mod damage;
 mod documents;
 mod drift;
@@ -34,7 +35,7 @@ const PLAIN: Options = Options {
     storm: Storm::Mixed,
     is_far: false,
     is_strict: false,
-    is_mending: false,
+    has_upkeep: false,
     operations: 25,
     is_traced: false,
 };
@@ -114,15 +115,15 @@ fn replicas_are_put_right_while_everything_else_goes_wrong() {
 }
 
 #[test]
-fn settings_that_are_sent_again_change_nothing() {
-    let options = Options { storm: Storm::Votes, is_mending: true, operations: 35, ..PLAIN };
-    run(0, 8, options, "settings_that_are_sent_again_change_nothing");
+fn upkeep_changes_nothing() {
+    let options = Options { storm: Storm::Votes, has_upkeep: true, operations: 35, ..PLAIN };
+    run(0, 8, options, "upkeep_changes_nothing");
 }
 
 #[test]
-fn settings_are_sent_again_while_shards_move() {
-    let options = Options { storm: Storm::Plans, is_mending: true, ..PLAIN };
-    run(1, 8, options, "settings_are_sent_again_while_shards_move");
+fn upkeep_goes_on_while_shards_move() {
+    let options = Options { storm: Storm::Plans, has_upkeep: true, ..PLAIN };
+    run(1, 8, options, "upkeep_goes_on_while_shards_move");
 }
 
 #[test]
@@ -201,7 +202,7 @@ impl Mutation {
         let mut rules = Rules::ALL;
         (self.leave_out)(&mut rules);
         let Self { storm, is_far, operations, .. } = *self;
-        Options { rules, storm, is_far, is_strict: true, is_mending: false, operations, is_traced: false }
+        Options { rules, storm, is_far, is_strict: true, has_upkeep: false, operations, is_traced: false }
     }
 }
 

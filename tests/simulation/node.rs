@@ -20,6 +20,8 @@ pub enum Work {
     Documents(Change),
     /// Deletion by the marker, which needs the setting that every index gets after its creation.
     Mark(Vec<ShardId>),
+    /// Changes nothing.
+    Compact,
 }
 
 impl Work {
@@ -117,7 +119,7 @@ impl Request {
     pub fn ids(&self) -> Vec<u64> {
         match &self.work {
             Work::Documents(change) => change.ids().into_iter().map(|id| id as u64).collect(),
-            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) => Vec::new(),
+            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) | Work::Compact => Vec::new(),
         }
     }
 
@@ -125,7 +127,7 @@ impl Request {
     pub fn size(&self) -> usize {
         match &self.work {
             Work::Documents(change) => change.ids().len(),
-            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) => 0,
+            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) | Work::Compact => 0,
         }
     }
 }
@@ -241,7 +243,8 @@ impl Node {
             (Work::Create, Some(_)) => return (Err(Failure::User("index_already_exists")), none),
             (Work::Create, None) => return (Ok(Some(Index::default())), none),
             (Work::Drop, Some(_)) => return (Ok(None), none),
-            (Work::Drop, None) => return (Err(Failure::User("index_not_found")), none),
+            (Work::Compact, Some(index)) => return (Ok(Some(index.clone())), none),
+            (Work::Drop | Work::Compact, None) => return (Err(Failure::User("index_not_found")), none),
             (Work::Settings(is_strict), _) => {
                 // Settings create a missing index, too.
                 let mut new = old.cloned().unwrap_or_default();
@@ -272,7 +275,7 @@ impl Node {
                     new.docs.retain(|&id, _| !shards.contains(&shard_of(id)));
                     deleted.push(before - new.docs.len() as u64);
                 }
-                Work::Clear | Work::Create | Work::Drop | Work::Settings(_) => {
+                Work::Clear | Work::Create | Work::Drop | Work::Settings(_) | Work::Compact => {
                     deleted.push(before);
                     new.docs.clear();
                     touched.clear();
@@ -302,6 +305,7 @@ impl Task {
             Work::Clear | Work::Mark(_) | Work::Documents(Change::Delete { .. }) => SeenKind::Deletion,
             Work::Documents(Change::Put { .. }) => SeenKind::Put,
             Work::Settings(_) => SeenKind::Settings,
+            Work::Compact => SeenKind::Compaction,
         };
         let end = self.end.map(|end| match end {
             Ok(_) => End::Succeeded,

@@ -61,8 +61,8 @@ pub struct Options {
     pub is_far: bool,
     /// Verdicts that those change are no excuse.
     pub is_strict: bool,
-    /// Settings are sent again now and then.
-    pub is_mending: bool,
+    /// Settings are sent again now and then, and indexes compacted.
+    pub has_upkeep: bool,
     pub operations: usize,
     pub is_traced: bool,
 }

@@ -9,6 +9,7 @@ use miroir::logic::feeder::{Alarm, Fleet, Publication, ReportStatus, SendOutcome
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeId, NodeIndexUid, ShardId};
 use miroir::logic::topology::NodeRecord;
 
+use crate::compaction::Compactor;
 use crate::documents::IDS;
 use crate::drift::Drift;
 use crate::durable::Durable;
@@ -69,6 +70,7 @@ pub struct World {
     pub reads: Reads,
     pub mover: Mover,
     pub drift: Drift,
+    pub compactor: Compactor,
     /// What a late rejection or a revert that fails would show.
     pub alarms: Vec<Alarm>,
     /// Indexes with a verdict that a request far too late has changed.
@@ -124,6 +126,7 @@ impl World {
             reads: Reads { random: Random::new(!seed), running: Vec::new() },
             mover: Mover::new(Random::new(seed ^ (1 << 63))),
             drift: Drift::new(Random::new(seed ^ (1 << 62))),
+            compactor: Compactor::new(Random::new(seed ^ (1 << 61))),
             alarms: Vec::new(),
             diverted: BTreeSet::new(),
             is_quiet: false,
@@ -229,6 +232,7 @@ impl World {
         self.look();
         self.look_for_drift()?;
         self.audit();
+        self.compact();
         if self.options.storm.has_plans() {
             self.operate()?;
         }

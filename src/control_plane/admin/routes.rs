@@ -73,6 +73,7 @@ pub const ROUTES: &[Route] = &[
     put("/nodes/{id}/maintenance", |path| Ok(topology::maintain(path)?.into())),
     get("/verify", |_| Ok(TopologyRequest::VerifyStatus.into())),
     post("/verify", |path| Ok(topology::verify(path)?.into())),
+    post("/nodes/{id}/compact", |path| Ok(topology::compact(path).into())),
     post("/drift/check", |_| Ok(TopologyRequest::CheckSettings.into())),
     put("/replication-factor", |path| Ok(topology::replication_factor(path)?.into())),
 ];

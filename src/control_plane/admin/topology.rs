@@ -153,6 +153,10 @@ pub(super) fn replication_factor(path: &Captures<'_>) -> Result<TopologyRequest,
     Ok(tried(WhatIf { replication_factor: Some(value), ..WhatIf::default() }, dry_run))
 }
 
+pub(super) fn compact(path: &Captures<'_>) -> TopologyRequest {
+    TopologyRequest::Compact { node: NodeId::new(path.text(0)) }
+}
+
 pub(super) fn can_stop(path: &Captures<'_>) -> TopologyRequest {
     TopologyRequest::CanStop { node: NodeId::new(path.text(0)) }
 }

@@ -13,7 +13,7 @@ use crate::control_plane::prober::{ProbeTiming, Prober};
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::logic::feeder::{AuditReport, BackgroundAudit, Fleet};
-use crate::logic::ids::{JobId, NodeId, NodeTask};
+use crate::logic::ids::{JobId, NodeId, NodeIndexUid, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::telemetry::clock;
 
@@ -132,6 +132,11 @@ impl Coordinator {
     /// Why jobs do not get on.
     pub fn job_problems(&self) -> BTreeMap<JobId, Arc<str>> {
         self.state.lock().fleet.job_problems()
+    }
+
+    /// Indexes whose disk space is given back at the moment.
+    pub fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
+        self.state.lock().fleet.compacting()
     }
 
     /// Takes a member away that owns nothing and has no part in a move; false if it still has. Durable and published when

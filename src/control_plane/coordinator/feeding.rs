@@ -39,6 +39,12 @@ impl Coordinator {
                     self.send(feeder, &send);
                     Ok(())
                 }
+                Action::Compact(index) => {
+                    let outcome = feeder.compact(&index);
+                    tracing::debug!(node = %feeder.id, %index, ?outcome, "sent a compaction");
+                    self.state.lock().fleet.sent(feeder.node, outcome, clock::monotonic());
+                    Ok(())
+                }
                 Action::DeleteTasks(tasks) => {
                     let outcome = feeder.delete_tasks(&tasks);
                     self.state.lock().fleet.sent(feeder.node, outcome, clock::monotonic());

@@ -136,7 +136,7 @@ pub(super) fn part_max(body_max: u64, cuts: u32) -> usize {
 }
 
 /// Of the day, UTC.
-fn hour_of(now: Timestamp) -> u8 {
+pub(super) fn hour_of(now: Timestamp) -> u8 {
     const HOUR: i64 = 3_600 * 1_000_000;
     now.0.div_euclid(HOUR).rem_euclid(24) as u8
 }

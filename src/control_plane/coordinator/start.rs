@@ -102,6 +102,7 @@ impl Coordinator {
             running.spawn(format!("mover-{number}"), |shared| shared.run_mover(&mut Mover::default()))?;
         }
         running.spawn("drift".to_owned(), move |shared| shared.run_drift(&drift))?;
+        running.spawn("compactor".to_owned(), Self::run_compactor)?;
         running.spawn("control".to_owned(), Self::run_control)?;
         running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&mut resolver))?;
         Ok(running)

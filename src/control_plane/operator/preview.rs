@@ -184,7 +184,7 @@ pub(super) fn preview(picture: &Picture, next: &Next, stats: &BTreeMap<NodeId, N
     let mut disks: BTreeMap<NodeId, NodeSizes> = stats.iter().map(|(id, stats)| (id.clone(), sizes(stats))).collect();
     let is_new = |node: &&NodeRecord| picture.protocol.nodes.iter().all(|old| old.id != node.id);
     disks.extend(next.nodes.iter().filter(is_new).map(|node| (node.id.clone(), NodeSizes::default())));
-    let cost = cost(&wishes, owners, &indexes, &disks);
+    let cost = cost(&wishes, owners, &indexes, &disks, picture.protocol.tables.pace.compact);
     let has_documents = !stats.is_empty();
     let has_bytes = has_documents && indexes.iter().all(|index| index.document_bytes > 0);
     let count = |table: &[Vec<NodeId>], id: &NodeId| table.iter().filter(|owners| owners.contains(id)).count();

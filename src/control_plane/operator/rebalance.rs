@@ -11,7 +11,8 @@ use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, ShardId};
 use crate::logic::placement::plan::steps;
 use crate::logic::plan_history::{PlanOutcome, PlanRecord};
 use crate::logic::topology::{
-    BootstrapStage, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState, Pace, Tables,
+    BootstrapStage, CompactionRecord, CompactionWish, JobKind, JobRecord, JobStep, JoinState, NodeRecord, NodeState,
+    Pace, Tables,
 };
 use crate::meili::dates::rfc3339;
 
@@ -39,6 +40,8 @@ pub(super) struct RebalanceStatus {
     jobs: Vec<JobView>,
     /// Indexes that are brought to a node before anything else is.
     bootstraps: Vec<BootstrapView>,
+    /// Indexes whose disk space is given back, or is to be.
+    compactions: Vec<CompactionView>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -104,7 +107,35 @@ struct BootstrapView {
     task: Option<EntryId>,
 }
 
-pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CompactionView {
+    node: NodeId,
+    /// The nodes' name.
+    node_index: NodeIndexUid,
+    /// Since the last time.
+    deleted_documents: u64,
+    /// The node works on it.
+    is_running: bool,
+}
+
+/// Those that somebody waits for.
+fn compactions(picture: &Picture, under_way: &[(NodeId, NodeIndexUid)]) -> Vec<CompactionView> {
+    let tables = &picture.protocol.tables;
+    let is_wanted = |record: &&CompactionRecord| match record.wish {
+        CompactionWish::Small => false,
+        CompactionWish::Due => tables.pace.compact,
+        CompactionWish::Asked => true,
+    };
+    let view = |record: &CompactionRecord| {
+        let CompactionRecord { node, index, deleted, .. } = record.clone();
+        let is_running = under_way.iter().any(|(at, of)| *at == node && *of == index);
+        CompactionView { node, node_index: index, deleted_documents: deleted, is_running }
+    };
+    tables.compactions.iter().filter(is_wanted).map(view).collect()
+}
+
+pub(super) fn status(picture: &Picture, watch: &Watch, compacting: &[(NodeId, NodeIndexUid)]) -> RebalanceStatus {
     let tables = &picture.protocol.tables;
     let (replicas_to_come, replicas_to_go) =
         (missing(&tables.plan, &tables.owners), missing(&tables.owners, &tables.plan));
@@ -117,7 +148,9 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         shards.sort_unstable();
     }
     let mut at_work = jobs.iter().filter(|job| owed_by(job).is_none()).peekable();
-    let has_work = replicas_to_come + replicas_to_go > 0 || at_work.peek().is_some();
+    let compactions = compactions(picture, compacting);
+    let has_compaction = compactions.iter().any(|compaction| picture.is_reachable(&compaction.node));
+    let has_work = replicas_to_come + replicas_to_go > 0 || at_work.peek().is_some() || has_compaction;
     let state = match (has_work, tables.is_paused) {
         (_, true) => RebalanceState::Paused,
         (true, false) => RebalanceState::Running,
@@ -146,6 +179,7 @@ pub(super) fn status(picture: &Picture, watch: &Watch) -> RebalanceStatus {
         nodes: picture.members().map(|node| load(tables, node)).collect(),
         jobs: picture.protocol.jobs.iter().map(|job| job_view(picture, job)).collect(),
         bootstraps: bootstraps.collect(),
+        compactions,
     }
 }
 

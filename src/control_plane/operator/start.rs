@@ -70,11 +70,26 @@ impl Operator {
     /// # Errors
     /// `bad_request`.
     pub(super) fn set_pace(&self, picture: &Picture, change: &PaceChange) -> Result<Value, ApiError> {
-        let pace = changed_pace(picture.protocol.tables.pace, change)
-            .map_err(|wrong| ApiError::new(Code::BadRequest, wrong.to_owned()))?;
-        self.change(|fleet| fleet.set_pace(pace))?;
-        tracing::info!(?pace, "an operator changed how fast shards move");
+        let now = if change.configured { self.configured_pace } else { picture.protocol.tables.pace };
+        let pace = changed_pace(now, change).map_err(|wrong| ApiError::new(Code::BadRequest, wrong.to_owned()))?;
+        let is_asked = *change == PaceChange::default();
+        if !is_asked {
+            let is_configured = change.configured && pace == self.configured_pace;
+            self.change(|fleet| fleet.set_pace(pace, is_configured))?;
+            tracing::info!(?pace, is_configured, "an operator changed how fast shards move");
+        }
         json(&pace)
+    }
+
+    /// The answer says how many indexes; they follow one after the other.
+    ///
+    /// # Errors
+    /// `miroir_node_unknown`.
+    pub(super) fn compact(&self, picture: &Picture, node: &NodeId) -> Result<Value, ApiError> {
+        picture.member(node)?;
+        let indexes = self.change(|fleet| fleet.ask_compaction(node))?.unwrap_or(0);
+        tracing::info!(%node, indexes, "an operator asked a node to give back disk space");
+        Ok(json!({ "node": node, "indexes": indexes }))
     }
 
     /// Durable when this returns.
@@ -90,6 +105,7 @@ fn changed_pace(now: Pace, change: &PaceChange) -> Result<Pace, &'static str> {
     let pace = Pace {
         moves_per_node: change.moves_per_node.unwrap_or(now.moves_per_node),
         shards_per_copy: change.shards_per_copy.unwrap_or(now.shards_per_copy),
+        compact: change.compact.unwrap_or(now.compact),
         throttle: ThrottleLimits {
             bytes_per_second: change.bytes_per_second.after(now.throttle.bytes_per_second),
             busy_percent: change.busy_percent.unwrap_or(now.throttle.busy_percent),

@@ -63,6 +63,10 @@ impl Members for NoMembers {
     fn problems(&self) -> BTreeMap<JobId, Arc<str>> {
         BTreeMap::from([(JobId(5), "the node takes nothing".into())])
     }
+
+    fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
+        Vec::new()
+    }
 }
 
 fn node(id: &str) -> NodeRecord {
@@ -118,7 +122,9 @@ impl Fleet {
         publisher.publish_indexes(&[record], &publication);
         let members = Box::new(NoMembers);
         let (watch, absent) = (Watch::default(), Absent::new(PATIENCE));
-        let operator = Operator { store: Arc::new(store), bridge, members, node_key: None, watch, absent };
+        let configured_pace = Pace::default();
+        let store = Arc::new(store);
+        let operator = Operator { store, bridge, members, node_key: None, watch, absent, configured_pace };
         Self { operator, publisher, _folder: folder }
     }
 

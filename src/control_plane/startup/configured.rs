@@ -58,5 +58,12 @@ pub(super) fn differences(settings: &Settings, fleet: &StoredFleet) -> Vec<Strin
              to {stored}, or change it with `miroir-ctl replication-factor {configured}`"
         ));
     }
+    if fleet.tables.is_pace_set && fleet.tables.pace != settings.rebalance {
+        found.push(
+            "the limits of moves are those that were set while Miroir ran, not those of the configuration: `miroir-ctl \
+             rebalance limits` shows them, `miroir-ctl rebalance limits --configured` comes back to the configuration"
+                .to_owned(),
+        );
+    }
     found
 }

@@ -224,6 +224,15 @@ pub enum Alarm {
         /// Shards and places that are not as they should be.
         differing: usize,
     },
+    /// The disk space of an index could not be given back; it is not tried again before more is deleted there.
+    NotCompacted {
+        /// Where.
+        node: NodeId,
+        /// Of which index.
+        index: NodeIndexUid,
+        /// What the node says.
+        reason: String,
+    },
     /// Settings that somebody else had changed on a node are as they should be again.
     Mended {
         /// Where.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::feed::{Purpose, Sent, SentEnd, Vote};
-use super::node::{End, InFlight, SeenTask};
+use super::node::{End, InFlight, SeenKind, SeenTask};
 use super::step::{JournalUnavailable, JournalView, is_voted};
 use super::{Alarm, Fleet};
 use crate::logic::entry::StepKind;
@@ -58,7 +58,8 @@ impl Fleet {
     }
 
     fn plan_poll(&mut self, node: usize, has_news: bool, now: Monotonic) {
-        let is_working = self.nodes[node].active.iter().any(|index| !self.feed(node, index).sent.is_empty());
+        let is_working = self.nodes[node].compaction.is_some()
+            || self.nodes[node].active.iter().any(|index| !self.feed(node, index).sent.is_empty());
         let (first, last) = self.timing.poll_busy_ms;
         let state = &mut self.nodes[node];
         let is_waiting = is_working || state.unclear.is_some() || !state.known_ahead.is_empty();
@@ -73,14 +74,22 @@ impl Fleet {
         let state = &mut self.nodes[node];
         let [task] = unknown else { return };
         let what = state.unclear.as_ref().and_then(|unclear| unclear.what.clone());
-        let Some(InFlight::Step { send, ids }) = what else { return };
-        if !task.matches(&send) || !state.known_ahead.is_empty() {
+        let is_it = match &what {
+            Some(InFlight::Step { send, .. }) => task.matches(send),
+            Some(InFlight::Compaction(uid)) => task.kind == SeenKind::Compaction && task.index.as_ref() == Some(uid),
+            Some(InFlight::Housekeeping(_)) | None => false,
+        };
+        if !is_it || !state.known_ahead.is_empty() {
             return;
         }
         state.unclear = None;
         state.account(task.task);
         self.pending.next_task.insert(node);
-        self.answered(node, send, ids, task.task);
+        match what {
+            Some(InFlight::Step { send, ids }) => self.answered(node, send, ids, task.task),
+            Some(InFlight::Compaction(_)) => self.compaction_registered(node, task.task),
+            Some(InFlight::Housekeeping(_)) | None => {}
+        }
     }
 
     /// Accounts for tasks that nobody was told about, and repairs what they may have done.
@@ -126,7 +135,7 @@ impl Fleet {
 
     /// Returns whether anything ended.
     fn collect(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask], now: Monotonic) -> bool {
-        let mut has_news = false;
+        let mut has_news = self.collect_compaction(node, asked, seen);
         let active: Vec<NodeIndexUid> = self.nodes[node].active.iter().cloned().collect();
         for uid in active {
             let feed = self.feed_mut(node, &uid);

@@ -292,6 +292,7 @@ impl Fleet {
                     node.active.remove(uid);
                 });
                 self.forget_joins(uid);
+                self.forget_compactions(|record| record.index == *uid);
                 self.pending.forgotten.push(uid.clone());
             }
             return;

@@ -12,6 +12,7 @@
 
 mod changes;
 mod collect;
+mod compaction;
 mod feed;
 mod in_sync;
 mod index;
@@ -29,6 +30,7 @@ mod topology;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
+pub use compaction::DueCompaction;
 pub use feed::{Purpose, ReaderProgress};
 pub use mend::SettingsMark;
 pub use moves::{

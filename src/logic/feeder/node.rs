@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::compaction::Compaction;
 use super::feed::Purpose;
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
@@ -157,6 +158,8 @@ pub enum SeenKind {
     Drop,
     /// Finished tasks deleted.
     Housekeeping,
+    /// Disk space of an index given back.
+    Compaction,
     /// Nothing that Miroir sends.
     Foreign,
 }
@@ -176,7 +179,13 @@ impl SeenKind {
     fn has_label(self) -> bool {
         match self {
             Self::Put | Self::Deletion => true,
-            Self::Create | Self::Settings | Self::PrimaryKey | Self::Drop | Self::Housekeeping | Self::Foreign => false,
+            Self::Create
+            | Self::Settings
+            | Self::PrimaryKey
+            | Self::Drop
+            | Self::Housekeeping
+            | Self::Compaction
+            | Self::Foreign => false,
         }
     }
 }
@@ -238,6 +247,8 @@ pub(super) enum InFlight {
     },
     /// These finished tasks are to be deleted.
     Housekeeping(Vec<NodeTask>),
+    /// The disk space of this index is to be given back.
+    Compaction(NodeIndexUid),
 }
 
 /// See the module.
@@ -277,6 +288,8 @@ pub(super) struct NodeState {
     /// Questions for its tasks, and the number of the last one that it answered.
     pub polls_begun: u64,
     pub polls_answered: u64,
+    /// An index whose disk space is given back, or is about to be.
+    pub compaction: Option<Compaction>,
 }
 
 impl super::Fleet {
@@ -325,6 +338,7 @@ impl NodeState {
             is_missing: false,
             polls_begun: 0,
             polls_answered: 0,
+            compaction: None,
         }
     }
 
@@ -333,11 +347,11 @@ impl NodeState {
         self.next_task.0.checked_sub(1).map(NodeTask)
     }
 
-    /// A request is under way to it, or may still arrive, that may concern this index.
+    /// A request is under way to it, or may still arrive, that may change documents of this index.
     pub(super) fn may_still_get(&self, uid: &NodeIndexUid) -> bool {
         let concerns = |what: &InFlight| match what {
             InFlight::Step { send, .. } => send.index == *uid,
-            InFlight::Housekeeping(_) => false,
+            InFlight::Compaction(_) | InFlight::Housekeeping(_) => false,
         };
         self.in_flight.as_ref().is_some_and(concerns)
             || self.unclear.as_ref().is_some_and(|unclear| unclear.what.as_ref().is_none_or(concerns))

@@ -57,6 +57,7 @@ impl Fleet {
             | SeenKind::PrimaryKey
             | SeenKind::Drop
             | SeenKind::Housekeeping
+            | SeenKind::Compaction
             | SeenKind::Foreign => return Ok(None),
         };
         let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else { return Ok(None) };
@@ -89,7 +90,7 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> Result<Option<Repair>, JournalUnavailable> {
         let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else {
-            if task.kind != SeenKind::Housekeeping {
+            if !matches!(task.kind, SeenKind::Housekeeping | SeenKind::Compaction) {
                 self.alarm_foreign(node, task);
             }
             return Ok(None);
@@ -105,6 +106,7 @@ impl Fleet {
                 | SeenKind::PrimaryKey
                 | SeenKind::Drop
                 | SeenKind::Housekeeping
+                | SeenKind::Compaction
                 | SeenKind::Foreign => false,
             };
             let is_passed = feed.applied >= dropped;
@@ -127,7 +129,7 @@ impl Fleet {
             // Of a bootstrap: all that the node has got since is gone.
             SeenKind::Drop if state.dropped.is_none() => return Ok(Some(Repair::Far)),
             // The index exists, or the deletion is due: it changes nothing.
-            SeenKind::Create | SeenKind::Drop | SeenKind::Housekeeping => return Ok(None),
+            SeenKind::Create | SeenKind::Drop | SeenKind::Housekeeping | SeenKind::Compaction => return Ok(None),
             SeenKind::Foreign => None,
         };
         let Some(first) = first else {

@@ -38,6 +38,8 @@ pub enum Action {
     Send(Send),
     /// Delete finished tasks on the node, then call [`Fleet::sent`].
     DeleteTasks(Vec<NodeTask>),
+    /// Compact an index on the node, then call [`Fleet::sent`].
+    Compact(NodeIndexUid),
     /// Commit the changes first, then ask again.
     Store,
     /// Nothing to do before that moment, unless something else happens.
@@ -79,6 +81,9 @@ impl Fleet {
             return Action::Wait(state.poll_at);
         }
         let mut wake = state.poll_at;
+        if let Some(action) = self.turn_for_compaction(node) {
+            return action;
+        }
         for _ in 0..self.nodes[node].active.len() {
             let Some(index) = self.nodes[node].turn() else { break };
             match self.turn(node, &index, now, journal) {
@@ -103,6 +108,7 @@ impl Fleet {
         let mut tasks: Vec<NodeTask> = sent.filter(|sent| sent.end.is_none()).map(|sent| sent.task).collect();
         tasks.sort_unstable();
         tasks.truncate(OPEN_TASKS);
+        tasks.extend(state.compaction.as_ref().and_then(|compaction| compaction.task));
         tasks.extend(state.newest_known());
         tasks.extend((0..UNKNOWN_TASKS).map(|offset| NodeTask(state.next_task.0 + offset)));
         tasks.sort_unstable();
@@ -398,6 +404,7 @@ impl Fleet {
             SendOutcome::Refused(error) => match in_flight {
                 InFlight::Step { send, .. } if send.purpose.is_of_job() => self.job_refused(node, &send, error),
                 InFlight::Step { send, .. } => self.refused(node, &send, error, now),
+                InFlight::Compaction(_) => self.compaction_ended(node, End::Rejected(error)),
                 InFlight::Housekeeping(_) => {}
             },
             SendOutcome::TooLarge(reason) => match in_flight {
@@ -406,10 +413,12 @@ impl Fleet {
                 }
                 InFlight::Step { send, .. } if self.cut(node, &send) => {}
                 InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
+                InFlight::Compaction(_) => self.compaction_ended(node, End::Retry(reason)),
                 InFlight::Housekeeping(_) => {}
             },
             SendOutcome::NeverFits(reason) => match in_flight {
                 InFlight::Step { send, .. } => self.chunk_never_fits(node, &send, &reason, now),
+                InFlight::Compaction(_) => self.compaction_ended(node, End::Retry(reason)),
                 InFlight::Housekeeping(_) => {}
             },
         }
@@ -463,6 +472,7 @@ impl Fleet {
         match in_flight {
             InFlight::Step { send, ids } => self.answered(node, send, ids, task),
             InFlight::Housekeeping(_) => self.nodes[node].finished.push(task),
+            InFlight::Compaction(_) => self.compaction_registered(node, task),
         }
     }
 

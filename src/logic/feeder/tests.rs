@@ -148,7 +148,9 @@ impl World {
             Action::Store => self.commit(),
             Action::AskNewest => self.fleet.newest_answer(node, NodeTask(next)),
             Action::CheckIdle(uid) => self.fleet.idle_answer(node, &uid, true, self.now),
-            Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Refused(no_reason()), self.now),
+            Action::DeleteTasks(_) | Action::Compact(_) => {
+                self.fleet.sent(node, SendOutcome::Refused(no_reason()), self.now);
+            }
             Action::Poll(asked) => {
                 let seen = asked.iter().filter(|task| task.0 < next).map(|&task| done(task)).collect();
                 self.fleet.polled(node, &asked, seen, self.now, &self.journal);

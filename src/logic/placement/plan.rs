@@ -181,18 +181,19 @@ pub struct PlanCost {
     pub documents: u64,
     /// Bytes of JSON that are copied.
     pub bytes: u64,
-    /// By node: bytes on its disk at most, an estimate that errs on the high side. Nodes that only lose shards keep their
-    /// size until they are compacted.
+    /// By node: bytes on its disk at most, an estimate that errs on the high side. Nodes that lose shards need space for a
+    /// copy of what they use, if they are compacted afterwards; if not, they keep their size.
     pub peak_disk: BTreeMap<NodeId, u64>,
 }
 
 /// What these moves cost. `owners` is the table before them: from it follows how much disk a document takes in this fleet,
-/// with all that a node derives from it.
+/// with all that a node derives from it. A compaction copies an index while the old file is still there.
 pub fn cost(
     wishes: &[MoveWish],
     owners: &[Vec<NodeId>],
     indexes: &[IndexSizes],
     nodes: &BTreeMap<NodeId, NodeSizes>,
+    is_compacting: bool,
 ) -> PlanCost {
     let of_shard = |shard: usize| {
         let counts =
@@ -213,8 +214,11 @@ pub fn cost(
     }
     let disk_of = |bytes: u64| (u128::from(bytes) * u128::from(used)).div_ceil(u128::from(stored.max(1))) as u64;
     for (node, sizes) in nodes {
-        let peak = added.get(node).map_or(0, |bytes| DISK_GROWTH * (sizes.used_bytes + disk_of(*bytes)));
-        cost.peak_disk.insert(node.clone(), peak.max(sizes.database_bytes));
+        let used = sizes.used_bytes + added.get(node).map_or(0, |bytes| disk_of(*bytes));
+        let grown = if added.contains_key(node) { DISK_GROWTH * used } else { 0 };
+        let loses = wishes.iter().any(|wish| wish.from.as_ref() == Some(node));
+        let copy = if is_compacting && loses { used } else { 0 };
+        cost.peak_disk.insert(node.clone(), grown.max(sizes.database_bytes) + copy);
     }
     cost
 }

@@ -40,7 +40,14 @@ impl Bootstrap {
             }
             // They may have come after ours.
             (SeenKind::Settings, BootstrapStage::Settings) => Some(BootstrapStage::Settings),
-            (SeenKind::Create | SeenKind::Settings | SeenKind::Deletion | SeenKind::Housekeeping, _) => None,
+            (
+                SeenKind::Create
+                | SeenKind::Settings
+                | SeenKind::Deletion
+                | SeenKind::Housekeeping
+                | SeenKind::Compaction,
+                _,
+            ) => None,
             (SeenKind::Put | SeenKind::PrimaryKey | SeenKind::Foreign, BootstrapStage::Drop) if !is_under_way => None,
             (SeenKind::Put | SeenKind::PrimaryKey | SeenKind::Foreign, _) => Some(BootstrapStage::Drop),
         }

@@ -59,12 +59,12 @@ impl Fleet {
     }
 
     pub(in crate::logic::feeder) fn mark_ended(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent) {
-        let Some(SentEnd { end, was_shared, .. }) = &sent.end else { return };
+        let Some(SentEnd { end, was_shared, deleted }) = &sent.end else { return };
         if sent.is_void {
             return;
         }
         match end {
-            End::Succeeded => {}
+            End::Succeeded => self.note_deleted(node, uid, deleted.unwrap_or(0)),
             // It failed with its neighbours: again, and alone.
             End::Rejected(_) if *was_shared => {
                 self.feed_mut(node, uid).is_apart = true;

@@ -29,9 +29,9 @@ impl Fleet {
         self.tables_changed();
     }
 
-    /// How fast shards move from now on.
-    pub fn set_pace(&mut self, pace: Pace) {
-        self.tables.pace = pace;
+    /// How fast shards move from now on; `is_configured`: until the configuration says otherwise.
+    pub fn set_pace(&mut self, pace: Pace, is_configured: bool) {
+        (self.tables.pace, self.tables.is_pace_set) = (pace, !is_configured);
         self.tables_changed();
     }
 
@@ -142,7 +142,9 @@ impl Fleet {
         let state = &mut self.nodes[node];
         state.record.state = Wanted::Removed;
         state.active.clear();
-        (state.in_flight, state.unclear) = (None, None);
+        (state.in_flight, state.unclear, state.compaction) = (None, None, None);
+        let id = state.id.clone();
+        self.forget_compactions(|record| record.node == id);
         for state in self.indexes.values_mut() {
             state.feeds[node] = Feed { sync: Sync::Out, ..Feed::new(state.created.before()) };
         }

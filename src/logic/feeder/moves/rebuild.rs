@@ -139,6 +139,8 @@ impl Fleet {
             self.pending.needs_rebuild.retain(|of| *of != (node, uid.clone()));
         }
         self.pending.rebuilt.insert((node, uid.clone()));
+        let id = self.nodes[node].id.clone();
+        self.forget_compactions(|record| record.node == id && record.index == *uid);
         self.begin_bootstrap(node, uid, BootstrapStage::Drop);
         let mut repaired = BTreeSet::new();
         for (&id, job) in &mut self.topology.jobs {

@@ -229,7 +229,9 @@ fn short_life(stage: &mut BootstrapStage, next_task: &mut NodeTask, tasks: &mut 
             }
             Action::CheckIdle(uid) => world.fleet.idle_answer(0, &uid, true, world.now),
             Action::Wait(until) => world.now = until,
-            action @ (Action::Store | Action::AskNewest | Action::DeleteTasks(_)) => panic!("{action:?}"),
+            action @ (Action::Store | Action::AskNewest | Action::DeleteTasks(_) | Action::Compact(_)) => {
+                panic!("{action:?}")
+            }
         }
         let latest = ReaderProgress { acknowledged: Epoch(u64::MAX), drained: Epoch(u64::MAX) };
         world.fleet.control(world.now, latest, &world.journal);

@@ -145,7 +145,7 @@ fn lost_redundancy_comes_first_and_moves_of_one_target_together() {
 }
 
 #[test]
-fn costs_are_what_is_copied_and_the_disk_grows_on_targets_only() {
+fn costs_are_what_is_copied_and_the_disk_grows_on_targets_and_where_it_is_compacted() {
     let row = |name: usize| vec![NodeId::new(format!("n{name}"))];
     let wish = |shard: u16, to: usize, from: usize| MoveWish {
         shard: ShardId(shard),
@@ -161,11 +161,15 @@ fn costs_are_what_is_copied_and_the_disk_grows_on_targets_only() {
     };
     // 7,000 bytes of JSON take 70,000 of disk.
     let nodes = BTreeMap::from([node(0, 70_000, 500_000), node(1, 0, 4_096)]);
-    let found = cost(&[wish(0, 1, 0), wish(2, 1, 0)], &[row(0), row(0), row(0)], &indexes, &nodes);
-    let peak = BTreeMap::from([(NodeId::new("n0"), 500_000), (NodeId::new("n1"), 3 * 50_000)]);
-    assert_eq!(found, PlanCost { moves: 2, documents: 41, bytes: 5_000, peak_disk: peak });
+    let wishes = [wish(0, 1, 0), wish(2, 1, 0)];
+    let owners = [row(0), row(0), row(0)];
+    for (is_compacting, of_the_old_owner) in [(false, 500_000), (true, 570_000)] {
+        let found = cost(&wishes, &owners, &indexes, &nodes, is_compacting);
+        let peak = BTreeMap::from([(NodeId::new("n0"), of_the_old_owner), (NodeId::new("n1"), 3 * 50_000)]);
+        assert_eq!(found, PlanCost { moves: 2, documents: 41, bytes: 5_000, peak_disk: peak });
+    }
     let away = MoveWish { shard: ShardId(0), to: None, from: Some(NodeId::new("n0")) };
-    assert_eq!(cost(&[away], &[row(0)], &indexes, &BTreeMap::new()), PlanCost::default());
+    assert_eq!(cost(&[away], &[row(0)], &indexes, &BTreeMap::new(), true), PlanCost::default());
 }
 
 /// A fleet in any state, with a table that may be anything.

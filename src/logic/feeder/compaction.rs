@@ -1,0 +1,199 @@
+//! Giving disk space back: documents that were deleted free space within the node's database only, until the index is
+//! compacted there.
+//!
+//! What was deleted by marks is counted by (node, index) and stored. When a node has lost all that it is to lose it becomes
+//! due; a driver asks the node whether it would gain enough, and begins it. The task is none of the feed: it changes no
+//! document and jumps the node's queue, so nothing waits for it but the node itself. One at a time on a node, and never on
+//! two nodes that share a shard: searches pause there, and writes to the node wait.
+
+use super::Fleet;
+use super::changes::Alarm;
+use super::node::{End, InFlight, NodeState, SeenTask};
+use super::send::Action;
+use crate::logic::ids::{NodeId, NodeIndexUid, NodeTask};
+use crate::logic::topology::{CompactionRecord, CompactionWish, JobStep};
+
+/// One that was begun, or is about to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Compaction {
+    pub index: NodeIndexUid,
+    /// Once the node has it.
+    pub task: Option<NodeTask>,
+}
+
+/// An index that may be worth it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DueCompaction {
+    /// The number of the node.
+    pub node: usize,
+    /// By the nodes' name.
+    pub index: NodeIndexUid,
+    /// Documents that were deleted since the last time.
+    pub deleted: u64,
+    /// An operator wants it, whatever it gains.
+    pub is_asked: bool,
+}
+
+impl Fleet {
+    /// Documents were deleted on a node because others have them now.
+    pub(super) fn note_deleted(&mut self, node: usize, uid: &NodeIndexUid, deleted: u64) {
+        if deleted == 0 {
+            return;
+        }
+        let record = self.compaction_mut(node, uid);
+        record.deleted += deleted;
+        if record.wish == CompactionWish::Small {
+            record.wish = CompactionWish::Due;
+        }
+    }
+
+    /// The record of a (node, index), made if there is none; stored with the next transaction.
+    fn compaction_mut(&mut self, node: usize, uid: &NodeIndexUid) -> &mut CompactionRecord {
+        self.pending.tables = true;
+        let id = &self.nodes[node].id;
+        let records = &mut self.tables.compactions;
+        let place = records.iter().position(|record| record.node == *id && record.index == *uid);
+        let place = place.unwrap_or_else(|| {
+            let (node, index) = (id.clone(), uid.clone());
+            records.push(CompactionRecord { node, index, deleted: 0, wish: CompactionWish::Small });
+            records.len() - 1
+        });
+        &mut records[place]
+    }
+
+    /// An operator wants all indexes of a member compacted. Returns how many; none for who is no member.
+    pub fn ask_compaction(&mut self, id: &NodeId) -> Option<usize> {
+        let node = self.member_numbers().into_iter().find(|&node| self.nodes[node].id == *id)?;
+        let indexes: Vec<NodeIndexUid> =
+            self.indexes.keys().filter(|uid| self.may_compact(node, uid)).cloned().collect();
+        for uid in &indexes {
+            self.compaction_mut(node, uid).wish = CompactionWish::Asked;
+        }
+        Some(indexes.len())
+    }
+
+    /// What could be compacted now, at most one index of a node. An operator's wish counts even if no others do.
+    pub fn compactions_due(&self) -> Vec<DueCompaction> {
+        let mut due: Vec<DueCompaction> = Vec::new();
+        for record in &self.tables.compactions {
+            let number = self.member_numbers().into_iter().find(|&node| self.nodes[node].id == record.node);
+            let Some(node) = number.filter(|&node| self.is_fit_to_compact(node)) else { continue };
+            let is_wanted = match record.wish {
+                CompactionWish::Small => false,
+                CompactionWish::Due => self.tables.pace.compact && !self.tables.is_paused && !self.is_moving(node),
+                CompactionWish::Asked => true,
+            };
+            let is_first = due.iter().all(|other| other.node != node && !self.share_a_shard(other.node, node));
+            if is_wanted && is_first && self.may_compact(node, &record.index) {
+                let (index, is_asked) = (record.index.clone(), record.wish == CompactionWish::Asked);
+                due.push(DueCompaction { node, index, deleted: record.deleted, is_asked });
+            }
+        }
+        due
+    }
+
+    /// The node answers, and neither it nor another one with the same documents has such a task.
+    fn is_fit_to_compact(&self, node: usize) -> bool {
+        let state = &self.nodes[node];
+        let is_other_busy =
+            |other: usize| self.nodes[other].compaction.is_some() && (other == node || self.share_a_shard(other, node));
+        state.is_reachable
+            && !state.is_lost
+            && !state.is_doubtful
+            && state.unclear.is_none()
+            && !(0..self.nodes.len()).any(is_other_busy)
+    }
+
+    fn share_a_shard(&self, one: usize, other: usize) -> bool {
+        self.topology.owned(one).iter().any(|shard| self.topology.owns(other, *shard))
+    }
+
+    /// Shards are on their way to the node or from it, or are to be.
+    fn is_moving(&self, node: usize) -> bool {
+        let has_job = self.topology.jobs.values().any(|job| {
+            let is_target = job.target == Some(node) && job.step != JobStep::Switched && job.step != JobStep::Clean;
+            is_target || job.old_owner == Some(node)
+        });
+        let pairs = self.topology.owners().iter().zip(&self.topology.plan);
+        has_job || pairs.into_iter().any(|(owners, plan)| owners.contains(&node) != plan.contains(&node))
+    }
+
+    fn may_compact(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        self.indexes.get(uid).is_some_and(|state| {
+            let feed = &state.feeds[node];
+            state.dropped.is_none() && feed.applied >= state.created && feed.bootstrap.is_none() && !feed.needs_rebuild
+        })
+    }
+
+    /// Compacts an index of a node. False: it cannot be done now.
+    pub fn compact(&mut self, due: &DueCompaction) -> bool {
+        let may = self.is_fit_to_compact(due.node) && self.may_compact(due.node, &due.index);
+        if may {
+            self.nodes[due.node].compaction = Some(Compaction { index: due.index.clone(), task: None });
+        }
+        may
+    }
+
+    /// It would not gain enough.
+    pub fn leave_uncompacted(&mut self, due: &DueCompaction) {
+        self.compaction_mut(due.node, &due.index).wish = CompactionWish::Small;
+    }
+
+    /// What is being compacted.
+    pub fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
+        let under_way = |state: &NodeState| Some((state.id.clone(), state.compaction.as_ref()?.index.clone()));
+        self.nodes.iter().filter_map(under_way).collect()
+    }
+
+    /// What the node is to be sent, before anything of the feeds.
+    pub(super) fn turn_for_compaction(&mut self, node: usize) -> Option<Action> {
+        let state = &mut self.nodes[node];
+        let index = state.compaction.as_ref().filter(|compaction| compaction.task.is_none())?.index.clone();
+        state.in_flight = Some(InFlight::Compaction(index.clone()));
+        Some(Action::Compact(index))
+    }
+
+    /// The node has it as this task.
+    pub(super) fn compaction_registered(&mut self, node: usize, task: NodeTask) {
+        if let Some(compaction) = &mut self.nodes[node].compaction {
+            compaction.task = Some(task);
+        }
+    }
+
+    /// Looks whether it has ended. Returns whether it has.
+    pub(super) fn collect_compaction(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask]) -> bool {
+        let Some(task) = self.nodes[node].compaction.as_ref().and_then(|compaction| compaction.task) else {
+            return false;
+        };
+        let end = match seen.binary_search_by_key(&task, |seen| seen.task) {
+            Ok(found) => seen[found].end.clone(),
+            // Its end is not known, but it had its turn.
+            Err(_) if asked.binary_search(&task).is_ok() => Some(End::Succeeded),
+            Err(_) => None,
+        };
+        let Some(end) = end else { return false };
+        self.nodes[node].finished.push(task);
+        self.compaction_ended(node, end);
+        true
+    }
+
+    pub(super) fn compaction_ended(&mut self, node: usize, end: End) {
+        let Some(Compaction { index, .. }) = self.nodes[node].compaction.take() else { return };
+        let id = self.nodes[node].id.clone();
+        self.forget_compactions(|record| record.node == id && record.index == index);
+        let reason = match end {
+            End::Succeeded => return,
+            End::Rejected(error) => error.message,
+            End::Retry(reason) => reason,
+        };
+        // Once more only when more was deleted, or an operator says so.
+        self.pending.alarms.push(Alarm::NotCompacted { node: id, index, reason });
+    }
+
+    /// These are gone, or were made anew.
+    pub(super) fn forget_compactions(&mut self, is_gone: impl Fn(&CompactionRecord) -> bool) {
+        let before = self.tables.compactions.len();
+        self.tables.compactions.retain(|record| !is_gone(record));
+        self.pending.tables |= self.tables.compactions.len() != before;
+    }
+}
