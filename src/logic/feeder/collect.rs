@@ -21,6 +21,10 @@ impl Fleet {
         now: Monotonic,
         journal: &dyn JournalView,
     ) -> bool {
+        if !self.topology.is_member(node) {
+            // It was asked before it left.
+            return false;
+        }
         seen.sort_unstable_by_key(|task| task.task);
         let state = &mut self.nodes[node];
         state.is_reachable = true;
@@ -48,6 +52,9 @@ impl Fleet {
     /// The number after the newest task that the node has. Nodes keep that whatever is deleted, so it is never older than
     /// what is known, unless the node was emptied, or went back to an older copy of its data.
     pub fn newest_answer(&mut self, node: usize, next: NodeTask) {
+        if !self.topology.is_member(node) {
+            return;
+        }
         let state = &mut self.nodes[node];
         state.is_doubtful = false;
         if next < state.next_task {

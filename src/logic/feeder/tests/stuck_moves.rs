@@ -252,3 +252,19 @@ fn a_bootstrap_gets_on_in_every_life_however_soon_that_ends() {
     let sent: Vec<StepKind> = (0..4).map(|_| short_life(&mut stage, &mut next_task, &mut tasks)).collect();
     assert_eq!(sent, [StepKind::Drop, StepKind::Create, StepKind::Settings, StepKind::Settings]);
 }
+
+#[test]
+fn what_a_node_says_that_has_left_counts_no_more() {
+    let mut world = World::with_owners(2, &[&[0]]);
+    world.create();
+    world.put();
+    world.run();
+    assert!(world.fleet.remove(&NodeId::new("n1")), "it owns nothing");
+    world.commit();
+    let far = stranger(world.fleet.nodes[1].next_task, SeenKind::Foreign, None);
+    assert!(!world.fleet.polled(1, &[far.task], vec![far], world.now, &world.journal));
+    world.fleet.newest_answer(1, NodeTask(0));
+    let (changes, _) = world.fleet.take_changes();
+    assert!(changes.needs_rebuild.is_empty() && changes.next_task.is_empty());
+    assert!(world.fleet.take_alarms().is_empty());
+}
