@@ -75,7 +75,7 @@ mod tests {
                     }
                 };
                 let plan = ExecutorPlan { name: format!("ack-{number}"), cpu: None };
-                start_executor(plan, main, |result| result.unwrap()).unwrap()
+                start_executor(&plan, main, |result| result.unwrap()).unwrap()
             })
             .collect();
         for epoch in 1..=LAST {

@@ -110,7 +110,7 @@ impl BoundServer {
         for (number, cpu) in self.plan.iter().enumerate() {
             let plan = ExecutorPlan { name: format!("{}-{number}", self.options.name), cpu: *cpu };
             let mailbox = Arc::new(Mailbox::default());
-            let thread = start_one(plan, number, &mailbox, &server.drain_ms, &self.options.limits, factory, &died)?;
+            let thread = start_one(&plan, number, &mailbox, &server.drain_ms, &self.options.limits, factory, &died)?;
             server.mailboxes.push(mailbox);
             server.executors.push(thread);
         }
@@ -122,7 +122,7 @@ impl BoundServer {
 
 #[expect(clippy::too_many_arguments, reason = "the wiring of one executor, called once")]
 fn start_one(
-    plan: ExecutorPlan,
+    plan: &ExecutorPlan,
     number: usize,
     mailbox: &Arc<Mailbox>,
     drain_ms: &Arc<AtomicU64>,

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::bounded;
+use crossbeam::channel::{Receiver, Sender, bounded};
 use glommio::timer::Timer;
 use glommio::{GlommioError, LocalExecutor, LocalExecutorBuilder, Placement, ReactorErrorKind};
 
@@ -23,9 +23,11 @@ use crate::telemetry::clock;
 /// Memory for io_uring buffers per executor. Sockets are read by plain calls and need none of it.
 const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// How long a task may run before it is asked to yield.
+///
+/// When a thread gets no processor for so long just before it looks for tasks, glommio 0.9 takes "time is over" for "nothing
+/// to do" and sleeps until something else wakes the executor (glommio/glommio#53). Where a timer goes off now and then that
+/// is soon; an executor that has not begun yet has none, hence [`StartLimits`].
 const PREEMPT_TIMER: Duration = Duration::from_millis(10);
-/// An executor that is not up by then never will be.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 const EPERM: i32 = 1;
 const ENOMEM: i32 = 12;
@@ -53,6 +55,12 @@ pub enum RuntimeError {
     /// Too few files.
     #[error("too few file descriptors for io_uring: raise `ulimit -n` (LimitNOFILE= in systemd)")]
     Files,
+    /// It is there, and runs nothing.
+    #[error(
+        "no executor began its work in time, {0} were started: the machine is overloaded, or its io_uring is not to be \
+         trusted. Try again; give the process more processor time"
+    )]
+    Asleep(usize),
     /// Anything else.
     #[error("the executor could not be started: {0}")]
     Failed(String),
@@ -85,10 +93,10 @@ pub struct ExecutorPlan {
     pub cpu: Option<usize>,
 }
 
-fn make(plan: &ExecutorPlan) -> Result<LocalExecutor, RuntimeError> {
+fn make(plan: &ExecutorPlan, preempt_timer: Duration) -> Result<LocalExecutor, RuntimeError> {
     let placement = plan.cpu.map_or(Placement::Unbound, Placement::Fixed);
     let builder =
-        LocalExecutorBuilder::new(placement).name(&plan.name).io_memory(IO_MEMORY_BYTES).preempt_timer(PREEMPT_TIMER);
+        LocalExecutorBuilder::new(placement).name(&plan.name).io_memory(IO_MEMORY_BYTES).preempt_timer(preempt_timer);
     match catch_unwind(AssertUnwindSafe(|| builder.make())) {
         Ok(Ok(executor)) => Ok(executor),
         Ok(Err(error)) => Err(classify(&error)),
@@ -96,10 +104,32 @@ fn make(plan: &ExecutorPlan) -> Result<LocalExecutor, RuntimeError> {
     }
 }
 
-/// Starts an executor on a thread of its own and returns once it is up. `on_exit` hears how it ended: the text of the
-/// panic if it died.
+/// How long an executor is waited for that does not begin. Then another one is started beside it, and whichever begins first
+/// has the work.
+#[derive(Clone, Copy, Debug)]
+struct StartLimits {
+    each: Duration,
+    executors: usize,
+}
+
+const START: StartLimits = StartLimits { each: Duration::from_secs(5), executors: 3 };
+
+/// What an executor is for. It is in a channel, so that only one of several gets it.
+struct Work<M, E> {
+    main: M,
+    on_exit: E,
+}
+
+/// What threads say of themselves: their number, once they have the work.
+type Began = Result<usize, RuntimeError>;
+
+/// Starts an executor on a thread of its own and returns once its first task runs. `on_exit` hears how it ended: the text of
+/// the panic if it died.
+///
+/// # Errors
+/// When the kernel refuses, or no executor has begun within 15 seconds. Threads that never began are left behind.
 pub fn start_executor<M, F>(
-    plan: ExecutorPlan,
+    plan: &ExecutorPlan,
     main: M,
     on_exit: impl FnOnce(Result<(), String>) + Send + 'static,
 ) -> Result<JoinHandle<()>, RuntimeError>
@@ -107,25 +137,72 @@ where
     M: FnOnce() -> F + Send + 'static,
     F: Future<Output = ()> + 'static,
 {
-    let (ready, is_ready) = bounded(1);
-    let builder = std::thread::Builder::new().name(plan.name.clone());
-    let thread = builder.spawn(move || match make(&plan) {
-        Ok(executor) => {
-            // The other side may have given up; then there is nobody to tell.
-            let _ = ready.send(Ok(()));
-            let result = catch_unwind(AssertUnwindSafe(|| executor.run(async move { main().await })));
+    first_to_begin(START, Work { main, on_exit }, |number, work, began| {
+        spawn(plan, PREEMPT_TIMER, number, (work, began))
+    })
+}
+
+/// A thread with an executor that takes the work with its first task.
+fn spawn<M, F, E>(
+    plan: &ExecutorPlan,
+    preempt_timer: Duration,
+    number: usize,
+    (work, began): (Receiver<Work<M, E>>, Sender<Began>),
+) -> Result<JoinHandle<()>, RuntimeError>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future<Output = ()> + 'static,
+    E: FnOnce(Result<(), String>) + Send + 'static,
+{
+    let (builder, plan) = (std::thread::Builder::new().name(plan.name.clone()), plan.clone());
+    let thread = builder.spawn(move || {
+        // In both cases the other side may have given up; then there is nobody to tell.
+        let executor = match make(&plan, preempt_timer) {
+            Ok(executor) => executor,
+            Err(error) => {
+                let _ = began.send(Err(error));
+                return;
+            }
+        };
+        let mut on_exit = None;
+        let life = async {
+            if let Ok(work) = work.try_recv() {
+                on_exit = Some(work.on_exit);
+                let _ = began.send(Ok(number));
+                (work.main)().await;
+            }
+        };
+        let result = catch_unwind(AssertUnwindSafe(|| executor.run(life)));
+        if let Some(on_exit) = on_exit {
             on_exit(result.map_err(|panic| panic_text(panic.as_ref())));
         }
-        Err(error) => {
-            let _ = ready.send(Err(error));
-        }
     });
-    let thread = thread.map_err(|error| RuntimeError::Failed(error.to_string()))?;
-    match is_ready.recv_timeout(START_TIMEOUT) {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(RuntimeError::Failed("it did not come up in time".to_owned())),
+    thread.map_err(|error| RuntimeError::Failed(error.to_string()))
+}
+
+/// Spawns one thread after the other until one has the work.
+fn first_to_begin<W>(
+    limits: StartLimits,
+    work: W,
+    spawn: impl Fn(usize, Receiver<W>, Sender<Began>) -> Result<JoinHandle<()>, RuntimeError>,
+) -> Result<JoinHandle<()>, RuntimeError> {
+    let (begin, awaiting) = bounded(1);
+    let (began, beginning) = bounded(limits.executors);
+    begin.try_send(work).expect("there is room for it");
+    let mut threads = Vec::new();
+    for number in 0..limits.executors {
+        threads.push(spawn(number, awaiting.clone(), began.clone())?);
+        if let Ok(began) = beginning.recv_timeout(limits.each) {
+            return began.map(|number| threads.swap_remove(number));
+        }
+        tracing::warn!(number, "an executor does not begin");
     }
+    // Nobody is to begin any more, unless somebody just has.
+    if awaiting.try_recv().is_ok() {
+        return Err(RuntimeError::Asleep(limits.executors));
+    }
+    let began = beginning.recv().expect("a sender is here");
+    began.map(|number| threads.swap_remove(number))
 }
 
 /// Checks that this machine can run executors, before anything else is started.
@@ -137,8 +214,13 @@ pub fn preflight() -> Result<(), RuntimeError> {
     ring.submitter().register_probe(&mut io_uring::Probe::new()).map_err(|_| RuntimeError::Missing)?;
     drop(ring);
     let plan = ExecutorPlan { name: "preflight".to_owned(), cpu: None };
-    let thread = start_executor(plan, || async {}, |_| {})?;
-    thread.join().map_err(|panic| RuntimeError::Failed(panic_text(panic.as_ref())))
+    let (exited, exit) = bounded(1);
+    // Too late when it is not waited for any more.
+    start_executor(&plan, || async {}, move |result| drop(exited.send(result)))?;
+    match exit.recv_timeout(START.each) {
+        Ok(result) => result.map_err(RuntimeError::Failed),
+        Err(_) => Err(RuntimeError::Asleep(1)),
+    }
 }
 
 /// What a panic said.
@@ -228,8 +310,59 @@ mod tests {
     fn a_dead_executor_says_why() {
         let (exited, exit) = bounded(1);
         let plan = ExecutorPlan { name: "doomed".to_owned(), cpu: None };
-        let thread = start_executor(plan, || async { panic!("told to") }, move |result| exited.send(result).unwrap());
-        assert_eq!(exit.recv_timeout(START_TIMEOUT).unwrap(), Err("told to".to_owned()));
+        let thread = start_executor(&plan, || async { panic!("told to") }, move |result| exited.send(result).unwrap());
+        assert_eq!(exit.recv_timeout(START.each).unwrap(), Err("told to".to_owned()));
         thread.unwrap().join().unwrap();
+    }
+
+    const IMPATIENT: StartLimits = StartLimits { each: Duration::from_millis(20), executors: 3 };
+
+    #[test]
+    fn of_several_executors_the_first_that_begins_has_the_work() {
+        let (done, is_done) = bounded(IMPATIENT.executors);
+        let thread = first_to_begin(IMPATIENT, 7, |number, work, began| {
+            let done = done.clone();
+            let thread = std::thread::spawn(move || {
+                if number > 0
+                    && let Ok(work) = work.try_recv()
+                {
+                    began.send(Ok(number)).unwrap();
+                    done.send((number, work)).unwrap();
+                }
+            });
+            Ok(thread)
+        });
+        thread.unwrap().join().unwrap();
+        assert!(matches!(is_done.recv_timeout(START.each), Ok((1 | 2, 7))));
+        assert!(is_done.try_recv().is_err(), "it is done once");
+    }
+
+    #[test]
+    fn executors_that_never_begin_are_not_waited_for_and_get_nothing_later() {
+        let (keep, kept) = bounded(IMPATIENT.executors);
+        let refused = first_to_begin(IMPATIENT, 7, |_, work, began| {
+            keep.send((work, began)).unwrap();
+            Ok(std::thread::spawn(|| {}))
+        });
+        let error = refused.unwrap_err();
+        assert_eq!(error, RuntimeError::Asleep(3));
+        assert!(error.to_string().contains("3 were started"), "{error}");
+        assert!(kept.try_iter().all(|(work, _)| work.try_recv().is_err()));
+    }
+
+    /// Goal: what once hung for ever comes up. Method: the time of the first executor's turns is over before they begin, as
+    /// when its thread gets no processor for 10 ms; it sleeps with its work before it.
+    #[test]
+    fn another_executor_takes_the_work_over_which_the_first_fell_asleep() {
+        let limits = StartLimits { each: Duration::from_millis(200), executors: 20 };
+        let plan = ExecutorPlan { name: "sleepy".to_owned(), cpu: None };
+        let (done, is_done) = bounded(1);
+        let work = Work { main: move || async move { done.send(()).unwrap() }, on_exit: |_| {} };
+        let thread = first_to_begin(limits, work, |number, work, began| {
+            let preempt_timer = if number == 0 { Duration::from_nanos(1) } else { PREEMPT_TIMER };
+            spawn(&plan, preempt_timer, number, (work, began))
+        });
+        thread.unwrap().join().unwrap();
+        is_done.try_recv().unwrap();
     }
 }

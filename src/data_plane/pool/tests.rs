@@ -73,7 +73,7 @@ where
     let (sender, receiver) = bounded(1);
     let plan = ExecutorPlan { name: "test".to_owned(), cpu: None };
     let main = move || async move { sender.send(work().await).unwrap() };
-    let thread = start_executor(plan, main, |result| result.unwrap()).unwrap();
+    let thread = start_executor(&plan, main, |result| result.unwrap()).unwrap();
     let value = receiver.recv_timeout(Duration::from_secs(20)).expect("the executor answers in time");
     thread.join().unwrap();
     value
