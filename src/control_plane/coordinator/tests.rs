@@ -509,13 +509,16 @@ fn settings_do_not_wait_for_the_documents_of_another_index() {
         let settings = fleet.settings(index, json!({ "filterableAttributes": ["number"] }));
         fleet.succeeded(settings);
     }
-    // Both nodes have applied everything; now the one that is asked first falls silent.
+    // Both nodes have applied everything; now the one falls silent, and the other is gone: nobody can answer, whoever is asked
+    // first.
     fleet.stop_node(0);
+    fleet.stop_node(1);
     let _silent = silent_node(&fleet.listens[0]);
     let by_filter = fleet.append("a", Operation::DeleteByFilter { filter: json!("number > 1") }, None);
     let settings = fleet.settings("b", json!({ "sortableAttributes": ["number"] }));
     wait_for("the settings", || fleet.record(settings).resolution.is_some());
     assert_eq!(fleet.record(by_filter).resolution, None, "nobody has answered yet");
+    fleet.start_node(1);
     wait_for("another replica to be asked", || fleet.record(by_filter).resolution.is_some());
 }
 

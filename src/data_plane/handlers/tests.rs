@@ -2,7 +2,10 @@
 
 mod reads;
 
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use http::Method;
@@ -12,11 +15,12 @@ use serde_json::{Value, json};
 use super::route;
 use super::routes::{Access, ROUTES};
 use crate::bridge::{Accepted, Command, IndexHead, JournalHeads, NewWrite, WriteRefusal};
-use crate::data_plane::core::{Core, CoreSettings};
+use crate::data_plane::core::{Core, CoreSettings, Timers};
 use crate::data_plane::fake::{FakeUpstream, block_on, core_and_commands};
+use crate::data_plane::upstream::LocalFuture;
 use crate::http_types::{Request, Response};
 use crate::logic::entry::Operation;
-use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
+use crate::logic::ids::{EntryId, IndexUid, Monotonic, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
 use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::tasks::TaskPage;
@@ -467,10 +471,32 @@ fn who_has_no_key_is_refused_by_the_head_alone() {
     assert_eq!(status(&head("/nothing")), Some(404));
 }
 
+/// Time that is over when somebody says so.
+struct Hourglass(Arc<AtomicBool>);
+
+impl Timers for Hourglass {
+    fn now(&self) -> Monotonic {
+        Monotonic(0)
+    }
+
+    fn sleep_until(&self, _deadline: Monotonic) -> LocalFuture<'static, ()> {
+        // `block_on` polls every millisecond, so no waker is needed.
+        let is_over = self.0.clone();
+        let poll =
+            move |_: &mut Context<'_>| if is_over.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending };
+        Box::pin(std::future::poll_fn(poll))
+    }
+
+    fn yield_now(&self) -> LocalFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
 #[test]
 fn a_write_whose_time_is_over_is_taken_back_before_the_client_is_told() {
-    let settings = CoreSettings { write_deadline_ms: 20, ..CoreSettings::default() };
-    let (core, commands) = core_and_commands(FakeUpstream::refusing(), settings);
+    let (mut core, commands) = core_and_commands(FakeUpstream::refusing(), CoreSettings::default());
+    let is_over = Arc::new(AtomicBool::new(true));
+    core.timers = Rc::new(Hourglass(is_over.clone()));
     let ask = || block_on(route(&core, Request::new(Method::DELETE, "/indexes/movies/documents")));
     let (status, error) = shown(&ask());
     assert_eq!(status, 503);
@@ -478,8 +504,13 @@ fn a_write_whose_time_is_over_is_taken_back_before_the_client_is_told() {
     let Ok(Command::Write(waiting, _reply)) = commands.try_recv() else { panic!("it waits for the journal") };
     assert!(!waiting.claim.take(), "the journal must not commit it");
     // The journal has begun with it, and does not end.
+    is_over.store(false, Ordering::Release);
     let journal = std::thread::spawn(move || match commands.recv() {
-        Ok(Command::Write(waiting, reply)) => (waiting.claim.take(), reply),
+        Ok(Command::Write(waiting, reply)) => {
+            let is_begun = waiting.claim.take();
+            is_over.store(true, Ordering::Release);
+            (is_begun, reply)
+        }
         other => panic!("{other:?}"),
     });
     let (status, error) = shown(&ask());
