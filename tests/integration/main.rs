@@ -18,6 +18,7 @@ mod hang;
 mod history;
 mod kill;
 mod large;
+mod losses;
 mod marker;
 mod node_calls;
 mod operator;

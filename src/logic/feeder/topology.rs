@@ -207,9 +207,9 @@ impl Topology {
         self.joins_of(node, uid).any(|(id, _)| self.jobs[&id].kind == JobKind::Repair)
     }
 
-    /// Some job deletes what a node has of a shard.
-    pub(super) fn is_cleaning(&self, node: usize, shard: ShardId) -> bool {
-        self.cleaning_of(node).any(|(of, _)| of == shard)
+    /// A node has documents of a shard that it does not own any more: some job deletes them, or will.
+    pub(super) fn has_rest(&self, node: usize, shard: ShardId) -> bool {
+        self.outgoing.contains_key(&(node, shard)) || self.cleaning_of(node).any(|(of, _)| of == shard)
     }
 
     fn cleaning_of(&self, node: usize) -> impl Iterator<Item = (ShardId, JobId)> {

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::judge::{Match, Matches, judge};
 use self::repair::Repair;
+use super::Job;
 use crate::logic::feeder::feed::Sync;
 use crate::logic::feeder::{Alarm, Fleet, LookKind, LookOutcome};
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, ShardId};
@@ -371,9 +372,16 @@ impl Fleet {
         }
     }
 
-    /// Shards are on their way between nodes.
+    /// Shards are on their way between nodes. What waits for a node that does not answer may take for ever: it is left aside.
     fn has_moves(&self) -> bool {
-        self.topology.jobs.values().any(|job| matches!(job.step, JobStep::Announce | JobStep::Copy | JobStep::Switched))
+        let waits_for = |job: &Job| match job.step {
+            JobStep::Announce | JobStep::Copy | JobStep::Switched => {
+                job.target.into_iter().chain(self.topology.owners_of(job.shard).iter().copied()).collect()
+            }
+            JobStep::Clean | JobStep::Undo => Vec::new(),
+        };
+        let gets_on = |nodes: Vec<usize>| !nodes.is_empty() && nodes.iter().all(|&node| self.nodes[node].is_reachable);
+        self.topology.jobs.values().map(waits_for).any(gets_on)
     }
 }
 

@@ -132,8 +132,13 @@ impl Fleet {
     }
 
     /// The other nodes that have all of a shard of an index.
-    pub(super) fn other_copies(&self, node: usize, shard: ShardId, uid: &NodeIndexUid) -> impl Iterator<Item = usize> {
-        let copies = self.topology.owners_of(shard).iter().copied().chain(self.old_owner(shard, uid));
+    pub(super) fn other_copies<'a>(
+        &'a self,
+        node: usize,
+        shard: ShardId,
+        uid: &'a NodeIndexUid,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let copies = self.topology.owners_of(shard).iter().copied().chain(self.topology.leaving(uid, shard));
         copies.filter(move |&other| other != node && self.is_complete(other, uid))
     }
 

@@ -126,12 +126,6 @@ impl Fleet {
         !self.index(uid).is_read() || shards.all(is_elsewhere)
     }
 
-    /// The owner before a switch that is still fed, if it is complete.
-    pub(super) fn old_owner(&self, shard: ShardId, uid: &NodeIndexUid) -> Option<usize> {
-        let is_fed = |job: &&Job| job.step == JobStep::Switched && job.shard == shard && !job.hollow.contains(uid);
-        self.topology.jobs.values().find(is_fed)?.old_owner
-    }
-
     /// One index of a node begins anew, with what its peers have.
     pub(in crate::logic::feeder) fn rebuild_index(&mut self, node: usize, uid: &NodeIndexUid) {
         self.abort_on(node, uid);

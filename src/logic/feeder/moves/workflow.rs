@@ -39,8 +39,8 @@ impl Fleet {
         self.advance_transfers(now);
     }
 
-    /// One move per shard at a time, as many as the limits allow. What is only to be deleted yet holds up no move, but one
-    /// to the same node: it may take as long as that node is away.
+    /// One replica of a shard at a time is brought to a node, as many shards as the limits allow. A job that has switched, or is
+    /// only to delete something yet, may wait for nodes that are away: it holds up no move, but one to the same node.
     fn make_jobs(&mut self) {
         if self.tables.is_paused {
             return;
@@ -49,7 +49,7 @@ impl Fleet {
         // By node: shards on their way there.
         let mut coming: Vec<usize> = vec![0; self.nodes.len()];
         for job in self.topology.jobs.values() {
-            if job.kind == JobKind::Move && job.cleans().is_none() {
+            if job.kind == JobKind::Move && matches!(job.step, JobStep::Announce | JobStep::Copy) {
                 moving.insert(job.shard);
             }
             if let Some(target) = job.target.filter(|_| matches!(job.step, JobStep::Announce | JobStep::Copy)) {
@@ -62,7 +62,7 @@ impl Fleet {
             let plan = &self.topology.plan[number];
             let mut missing = plan.iter().copied().filter(|node| !owners.contains(node)).peekable();
             let is_surplus = missing.peek().is_none() && owners.iter().any(|node| !plan.contains(node));
-            let clean = missing.filter(|&node| !self.topology.is_cleaning(node, shard));
+            let clean = missing.filter(|&node| !self.topology.has_rest(node, shard));
             let target = clean.min_by_key(|&node| (coming[node], node));
             if target.is_none() && !is_surplus || moving.contains(&shard) {
                 continue;
@@ -228,9 +228,15 @@ impl Fleet {
         }
     }
 
-    /// The old owner goes on until no reader uses it, and until every new owner is complete.
+    /// The old owner goes on until no reader uses it, and until every new owner is complete. If it is to own the shard again,
+    /// it does: it has all of it.
     fn switched(&mut self, id: JobId, progress: ReaderProgress) {
         let job = &self.topology.jobs[&id];
+        let plan = &self.topology.plan[usize::from(job.shard.0)];
+        if job.hollow.is_empty() && job.old_owner.is_some_and(|old| plan.contains(&old) && self.topology.is_member(old))
+        {
+            return self.give_back(id);
+        }
         if !self.is_past(job.stage, progress) {
             return;
         }
@@ -249,6 +255,16 @@ impl Fleet {
         self.jobs_changed([old_owner]);
         self.require_anew();
         self.store_first(old_owner);
+    }
+
+    /// The old owner was fed all the time: it owns the shard as it did before.
+    fn give_back(&mut self, id: JobId) {
+        let job = &self.topology.jobs[&id];
+        let mut owners = self.topology.owners().to_vec();
+        owners[usize::from(job.shard.0)].extend(job.old_owner);
+        self.topology.set_owners(owners);
+        self.tables_changed();
+        self.end_job(id);
     }
 
     /// Nothing of the shard is left.

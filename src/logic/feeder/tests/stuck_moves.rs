@@ -32,6 +32,11 @@ impl World {
 
     /// Reads it: one chunk, or no difference.
     fn read(&mut self, look: &Look) {
+        self.answer(look);
+        self.settle();
+    }
+
+    fn answer(&mut self, look: &Look) {
         let outcome = match look.kind {
             LookKind::Copy { .. } => {
                 self.fleet.offer(look.transfer, 0);
@@ -41,7 +46,6 @@ impl World {
             LookKind::Strays { .. } => LookOutcome::Strays { found: Vec::new() },
         };
         self.fleet.looked(look.transfer, outcome, self.now);
-        self.settle();
     }
 
     /// Until the owners are those.
@@ -57,6 +61,48 @@ impl World {
             self.now = self.now.plus_ms(100);
         }
         panic!("{:?}, {:?}", self.owners(), self.fleet.topology.jobs);
+    }
+
+    /// Until this holds, looked at after each round of the protocol. Whatever it wants to read is read.
+    fn run_until_sees(&mut self, holds: impl Fn(&Self) -> bool) {
+        for _ in 0..10_000 {
+            for node in 0..self.nodes.len() {
+                while self.act(node) {}
+            }
+            self.control();
+            if holds(self) {
+                return;
+            }
+            if let Some(look) = self.fleet.next_look(self.now, &self.journal).unwrap() {
+                self.answer(&look);
+            }
+            self.now = self.now.plus_ms(10);
+        }
+        panic!("{:?}, {:?}", self.owners(), self.fleet.topology.jobs);
+    }
+
+    /// A node dies, and its peers do without it.
+    fn lose(&mut self, node: usize) {
+        self.nodes[node] = None;
+        self.fleet.unreachable(node, self.now);
+    }
+
+    /// What is planned without nodes that are gone: the owners follow, whatever they are still to do.
+    fn run_until_planned(&mut self, plan: &[&[usize]], replicas: u16) {
+        self.fleet.set_plan(&table(plan), replicas);
+        self.commit();
+        let sorted = |mut owners: Vec<Vec<NodeId>>| {
+            for of_shard in &mut owners {
+                of_shard.sort_unstable();
+            }
+            owners
+        };
+        let planned = sorted(table(plan));
+        self.run_until_sees(|world| sorted(world.owners()) == planned);
+    }
+
+    fn has_switched(&self) -> bool {
+        self.fleet.topology.jobs.values().any(|job| job.step == JobStep::Switched)
     }
 
     /// The next copy to this node, read and offered.
@@ -167,6 +213,70 @@ fn a_clean_up_on_a_node_that_is_away_holds_up_no_other_move_of_the_shard() {
     world.nodes[0] = back;
     world.answers = |_, _| None;
     world.run_until_owned(&[&[0]]);
+}
+
+/// One shard with some documents.
+fn with_owners(nodes: usize, owners: &[usize]) -> World {
+    let mut world = World::with_owners(nodes, &[owners]);
+    world.create();
+    world.put();
+    world.run();
+    world
+}
+
+#[test]
+fn a_node_that_dies_as_soon_as_another_one_is_rebuilt_is_rebuilt_too() {
+    let mut world = with_owners(4, &[0, 1]);
+    world.lose(0);
+    world.fleet.set_plan(&table(&[&[1, 2]]), 2);
+    // The other owner dies when the table has switched, so that what n0 is to delete waits for it.
+    world.run_until_sees(World::has_switched);
+    world.lose(1);
+    world.run_until_planned(&[&[2, 3]], 2);
+    world.put();
+    world.run();
+}
+
+#[test]
+fn two_of_three_replicas_that_die_together_are_rebuilt_one_after_the_other() {
+    let mut world = with_owners(5, &[0, 1, 2]);
+    world.lose(0);
+    world.lose(1);
+    world.run_until_planned(&[&[2, 3, 4]], 3);
+    world.put();
+    world.run();
+}
+
+#[test]
+fn a_target_that_dies_while_it_is_copied_to_is_given_up_for_another_one() {
+    let mut world = with_owners(4, &[0, 1]);
+    world.lose(0);
+    world.fleet.set_plan(&table(&[&[1, 2]]), 2);
+    world.begin_copy(2);
+    world.lose(2);
+    world.run_until_planned(&[&[1, 3]], 2);
+    let left = world.fleet.topology.jobs.values().filter(|job| job.cleans() == Some(2)).count();
+    assert_eq!(left, 1, "what it may have got is kept in mind");
+}
+
+#[test]
+fn an_old_owner_takes_its_shard_back_when_another_one_dies() {
+    let mut world = with_owners(3, &[0, 1]);
+    world.fleet.set_plan(&table(&[&[1, 2]]), 2);
+    world.run_until_sees(World::has_switched);
+    world.lose(1);
+    world.run_until_planned(&[&[0, 2]], 2);
+    world.put();
+    world.run();
+}
+
+#[test]
+fn an_audit_does_not_wait_for_moves_of_nodes_that_do_not_answer() {
+    let mut world = with_owners(3, &[0]);
+    world.lose(2);
+    world.plan(&[&[2]]);
+    world.fleet.set_background_audit(Some(BackgroundAudit { interval_ms: 1_000, is_repairing: false }));
+    world.run_until_sees(|world| world.fleet.audit_report().ended.is_some());
 }
 
 #[test]
