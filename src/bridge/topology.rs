@@ -40,15 +40,22 @@ pub enum TopologyRequest {
     Pause {
         /// Stop.
         is_paused: bool,
+        /// Only say what waits then.
+        dry_run: bool,
     },
     /// Let every shard stay where it is now; what is half moved is taken back.
-    Abort,
+    Abort {
+        /// Only say what would not move.
+        dry_run: bool,
+    },
     /// Let shards move faster or slower.
     SetPace(PaceChange),
     /// Let a node give back the disk space that its indexes do not use.
     Compact {
         /// Which.
         node: NodeId,
+        /// Only say what it would come to.
+        dry_run: bool,
     },
     /// Compare the settings on all nodes with those that they should have, now.
     CheckSettings,
@@ -63,6 +70,8 @@ pub enum TopologyRequest {
     RemoveNode {
         /// Which.
         node: NodeId,
+        /// Only say whether it could be.
+        dry_run: bool,
     },
     /// Give up a member that is gone, whatever it owns.
     RemoveByForce {
@@ -90,6 +99,8 @@ pub enum TopologyRequest {
         is_on: bool,
         /// Even if some documents are not found then.
         force: bool,
+        /// Only say what would not be found.
+        dry_run: bool,
     },
     /// Compare all replicas; one comparison at a time.
     Verify {
@@ -136,6 +147,8 @@ pub struct PaceChange {
     pub compact: Option<bool>,
     /// First everything becomes as configured.
     pub configured: bool,
+    /// Only say what it would be.
+    pub dry_run: bool,
 }
 
 /// What becomes of a limit.

@@ -23,6 +23,7 @@ use crate::meili::error::{ApiError, Code};
 use crate::store::{Store, StoreError};
 use crate::telemetry::clock;
 pub use absent::Absent;
+use membership::Maintenance;
 use picture::Picture;
 pub use progress::Watch;
 
@@ -191,16 +192,16 @@ impl Operator {
                 json(&preview::preview(&picture, &next, &preview::ask_sizes(&picture, self.node_key())))
             }
             TopologyRequest::Start(to) => self.start(&picture, to),
-            TopologyRequest::Pause { is_paused } => self.pause(*is_paused),
-            TopologyRequest::Abort => self.abort(),
+            TopologyRequest::Pause { is_paused, dry_run } => self.pause(&picture, *is_paused, *dry_run),
+            TopologyRequest::Abort { dry_run } => self.abort(&picture, *dry_run),
             TopologyRequest::SetPace(change) => self.set_pace(&picture, change),
-            TopologyRequest::Compact { node } => self.compact(&picture, node),
+            TopologyRequest::Compact { node, dry_run } => self.compact(&picture, node, *dry_run),
             TopologyRequest::CheckSettings => {
                 self.members.check_settings();
                 Ok(serde_json::json!({ "begun": true }))
             }
             TopologyRequest::AddNode { node, dry_run } => self.add(&picture, node, *dry_run),
-            TopologyRequest::RemoveNode { node } => self.remove(&picture, node),
+            TopologyRequest::RemoveNode { node, dry_run } => self.remove(&picture, node, *dry_run),
             TopologyRequest::RemoveByForce { node, dry_run } => self.remove_by_force(&picture, node, *dry_run),
             TopologyRequest::ReplaceNode { old, new, has_weight, dry_run } => {
                 let member = picture.member(old)?;
@@ -208,7 +209,9 @@ impl Operator {
                 let weight = if *has_weight { new.weight } else { member.weight };
                 self.replace(&picture, old, &NodeRecord { zone, weight, ..new.clone() }, *dry_run)
             }
-            TopologyRequest::Maintain { node, is_on, force } => self.maintain(&picture, node, *is_on, *force),
+            TopologyRequest::Maintain { node, is_on, force, dry_run } => {
+                self.maintain(&picture, node, Maintenance { is_on: *is_on, force: *force, dry_run: *dry_run })
+            }
             TopologyRequest::Verify { is_repairing, distrust } => {
                 self.verify(&picture, *is_repairing, distrust.as_ref())
             }

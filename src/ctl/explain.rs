@@ -9,6 +9,7 @@ use super::client::Call;
 use super::rebalance::JOBS;
 use super::segment;
 use super::table::{self, Column, cell};
+use crate::program::Failure;
 
 /// where a shard or a document is, and how well
 #[derive(FromArgs, PartialEq, Debug)]
@@ -34,11 +35,17 @@ pub enum ExplainCommand {
 #[argh(subcommand, name = "shard")]
 pub struct ExplainShard {
     /// its number, from 0 on
-    #[argh(positional)]
+    #[argh(positional, from_str_fn(number))]
     pub shard: u16,
 }
 
-/// the shard of a document, and whether its owners have it
+/// `7`.
+fn number(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "write the number of a shard; the first one is 0".to_owned())
+}
+
+/// the shard of a document, and whether its owners have it: exit code 0 when one of them has, 3 when none has, 6 when those
+/// that answer have not
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "document")]
 pub struct ExplainDocument {
@@ -80,17 +87,43 @@ impl ExplainCommand {
         }
     }
 
+    /// What the exit code says.
+    pub(super) fn verdict(&self, answer: &Value) -> Result<(), Failure> {
+        match self {
+            Self::Shard(_) => Ok(()),
+            Self::Document(_) => is_found(answer)
+                .map_or(Err(Failure::Unknown), |is_found| if is_found { Ok(()) } else { Err(Failure::No) }),
+        }
+    }
+
     /// The answer for people.
     pub(super) fn render(&self, answer: &Value) -> String {
         let mut text = format!("shard  {}\nplan   {}\n\n", cell(&answer["shard"]), cell(&answer["plan"]));
         match self {
             Self::Shard(_) => text.push_str(&table::render(&replicas(answer), REPLICAS)),
-            Self::Document(_) => text.push_str(&table::render(&answer["replicas"], DOCUMENTS)),
+            Self::Document(_) => {
+                text.push_str(&table::render(&answer["replicas"], DOCUMENTS));
+                match is_found(answer) {
+                    Some(true) => {}
+                    Some(false) => text.push_str("\nno node has this document\n"),
+                    None => text.push_str("\nno node that answers has this document\n"),
+                }
+            }
         }
         if answer["jobs"].as_array().is_some_and(|jobs| !jobs.is_empty()) {
             write!(text, "\n{}", table::render(&answer["jobs"], JOBS)).expect("writing to a text cannot fail");
         }
         text
+    }
+}
+
+/// Whether any owner has the document; none when some could not be asked, and the others have not.
+fn is_found(answer: &Value) -> Option<bool> {
+    let seen = || answer["replicas"].as_array().into_iter().flatten().map(|replica| &replica["found"]);
+    match (seen().any(|found| *found == true), seen().all(Value::is_boolean)) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
     }
 }
 

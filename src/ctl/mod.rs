@@ -102,18 +102,18 @@ impl Command {
         }
     }
 
-    /// A question whose answer is no.
-    fn is_no(&self, answer: &Value) -> bool {
+    /// What the exit code says: of a question, whether the answer is yes.
+    fn verdict(&self, answer: &Value) -> Result<(), Failure> {
         match self {
-            Self::Node(node) => node.command.is_no(answer),
+            Self::Node(node) => node.command.verdict(answer),
+            Self::Explain(explain) => explain.what.verdict(answer),
+            Self::Verify(_) => verify::verdict(answer),
             Self::Status(_)
             | Self::Nodes(_)
             | Self::Shards(_)
             | Self::Tasks(_)
-            | Self::Explain(_)
             | Self::Rebalance(_)
-            | Self::ReplicationFactor(_)
-            | Self::Verify(_) => false,
+            | Self::ReplicationFactor(_) => Ok(()),
         }
     }
 }
@@ -151,7 +151,7 @@ impl Ctl {
         } else {
             write!(out, "{}", command.render(&answer))?;
         }
-        if command.is_no(&answer) { Err(Failure::No) } else { Ok(()) }
+        command.verdict(&answer)
     }
 }
 

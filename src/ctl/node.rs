@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::client::Call;
 use super::table::{self, Column, cell};
 use super::{rebalance, segment};
+use crate::program::Failure;
 
 /// one node
 #[derive(FromArgs, PartialEq, Debug)]
@@ -47,6 +48,9 @@ pub struct Compact {
     /// the node's id
     #[argh(positional)]
     pub id: String,
+    /// only show what it would come to
+    #[argh(switch)]
+    pub dry_run: bool,
 }
 
 /// move all shards of a node to others, so that it can be removed
@@ -80,8 +84,8 @@ pub struct Replace {
     /// rack or room (default: that of the old one)
     #[argh(option)]
     pub zone: Option<String>,
-    /// share of shards relative to the others (default: that of the old one)
-    #[argh(option)]
+    /// share of shards relative to the others, 0.001 to 1000 (default: that of the old one)
+    #[argh(option, from_str_fn(weight))]
     pub weight: Option<f64>,
     /// only show what would move
     #[argh(switch)]
@@ -101,6 +105,9 @@ pub struct Maintenance {
     /// even if some documents are not found then
     #[argh(switch)]
     pub force: bool,
+    /// only show what would not be found
+    #[argh(switch)]
+    pub dry_run: bool,
 }
 
 /// Whether something is.
@@ -124,6 +131,12 @@ impl FromStr for OnOff {
     }
 }
 
+/// As the server takes it: what is no number at all would be lost on the way.
+fn weight(text: &str) -> Result<f64, String> {
+    let weight = text.parse().ok().filter(|weight| (0.001..=1000.0).contains(weight));
+    weight.ok_or_else(|| "write a number from 0.001 to 1000".to_owned())
+}
+
 /// make an empty node a member; it gets every index, and no shard yet
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "add")]
@@ -137,8 +150,8 @@ pub struct Add {
     /// rack or room
     #[argh(option)]
     pub zone: Option<String>,
-    /// share of shards relative to the others (default 1)
-    #[argh(option, default = "1.0")]
+    /// share of shards relative to the others, 0.001 to 1000 (default 1)
+    #[argh(option, default = "1.0", from_str_fn(weight))]
     pub weight: f64,
     /// only say whether it could be added
     #[argh(switch)]
@@ -155,7 +168,7 @@ pub struct Remove {
     /// whatever it owns: others have it too, and it never comes back with its data
     #[argh(switch)]
     pub force: bool,
-    /// with --force: only show what would move
+    /// only show whether it could be, and with --force what would move
     #[argh(switch)]
     pub dry_run: bool,
 }
@@ -190,6 +203,26 @@ fn other(other: &Value) -> String {
     format!("{} ({reason})", cell(&other["node"]))
 }
 
+impl Maintenance {
+    fn render(&self, answer: &Value) -> String {
+        let Self { id, state, dry_run, .. } = self;
+        let mut text = match (state, dry_run) {
+            (OnOff::On, false) => format!("{id} is not read any more and can be stopped; its writes wait for it\n"),
+            (OnOff::On, true) => {
+                format!("{id} would not be read any more and could be stopped; its writes would wait for it\n")
+            }
+            (OnOff::Off, false) => format!("{id} is read again as soon as it has caught up\n"),
+            (OnOff::Off, true) => format!("{id} would be read again as soon as it has caught up\n"),
+        };
+        if answer["notFound"].as_array().is_some_and(|shards| !shards.is_empty()) {
+            let shards = cell(&answer["notFound"]);
+            writeln!(text, "warning: while it is stopped documents of these shards are not found: {shards}")
+                .expect("writing to a text cannot fail");
+        }
+        text
+    }
+}
+
 impl NodeCommand {
     pub(super) fn call(&self) -> Call {
         match self {
@@ -206,7 +239,6 @@ impl NodeCommand {
                 Call::with(method, format!("/nodes/{}/drain", segment(id)), json!({"dryRun": dry_run}))
             }
             Self::Remove(Remove { id, force, dry_run }) => {
-                // The server refuses the one without the other: nothing is removed by somebody who only wanted to see.
                 let is_plain = !force && !dry_run;
                 let query = if is_plain { String::new() } else { format!("?force={force}&dryRun={dry_run}") };
                 Call { method: Method::DELETE, target: format!("/nodes/{}{query}", segment(id)), body: None }
@@ -221,12 +253,12 @@ impl NodeCommand {
                 }
                 Call::with(Method::POST, format!("/nodes/{}/replace", segment(old)), body)
             }
-            Self::Maintenance(Maintenance { id, state, force }) => {
-                let body = json!({"on": *state == OnOff::On, "force": force});
+            Self::Maintenance(Maintenance { id, state, force, dry_run }) => {
+                let body = json!({"on": *state == OnOff::On, "force": force, "dryRun": dry_run});
                 Call::with(Method::PUT, format!("/nodes/{}/maintenance", segment(id)), body)
             }
-            Self::Compact(Compact { id }) => {
-                Call::with(Method::POST, format!("/nodes/{}/compact", segment(id)), json!({}))
+            Self::Compact(Compact { id, dry_run }) => {
+                Call::with(Method::POST, format!("/nodes/{}/compact", segment(id)), json!({"dryRun": dry_run}))
             }
         }
     }
@@ -237,21 +269,22 @@ impl NodeCommand {
             Self::Add(Add { id, dry_run: true, .. }) => format!("{id} can be added\n"),
             Self::Add(Add { id, .. }) => format!("{id} is a member now; it owns no shards yet\n"),
             Self::Remove(Remove { force: true, dry_run: true, .. }) => rebalance::started(answer, true),
+            Self::Remove(Remove { id, dry_run: true, .. }) => format!("{id} can be removed\n"),
             Self::Remove(Remove { id, force, .. }) => {
                 let rest = if *force { rebalance::started(answer, false) } else { String::new() };
                 format!("{id} is not a member any more\n{rest}")
             }
             Self::Replace(Replace { dry_run, .. }) => rebalance::started(answer, *dry_run),
-            Self::Maintenance(Maintenance { id, state: OnOff::On, .. }) => {
-                format!("{id} is not read any more and can be stopped; its writes wait for it\n")
-            }
-            Self::Maintenance(Maintenance { id, state: OnOff::Off, .. }) => {
-                format!("{id} is read again as soon as it has caught up\n")
-            }
+            Self::Maintenance(maintenance) => maintenance.render(answer),
             Self::Drain(Drain { dry_run, .. }) => rebalance::started(answer, *dry_run),
-            Self::Compact(Compact { id }) => {
-                let count = cell(&answer["indexes"]);
-                format!("indexes that {id} compacts, one after the other: {count}; `rebalance status` shows them\n")
+            Self::Compact(Compact { id, dry_run }) => {
+                let (count, unused) = (cell(&answer["indexes"]), cell(&answer["unusedBytes"]));
+                let (would, shown) =
+                    if *dry_run { ("would compact", "") } else { ("compacts", "; `rebalance status` shows them") };
+                format!(
+                    "indexes that {id} {would}, one after the other: {count}{shown}\n\
+                     bytes of its files that nothing uses: {unused}\n"
+                )
             }
             Self::CanStop(CanStop { id }) if answer["ok"] == Value::Bool(true) => {
                 format!("yes: every shard of {id} is read from another node too\n")
@@ -265,15 +298,17 @@ impl NodeCommand {
         }
     }
 
-    pub(super) fn is_no(&self, answer: &Value) -> bool {
+    /// What the exit code says.
+    pub(super) fn verdict(&self, answer: &Value) -> Result<(), Failure> {
         match self {
-            Self::CanStop(_) => answer["ok"] != Value::Bool(true),
+            Self::CanStop(_) if answer["ok"] == true => Ok(()),
+            Self::CanStop(_) => Err(Failure::No),
             Self::Add(_)
             | Self::Remove(_)
             | Self::Drain(_)
             | Self::Replace(_)
             | Self::Maintenance(_)
-            | Self::Compact(_) => false,
+            | Self::Compact(_) => Ok(()),
         }
     }
 }

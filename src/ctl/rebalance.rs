@@ -67,6 +67,14 @@ pub struct RebalanceLimits {
     /// come back to the limits of the configuration, but for those that are given here
     #[argh(switch)]
     pub configured: bool,
+    /// only show what they would be
+    #[argh(switch)]
+    pub dry_run: bool,
+}
+
+/// `3`.
+pub(super) fn replicas(text: &str) -> Result<u16, String> {
+    text.parse().ok().filter(|count| (1..=5).contains(count)).ok_or_else(|| "write a number from 1 to 5".to_owned())
 }
 
 /// `22-6`.
@@ -93,6 +101,7 @@ impl RebalanceLimits {
         give("bytesPerSecond", self.bytes_per_second.map(|bytes| if bytes == 0 { Value::Null } else { bytes.into() }));
         give("compact", self.compact.map(Value::from));
         give("configured", self.configured.then_some(Value::Bool(true)));
+        give("dryRun", self.dry_run.then_some(Value::Bool(true)));
         give("busyPercent", self.busy_percent.map(Value::from));
         give(
             "hours",
@@ -144,24 +153,36 @@ pub struct RebalanceStart {
 /// begin no new moves until they are resumed
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "pause")]
-pub struct RebalancePause {}
+pub struct RebalancePause {
+    /// only show what would wait
+    #[argh(switch)]
+    pub dry_run: bool,
+}
 
 /// go on after a pause
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "resume")]
-pub struct RebalanceResume {}
+pub struct RebalanceResume {
+    /// only show what would go on
+    #[argh(switch)]
+    pub dry_run: bool,
+}
 
 /// let every shard stay where it is now, and take back what is half moved
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "abort")]
-pub struct RebalanceAbort {}
+pub struct RebalanceAbort {
+    /// only show what would not move
+    #[argh(switch)]
+    pub dry_run: bool,
+}
 
 /// what would move, and what it would cost; changes nothing
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "plan")]
 pub struct RebalancePlan {
-    /// if each shard had so many replicas
-    #[argh(option)]
+    /// if each shard had so many replicas, 1 to 5
+    #[argh(option, from_str_fn(replicas))]
     pub replication_factor: Option<u16>,
     /// if this node owned nothing; may be given again
     #[argh(option)]
@@ -253,13 +274,11 @@ impl RebalanceCommand {
                 let body = json!({"replicationFactor": replication_factor, "drain": drain, "add": add});
                 Call::with(Method::POST, "/rebalance/plan", body)
             }
-            Self::Start(RebalanceStart { dry_run }) => {
-                Call::with(Method::POST, "/rebalance/start", json!({"dryRun": dry_run}))
-            }
-            Self::Pause(_) => Call::with(Method::POST, "/rebalance/pause", json!({})),
-            Self::Resume(_) => Call::with(Method::POST, "/rebalance/resume", json!({})),
+            Self::Start(RebalanceStart { dry_run }) => trial("/rebalance/start", *dry_run),
+            Self::Pause(RebalancePause { dry_run }) => trial("/rebalance/pause", *dry_run),
+            Self::Resume(RebalanceResume { dry_run }) => trial("/rebalance/resume", *dry_run),
             Self::Limits(limits) => limits.call(),
-            Self::Abort(_) => Call::with(Method::POST, "/rebalance/abort", json!({})),
+            Self::Abort(RebalanceAbort { dry_run }) => trial("/rebalance/abort", *dry_run),
         }
     }
 
@@ -275,12 +294,32 @@ impl RebalanceCommand {
             Self::History(_) => table::render(&answer["results"], PLANS),
             Self::Plan(_) => plan(answer),
             Self::Start(RebalanceStart { dry_run }) => started(answer, *dry_run),
-            Self::Pause(_) => "paused: what is being copied is finished, nothing new begins\n".to_owned(),
-            Self::Resume(_) => "resumed\n".to_owned(),
-            Self::Limits(_) => limits(answer),
-            Self::Abort(_) => "aborted: every shard stays where it is; what is half moved is taken back\n".to_owned(),
+            Self::Pause(RebalancePause { dry_run: false }) => {
+                format!("paused: what is being copied is finished, nothing new begins; {}\n", left(answer))
+            }
+            Self::Pause(RebalancePause { dry_run: true }) => format!("nothing new would begin; {}\n", left(answer)),
+            Self::Resume(RebalanceResume { dry_run: false }) => format!("resumed; {}\n", left(answer)),
+            Self::Resume(RebalanceResume { dry_run: true }) => format!("moves would go on; {}\n", left(answer)),
+            Self::Limits(RebalanceLimits { dry_run: false, .. }) => limits(answer),
+            Self::Limits(RebalanceLimits { dry_run: true, .. }) => format!("they would be:\n{}", limits(answer)),
+            Self::Abort(abort) => aborted(answer, abort.dry_run),
         }
     }
+}
+
+fn trial(path: &str, dry_run: bool) -> Call {
+    Call::with(Method::POST, path, json!({ "dryRun": dry_run }))
+}
+
+/// `moves that are left: 8`.
+fn left(answer: &Value) -> String {
+    format!("moves that are left: {}", cell(&answer["left"]))
+}
+
+fn aborted(answer: &Value, is_trial: bool) -> String {
+    let (dropped, taken_back) = (cell(&answer["dropped"]), cell(&answer["takenBack"]));
+    let first = if is_trial { "every shard would stay where it is" } else { "aborted: every shard stays where it is" };
+    format!("{first}; moves that are not made: {dropped}, taken back of these because they had begun: {taken_back}\n")
 }
 
 /// What a change of the plan comes to: all of it before, or that it has begun.

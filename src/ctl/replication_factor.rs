@@ -12,7 +12,7 @@ use super::rebalance;
 #[argh(subcommand, name = "replication-factor")]
 pub struct ReplicationFactor {
     /// how many: 1 to 5
-    #[argh(positional)]
+    #[argh(positional, from_str_fn(rebalance::replicas))]
     pub value: u16,
     /// only show what would move
     #[argh(switch)]

@@ -101,7 +101,7 @@ fn no_names_what_stands_in_the_way() {
     let command = parsed(&["node", "can-stop", "a"]);
     let yes = json!({"node": "a", "ok": true, "shards": []});
     assert_eq!(command.render(&yes), "yes: every shard of a is read from another node too\n");
-    assert!(!command.is_no(&yes));
+    assert!(command.verdict(&yes).is_ok());
     let no = json!({"node": "a", "ok": false, "shards": [
         {"shard": 0, "indexes": ["films", "x"], "others": [
             {"node": "b", "reachable": false, "read": true, "outOfSync": []},
@@ -117,7 +117,7 @@ SHARD  INDEXES  OTHER REPLICAS
 12     -        -
 ";
     assert_eq!(command.render(&no), expected);
-    assert!(command.is_no(&no));
+    assert!(matches!(command.verdict(&no), Err(Failure::No)));
 }
 
 #[test]
@@ -150,7 +150,59 @@ plan   a
 NODE  FOUND  CONTENT HASH  IN SYNC  APPLIED TASK  LAG  ERROR
 a     yes    0f            yes      3             0    -
 ";
-    assert_eq!(parsed(&["explain", "document", "films", "1"]).render(&answer), expected);
+    let command = parsed(&["explain", "document", "films", "1"]);
+    assert_eq!(command.render(&answer), expected);
+    assert!(command.verdict(&answer).is_ok());
+    let of = |found: [serde_json::Value; 2]| json!({"replicas": [{"found": found[0]}, {"found": found[1]}]});
+    let verdict = |found| command.verdict(&of(found));
+    assert!(verdict([json!(true), json!(null)]).is_ok());
+    assert!(matches!(verdict([json!(false), json!(false)]), Err(Failure::No)));
+    assert!(matches!(verdict([json!(false), json!(null)]), Err(Failure::Unknown)));
+    assert!(command.render(&of([json!(false), json!(false)])).ends_with("\nno node has this document\n"));
+}
+
+#[test]
+fn numbers_that_make_no_sense_are_refused_with_what_would() {
+    let table: [(&[&str], &str); 7] = [
+        (&["node", "add", "a", "u", "--weight", "NaN"], "from 0.001 to 1000"),
+        (&["node", "add", "a", "u", "--weight", "inf"], "from 0.001 to 1000"),
+        (&["node", "replace", "a", "b", "u", "--weight", "-1"], "from 0.001 to 1000"),
+        (&["replication-factor", "6"], "from 1 to 5"),
+        (&["rebalance", "plan", "--replication-factor", "0"], "from 1 to 5"),
+        (&["explain", "shard", "a"], "the number of a shard"),
+        (&["rebalance", "limits", "--hours", "22"], "two hours of the day"),
+    ];
+    for (words, said) in table {
+        let exit = Ctl::from_args(&["miroir-ctl"], words).expect_err("it is refused");
+        assert!(exit.status.is_err() && exit.output.contains(said), "{words:?}: {}", exit.output);
+    }
+}
+
+#[test]
+fn trials_say_what_would_be() {
+    let table: [(&[&str], serde_json::Value, &str); 5] = [
+        (
+            &["rebalance", "abort", "--dry-run"],
+            json!({"dropped": 7, "takenBack": 2}),
+            "every shard would stay where it is; moves that are not made: 7, taken back of these because they had begun: 2\n",
+        ),
+        (&["rebalance", "pause", "--dry-run"], json!({"left": 7}), "nothing new would begin; moves that are left: 7\n"),
+        (&["node", "remove", "a", "--dry-run"], json!({}), "a can be removed\n"),
+        (
+            &["node", "compact", "a", "--dry-run"],
+            json!({"indexes": 2, "unusedBytes": null}),
+            "indexes that a would compact, one after the other: 2\nbytes of its files that nothing uses: -\n",
+        ),
+        (
+            &["node", "maintenance", "a", "on", "--force", "--dry-run"],
+            json!({"notFound": [1, 2]}),
+            "a would not be read any more and could be stopped; its writes would wait for it\n\
+             warning: while it is stopped documents of these shards are not found: 1,2\n",
+        ),
+    ];
+    for (words, answer, expected) in table {
+        assert_eq!(parsed(words).render(&answer), expected);
+    }
 }
 
 #[test]
@@ -195,7 +247,7 @@ a     active  4       4
 #[test]
 fn changes_say_whether_they_are_a_trial() {
     let url = "http://h:1";
-    let table: [(&[&str], http::Method, &str, serde_json::Value); 15] = [
+    let table: [(&[&str], http::Method, &str, serde_json::Value); 16] = [
         (&["verify"], http::Method::POST, "/verify", json!({"repair": false})),
         (
             &["verify", "--repair", "--distrust", "a"],
@@ -215,7 +267,8 @@ fn changes_say_whether_they_are_a_trial() {
             "/rebalance/limits",
             json!({"compact": false, "configured": true}),
         ),
-        (&["node", "compact", "a"], http::Method::POST, "/nodes/a/compact", json!({})),
+        (&["node", "compact", "a"], http::Method::POST, "/nodes/a/compact", json!({"dryRun": false})),
+        (&["rebalance", "limits", "--dry-run"], http::Method::PATCH, "/rebalance/limits", json!({"dryRun": true})),
         (&["node", "drain", "a", "--undo"], http::Method::DELETE, "/nodes/a/drain", json!({"dryRun": false})),
         (
             &["node", "replace", "a", "b", url, "--weight", "2"],
@@ -227,13 +280,13 @@ fn changes_say_whether_they_are_a_trial() {
             &["node", "maintenance", "a", "on"],
             http::Method::PUT,
             "/nodes/a/maintenance",
-            json!({"on": true, "force": false}),
+            json!({"on": true, "force": false, "dryRun": false}),
         ),
         (&["node", "drain", "a", "--dry-run"], http::Method::POST, "/nodes/a/drain", json!({"dryRun": true})),
         (&["rebalance", "start"], http::Method::POST, "/rebalance/start", json!({"dryRun": false})),
-        (&["rebalance", "pause"], http::Method::POST, "/rebalance/pause", json!({})),
-        (&["rebalance", "resume"], http::Method::POST, "/rebalance/resume", json!({})),
-        (&["rebalance", "abort"], http::Method::POST, "/rebalance/abort", json!({})),
+        (&["rebalance", "pause"], http::Method::POST, "/rebalance/pause", json!({"dryRun": false})),
+        (&["rebalance", "resume"], http::Method::POST, "/rebalance/resume", json!({"dryRun": false})),
+        (&["rebalance", "abort", "--dry-run"], http::Method::POST, "/rebalance/abort", json!({"dryRun": true})),
         (&["replication-factor", "3"], http::Method::PUT, "/replication-factor", json!({"value": 3, "dryRun": false})),
         (&["rebalance", "start", "--dry-run"], http::Method::POST, "/rebalance/start", json!({"dryRun": true})),
     ];
@@ -243,7 +296,6 @@ fn changes_say_whether_they_are_a_trial() {
     let removed =
         Call { method: http::Method::DELETE, target: "/nodes/a?force=true&dryRun=true".to_owned(), body: None };
     assert_eq!(parsed(&["node", "remove", "a", "--force", "--dry-run"]).call(), removed);
-    // The server refuses this one: it must not be sent as a real removal.
     let tried = Call { target: "/nodes/a?force=false&dryRun=true".to_owned(), ..removed };
     assert_eq!(parsed(&["node", "remove", "a", "--dry-run"]).call(), tried);
     assert!(Ctl::from_args(&["miroir-ctl"], &["node", "maintenance", "a", "maybe"]).is_err());

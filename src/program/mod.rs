@@ -123,7 +123,11 @@ pub fn arguments<T: TopLevelCommand>(name: &str) -> Result<T, ExitCode> {
             let _ = write!(io::stdout(), "{}", exit.output);
             return ExitCode::SUCCESS;
         }
-        let _ = write!(io::stderr(), "{}\nrun `{name} --help` for help\n", exit.output.trim_end());
+        // The parser takes them for options.
+        let is_negative = |word: &&&str| word.strip_prefix('-').is_some_and(|rest| rest.parse::<f64>().is_ok());
+        let hint = words.iter().find(is_negative).map(|word| format!("\n{word}: no number here may be negative"));
+        let (output, hint) = (exit.output.trim_end(), hint.unwrap_or_default());
+        let _ = write!(io::stderr(), "{output}{hint}\nrun `{name} --help` for help\n");
         ExitCode::from(2)
     })
 }

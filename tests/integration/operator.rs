@@ -231,7 +231,13 @@ fn a_node_joins_gets_the_indexes_and_leaves() {
     restart(&mut fleet);
     says(&fleet, &["node new at", "is a member but not configured"]);
     fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 2}])));
-    assert_eq!(fleet.admin().ask("DELETE", "/nodes/node-0", None).code(), "miroir_node_not_empty");
+    for query in ["", "?dryRun=true"] {
+        let refused = fleet.admin().ask("DELETE", &format!("/nodes/node-0{query}"), None);
+        assert_eq!(refused.code(), "miroir_node_not_empty");
+    }
+    fleet.admin().ask("DELETE", "/nodes/new?dryRun=true", None).expect(200);
+    let trial = fleet.admin().post("/nodes/node-0/compact", &json!({"dryRun": true})).expect(200).json;
+    assert_eq!((&trial["indexes"], &trial["dryRun"]), (&json!(1), &json!(true)));
     fleet.admin().ask("DELETE", "/nodes/new", None).expect(200);
     let nodes = fleet.admin().get("/nodes").json;
     assert_eq!(nodes["results"].as_array().map(Vec::len), Some(1), "{nodes}");

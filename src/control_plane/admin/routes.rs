@@ -59,9 +59,9 @@ pub const ROUTES: &[Route] = &[
     get("/rebalance/history", |_| Ok(TopologyRequest::RebalanceHistory.into())),
     post("/rebalance/plan", |path| Ok(TopologyRequest::Preview(path.body()?).into())),
     post("/rebalance/start", |path| Ok(topology::start(path, WhatIf::default())?.into())),
-    post("/rebalance/pause", |_| Ok(TopologyRequest::Pause { is_paused: true }.into())),
-    post("/rebalance/resume", |_| Ok(TopologyRequest::Pause { is_paused: false }.into())),
-    post("/rebalance/abort", |_| Ok(TopologyRequest::Abort.into())),
+    post("/rebalance/pause", |path| Ok(topology::pause(path, true)?.into())),
+    post("/rebalance/resume", |path| Ok(topology::pause(path, false)?.into())),
+    post("/rebalance/abort", |path| Ok(topology::abort(path)?.into())),
     Route {
         method: Method::PATCH,
         path: "/rebalance/limits",
@@ -73,7 +73,7 @@ pub const ROUTES: &[Route] = &[
     put("/nodes/{id}/maintenance", |path| Ok(topology::maintain(path)?.into())),
     get("/verify", |_| Ok(TopologyRequest::VerifyStatus.into())),
     post("/verify", |path| Ok(topology::verify(path)?.into())),
-    post("/nodes/{id}/compact", |path| Ok(topology::compact(path).into())),
+    post("/nodes/{id}/compact", |path| Ok(topology::compact(path)?.into())),
     post("/drift/check", |_| Ok(TopologyRequest::CheckSettings.into())),
     put("/replication-factor", |path| Ok(topology::replication_factor(path)?.into())),
 ];

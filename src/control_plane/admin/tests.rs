@@ -172,8 +172,12 @@ fn a_trial_that_is_misspelled_or_misplaced_is_not_the_real_thing() {
         (Method::POST, "/nodes/a/drain", "dryRun=true"),
         (Method::PUT, "/replication-factor", "dryRun=true"),
         (Method::DELETE, "/nodes/a", "Force=true"),
-        (Method::DELETE, "/nodes/a", "dryRun=true"),
-        (Method::DELETE, "/nodes/a", "force=false&dryRun=true"),
+        (Method::DELETE, "/nodes/a", "dry-run=true"),
+        (Method::POST, "/rebalance/abort", "dryRun=true"),
+        (Method::POST, "/rebalance/pause", "dryRun=true"),
+        (Method::PUT, "/nodes/a/maintenance", "dryRun=true"),
+        (Method::PATCH, "/rebalance/limits", "dryRun=true"),
+        (Method::POST, "/nodes/a/compact", "dryRun=true"),
     ] {
         let request = Request::new(method, &format!("{path}?{query}")).with_json("{}");
         let Err(NoQuestion::Error(error)) = question(path, &request) else { panic!("{path}?{query}") };

@@ -54,15 +54,16 @@ fn named(place: &str, problem: &str) -> String {
     format!("`{}` {problem}", place.trim_start_matches("[0]").trim_start_matches('.'))
 }
 
-/// The query may have `force`, and `dryRun` with it.
+/// The query may have `force` and `dryRun`.
 pub(super) fn remove_node(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
     path.no_query_but(&["force", "dryRun"])?;
     let node = NodeId::new(path.text(0));
     let (force, dry_run) = (flag(path, "force")?, flag(path, "dryRun")?);
-    if dry_run && !force {
-        return Err(ApiError::new(Code::BadRequest, "`dryRun` needs `force=true` here."));
-    }
-    Ok(if force { TopologyRequest::RemoveByForce { node, dry_run } } else { TopologyRequest::RemoveNode { node } })
+    Ok(if force {
+        TopologyRequest::RemoveByForce { node, dry_run }
+    } else {
+        TopologyRequest::RemoveNode { node, dry_run }
+    })
 }
 
 /// `true` or `false` in the query; false when it is not there.
@@ -83,11 +84,14 @@ struct Maintenance {
     /// Even if some documents are not found then.
     #[serde(default)]
     force: bool,
+    /// Only say what would not be found.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 pub(super) fn maintain(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
-    let Maintenance { on: is_on, force } = path.body()?;
-    Ok(TopologyRequest::Maintain { node: NodeId::new(path.text(0)), is_on, force })
+    let Maintenance { on: is_on, force, dry_run } = path.body()?;
+    Ok(TopologyRequest::Maintain { node: NodeId::new(path.text(0)), is_on, force, dry_run })
 }
 
 /// The body of a request to compare all replicas.
@@ -113,7 +117,7 @@ pub(super) fn verify(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Trial {
-    /// Only say what would move.
+    /// Only say what would happen.
     #[serde(default)]
     dry_run: bool,
 }
@@ -153,8 +157,22 @@ pub(super) fn replication_factor(path: &Captures<'_>) -> Result<TopologyRequest,
     Ok(tried(WhatIf { replication_factor: Some(value), ..WhatIf::default() }, dry_run))
 }
 
-pub(super) fn compact(path: &Captures<'_>) -> TopologyRequest {
-    TopologyRequest::Compact { node: NodeId::new(path.text(0)) }
+/// The body may have `dryRun`.
+pub(super) fn pause(path: &Captures<'_>, is_paused: bool) -> Result<TopologyRequest, ApiError> {
+    let Trial { dry_run } = path.body()?;
+    Ok(TopologyRequest::Pause { is_paused, dry_run })
+}
+
+/// The body may have `dryRun`.
+pub(super) fn abort(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let Trial { dry_run } = path.body()?;
+    Ok(TopologyRequest::Abort { dry_run })
+}
+
+/// The body may have `dryRun`.
+pub(super) fn compact(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let Trial { dry_run } = path.body()?;
+    Ok(TopologyRequest::Compact { node: NodeId::new(path.text(0)), dry_run })
 }
 
 pub(super) fn can_stop(path: &Captures<'_>) -> TopologyRequest {

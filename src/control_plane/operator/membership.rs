@@ -16,6 +16,16 @@ use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
 use crate::telemetry::clock;
 
+/// What is asked of a node's maintenance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Maintenance {
+    pub is_on: bool,
+    /// Even if some documents are not found then.
+    pub force: bool,
+    /// Only say what would not be found.
+    pub dry_run: bool,
+}
+
 impl Operator {
     /// # Errors
     /// `miroir_node_exists`, `miroir_node_unusable`.
@@ -115,23 +125,20 @@ impl Operator {
         self.begun(picture, &mut next)
     }
 
+    /// The answer names the shards of which some documents are not found while the node is stopped.
+    ///
     /// # Errors
     /// `miroir_node_unknown`, `miroir_node_draining`, `miroir_node_needed`.
-    pub(super) fn maintain(
-        &self,
-        picture: &Picture,
-        node: &NodeId,
-        is_on: bool,
-        force: bool,
-    ) -> Result<Value, ApiError> {
+    pub(super) fn maintain(&self, picture: &Picture, node: &NodeId, asked: Maintenance) -> Result<Value, ApiError> {
+        let Maintenance { is_on, force, dry_run } = asked;
         let state = picture.member(node)?.state;
         if state == NodeState::Draining {
             let message =
                 format!("Node `{node}` is being drained; it can be stopped and removed once it owns no shards.");
             return Err(ApiError::new(Code::MiroirNodeDraining, message));
         }
-        let in_the_way = can_stop(picture, node)?.shards();
-        if is_on && !force && !in_the_way.is_empty() {
+        let in_the_way = if is_on { can_stop(picture, node)?.shards() } else { Vec::new() };
+        if !force && !in_the_way.is_empty() {
             let message = format!(
                 "No other node that is read has all documents of these shards: {}. `can-stop` says more; with `force` they \
                  are not found while `{node}` is stopped.",
@@ -139,24 +146,34 @@ impl Operator {
             );
             return Err(ApiError::new(Code::MiroirNodeNeeded, message));
         }
+        let answer = json!({ "node": node, "maintenance": is_on, "notFound": in_the_way, "dryRun": dry_run });
+        if dry_run {
+            return Ok(answer);
+        }
         let state = if is_on { NodeState::Maintenance } else { NodeState::Active };
         self.change(|fleet| fleet.set_node_state(node, state))?;
         self.absent.forget(node);
         tracing::info!(%node, is_on, "an operator began or ended the maintenance of a node");
-        Ok(json!({"node": node, "maintenance": is_on}))
+        Ok(answer)
     }
 
     /// # Errors
     /// `miroir_node_unknown`, `miroir_node_not_empty`.
-    pub(super) fn remove(&self, picture: &Picture, node: &NodeId) -> Result<Value, ApiError> {
+    pub(super) fn remove(&self, picture: &Picture, node: &NodeId, dry_run: bool) -> Result<Value, ApiError> {
         picture.member(node)?;
-        let is_removed = self.members.remove(node).map_err(|message| ApiError::new(Code::Internal, message))?;
+        let is_removed = if dry_run {
+            self.change(|fleet| fleet.is_removable(node))?
+        } else {
+            self.members.remove(node).map_err(|message| ApiError::new(Code::Internal, message))?
+        };
         if !is_removed {
             let message = format!("Node `{node}` still owns shards, or has a part in a move of one.");
             return Err(ApiError::new(Code::MiroirNodeNotEmpty, message));
         }
-        tracing::info!(%node, "an operator removed a node");
-        Ok(json!({ "node": node }))
+        if !dry_run {
+            tracing::info!(%node, "an operator removed a node");
+        }
+        Ok(json!({ "node": node, "dryRun": dry_run }))
     }
 
     /// Of the first one that says it; a fleet is of one version but for the time of an upgrade.

@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 
 use super::picture::Picture;
 use super::preview::{Next, next, preview};
-use super::{Operator, json};
+use super::{ASK_TIMEOUT, Operator, json};
 use crate::bridge::topology::{PaceChange, WhatIf};
+use crate::control_plane::node_client::{NodeClient, NodeStats};
 use crate::logic::feeder::Fleet;
 use crate::logic::ids::NodeId;
+use crate::logic::placement::plan::steps;
 use crate::logic::throttle::ThrottleLimits;
-use crate::logic::topology::{NodeState, Pace};
+use crate::logic::topology::{JobKind, JobRecord, JobStep, NodeState, Pace};
 use crate::meili::error::{ApiError, Code};
 
 impl Operator {
@@ -47,25 +49,38 @@ impl Operator {
         next(picture, to, &self.absent.now())
     }
 
-    pub(super) fn pause(&self, is_paused: bool) -> Result<Value, ApiError> {
-        self.change(|fleet| fleet.set_paused(is_paused))?;
-        tracing::info!(is_paused, "an operator paused or resumed the rebalance");
-        Ok(json!({ "paused": is_paused }))
+    /// The answer counts the moves that are left.
+    pub(super) fn pause(&self, picture: &Picture, is_paused: bool, dry_run: bool) -> Result<Value, ApiError> {
+        let tables = &picture.protocol.tables;
+        if !dry_run {
+            self.change(|fleet| fleet.set_paused(is_paused))?;
+            tracing::info!(is_paused, "an operator paused or resumed the rebalance");
+        }
+        let left = steps(&tables.owners, &tables.plan).len();
+        Ok(json!({ "paused": is_paused, "left": left, "dryRun": dry_run }))
     }
 
-    /// What the operator wants of nodes stays, and so does the replication factor: another start goes on.
-    pub(super) fn abort(&self) -> Result<Value, ApiError> {
+    /// What the operator wants of nodes stays, and so does the replication factor: another start goes on. The answer counts
+    /// moves that are not made, and those of them that had begun.
+    pub(super) fn abort(&self, picture: &Picture, dry_run: bool) -> Result<Value, ApiError> {
+        let tables = &picture.protocol.tables;
+        let dropped = steps(&tables.owners, &tables.plan).len();
+        let taken_back = picture.protocol.jobs.iter().filter(|job| is_half_moved(job)).count();
+        let answer = json!({ "aborted": !dry_run, "dropped": dropped, "takenBack": taken_back, "dryRun": dry_run });
+        if dry_run {
+            return Ok(answer);
+        }
         self.change(|fleet| {
             // As of this moment: a move that has switched meanwhile is not undone.
             let now = fleet.tables_now();
             fleet.set_plan(&now.owners, now.replication_factor);
         })?;
         self.watch.begin(0);
-        tracing::info!("an operator aborted the rebalance");
-        Ok(json!({ "aborted": true }))
+        tracing::info!(dropped, taken_back, "an operator aborted the rebalance");
+        Ok(answer)
     }
 
-    /// The answer is the whole pace.
+    /// The answer is the whole pace, as it is then, or would be.
     ///
     /// # Errors
     /// `bad_request`.
@@ -73,7 +88,7 @@ impl Operator {
         let now = if change.configured { self.configured_pace } else { picture.protocol.tables.pace };
         let pace = changed_pace(now, change).map_err(|wrong| ApiError::new(Code::BadRequest, wrong.to_owned()))?;
         let is_asked = *change == PaceChange::default();
-        if !is_asked {
+        if !is_asked && !change.dry_run {
             let is_configured = change.configured && pace == self.configured_pace;
             self.change(|fleet| fleet.set_pace(pace, is_configured))?;
             tracing::info!(?pace, is_configured, "an operator changed how fast shards move");
@@ -81,15 +96,22 @@ impl Operator {
         json(&pace)
     }
 
-    /// The answer says how many indexes; they follow one after the other.
+    /// The answer says how many indexes, which follow one after the other, and how many bytes of the node's files they do
+    /// not use, null when it does not say.
     ///
     /// # Errors
     /// `miroir_node_unknown`.
-    pub(super) fn compact(&self, picture: &Picture, node: &NodeId) -> Result<Value, ApiError> {
-        picture.member(node)?;
-        let indexes = self.change(|fleet| fleet.ask_compaction(node))?.unwrap_or(0);
-        tracing::info!(%node, indexes, "an operator asked a node to give back disk space");
-        Ok(json!({ "node": node, "indexes": indexes }))
+    pub(super) fn compact(&self, picture: &Picture, node: &NodeId, dry_run: bool) -> Result<Value, ApiError> {
+        let url = picture.member(node)?.url.clone();
+        let unused = |stats: NodeStats| Some(stats.database_size.saturating_sub(stats.used_database_size?));
+        let ask = || NodeClient::new(url, self.node_key()).stats(ASK_TIMEOUT).ok();
+        let stats = picture.is_reachable(node).then(ask).flatten();
+        let indexes =
+            self.change(|fleet| if dry_run { fleet.compactable(node).len() } else { fleet.ask_compaction(node) })?;
+        if !dry_run {
+            tracing::info!(%node, indexes, "an operator asked a node to give back disk space");
+        }
+        Ok(json!({ "node": node, "indexes": indexes, "unusedBytes": stats.and_then(unused), "dryRun": dry_run }))
     }
 
     /// Durable when this returns.
@@ -98,6 +120,14 @@ impl Operator {
         let once = &mut |fleet: &mut Fleet| changed = change.take().map(|change| change(fleet));
         self.members.change(once).map_err(|message| ApiError::new(Code::Internal, message))?;
         changed.ok_or_else(|| ApiError::new(Code::Internal, "The fleet was not changed."))
+    }
+}
+
+/// Documents may be on their way to a node that does not own the shard yet.
+fn is_half_moved(job: &JobRecord) -> bool {
+    match (job.kind, job.step) {
+        (JobKind::Move, JobStep::Announce | JobStep::Copy) => job.target.is_some(),
+        (JobKind::Move, JobStep::Switched | JobStep::Clean | JobStep::Undo) | (JobKind::Repair, _) => false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
+use crate::bridge::topology::PaceChange;
 use crate::control_plane::publisher::Publisher;
 use crate::logic::entry::Operation;
 use crate::logic::feeder::Publication;
@@ -268,6 +269,29 @@ fn a_rebalance_is_what_the_plan_wants_and_what_is_under_way() {
 }
 
 #[test]
+fn a_trial_says_what_would_be_and_changes_nothing() {
+    let fleet = Fleet::new();
+    fleet.commit(&moving());
+    let before = fleet.operator.store.protocol_state().unwrap();
+    // Whatever changed something would fail here.
+    let ask = |request| fleet.ask(&request).unwrap();
+    let aborted = ask(TopologyRequest::Abort { dry_run: true });
+    assert_eq!(aborted, json!({"aborted": false, "dropped": 2, "takenBack": 1, "dryRun": true}));
+    let paused = ask(TopologyRequest::Pause { is_paused: true, dry_run: true });
+    assert_eq!(paused, json!({"paused": true, "left": 2, "dryRun": true}));
+    let change = PaceChange { busy_percent: Some(60), dry_run: true, ..PaceChange::default() };
+    assert_eq!(ask(TopologyRequest::SetPace(change))["busyPercent"], json!(60));
+    let maintain = |id: &str, force| {
+        let node = NodeId::new(id);
+        fleet.ask(&TopologyRequest::Maintain { node, is_on: true, force, dry_run: true })
+    };
+    assert_eq!(maintain("a", false).unwrap()["notFound"], json!([]));
+    assert_eq!(maintain("c", false).unwrap_err().code, Code::MiroirNodeNeeded);
+    assert_eq!(maintain("c", true).unwrap()["notFound"], json!([2]));
+    assert_eq!(fleet.operator.store.protocol_state().unwrap(), before);
+}
+
+#[test]
 fn what_a_node_that_is_away_is_to_delete_keeps_nobody_waiting() {
     let fleet = Fleet::new();
     let mut cleaning = moving();
@@ -367,6 +391,7 @@ fn nodes_that_are_known_or_cannot_be_reached_are_not_added() {
     // Port 1 of the loopback address is never listened on.
     let error = add("e", "http://127.0.0.1:1");
     assert_eq!((error.code, error.message.contains("does not answer")), (Code::MiroirNodeUnusable, true));
-    let remove = |id: &str| fleet.ask(&TopologyRequest::RemoveNode { node: NodeId::new(id) }).unwrap_err().code;
+    let remove =
+        |id: &str| fleet.ask(&TopologyRequest::RemoveNode { node: NodeId::new(id), dry_run: false }).unwrap_err().code;
     assert_eq!((remove("a"), remove("x")), (Code::MiroirNodeNotEmpty, Code::MiroirNodeUnknown));
 }

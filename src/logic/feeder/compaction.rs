@@ -61,15 +61,21 @@ impl Fleet {
         &mut records[place]
     }
 
-    /// An operator wants all indexes of a member compacted. Returns how many; none for who is no member.
-    pub fn ask_compaction(&mut self, id: &NodeId) -> Option<usize> {
-        let node = self.member_numbers().into_iter().find(|&node| self.nodes[node].id == *id)?;
-        let indexes: Vec<NodeIndexUid> =
-            self.indexes.keys().filter(|uid| self.may_compact(node, uid)).cloned().collect();
+    /// The indexes of a member that an operator may want compacted; none of who is no member.
+    pub fn compactable(&self, id: &NodeId) -> Vec<NodeIndexUid> {
+        let number = self.member_numbers().into_iter().find(|&node| self.nodes[node].id == *id);
+        let may = |node: usize| self.indexes.keys().filter(move |uid| self.may_compact(node, uid)).cloned();
+        number.into_iter().flat_map(may).collect()
+    }
+
+    /// An operator wants all indexes of a member compacted. Returns how many.
+    pub fn ask_compaction(&mut self, id: &NodeId) -> usize {
+        let indexes = self.compactable(id);
+        let Some(node) = (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id) else { return 0 };
         for uid in &indexes {
             self.compaction_mut(node, uid).wish = CompactionWish::Asked;
         }
-        Some(indexes.len())
+        indexes.len()
     }
 
     /// What could be compacted now, at most one index of a node. An operator's wish counts even if no others do.

@@ -60,16 +60,19 @@ impl Fleet {
         members.filter_map(away).collect()
     }
 
-    /// Takes a member away that owns nothing and has no part in any job. False: it still has.
+    /// A member that owns nothing, is to own nothing, and has no part in any job.
+    pub fn is_removable(&self, id: &NodeId) -> bool {
+        let is_free = |node: usize| {
+            let is_planned = self.topology.plan.iter().flatten().any(|&of| of == node);
+            let has_job = self.topology.jobs.values().any(|job| job.has_part(node));
+            !is_planned && !has_job && self.topology.owned(node).is_empty()
+        };
+        self.number_of(id).is_some_and(is_free)
+    }
+
+    /// Takes a member away that can be ([`Self::is_removable`]). False: it cannot yet.
     pub fn remove(&mut self, id: &NodeId) -> bool {
-        let Some(node) = self.number_of(id) else { return false };
-        let is_planned = self.topology.plan.iter().flatten().any(|&of| of == node);
-        if is_planned
-            || !self.topology.owned(node).is_empty()
-            || self.topology.jobs.values().any(|job| job.has_part(node))
-        {
-            return false;
-        }
+        let Some(node) = self.number_of(id).filter(|_| self.is_removable(id)) else { return false };
         self.end_membership(node);
         true
     }
