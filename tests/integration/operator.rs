@@ -452,6 +452,15 @@ fn a_node_that_stays_away_where_no_other_can_take_its_shards_keeps_them() {
     says(&fleet, &["too few are left to copy its shards to"]);
     let shards: Vec<u64> = loads(&wait_until_idle(&fleet)).iter().map(|(_, shards)| *shards).collect();
     assert_eq!(shards, [4, 4]);
+    // Another one can: nobody has to start anything.
+    let more = new_node(&fleet, "more");
+    fleet.admin().post("/nodes", &json!({"id": "more", "url": more.port.url()})).expect(200);
+    says(&fleet, &["the node stays away; its shards are copied to others"]);
+    wait_for("the moves", LIMIT, || {
+        let status = wait_until_idle(&fleet);
+        let shards: Vec<u64> = loads(&status).iter().map(|(_, shards)| *shards).collect();
+        if shards == [4, 0, 4] { Ok(()) } else { Err(status.to_string()) }
+    });
 }
 
 #[test]

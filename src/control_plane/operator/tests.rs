@@ -27,11 +27,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Fleet {
     operator: Operator,
     publisher: Publisher,
+    members: NoMembers,
     _folder: tempfile::TempDir,
 }
 
 /// Takes in nobody.
-struct NoMembers;
+#[derive(Clone, Default)]
+struct NoMembers {
+    /// Members that are away, for long.
+    away: Arc<parking_lot::Mutex<Vec<NodeId>>>,
+    /// How often something was to be changed.
+    changes: Arc<std::sync::atomic::AtomicUsize>,
+}
 
 impl Members for NoMembers {
     fn enrol(
@@ -48,11 +55,12 @@ impl Members for NoMembers {
     }
 
     fn change(&self, _change: &mut dyn FnMut(&mut crate::logic::feeder::Fleet)) -> Result<(), String> {
+        self.changes.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         Err("nothing is changed in here".to_owned())
     }
 
     fn away(&self) -> Vec<(NodeId, u64)> {
-        Vec::new()
+        self.away.lock().iter().map(|id| (id.clone(), u64::MAX)).collect()
     }
 
     fn audit_report(&self) -> crate::logic::feeder::AuditReport {
@@ -121,12 +129,13 @@ impl Fleet {
         publication.nodes = delta.nodes.iter().map(|node| node.id.clone()).collect();
         publication.owners = owners;
         publisher.publish_indexes(&[record], &publication);
-        let members = Box::new(NoMembers);
+        let nobody = NoMembers::default();
+        let members = Box::new(nobody.clone());
         let (watch, absent) = (Watch::default(), Absent::new(PATIENCE));
         let configured_pace = Pace::default();
         let store = Arc::new(store);
         let operator = Operator { store, bridge, members, node_key: None, watch, absent, configured_pace };
-        Self { operator, publisher, _folder: folder }
+        Self { operator, publisher, members: nobody, _folder: folder }
     }
 
     fn commit(&self, delta: &ProtocolDelta) {
@@ -329,6 +338,36 @@ fn the_thread_answers_and_ends_when_asked() {
     thread.join().unwrap();
     OperatorJob { request: Box::new(TopologyRequest::RebalanceStatus), reply: refused }.refuse();
     assert_eq!(refusal.wait(PATIENCE).unwrap().unwrap_err().code, Code::MiroirOverloaded);
+}
+
+#[test]
+fn a_plan_for_a_node_that_is_away_is_made_until_it_is_stored_and_again_when_another_one_follows() {
+    let fleet = Fleet::new();
+    let look = || {
+        fleet.operator.look_for_absent();
+        fleet.members.changes.swap(0, std::sync::atomic::Ordering::AcqRel)
+    };
+    assert_eq!(look(), 0);
+    *fleet.members.away.lock() = ids(&["a"]);
+    assert_eq!([look(), look()], [1, 1], "nothing can be changed in here");
+    // As if it had been: nothing is planned for a.
+    let without = |names: [&str; 2]| {
+        let rows = vec![ids(&names); 4];
+        let tables =
+            Tables { owners: rows.clone(), plan: rows, replication_factor: 2, version: 4, ..Tables::default() };
+        fleet.commit(&ProtocolDelta { tables: Some(tables), ..ProtocolDelta::default() });
+    };
+    without(["b", "c"]);
+    assert_eq!([look(), look()], [0, 0]);
+    *fleet.members.away.lock() = ids(&["a", "b"]);
+    assert_eq!(look(), 1);
+    without(["c", "d"]);
+    assert_eq!(look(), 0);
+    // Too few are left without c: that is said once.
+    *fleet.members.away.lock() = ids(&["a", "b", "c"]);
+    assert_eq!([look(), look()], [0, 0]);
+    fleet.commit(&ProtocolDelta { nodes: vec![node("e")], ..ProtocolDelta::default() });
+    assert_eq!(look(), 1, "another one makes it possible");
 }
 
 fn preview_of(fleet: &Fleet, body: &Value) -> Result<Value, ApiError> {
