@@ -194,6 +194,10 @@ impl Coordinator {
             let mut state = self.state.lock();
             self.await_work(&mut state);
             let readers = state.readers;
+            if state.fleet.has_jobs() {
+                // Copies begin in this step.
+                self.throttle_moves(&mut state);
+            }
             let (fleet, journal) = state.split(&*self.store);
             fleet.control(clock::monotonic(), readers, &journal);
             let has_changes = fleet.has_changes();

@@ -4,7 +4,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use serde_json::json;
+use miroir::telemetry::clock::timestamp;
+use serde_json::{Value, json};
 
 use crate::support::fleet::{MASTER_KEY, Node, START_LIMIT};
 use crate::support::process::{miroir, miroir_ctl};
@@ -146,7 +147,7 @@ fn miroir_ctl_says_what_to_check() {
         assert_eq!((code, said.as_str()), (Some(0), ""), "{command}: {table}");
         let (code, json, _) = run(&url, key, &["--json", command]);
         assert_eq!(code, Some(0));
-        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok_and(|json| json.is_object()), "{json}");
+        assert!(serde_json::from_str::<Value>(&json).is_ok_and(|json| json.is_object()), "{json}");
     }
     let (code, table, said) = run(&url, key, &["node", "can-stop", "node-0"]);
     assert_eq!((code, said.as_str()), (Some(3), ""), "{table}");
@@ -174,7 +175,7 @@ fn a_document_is_explained_by_the_replicas_that_have_it() {
             .args(["explain", "document", "films", id])
             .output()
             .expect("miroir-ctl runs");
-        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("an answer in JSON")
+        serde_json::from_slice::<Value>(&output.stdout).expect("an answer in JSON")
     };
     let there = explain("a-1");
     let replicas = there["replicas"].as_array().expect("a list");
@@ -188,7 +189,7 @@ fn a_document_is_explained_by_the_replicas_that_have_it() {
         .args(["rebalance", "plan", "--add", "new"])
         .output()
         .expect("miroir-ctl runs");
-    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).expect("an answer in JSON");
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("an answer in JSON");
     // Of 8 replicas a third, and one document spread over 4 shards counts as one for each.
     assert!(plan["replicasToCome"].as_u64().is_some_and(|count| (2..=3).contains(&count)), "{plan}");
     assert_eq!(plan["documents"], plan["replicasToCome"]);
@@ -247,7 +248,7 @@ fn a_node_joins_gets_the_indexes_and_leaves() {
 }
 
 /// Asks Miroir as an operator until nothing moves any more.
-fn wait_until_idle(fleet: &Fleet) -> serde_json::Value {
+fn wait_until_idle(fleet: &Fleet) -> Value {
     let mut last = json!(null);
     wait_for("the rebalance", LIMIT, || {
         last = fleet.admin().get("/rebalance").expect(200).json;
@@ -257,9 +258,9 @@ fn wait_until_idle(fleet: &Fleet) -> serde_json::Value {
 }
 
 /// Shards that each node owns, by the answer of `GET /rebalance`.
-fn loads(status: &serde_json::Value) -> Vec<(String, u64)> {
+fn loads(status: &Value) -> Vec<(String, u64)> {
     let nodes = status["nodes"].as_array().expect("a list");
-    let load = |node: &serde_json::Value| {
+    let load = |node: &Value| {
         let shards = node["shards"].as_u64().expect("a number");
         (node["node"].as_str().expect("a name").to_owned(), shards)
     };
@@ -463,28 +464,90 @@ fn a_node_that_stays_away_where_no_other_can_take_its_shards_keeps_them() {
     });
 }
 
+/// Hours of the day that are not now, and do not come soon.
+fn other_hours() -> Value {
+    const HOUR: i64 = 3_600 * 1_000_000;
+    let hour = timestamp().0.div_euclid(HOUR).rem_euclid(24);
+    json!({"from": (hour + 2) % 24, "to": (hour + 3) % 24})
+}
+
+/// Copies that are to come to a node, or are on their way.
+fn coming(status: &Value, node: &str) -> usize {
+    let is_coming = |job: &&Value| job["to"] == node && (job["step"] == "announce" || job["step"] == "copy");
+    status["jobs"].as_array().expect("a list").iter().filter(is_coming).count()
+}
+
+/// Time goes by, in which the documents of all shards could be copied many times.
+fn write_for_a_while(fleet: &Fleet) {
+    for id in 0..20 {
+        fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": id, "title": "again"}])));
+    }
+}
+
 #[test]
-fn limits_hold_at_once_and_after_a_restart() {
-    let mut fleet = impatient("10m");
-    let patch = |fleet: &Fleet, body: &serde_json::Value| fleet.admin().ask("PATCH", "/rebalance/limits", Some(body));
+fn limits_are_checked_and_shown() {
+    let fleet = Fleet::start(&one_node());
+    let patch = |body: &Value| fleet.admin().ask("PATCH", "/rebalance/limits", Some(body));
     let all = json!({
         "movesPerNode": 32, "shardsPerCopy": 16, "bytesPerSecond": null, "busyPercent": 25, "hours": null, "compact": true,
     });
-    assert_eq!(patch(&fleet, &json!({})).expect(200).json, all);
+    assert_eq!(patch(&json!({})).expect(200).json, all);
     for wrong in [json!({"busyPercent": 0}), json!({"hours": {"from": 24, "to": 1}}), json!({"movesPerNode": 0})] {
-        assert_eq!(patch(&fleet, &wrong).code(), "bad_request", "{wrong}");
+        assert_eq!(patch(&wrong).code(), "bad_request", "{wrong}");
     }
-    assert_eq!(patch(&fleet, &json!({"bytes": 1})).status, 400);
-    // A byte a second: the first copy goes into debt, and what follows waits.
-    let slow = json!({"bytesPerSecond": 1, "shardsPerCopy": 1});
-    patch(&fleet, &slow).expect(200);
+    assert_eq!(patch(&json!({"bytes": 1})).status, 400);
+    assert_eq!(fleet.admin().get("/rebalance").expect(200).json["limits"], all);
+}
+
+/// Goal: limits do what they say, as soon as they are set and in later lives too. Method: a drain under one limit after the
+/// other, each so tight that it stands still by it for certain; writes go on meanwhile.
+#[test]
+fn limits_hold_at_once_and_after_a_restart() {
+    /// Each may begin with a copy before the other has counted its own.
+    const MOVERS: u64 = 2;
+    const TARGETS: [&str; 2] = ["node-0", "node-1"];
+    let mut fleet = impatient("10m");
+    let patch =
+        |fleet: &Fleet, body: Value| fleet.admin().ask("PATCH", "/rebalance/limits", Some(&body)).expect(200).json;
+    let status = |fleet: &Fleet| fleet.admin().get("/rebalance").expect(200).json;
+    let left = |fleet: &Fleet| status(fleet)["replicasToCome"].as_u64().expect("a number");
+    patch(&fleet, json!({"hours": other_hours(), "movesPerNode": 1, "shardsPerCopy": 1, "busyPercent": 100}));
     fleet.admin().post("/nodes/node-2/drain", &json!({})).expect(200);
+    let all = left(&fleet);
+    assert!(all > 2 * MOVERS, "too few to see an effect: {all}");
+    for count in [1, 2] {
+        patch(&fleet, json!({"movesPerNode": count}));
+        wait_for("as many moves as may be", LIMIT, || {
+            let status = status(&fleet);
+            let counts = TARGETS.map(|node| coming(&status, node));
+            assert!(counts.iter().all(|coming| *coming <= count), "{status}");
+            if counts == [count; 2] { Ok(()) } else { Err(status.to_string()) }
+        });
+    }
+    write_for_a_while(&fleet);
+    let resting = status(&fleet);
+    assert_eq!(
+        (left(&fleet), TARGETS.map(|node| coming(&resting, node))),
+        (all, [2; 2]),
+        "not at this hour: {resting}"
+    );
+
+    // A byte a second: the first copy goes into debt for hours, and what follows waits.
+    patch(&fleet, json!({"hours": null, "bytesPerSecond": 1}));
+    wait_for("the first copy", LIMIT, || if left(&fleet) < all { Ok(()) } else { Err(status(&fleet).to_string()) });
+    write_for_a_while(&fleet);
+    let in_debt = left(&fleet);
+    assert!(in_debt + MOVERS >= all, "{in_debt} of {all} left");
     fleet.kill_miroir();
     fleet.start_miroir();
     fleet.client().wait_until_healthy(START_LIMIT);
-    let status = fleet.admin().get("/rebalance").expect(200).json;
-    assert_eq!((&status["limits"]["bytesPerSecond"], &status["limits"]["shardsPerCopy"]), (&json!(1), &json!(1)));
-    assert_eq!(status["state"], "running", "{status}");
-    patch(&fleet, &json!({"bytesPerSecond": null, "busyPercent": 100})).expect(200);
-    wait_until_idle(&fleet);
+    let limits = json!({
+        "movesPerNode": 2, "shardsPerCopy": 1, "bytesPerSecond": 1, "busyPercent": 100, "hours": null, "compact": true,
+    });
+    assert_eq!(status(&fleet)["limits"], limits);
+    // Debts are forgotten, but not what makes them.
+    write_for_a_while(&fleet);
+    assert!(left(&fleet) + MOVERS >= in_debt, "{} of {in_debt} left", left(&fleet));
+    patch(&fleet, json!({"bytesPerSecond": null}));
+    assert_eq!(loads(&wait_until_idle(&fleet))[2], ("node-2".to_owned(), 0));
 }

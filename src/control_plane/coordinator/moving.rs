@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::Coordinator;
+use super::{Coordinator, State};
 use crate::control_plane::chunks::Chunk;
 use crate::control_plane::node_client::NodeClient;
 use crate::logic::feeder::{Look, LookKind, LookOutcome, TransferId};
@@ -31,9 +31,9 @@ pub(super) struct Mover {
 impl Coordinator {
     pub(super) fn run_mover(&self, mover: &mut Mover) {
         while !self.is_stopping() {
-            self.throttle_moves();
             let look = {
                 let mut state = self.state.lock();
+                self.throttle_moves(&mut state);
                 let (fleet, journal) = state.split(&*self.store);
                 // An unreadable journal: the next round tries again.
                 let look = fleet.next_look(clock::monotonic(), &journal).unwrap_or_default();
@@ -53,11 +53,11 @@ impl Coordinator {
         }
     }
 
-    /// No copy to a node begins while its share of the time, or the bytes, are used up.
-    fn throttle_moves(&self) {
+    /// No copy to a node, and no glance at it, begins while its share of the time, or the bytes, are used up: under the same
+    /// lock as what may begin one, or limits that were changed meanwhile would not hold for it.
+    pub(super) fn throttle_moves(&self, state: &mut State) {
         let now = clock::monotonic();
         let hour = hour_of(clock::timestamp());
-        let mut state = self.state.lock();
         let mut throttle = self.throttle.lock();
         if throttle.limits() != state.fleet.pace().throttle {
             throttle.set_limits(state.fleet.pace().throttle, now);
@@ -76,7 +76,7 @@ impl Coordinator {
     }
 
     fn look(&self, mover: &mut Mover, look: &Look) -> Result<LookOutcome, String> {
-        let book = |state: &super::State| state.book.get(&look.index).and_then(|record| record.primary_key.clone());
+        let book = |state: &State| state.book.get(&look.index).and_then(|record| record.primary_key.clone());
         let primary_key = book(&self.state.lock());
         // Without a key there is no document yet.
         let Some(primary_key) = primary_key else {

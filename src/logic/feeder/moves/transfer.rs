@@ -214,6 +214,11 @@ impl Fleet {
         }
     }
 
+    /// Whether any replica is on its way.
+    pub fn has_jobs(&self) -> bool {
+        !self.topology.jobs.is_empty()
+    }
+
     /// Whether anything is to be read, or on its way.
     pub fn has_transfers(&self) -> bool {
         !self.transfers.open.is_empty() || self.audit.has_glance()
