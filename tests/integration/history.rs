@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Client, Random};
-use crate::writes::{Document, INDEX, Shape, Write, word};
+use crate::writes::{Document, INDEX, Shape, Write, stop_words, word};
 
 /// All that was written, in order; writes are numbered from 1.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct History {
     shape: Shape,
     /// Of each id its states after the writes that changed it; absent before the first.
     states: Vec<Vec<(u64, Option<Document>)>>,
+    /// The last of [`Write::Settings`].
+    settings: Option<usize>,
     sent: u64,
     reported: u64,
 }
@@ -21,18 +23,26 @@ pub struct History {
 impl History {
     /// Nothing is written yet.
     pub fn new(shape: Shape) -> Self {
-        Self { shape, states: vec![Vec::new(); shape.ids], sent: 0, reported: 0 }
+        Self { shape, states: vec![Vec::new(); shape.ids], settings: None, sent: 0, reported: 0 }
     }
 
     /// Notes a write that is about to be sent, and gives its number.
     pub fn send(&mut self, write: &Write) -> u64 {
         self.sent += 1;
+        if let Write::Settings(version) = write {
+            self.settings = Some(*version);
+        }
         for id in write.ids(self.shape) {
             let states = &mut self.states[id];
             let after = write.apply(states.last().and_then(|(_, state)| *state));
             states.push((self.sent, after));
         }
         self.sent
+    }
+
+    /// What the last change of settings that was sent has set; none when there was none.
+    pub fn settings(&self) -> Option<Value> {
+        self.settings.map(stop_words)
     }
 
     /// All writes up to this one were reported as succeeded.

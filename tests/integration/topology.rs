@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use miroir::meili::settings::{Object, differences, display, merge, node_display, parse_patch};
 use serde_json::{Value, json};
 
 use crate::history::{History, Read};
@@ -226,15 +227,37 @@ impl Operator<'_> {
         self.ask("DELETE", &format!("/nodes/{id}?force=true"), None);
     }
 
-    /// kill -9 of some nodes at once, some reads and writes without them, and they are back.
-    pub fn kill_and_restart(&mut self, ids: &[&str]) {
-        let is_meant = |node: &&mut Node| ids.contains(&node.id.as_str());
-        self.fleet.nodes.iter_mut().filter(is_meant).for_each(Node::kill);
-        self.steady();
-        for node in self.fleet.nodes.iter_mut().filter(is_meant) {
+    /// kill -9 of some nodes at once.
+    fn kill(&mut self, ids: &[&str]) {
+        self.fleet.nodes.iter_mut().filter(|node| ids.contains(&node.id.as_str())).for_each(Node::kill);
+    }
+
+    fn restart(&mut self, ids: &[&str]) {
+        for node in self.fleet.nodes.iter_mut().filter(|node| ids.contains(&node.id.as_str())) {
             node.start();
             node.client().wait_until_healthy(START_LIMIT);
         }
+    }
+
+    /// Some nodes die at once; some reads and writes without them, and they are back.
+    pub fn kill_and_restart(&mut self, ids: &[&str]) {
+        self.kill(ids);
+        self.steady();
+        self.restart(ids);
+    }
+
+    /// A node joins, and while shards move to it another one is away. What is copied first uses up the bytes of hours: the
+    /// moves cannot be over before the node dies.
+    fn add_and_kill(&mut self, id: &str, dies: &str) {
+        let limits = |operator: &Self, limits: &Value| operator.ask("PATCH", "/rebalance/limits", Some(limits));
+        limits(self, &json!({"bytesPerSecond": 1, "shardsPerCopy": 1}));
+        self.add(id);
+        self.wait_for("copies", || is_copying(&self.fleet, dies));
+        self.kill(&[dies]);
+        is_copying(&self.fleet, dies).expect("shards move at the moment of the kill");
+        limits(self, &json!({"configured": true}));
+        self.steady();
+        self.restart(&[dies]);
     }
 
     /// Moves everything away from a node.
@@ -273,12 +296,39 @@ fn owners_of(shard: &Value) -> Vec<&str> {
     nodes.iter().filter_map(Value::as_str).collect()
 }
 
-/// The settings of the index are the same on all nodes.
-fn check_settings(fleet: &Fleet) {
-    let all: Vec<Value> = fleet.nodes.iter().map(|node| settings_of(&node.client())).collect();
-    for (settings, node) in all.iter().zip(&fleet.nodes) {
-        assert_eq!(*settings, all[0], "{} and {}", node.id, fleet.nodes[0].id);
+/// Copies are under way, also of shards that this node has.
+fn is_copying(fleet: &Fleet, node: &str) -> Result<(), String> {
+    let status = fleet.admin().get("/_miroir/rebalance").expect(200);
+    let shards = fleet.admin().get("/_miroir/shards").expect(200).json["results"].clone();
+    let has = |job: &Value| {
+        let owners =
+            shards.as_array().expect("a list").iter().find(|shard| shard["shard"] == job["shard"]).map(owners_of);
+        owners.is_some_and(|owners| owners.contains(&node))
+    };
+    let jobs = status.json["jobs"].as_array().expect("a list");
+    let is_right = status.json["state"] == "running" && jobs.iter().any(|job| job["step"] == "copy" && has(job));
+    if is_right { Ok(()) } else { Err(status.text) }
+}
+
+/// The settings of the index are those that were written last: for clients, and on every node.
+fn check_settings(fleet: &Fleet, history: &History) {
+    let written = Object::from_iter(history.settings().map(|stop_words| ("stopWords".to_owned(), stop_words)));
+    let first = parse_patch(settings().to_string().as_bytes()).expect("they are right");
+    let expected = merge(&merge(&Object::new(), &first), &written);
+    let shown = fleet.client().get(&format!("/indexes/{INDEX}/settings")).expect(200).json;
+    assert_eq!(shown, Value::from(display(&expected)));
+    for node in &fleet.nodes {
+        check_settings_of(&expected, &settings_of(&node.client()))
+            .unwrap_or_else(|error| panic!("{}: {error}", node.id));
     }
+}
+
+fn check_settings_of(expected: &Object, found: &Value) -> Result<(), String> {
+    let different = differences(expected, found.as_object().ok_or("no settings")?);
+    // By themselves, whatever is derived from the others.
+    let stop_words = expected.get("stopWords").cloned().unwrap_or_else(|| json!([]));
+    let is_right = different.is_empty() && found["stopWords"] == stop_words;
+    if is_right { Ok(()) } else { Err(format!("{different:?} differ: {found} for {expected:?}")) }
 }
 
 fn settings_of(node: &Client) -> Value {
@@ -288,12 +338,15 @@ fn settings_of(node: &Client) -> Value {
     node.get(&format!("/indexes/{uid}/settings")).expect(200).json
 }
 
+/// With which the index begins.
+fn settings() -> Value {
+    json!({"filterableAttributes": ["group", "id"], "sortableAttributes": ["id"],
+        "searchableAttributes": ["word"], "pagination": {"maxTotalHits": 1_000_000}})
+}
+
 fn set_up(client: &Client) {
-    let index = format!("/indexes/{INDEX}");
     client.write_well("POST", "/indexes", Some(&json!({"uid": INDEX, "primaryKey": "id"})));
-    let settings = json!({"filterableAttributes": ["group", "id"], "sortableAttributes": ["id"],
-        "searchableAttributes": ["word"], "pagination": {"maxTotalHits": 1_000_000}});
-    client.write_well("PATCH", &format!("{index}/settings"), Some(&settings));
+    client.write_well("PATCH", &format!("/indexes/{INDEX}/settings"), Some(&settings()));
 }
 
 /// The changes of the fleet, from 3 nodes with one replica to 3 others with two.
@@ -301,8 +354,7 @@ fn change_everything(operator: &mut Operator<'_>) {
     operator.phase("from 3 to 4 nodes", |operator| operator.add("node-3"));
     operator.phase("from 1 to 2 replicas", |operator| operator.replicas(2));
     operator.phase("from 4 to 5 nodes, and a node is away for a while", |operator| {
-        operator.add("node-4");
-        operator.kill_and_restart(&["node-1"]);
+        operator.add_and_kill("node-4", "node-1");
     });
     operator.phase("from 2 to 3 replicas", |operator| operator.replicas(3));
     operator.phase("one of 5 nodes is replaced", |operator| operator.replace("node-0", "node-5"));
@@ -359,9 +411,9 @@ fn options() -> FleetOptions {
 fn check_the_end(fleet: &Fleet, load: &Load) {
     const REPLICAS: usize = 2;
     check_placement(fleet, REPLICAS);
-    check_settings(fleet);
-    let found = wait_until_equal(fleet, INDEX, "id", REPLICAS);
     let history = load.history();
+    check_settings(fleet, &history);
+    let found = wait_until_equal(fleet, INDEX, "id", REPLICAS);
     let window = history.since(history.reported());
     for id in 0..load.shape.ids {
         let expected: Vec<Option<Document>> = window.allowed(id).collect();
@@ -392,4 +444,24 @@ fn nobody_notices_that_nodes_come_and_go() {
 #[ignore = "takes minutes: make topology"]
 fn nobody_notices_that_nodes_come_and_go_with_many_documents() {
     under_load(&options(), Shape { ids: 60_000, groups: 1_000, batch: 20 }, change_everything);
+}
+
+/// Goal: the check of settings bites. Method: what a node should show passes, then each kind of damage is done to it.
+#[test]
+fn the_check_of_settings_finds_old_lost_and_foreign_ones() {
+    let patch = parse_patch(json!({"sortableAttributes": ["id"], "stopWords": ["word7"]}).to_string().as_bytes());
+    let expected = merge(&Object::new(), &patch.expect("they are right"));
+    let right = Value::from(node_display(&expected));
+    check_settings_of(&expected, &right).expect("as derived");
+    for (key, value) in [
+        ("stopWords", json!(["word6"])),
+        ("stopWords", json!([])),
+        ("sortableAttributes", json!([])),
+        ("filterableAttributes", json!(["group"])),
+        ("synonyms", json!({"a": ["b"]})),
+    ] {
+        let mut found = right.clone();
+        found[key] = value;
+        check_settings_of(&expected, &found).expect_err(key);
+    }
 }

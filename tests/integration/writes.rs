@@ -62,6 +62,11 @@ pub fn word(group: usize) -> String {
     ['w', letter(2), letter(1), letter(0)].iter().collect()
 }
 
+/// That no document has.
+pub fn stop_words(version: usize) -> Value {
+    json!([format!("word{version}")])
+}
+
 /// One write.
 #[derive(Clone, Debug)]
 pub enum Write {
@@ -73,7 +78,7 @@ pub enum Write {
     Delete(Vec<usize>),
     /// By a filter.
     DeleteGroup(usize),
-    /// Stop words that no document has.
+    /// See [`stop_words`].
     Settings(usize),
 }
 
@@ -110,7 +115,7 @@ impl Write {
                 client.try_ask("POST", &format!("{documents}/delete"), Some(&body))
             }
             Self::Settings(version) => {
-                let body = json!([format!("word{version}")]);
+                let body = stop_words(*version);
                 client.try_ask("PUT", &format!("/indexes/{INDEX}/settings/stop-words"), Some(&body))
             }
         }
