@@ -324,7 +324,8 @@ fn a_paused_rebalance_stands_still_and_an_aborted_one_is_taken_back() {
     let fleet = Fleet::start(&FleetOptions { nodes: 3, replication_factor: 2, shards: 8, ..FleetOptions::new() });
     fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1}, {"id": 2}])));
     let before = loads(&wait_until_idle(&fleet));
-    assert_eq!(fleet.admin().post("/rebalance/pause", &json!({})).expect(200).json, json!({"paused": true}));
+    let paused = fleet.admin().post("/rebalance/pause", &json!({})).expect(200).json;
+    assert_eq!(paused, json!({"paused": true, "left": 0, "dryRun": false}));
     let drain = fleet.admin().post("/nodes/node-2/drain", &json!({})).expect(200).json;
     assert!(drain["warnings"].to_string().contains("paused"), "{drain}");
     let status = fleet.admin().get("/rebalance").json;
