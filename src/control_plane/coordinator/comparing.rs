@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Coordinator;
 use super::moving::{Mover, part_max};
+use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::shard_reader::{Digests, ReadError, ShardReader, Strangers};
 use crate::logic::digest::{Difference, ShardDigest, differences};
 use crate::logic::feeder::{FoundStrays, Look, LookOutcome, UnequalShard};
@@ -22,16 +23,19 @@ impl Coordinator {
         nodes: [usize; 2],
         primary_key: &str,
     ) -> Result<LookOutcome, String> {
-        let mut read = |node: usize| self.read(mover, node, look, primary_key, |reader| reader.digests());
-        let (left, right) = (read(nodes[0])?, read(nodes[1])?);
+        let clients = nodes.map(|node| self.client(mover, node));
+        let read =
+            |number: usize| self.read(&clients[number], nodes[number], look, primary_key, |reader| reader.digests());
+        let (left, right) = at_once(|| read(0), || read(1)).map_err(|error| format!("no thread: {error}"))?;
+        let (left, right) = (left?, right?);
         let mut unequal = unequal(&look.shards, &left, &right);
         // At a glance they may only be on their way.
         for (shard, found) in unequal.iter_mut().filter(|_| look.at.is_some()) {
             let one_shard = Look { shards: vec![*shard], ..look.clone() };
             let mut names: BTreeSet<String> = BTreeSet::new();
-            for node in nodes {
+            for (client, node) in clients.iter().zip(nodes) {
                 let named = |reader: &ShardReader<'_>| reader.named(&found.hashes);
-                names.extend(self.read(mover, node, &one_shard, primary_key, named)?);
+                names.extend(self.read(client, node, &one_shard, primary_key, named)?);
             }
             found.shard.examples = names.into_iter().take(EXAMPLES_MAX).collect();
         }
@@ -46,7 +50,8 @@ impl Coordinator {
         node: usize,
         primary_key: &str,
     ) -> Result<LookOutcome, String> {
-        let found = self.read(mover, node, look, primary_key, |reader| reader.strangers())?;
+        let client = self.client(mover, node);
+        let found = self.read(&client, node, look, primary_key, |reader| reader.strangers())?;
         let found = found.into_iter().map(|Strangers { shard, documents, ids }| FoundStrays { shard, documents, ids });
         Ok(LookOutcome::Strays { found: found.collect() })
     }
@@ -54,18 +59,32 @@ impl Coordinator {
     /// Reads from a node. The error names it.
     pub(super) fn read<T>(
         &self,
-        mover: &mut Mover,
+        client: &NodeClient,
         node: usize,
         look: &Look,
         primary_key: &str,
         what: impl Fn(&ShardReader<'_>) -> Result<T, ReadError>,
     ) -> Result<T, String> {
         let (shard_count, part_max) = (self.shard_count, part_max(self.body_max, look.cuts));
-        let client = self.client(mover, node);
         let (index, shards) = (&look.index, &look.shards[..]);
         let reader = ShardReader { client, index, primary_key, shards, shard_count, part_max };
         what(&reader).map_err(|error| format!("{}: {error}", self.state.lock().fleet.address(node).0))
     }
+}
+
+/// Runs both at the same time: writes wait meanwhile.
+///
+/// # Errors
+/// No thread can be started.
+fn at_once<T: Send>(one: impl FnOnce() -> T + Send, other: impl FnOnce() -> T) -> std::io::Result<(T, T)> {
+    std::thread::scope(|scope| {
+        let one = std::thread::Builder::new().name("comparer".to_owned()).spawn_scoped(scope, one)?;
+        let other = other();
+        match one.join() {
+            Ok(one) => Ok((one, other)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// A shard that two nodes do not have alike.
@@ -94,4 +113,23 @@ fn unequal(shards: &[ShardId], left: &Digests, right: &Digests) -> BTreeMap<Shar
         found.insert(shard, Found { shard: UnequalShard { documents, misplaced, ..shard.into() }, hashes });
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn two_nodes_are_read_at_the_same_time() {
+        let meet = |to: Sender<u8>, from: Receiver<u8>, own: u8| {
+            to.send(own).unwrap();
+            from.recv_timeout(Duration::from_secs(30)).expect("the other one has begun")
+        };
+        let ((to_second, from_first), (to_first, from_second)) = (channel(), channel());
+        let met = at_once(move || meet(to_second, from_second, 1), move || meet(to_first, from_first, 2));
+        assert_eq!(met.unwrap(), (2, 1));
+    }
 }

@@ -1,6 +1,7 @@
 //! Movers: threads that read what the protocol wants to copy or compare, while it holds the nodes still.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Coordinator, State};
@@ -25,7 +26,7 @@ const OTHER_HOUR_MS: u64 = 60_000;
 /// What a mover has of its own: a client for each node that it has read.
 #[derive(Default)]
 pub(super) struct Mover {
-    clients: HashMap<(NodeId, String), NodeClient>,
+    clients: HashMap<(NodeId, String), Arc<NodeClient>>,
 }
 
 impl Coordinator {
@@ -88,7 +89,8 @@ impl Coordinator {
         };
         match look.kind {
             LookKind::Copy { source, .. } => {
-                let chunks = self.read(mover, source, look, &primary_key, |reader| {
+                let client = self.client(mover, source);
+                let chunks = self.read(&client, source, look, &primary_key, |reader| {
                     reader.copy(|number, chunk| self.offer(look.transfer, number, chunk))
                 })?;
                 Ok(LookOutcome::Copied { chunks })
@@ -98,10 +100,10 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn client<'a>(&self, mover: &'a mut Mover, node: usize) -> &'a NodeClient {
+    pub(super) fn client(&self, mover: &mut Mover, node: usize) -> Arc<NodeClient> {
         let (id, url) = self.state.lock().fleet.address(node);
-        let new = || NodeClient::new(url.clone(), self.node_key.as_deref());
-        mover.clients.entry((id, url.clone())).or_insert_with(new)
+        let new = || Arc::new(NodeClient::new(url.clone(), self.node_key.as_deref()));
+        mover.clients.entry((id, url.clone())).or_insert_with(new).clone()
     }
 
     /// Waits for room; false when nobody wants it any more.

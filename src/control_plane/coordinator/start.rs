@@ -23,7 +23,7 @@ use crate::control_plane::resolver::Resolver;
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::control_plane::troubles::Troubles;
-use crate::logic::feeder::{Fleet, IndexStart, Rules, Start, Timing};
+use crate::logic::feeder::{Fleet, IndexStart, LOOKS_AT_ONCE, Rules, Start, Timing};
 use crate::logic::ids::{EntryId, NodeIndexUid, Position};
 use crate::logic::plan_history::PlanHistory;
 use crate::logic::throttle::ThrottleLimits;
@@ -31,8 +31,6 @@ use crate::logic::topology::NodeRecord;
 use crate::store::{Decision, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord};
 use crate::telemetry::clock;
 
-/// Threads that read documents for moves.
-const MOVERS: usize = 2;
 /// Entries read at once.
 const PAGE: usize = 1_000;
 
@@ -98,7 +96,7 @@ impl Coordinator {
         for (number, node) in nodes.iter().enumerate().filter(|(_, node)| node.state.is_member()) {
             running.coordinator.attend(number, node)?;
         }
-        for number in 0..MOVERS {
+        for number in 0..LOOKS_AT_ONCE {
             running.spawn(format!("mover-{number}"), |shared| shared.run_mover(&mut Mover::default()))?;
         }
         running.spawn("drift".to_owned(), move |shared| shared.run_drift(&drift))?;

@@ -34,8 +34,8 @@ pub use compaction::DueCompaction;
 pub use feed::{Purpose, ReaderProgress};
 pub use mend::SettingsMark;
 pub use moves::{
-    AuditOrigin, AuditReport, AuditStage, BackgroundAudit, FoundStrays, LastCopy, Look, LookKind, LookOutcome,
-    NotCompared, RepairState, StrayDocuments, TransferId, UnequalReplicas, UnequalShard,
+    AuditOrigin, AuditReport, AuditStage, BackgroundAudit, FoundStrays, LOOKS_AT_ONCE, LastCopy, Look, LookKind,
+    LookOutcome, NotCompared, RepairState, StrayDocuments, TransferId, UnequalReplicas, UnequalShard,
 };
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
 pub use report::Resolve;

@@ -39,7 +39,7 @@ pub(in crate::logic::feeder) struct Join {
     pub filling: Option<TransferId>,
     /// Compared with its source since it joined.
     pub is_verified: bool,
-    /// Copies that came to nothing.
+    /// Copies and comparisons that came to nothing.
     pub failures: u32,
     /// How often its chunks were too large for the target.
     pub cuts: u32,
@@ -47,7 +47,7 @@ pub(in crate::logic::feeder) struct Join {
     pub is_apart: bool,
     /// It is not copied before.
     pub retry_at: Monotonic,
-    /// Why the last copy came to nothing, as far as an operator should know.
+    /// Why the last copy or comparison came to nothing, as far as an operator should know.
     pub problem: Option<Arc<str>>,
 }
 

@@ -26,4 +26,4 @@ pub(super) use bootstrap::Bootstrap;
 pub(super) use job::{Job, Join};
 pub use members::LastCopy;
 pub(super) use transfer::Transfers;
-pub use transfer::{Look, LookKind, LookOutcome, TransferId};
+pub use transfer::{LOOKS_AT_ONCE, Look, LookKind, LookOutcome, TransferId};

@@ -20,6 +20,10 @@ use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::feeder::{Alarm, Fleet};
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, Position, ShardId};
 
+/// Transfers that are read at once: drivers are to have as many threads for it, so that no writes are held up while nobody
+/// reads.
+pub const LOOKS_AT_ONCE: usize = 2;
+
 /// Names a transfer in one life of the process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TransferId(pub u64);
@@ -120,6 +124,9 @@ enum TransferStage {
     Sending { chunks: u32 },
 }
 
+/// Nodes are expected to stand still within this part of a hold.
+const STANDS_SOON: u64 = 10;
+
 /// All that are under way.
 #[derive(Debug, Default)]
 pub(in crate::logic::feeder) struct Transfers {
@@ -131,6 +138,17 @@ pub(in crate::logic::feeder) struct Transfers {
 impl Transfers {
     pub(super) fn is_open(&self, id: TransferId) -> bool {
         self.open.contains_key(&id)
+    }
+
+    /// How many keep a driver from reading something else, or soon will.
+    fn for_drivers(&self, now: Monotonic) -> usize {
+        let is_soon = |transfer: &&Transfer| match transfer.stage {
+            // One whose nodes have not come to a stand by then may take as long as it likes.
+            TransferStage::Hold => (now.0 - transfer.since.0) * STANDS_SOON < transfer.until.0 - transfer.since.0,
+            TransferStage::Reading => true,
+            TransferStage::Confirming { .. } | TransferStage::Sending { .. } => false,
+        };
+        self.open.values().filter(is_soon).count()
     }
 
     /// Not given before.
@@ -249,18 +267,18 @@ impl Fleet {
         let Some(transfer) = self.transfers.open.get_mut(&id) else { return };
         let is_late = now >= transfer.until;
         let (kind, index) = (transfer.kind, transfer.index.clone());
-        if let LookOutcome::Failed(reason) = outcome {
+        let failure = match &outcome {
+            LookOutcome::Failed(reason) => Some(reason.clone()),
+            _ if is_late => Some("reading took longer than writes can be held up".to_owned()),
+            LookOutcome::Copied { .. } | LookOutcome::Compared { .. } | LookOutcome::Strays { .. } => None,
+        };
+        if let Some(reason) = failure {
             self.note_failure(id, &reason);
+            self.each_join(id, |join| join.problem = Some(reason.as_str().into()));
             let node = self.nodes[kind.held()[0]].id.clone();
             self.pending.alarms.push(Alarm::LookFailed { node, index, reason });
             self.abort(id);
-        } else if is_late {
-            let node = self.nodes[kind.held()[0]].id.clone();
-            let reason = "reading took longer than writes can be held up".to_owned();
-            self.note_failure(id, &reason);
-            self.pending.alarms.push(Alarm::LookFailed { node, index, reason });
-            self.abort(id);
-        } else {
+        } else if let Some(transfer) = self.transfers.open.get_mut(&id) {
             // A question may be on its way already; the next one is asked later than this.
             let polls = kind.held().map(|node| self.nodes[node].polls_begun + 1);
             for node in kind.read() {
@@ -389,7 +407,7 @@ impl Fleet {
             let Some(job) = job else { continue };
             let Some(join) = self.topology.join_mut(job, &transfer.index) else { continue };
             if is_equal {
-                join.is_verified = true;
+                (join.is_verified, join.problem) = (true, None);
                 continue;
             }
             join.restart();
@@ -427,14 +445,16 @@ impl Fleet {
         let Some(transfer) = self.transfers.open.remove(&id) else { return };
         let ((first, last), now) = (self.timing.backoff_ms, self.seen_at);
         let target = transfer.kind.held()[1];
+        let is_compare = matches!(transfer.kind, LookKind::Compare { .. });
         let mut failures = 0;
         for job in transfer.parts.iter().filter_map(|(job, _)| *job) {
-            if let Some(join) = self.topology.join_mut(job, &transfer.index)
-                && join.filling == Some(id)
-            {
+            let Some(join) = self.topology.join_mut(job, &transfer.index) else { continue };
+            if join.filling == Some(id) {
                 join.restart();
-                failures = failures.max(join.failures);
+            } else if is_compare {
+                join.failures += 1;
             }
+            failures = failures.max(join.failures);
         }
         if self.indexes.contains_key(&transfer.index) {
             for node in transfer.kind.held() {

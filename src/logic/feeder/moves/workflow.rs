@@ -315,7 +315,7 @@ impl Fleet {
         self.nodes[node].active.extend(self.indexes.keys().cloned());
     }
 
-    /// Jobs whose last copy came to nothing, each with the reason.
+    /// Jobs whose last copy or comparison came to nothing, each with the reason.
     pub fn job_problems(&self) -> BTreeMap<JobId, Arc<str>> {
         let problem = |job: &Job| job.joins.values().find_map(|join| join.problem.clone());
         self.topology.jobs.iter().filter_map(|(&id, job)| Some((id, problem(job)?))).collect()

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::logic::entry::StepKind;
-use crate::logic::topology::{BootstrapStage, JobStep};
+use crate::logic::topology::{BootstrapStage, JobStep, Pace};
 
 impl World {
     fn plan(&mut self, plan: &[&[usize]]) {
@@ -257,6 +257,66 @@ fn a_target_that_dies_while_it_is_copied_to_is_given_up_for_another_one() {
     world.run_until_planned(&[&[1, 3]], 2);
     let left = world.fleet.topology.jobs.values().filter(|job| job.cleans() == Some(2)).count();
     assert_eq!(left, 1, "what it may have got is kept in mind");
+}
+
+#[test]
+fn a_comparison_that_takes_too_long_is_made_of_fewer_shards_each_time() {
+    let mut world = World::with_owners(2, &[&[0], &[0], &[0], &[0]]);
+    world.create();
+    world.put_to(&[0, 1, 2, 3]);
+    world.run();
+    world.fleet.set_pace(Pace { shards_per_copy: 4, ..Pace::default() }, true);
+    world.plan(&[&[1], &[1], &[1], &[1]]);
+    let mut compared = Vec::new();
+    for _ in 0..10_000 {
+        match world.settled_look() {
+            Some(look) if matches!(look.kind, LookKind::Compare { .. }) && look.shards.len() > 1 => {
+                compared.push(look.shards.len());
+                world.now = world.now.plus_ms(world.fleet.timing.hold_ms);
+                world.read(&look);
+                let problems = world.fleet.job_problems();
+                assert!(problems.values().any(|problem| problem.contains("reading took longer")), "{problems:?}");
+            }
+            Some(look) => world.read(&look),
+            None => {}
+        }
+        if world.owners() == table(&[&[1], &[1], &[1], &[1]]) {
+            break;
+        }
+        world.now = world.now.plus_ms(100);
+    }
+    assert_eq!(compared, [4, 2, 2]);
+    assert_eq!(world.fleet.job_problems().len(), 0);
+}
+
+#[test]
+fn no_more_writes_are_held_up_than_can_be_read_at_once() {
+    const INDEXES: [&str; 5] = ["a", "b", "c", "d", "e"];
+    let mut world = World::with_owners(2, &[&[0]]);
+    for index in INDEXES {
+        world.add_to(index, &[0], Operation::CreateIndex { primary_key: None });
+        world.put_into(index, &[0]);
+    }
+    world.run();
+    world.plan(&[&[1]]);
+    let held = |world: &World| {
+        let feeds = world.fleet.indexes.values().flat_map(|state| &state.feeds);
+        feeds.filter(|feed| feed.held.is_some()).count()
+    };
+    let mut most = 0;
+    for _ in 0..10_000 {
+        world.settle();
+        most = most.max(held(&world));
+        if let Some(look) = world.settled_look() {
+            world.read(&look);
+        }
+        if world.owners() == table(&[&[1]]) {
+            break;
+        }
+        world.now = world.now.plus_ms(10);
+    }
+    assert_eq!(world.owners(), table(&[&[1]]));
+    assert_eq!(most, 2 * LOOKS_AT_ONCE, "each holds two feeds");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::Join;
-use super::{LookKind, Transfer, TransferId, TransferStage};
+use super::{LOOKS_AT_ONCE, LookKind, Transfer, TransferId, TransferStage};
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::index::IndexState;
 use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, Position, ShardId};
@@ -22,8 +22,12 @@ struct Part {
 }
 
 impl Fleet {
+    /// As many as drivers can read at once.
     pub(super) fn start_transfers(&mut self, now: Monotonic) {
         for ((target, uid, is_compare), mut parts) in self.waiting_joins(now) {
+            if self.transfers.for_drivers(now) >= LOOKS_AT_ONCE {
+                return;
+            }
             if self.feed(target, &uid).held.is_some() {
                 continue; // By the one before.
             }

@@ -117,7 +117,7 @@ impl Fleet {
         }
     }
 
-    fn each_join(&mut self, id: TransferId, change: impl Fn(&mut Join)) {
+    pub(super) fn each_join(&mut self, id: TransferId, change: impl Fn(&mut Join)) {
         let Some(transfer) = self.transfers.open.get(&id) else { return };
         for job in transfer.parts.iter().filter_map(|(job, _)| *job) {
             self.topology.join_mut(job, &transfer.index).into_iter().for_each(&change);
