@@ -160,9 +160,9 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "verify.repair",
-        Kind::Choice(&["clear", "never"]),
-        "clear",
-        "What the comparison in the background does about differences: `clear` puts right what is known to be wrong (more than half of the replicas agree, or documents are there that Miroir cannot have written so), `never` only reports. Both log it and count it in `miroir-ctl status`.",
+        Kind::Choice(&["known", "never"]),
+        "known",
+        "What the comparison in the background does about differences: `known` puts right what is known to be wrong (more than half of the replicas agree, or documents are there that Miroir cannot have written so), `never` only reports. Both log it and count it in `miroir-ctl status`.",
     ),
     key(
         "rebalance.moves_per_node",

@@ -62,7 +62,7 @@ impl Reader {
             repair_delay: self.duration("repair_delay"),
             verify: VerifySettings {
                 interval: self.required("verify.interval", |_, value| value::duration_or_off(value)),
-                repair: self.choice("verify.repair", [RepairPolicy::Clear, RepairPolicy::Never]),
+                repair: self.choice("verify.repair", [RepairPolicy::Known, RepairPolicy::Never]),
             },
             rebalance: self.rebalance(),
             backlog: BacklogSettings {

@@ -69,7 +69,7 @@ pub enum PartialPolicy {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RepairPolicy {
     /// Puts right what is known to be wrong.
-    Clear,
+    Known,
     /// Reports.
     Never,
 }

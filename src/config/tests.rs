@@ -50,7 +50,7 @@ fn defaults_fill_a_minimal_file() {
     assert_eq!(settings.rebalance, Pace::default());
     assert_eq!(settings.search.partial, PartialPolicy::Partial);
     let day = Some(Duration::from_hours(24));
-    assert_eq!(settings.verify, VerifySettings { interval: day, repair: RepairPolicy::Clear });
+    assert_eq!(settings.verify, VerifySettings { interval: day, repair: RepairPolicy::Known });
     for off in ["off", "'off'", "false"] {
         let settings =
             read(&format!("{MINIMAL}verify: {{interval: {off}, repair: never}}\n")).expect("it is switched off");

@@ -125,18 +125,28 @@ pub fn start(
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
     coordinator.audit_in_background(background_audit(settings));
+    let drifts = troubles.drifts().clone();
     let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster.clone(), troubles };
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
-    let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks };
+    let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: looks.clone() };
     task_desk.resume()?;
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
     let (operator, requests) = bounded(operator::JOBS_MAX);
     let (members, node_key) = (Box::new(coordinator.clone()), settings.node_master_key.clone());
     let (watch, absent) = (operator::Watch::default(), operator::Absent::new(settings.repair_delay));
     let configured_pace = settings.rebalance;
-    let answering =
-        Operator { store: store.clone(), bridge: bridge.clone(), members, node_key, watch, absent, configured_pace };
+    let answering = Operator {
+        store: store.clone(),
+        bridge: bridge.clone(),
+        members,
+        node_key,
+        watch,
+        absent,
+        configured_pace,
+        looks,
+        drifts,
+    };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
     let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, operator, backlog_limits };
@@ -147,7 +157,7 @@ pub fn start(
 
 fn background_audit(settings: &Settings) -> Option<BackgroundAudit> {
     let is_repairing = match settings.verify.repair {
-        RepairPolicy::Clear => true,
+        RepairPolicy::Known => true,
         RepairPolicy::Never => false,
     };
     settings.verify.interval.map(|interval| BackgroundAudit { interval_ms: interval.as_millis() as u64, is_repairing })

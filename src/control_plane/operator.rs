@@ -11,6 +11,8 @@ use crossbeam::channel::{Receiver, select};
 use serde_json::Value;
 
 use super::coordinator::Coordinator;
+use super::drift::Drifts;
+use super::status::Looks;
 use super::task_desk::api_error;
 use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
@@ -18,6 +20,7 @@ use crate::bridge::topology::TopologyRequest;
 use crate::config::Secret;
 use crate::logic::feeder::{AuditReport, Fleet};
 use crate::logic::ids::{JobId, NodeId, NodeIndexUid, NodeTask};
+use crate::logic::placement::plan::{MoveWish, steps};
 use crate::logic::topology::{NodeRecord, Pace};
 use crate::meili::error::{ApiError, Code};
 use crate::store::{Store, StoreError};
@@ -26,6 +29,7 @@ pub use absent::Absent;
 use membership::Maintenance;
 use picture::Picture;
 pub use progress::Watch;
+use progress::Work;
 
 mod absent;
 mod can_stop;
@@ -80,6 +84,10 @@ pub struct Operator {
     pub absent: Absent,
     /// How fast shards move unless an operator says otherwise.
     pub configured_pace: Pace,
+    /// What nodes were seen to have.
+    pub looks: Looks,
+    /// Settings that are not as they should be.
+    pub drifts: Drifts,
 }
 
 /// Whom the fleet consists of, while it runs.
@@ -107,6 +115,9 @@ pub trait Members: Send {
 
     /// See [`Fleet::compacting`].
     fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)>;
+
+    /// Documents that were sent to their new nodes by the last plan.
+    fn documents_sent(&self) -> u64;
 }
 
 impl Members for Arc<Coordinator> {
@@ -141,6 +152,10 @@ impl Members for Arc<Coordinator> {
     fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
         Coordinator::compacting(self)
     }
+
+    fn documents_sent(&self) -> u64 {
+        Coordinator::documents_sent(self)
+    }
 }
 
 impl Operator {
@@ -171,6 +186,17 @@ impl Operator {
         self.node_key.as_ref().map(Secret::expose)
     }
 
+    /// What these wishes come to, as if all shards were of one size.
+    fn work(&self, picture: &Picture, wishes: &[MoveWish]) -> Work {
+        let tables = &picture.protocol.tables;
+        let owned = |node: &NodeRecord| tables.owners.iter().filter(|owners| owners.contains(&node.id)).count() as u64;
+        let seen = picture.members().filter_map(|node| Some((self.looks.documents(&node.id)?, owned(node))));
+        let (documents, replicas) = seen.fold((0, 0), |sum: (u64, u64), of| (sum.0 + of.0, sum.1 + of.1));
+        let copies = wishes.iter().filter(|wish| wish.to.is_some()).count() as u64;
+        let documents = (documents * copies).checked_div(replicas);
+        Work { moves: wishes.len(), documents, sent: self.members.documents_sent() }
+    }
+
     fn picture(&self) -> Result<Picture, StoreError> {
         Picture::load(&*self.store, self.bridge.snapshot.load_full(), self.members.problems())
     }
@@ -184,7 +210,9 @@ impl Operator {
                 json(&explain::document(&picture, &*self.store, (index, document), self.node_key())?)
             }
             TopologyRequest::RebalanceStatus => {
-                json(&rebalance::status(&picture, &self.watch, &self.members.compacting()))
+                let tables = &picture.protocol.tables;
+                let work = self.work(&picture, &steps(&tables.owners, &tables.plan));
+                json(&rebalance::status(&picture, (&self.watch, work), &self.members.compacting()))
             }
             TopologyRequest::RebalanceHistory => json(&rebalance::history(&picture)),
             TopologyRequest::Preview(what_if) => {

@@ -58,7 +58,7 @@ pub(super) struct Digests {
 
 /// Documents of a shard, or without a marker, where they do not belong.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Strangers {
+pub(super) struct Strays {
     pub shard: Option<ShardId>,
     pub documents: u64,
     /// The first of them.
@@ -131,7 +131,7 @@ impl ShardReader<'_> {
     }
 
     /// What there is of the shards, and without a valid marker of any: documents that do not belong there.
-    pub(super) fn strangers(&self) -> Result<Vec<Strangers>, ReadError> {
+    pub(super) fn strays(&self) -> Result<Vec<Strays>, ReadError> {
         let mut found = Vec::new();
         let mut left = self.shards.to_vec();
         while !left.is_empty() {
@@ -148,19 +148,19 @@ impl ShardReader<'_> {
             }
             for shard in shards {
                 let of_shard = self.first_of(&marker::filter_text(&[shard], self.shard_count))?;
-                found.push(self.strangers_of(Some(shard), &of_shard));
+                found.push(self.strays_of(Some(shard), &of_shard));
             }
         }
         let unmarked = self.first_of(&marker::unmarked_filter_text(self.shard_count))?;
-        found.push(self.strangers_of(None, &unmarked));
-        found.retain(|strangers| strangers.documents > 0);
+        found.push(self.strays_of(None, &unmarked));
+        found.retain(|strays| strays.documents > 0);
         Ok(found)
     }
 
-    fn strangers_of(&self, shard: Option<ShardId>, found: &FetchedDocuments) -> Strangers {
+    fn strays_of(&self, shard: Option<ShardId>, found: &FetchedDocuments) -> Strays {
         let texts = found.results.iter().map(|fields| serde_json::Value::Object(fields.clone()).to_string());
         let ids = texts.filter_map(|text| id_in(self.primary_key, &text).ok().map(|id| id.to_string()));
-        Strangers { shard, documents: found.total, ids: ids.collect() }
+        Strays { shard, documents: found.total, ids: ids.collect() }
     }
 
     fn first_of(&self, filter: &str) -> Result<FetchedDocuments, ReadError> {

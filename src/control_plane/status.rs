@@ -10,10 +10,11 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::logic::entry::{Entry, StepKind};
-use crate::logic::ids::{IndexUid, NodeId, NodeSlot, Position, ShardId};
+use crate::logic::ids::{IndexUid, NodeId, NodeSlot, Position, ShardId, Timestamp};
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::logic::topology::{NodeRecord, NodeState};
 use crate::store::{IndexRecord, ProtocolState, Store, StoreError};
+use crate::telemetry::clock;
 
 /// Entries of one index that are looked at to tell how far a node lags.
 const LAG_MAX: usize = 10_000;
@@ -35,23 +36,34 @@ pub struct NodeLook {
     pub error: Option<String>,
 }
 
-/// The last look at each node, shared by probers and the task desk.
+/// The last look at each node, and when it last said how many documents it has. Shared by probers, the task desk and the
+/// operator's thread.
 #[derive(Clone, Debug, Default)]
-pub struct Looks(Arc<Mutex<HashMap<NodeId, NodeLook>>>);
+pub struct Looks(Arc<Mutex<HashMap<NodeId, Counted>>>);
+
+type Counted = (NodeLook, Option<Timestamp>);
 
 impl Looks {
     /// Notes a look; what a failed one could not see stays as it was.
     pub fn note(&self, node: &NodeId, look: NodeLook) {
         let mut looks = self.0.lock();
-        let known = looks.entry(node.clone()).or_default();
+        let (known, counted_at) = looks.entry(node.clone()).or_default();
+        if look.documents.is_some() {
+            *counted_at = Some(clock::timestamp());
+        }
         known.version = look.version.or(known.version.take());
         known.documents = look.documents.or(known.documents);
         known.database_size = look.database_size.or(known.database_size);
         known.error = look.error;
     }
 
-    fn of(&self, node: &NodeId) -> NodeLook {
+    fn of(&self, node: &NodeId) -> Counted {
         self.0.lock().get(node).cloned().unwrap_or_default()
+    }
+
+    /// Documents of all indexes on a node, as last seen.
+    pub fn documents(&self, node: &NodeId) -> Option<u64> {
+        self.0.lock().get(node)?.0.documents
     }
 }
 
@@ -84,6 +96,8 @@ pub struct NodeStatus {
     pub version: Option<String>,
     /// All indexes, as last seen.
     pub documents: Option<u64>,
+    /// So many seconds ago.
+    pub documents_age: Option<u64>,
     /// Bytes, as last seen.
     pub database_size: Option<u64>,
     /// Entries that it has yet to apply.
@@ -126,7 +140,8 @@ pub fn fleet_status(store: &dyn Store, snapshot: &RoutingSnapshot, looks: &Looks
     let mut nodes = Vec::new();
     for (node, slot) in snapshot.nodes.iter().zip(0..).map(|(node, slot)| (node, NodeSlot(slot))) {
         let shards = shards_of(snapshot, slot);
-        let look = looks.of(&node.id);
+        let (look, counted_at) = looks.of(&node.id);
+        let age = |at: Timestamp| clock::timestamp().0.saturating_sub(at.0).max(0) as u64 / 1_000_000;
         nodes.push(NodeStatus {
             id: node.id.clone(),
             url: node.url.clone(),
@@ -134,6 +149,7 @@ pub fn fleet_status(store: &dyn Store, snapshot: &RoutingSnapshot, looks: &Looks
             reachable: node.reachable,
             version: look.version,
             documents: look.documents,
+            documents_age: counted_at.map(age),
             database_size: look.database_size,
             lag: lag(store, &node.id, &shards, (&protocol, &records))?,
             out_of_sync: out_of_sync.get(&node.id).into_iter().flatten().cloned().collect(),
@@ -301,6 +317,7 @@ mod tests {
         let lags: Vec<_> = status.nodes.iter().map(|node| (node.id.as_str(), node.lag, node.state)).collect();
         assert_eq!(lags, [("n1", 0, "active"), ("n2", 2, "draining"), ("n3", 0, "joining")]);
         assert_eq!((status.nodes[0].documents, status.nodes[0].error.as_deref()), (Some(7), Some("gone")));
+        assert!(status.nodes[0].documents_age.is_some() && status.nodes[1].documents_age.is_none());
         assert_eq!(status.nodes[1].out_of_sync, [IndexUid::new("a")]);
         let replicas: Vec<_> = status.shards[0].replicas.iter().map(|replica| replica.in_sync).collect();
         assert_eq!(replicas, [true, false]);

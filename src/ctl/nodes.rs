@@ -16,12 +16,24 @@ const COLUMNS: &[Column] = &[
     ("ZONE", |node| cell(&node["zone"])),
     ("REACHABLE", |node| cell(&node["reachable"])),
     ("SHARDS", |node| cell(&node["shards"].as_array().map_or(0, Vec::len).into())),
-    ("DOCUMENTS", |node| cell(&node["documents"])),
+    ("DOCUMENTS", documents),
     ("LAG", |node| cell(&node["lag"])),
     ("VERSION", |node| cell(&node["version"])),
     ("OUT OF SYNC", |node| cell(&node["outOfSync"])),
     ("ERROR", |node| cell(&node["error"])),
 ];
+
+/// A node is looked at every second or so; seconds that an older number has.
+const OLD: u64 = 5;
+
+/// `12402`, or `12402 (40 s ago)` when that was seen long ago.
+fn documents(node: &Value) -> String {
+    let count = cell(&node["documents"]);
+    match node["documentsAge"].as_u64() {
+        Some(age) if age >= OLD => format!("{count} ({age} s ago)"),
+        Some(_) | None => count,
+    }
+}
 
 impl Nodes {
     /// The answer for people.

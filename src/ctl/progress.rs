@@ -69,18 +69,22 @@ fn line(answer: &Value) -> String {
     line
 }
 
-/// `3 of 8 moves, 0.5 per second, about 10 s left`.
+/// `3 of 8 moves, 5200 of about 9000 documents, 830 per second, about 10 s left`.
 pub(super) fn words(progress: &Value) -> String {
     let (done, left) = (count(progress, "done"), count(progress, "left"));
-    let seconds = progress["seconds"].as_f64().unwrap_or_default();
-    let text = format!("{done} of {} moves", done + left);
+    let mut text = format!("{done} of {} moves", done + left);
     if left == 0 {
         return text + ", cleaning up";
     }
-    if done > 0 && seconds > 0.0 {
-        let rate = done as f64 / seconds;
-        let remaining = (left as f64 / rate).ceil();
-        return format!("{text}, {rate:.1} per second, about {remaining} s left");
+    let (documents, planned) = (count(progress, "documents"), count(progress, "documentsPlanned"));
+    let seconds = progress["seconds"].as_f64().unwrap_or_default();
+    if documents > 0 && seconds > 0.0 {
+        // What was sent again, or written meanwhile, is more than what was expected.
+        let of = if documents < planned { format!(" of about {planned}") } else { String::new() };
+        text.extend([format!(", {documents}{of} documents, {:.0} per second", documents as f64 / seconds)]);
+    }
+    if let Some(remaining) = progress["remainingSeconds"].as_f64() {
+        text.extend([format!(", about {} s left", remaining.ceil())]);
     }
     text
 }

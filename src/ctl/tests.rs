@@ -13,13 +13,13 @@ fn nodes_are_a_table() {
     let answer = json!({"nodes": [
         {"id": "node-0", "url": "http://h:1", "zone": null, "weight": 1.0, "reachable": true, "shards": [0, 1], "documents": 7,
          "lag": 0, "version": "1.50.0", "outOfSync": [], "error": null},
-        {"id": "b", "url": "http://h:22", "zone": "r", "weight": 2.0, "reachable": false, "shards": [], "documents": null,
+        {"id": "b", "url": "http://h:22", "zone": "r", "weight": 2.0, "reachable": false, "shards": [], "documents": 8, "documentsAge": 40,
          "lag": 12, "version": null, "outOfSync": ["films", "x"], "error": "refused"},
     ]});
     let expected = "\
-NODE    URL          ZONE  REACHABLE  SHARDS  DOCUMENTS  LAG  VERSION  OUT OF SYNC  ERROR
-node-0  http://h:1   -     yes        2       7          0    1.50.0   -            -
-b       http://h:22  r     no         0       -          12   -        films,x      refused
+NODE    URL          ZONE  REACHABLE  SHARDS  DOCUMENTS     LAG  VERSION  OUT OF SYNC  ERROR
+node-0  http://h:1   -     yes        2       7             0    1.50.0   -            -
+b       http://h:22  r     no         0       8 (40 s ago)  12   -        films,x      refused
 ";
     assert_eq!(Command::Nodes(nodes::Nodes {}).render(&answer), expected);
 }
@@ -308,11 +308,17 @@ fn changes_say_whether_they_are_a_trial() {
 
 #[test]
 fn progress_has_a_rate_and_a_remaining_time() {
-    let words =
-        |done: u64, left: u64, seconds: f64| progress::words(&json!({"done": done, "left": left, "seconds": seconds}));
-    assert_eq!(words(0, 8, 3.0), "0 of 8 moves");
-    assert_eq!(words(2, 6, 4.0), "2 of 8 moves, 0.5 per second, about 12 s left");
-    assert_eq!(words(8, 0, 4.0), "8 of 8 moves, cleaning up");
+    let words = |done: u64, documents: u64, remaining: serde_json::Value| {
+        progress::words(&json!({"done": done, "left": 8 - done, "seconds": 4.0, "documents": documents,
+            "documentsPlanned": 9000, "remainingSeconds": remaining}))
+    };
+    assert_eq!(words(0, 0, json!(null)), "0 of 8 moves");
+    assert_eq!(
+        words(0, 2100, json!(12.2)),
+        "0 of 8 moves, 2100 of about 9000 documents, 525 per second, about 13 s left"
+    );
+    assert_eq!(words(3, 9100, json!(6.0)), "3 of 8 moves, 9100 documents, 2275 per second, about 6 s left");
+    assert_eq!(words(8, 9100, json!(null)), "8 of 8 moves, cleaning up");
 }
 
 #[test]

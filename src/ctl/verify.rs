@@ -189,6 +189,15 @@ fn repair(state: &Value) -> String {
     words.to_owned()
 }
 
+/// They are compared by themselves, and change nothing of the exit code.
+fn settings(seen: &Value) -> String {
+    match (seen["drifting"].as_u64(), seen["checkedAt"].as_str()) {
+        (Some(1..), _) => format!("indexes of nodes that differ: {}; `miroir-ctl status` says which", seen["drifting"]),
+        (_, Some(at)) => format!("equal when they were looked at, {at}"),
+        (_, None) => "not looked at so far".to_owned(),
+    }
+}
+
 /// The answer for people.
 pub(super) fn render(answer: &Value) -> String {
     let count = |name: &str| answer[name].as_array().map_or(0, Vec::len);
@@ -209,6 +218,7 @@ pub(super) fn render(answer: &Value) -> String {
     for (name, list) in [("unequal shards", "unequal"), ("strays", "strays"), ("not compared", "notCompared")] {
         line(name, if count(list) == 0 { "none".to_owned() } else { format!("{}, see below", count(list)) });
     }
+    line("settings", settings(&answer["settings"]));
     for (list, columns, why) in
         [("unequal", UNEQUAL, UNEQUAL_WHY), ("strays", STRAYS, STRAYS_WHY), ("notCompared", NOT_COMPARED, "")]
     {
@@ -240,6 +250,7 @@ mod tests {
             "notCompared": [
                 {"index": "films", "nodeIndex": "films-0", "nodes": ["a", "b"], "shards": [0, 7], "reason": "b does not answer"},
             ],
+            "settings": {"checkedAt": "C", "drifting": 2},
         })
     }
 
@@ -253,6 +264,7 @@ writes held up      2 times, 0.25 s at most
 unequal shards      2, see below
 strays              none
 not compared        1, see below
+settings            indexes of nodes that differ: 2; `miroir-ctl status` says which
 
 INDEX   SHARD  DOCUMENTS  ALIKE   WRONG  REPAIR                  EXAMPLES
 films   3      2          a+c, b  b      done                    1,x

@@ -74,6 +74,11 @@ impl PlanHistory {
         }
     }
 
+    /// That were sent by the last plan.
+    pub fn documents(&self) -> u64 {
+        self.plans.last().map_or(0, |plan| plan.documents)
+    }
+
     /// These jobs are new or have changed, and those have ended.
     pub fn jobs_changed(&mut self, jobs: &[JobRecord], ended: &[JobId]) {
         for job in jobs.iter().filter(|job| has_switched(job)) {

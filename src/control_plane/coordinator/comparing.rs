@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Coordinator;
 use super::moving::{Mover, part_max};
 use crate::control_plane::node_client::NodeClient;
-use crate::control_plane::shard_reader::{Digests, ReadError, ShardReader, Strangers};
+use crate::control_plane::shard_reader::{Digests, ReadError, ShardReader, Strays};
 use crate::logic::digest::{Difference, ShardDigest, differences};
 use crate::logic::feeder::{FoundStrays, Look, LookOutcome, UnequalShard};
 use crate::logic::ids::ShardId;
@@ -51,8 +51,8 @@ impl Coordinator {
         primary_key: &str,
     ) -> Result<LookOutcome, String> {
         let client = self.client(mover, node);
-        let found = self.read(&client, node, look, primary_key, |reader| reader.strangers())?;
-        let found = found.into_iter().map(|Strangers { shard, documents, ids }| FoundStrays { shard, documents, ids });
+        let found = self.read(&client, node, look, primary_key, |reader| reader.strays())?;
+        let found = found.into_iter().map(|Strays { shard, documents, ids }| FoundStrays { shard, documents, ids });
         Ok(LookOutcome::Strays { found: found.collect() })
     }
 

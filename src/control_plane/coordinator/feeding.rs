@@ -146,6 +146,11 @@ impl Coordinator {
         }
     }
 
+    /// Documents that were sent to their new nodes by the last plan.
+    pub fn documents_sent(&self) -> u64 {
+        self.state.lock().plans.documents()
+    }
+
     fn note_copied(&self, send: &Send, outcome: &SendOutcome) {
         if let (Purpose::Copy { transfer, number }, SendOutcome::Registered(_)) = (send.purpose, outcome)
             && let Some(chunk) = self.chunks.get(transfer, number)

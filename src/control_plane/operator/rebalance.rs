@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::picture::Picture;
-use super::progress::{Progress, Watch};
+use super::progress::{Progress, Watch, Work};
 use crate::logic::ids::{EntryId, JobId, NodeId, NodeIndexUid, ShardId};
 use crate::logic::placement::plan::steps;
 use crate::logic::plan_history::{PlanOutcome, PlanRecord};
@@ -135,7 +135,12 @@ fn compactions(picture: &Picture, under_way: &[(NodeId, NodeIndexUid)]) -> Vec<C
     tables.compactions.iter().filter(is_wanted).map(view).collect()
 }
 
-pub(super) fn status(picture: &Picture, watch: &Watch, compacting: &[(NodeId, NodeIndexUid)]) -> RebalanceStatus {
+/// `work` is what is left.
+pub(super) fn status(
+    picture: &Picture,
+    (watch, work): (&Watch, Work),
+    compacting: &[(NodeId, NodeIndexUid)],
+) -> RebalanceStatus {
     let tables = &picture.protocol.tables;
     let (replicas_to_come, replicas_to_go) =
         (missing(&tables.plan, &tables.owners), missing(&tables.owners, &tables.plan));
@@ -156,6 +161,10 @@ pub(super) fn status(picture: &Picture, watch: &Watch, compacting: &[(NodeId, No
         (true, false) => RebalanceState::Running,
         (false, false) => RebalanceState::Idle,
     };
+    let mut progress = watch.progress(work, !has_work);
+    if let Some(progress) = progress.as_mut().filter(|_| tables.is_paused) {
+        progress.remaining_seconds = None;
+    }
     let bootstraps = picture.protocol.bootstraps.iter().map(|bootstrap| BootstrapView {
         node: bootstrap.node.clone(),
         node_index: bootstrap.index.clone(),
@@ -172,7 +181,7 @@ pub(super) fn status(picture: &Picture, watch: &Watch, compacting: &[(NodeId, No
         replication_factor: tables.replication_factor,
         replicas_to_come,
         replicas_to_go,
-        progress: watch.progress(wishes.len(), !has_work),
+        progress,
         absent: absent.map(|node| node.id.clone()).collect(),
         owed: owed.into_iter().map(|(node, shards)| Owed { node, shards }).collect(),
         limits: tables.pace,

@@ -39,7 +39,7 @@ impl Operator {
             next.warnings.push("moves are paused; nothing begins before they are resumed".to_owned());
         }
         let begun = preview(picture, next, &BTreeMap::new());
-        self.watch.begin(begun.moves());
+        self.watch.begin(self.work(picture, &steps(&next.owners, &next.plan)));
         tracing::info!(moves = begun.moves(), replication_factor = next.replication_factor, "a new plan");
         json(&begun)
     }
@@ -75,7 +75,7 @@ impl Operator {
             let now = fleet.tables_now();
             fleet.set_plan(&now.owners, now.replication_factor);
         })?;
-        self.watch.begin(0);
+        self.watch.begin(self.work(picture, &[]));
         tracing::info!(dropped, taken_back, "an operator aborted the rebalance");
         Ok(answer)
     }

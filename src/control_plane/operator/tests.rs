@@ -76,6 +76,10 @@ impl Members for NoMembers {
     fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
         Vec::new()
     }
+
+    fn documents_sent(&self) -> u64 {
+        0
+    }
 }
 
 fn node(id: &str) -> NodeRecord {
@@ -134,7 +138,9 @@ impl Fleet {
         let (watch, absent) = (Watch::default(), Absent::new(PATIENCE));
         let configured_pace = Pace::default();
         let store = Arc::new(store);
-        let operator = Operator { store, bridge, members, node_key: None, watch, absent, configured_pace };
+        let (looks, drifts) = (Looks::default(), Drifts::default());
+        let operator =
+            Operator { store, bridge, members, node_key: None, watch, absent, configured_pace, looks, drifts };
         Self { operator, publisher, members: nobody, _folder: folder }
     }
 
@@ -266,6 +272,7 @@ fn a_rebalance_is_what_the_plan_wants_and_what_is_under_way() {
     assert_eq!((&running["replicasToCome"], &running["replicasToGo"]), (&json!(2), &json!(1)));
     assert_eq!((&running["progress"]["done"], &running["progress"]["left"]), (&json!(0), &json!(2)));
     assert_eq!((&idle["progress"], &running["absent"]), (&Value::Null, &json!([])));
+    assert_eq!(running["progress"]["documentsPlanned"], Value::Null, "no node has said how many it has");
     fleet.publisher.publish_node(&NodeId::new("d"), |view| view.reachable = false);
     assert_eq!(fleet.ask(&TopologyRequest::RebalanceStatus).unwrap()["absent"], json!(["d"]));
     assert_eq!(running["nodes"][3], json!({"node": "d", "state": "active", "shards": 0, "planned": 2}));

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Operator;
 use super::picture::Picture;
+use crate::control_plane::drift::DriftReport;
 use crate::logic::feeder::{
     AuditOrigin, AuditReport, AuditStage, NotCompared, RepairState, StrayDocuments, UnequalReplicas,
 };
@@ -30,6 +31,17 @@ pub(super) struct VerifyStatus {
     unequal: Vec<UnequalView>,
     strays: Vec<StrayView>,
     not_compared: Vec<NotComparedView>,
+    settings: SettingsView,
+}
+
+/// Settings are looked at by themselves, not with the documents.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SettingsView {
+    /// When those on all members were looked at last.
+    checked_at: Option<String>,
+    /// Indexes of nodes that are not as Miroir made them; the status has them all.
+    drifting: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -130,7 +142,7 @@ impl Operator {
             let record = picture.indexes.iter().find(|record| record.node_uid == *uid);
             record.map(|record| record.uid.clone())
         };
-        status(report, index, (clock::monotonic(), clock::timestamp()))
+        status(report, index, (clock::monotonic(), clock::timestamp()), &self.drifts.report())
     }
 }
 
@@ -138,6 +150,7 @@ fn status(
     report: AuditReport,
     index: impl Fn(&NodeIndexUid) -> Option<IndexUid>,
     (now, today): (Monotonic, Timestamp),
+    drift: &DriftReport,
 ) -> VerifyStatus {
     let date = |at: Monotonic| rfc3339(Timestamp(today.0 - 1_000 * now.0.saturating_sub(at.0) as i64));
     let unequal = |found: UnequalReplicas| {
@@ -174,6 +187,7 @@ fn status(
         unequal: report.unequal.into_iter().map(unequal).collect(),
         strays: report.strays.into_iter().map(stray).collect(),
         not_compared: report.not_compared.into_iter().map(not_compared).collect(),
+        settings: SettingsView { checked_at: drift.checked_at.map(rfc3339), drifting: drift.findings.len() },
     }
 }
 
@@ -225,7 +239,9 @@ mod tests {
             ..AuditReport::default()
         };
         let index = |of: &NodeIndexUid| (*of == uid).then(|| IndexUid::new("films"));
-        let shown = serde_json::to_value(status(report, index, (Monotonic(4_000), Timestamp(4_000_000)))).unwrap();
+        let drift = DriftReport { checked_at: Some(Timestamp(0)), ..DriftReport::default() };
+        let status = status(report, index, (Monotonic(4_000), Timestamp(4_000_000)), &drift);
+        let shown = serde_json::to_value(status).unwrap();
         let expected = json!({
             "number": 2, "state": "done", "by": "operator", "repair": false,
             "began": "1970-01-01T00:00:01Z", "ended": "1970-01-01T00:00:03Z", "progress": {"done": 3, "total": 4},
@@ -235,6 +251,7 @@ mod tests {
             "strays": [],
             "notCompared": [{"index": null, "nodeIndex": "gone-7", "nodes": ["a", "b"], "shards": [0],
                 "reason": "b does not answer"}],
+            "settings": {"checkedAt": "1970-01-01T00:00:00Z", "drifting": 0},
         });
         assert_eq!(shown, expected);
     }

@@ -99,7 +99,7 @@ impl Fleet {
         }
     }
 
-    /// Accounts for tasks that nobody was told about, and repairs what they may have done.
+    /// Accounts for tasks that nobody was told about, and does what they call for.
     fn account(
         &mut self,
         node: usize,
@@ -108,19 +108,19 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> Result<(), JournalUnavailable> {
         // First all lookups, which may fail, then all changes.
-        let mut repairs = Vec::new();
+        let mut remedies = Vec::new();
         for task in unknown {
-            repairs.push((self.touched_by(node, task, journal)?, self.repair_of(node, task, journal)?));
+            remedies.push((self.touched_by(node, task, journal)?, self.remedy_of(node, task, journal)?));
         }
         let is_hiding = self.rules.hide;
-        for (task, (touched, repair)) in unknown.iter().zip(repairs) {
+        for (task, (touched, remedy)) in unknown.iter().zip(remedies) {
             self.nodes[node].account(task.task);
             self.pending.next_task.insert(node);
             if let (Some(touched), Some(index)) = (touched, &task.index) {
                 self.touched(node, index, &touched);
             }
-            if let (Some(repair), Some(index)) = (repair, &task.index) {
-                self.repair(node, index, repair);
+            if let (Some(remedy), Some(index)) = (remedy, &task.index) {
+                self.apply(node, index, remedy);
             }
             if task.end.is_some() {
                 self.nodes[node].finished.push(task.task);

@@ -14,7 +14,7 @@ use crate::logic::topology::BootstrapStage;
 
 /// What a stranger calls for.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Repair {
+pub(super) enum Remedy {
     /// Send from here on again.
     Rewind(Position),
     /// Send the index-wide step that is due, or under way, again after this.
@@ -83,12 +83,12 @@ impl Fleet {
 
     /// What must be done about a task that no answer named: a request that arrived after its connection had died.
     /// Changes nothing.
-    pub(super) fn repair_of(
+    pub(super) fn remedy_of(
         &mut self,
         node: usize,
         task: &SeenTask,
         journal: &dyn JournalView,
-    ) -> Result<Option<Repair>, JournalUnavailable> {
+    ) -> Result<Option<Remedy>, JournalUnavailable> {
         let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else {
             if !matches!(task.kind, SeenKind::Housekeeping | SeenKind::Compaction) {
                 self.alarm_foreign(node, task);
@@ -110,24 +110,24 @@ impl Fleet {
                 | SeenKind::Foreign => false,
             };
             let is_passed = feed.applied >= dropped;
-            let repair = if is_passed { Repair::Rewind(dropped) } else { Repair::BarrierAgain };
-            return Ok(may_create.then_some(repair));
+            let remedy = if is_passed { Remedy::Rewind(dropped) } else { Remedy::BarrierAgain };
+            return Ok(may_create.then_some(remedy));
         }
         if let Some(bootstrap) = feed.bootstrap {
-            return Ok(bootstrap.after_stranger(task.kind, !feed.sent.is_empty()).map(Repair::Bootstrap));
+            return Ok(bootstrap.after_stranger(task.kind, !feed.sent.is_empty()).map(Remedy::Bootstrap));
         }
         let first = match task.kind {
             SeenKind::Put | SeenKind::Deletion => match &task.label {
                 Some(Label::Step { position, .. }) => Some(*position),
                 Some(Label::Copy { shards, .. } | Label::Mark { shards }) => {
-                    return Ok(Some(Repair::Job(shards.clone())));
+                    return Ok(Some(Remedy::Job(shards.clone())));
                 }
                 None => None,
             },
-            SeenKind::Settings => return self.repair_of_vote(node, &uid, StepKind::Settings, journal),
-            SeenKind::PrimaryKey => return self.repair_of_vote(node, &uid, StepKind::PrimaryKey, journal),
+            SeenKind::Settings => return self.remedy_of_vote(node, &uid, StepKind::Settings, journal),
+            SeenKind::PrimaryKey => return self.remedy_of_vote(node, &uid, StepKind::PrimaryKey, journal),
             // Of a bootstrap: all that the node has got since is gone.
-            SeenKind::Drop if state.dropped.is_none() => return Ok(Some(Repair::Far)),
+            SeenKind::Drop if state.dropped.is_none() => return Ok(Some(Remedy::Far)),
             // The index exists, or the deletion is due: it changes nothing.
             SeenKind::Create | SeenKind::Drop | SeenKind::Housekeeping | SeenKind::Compaction => return Ok(None),
             SeenKind::Foreign => None,
@@ -143,25 +143,25 @@ impl Fleet {
         let reached = feed.barrier_reached();
         let lookup = Lookup { index: &uid, topology: &self.topology, journal };
         let is_far = self.rules.far && self.index(&uid).has_barrier(first, reached, &lookup)?;
-        Ok(Some(if is_far { Repair::Far } else { Repair::Rewind(first) }))
+        Ok(Some(if is_far { Remedy::Far } else { Remedy::Rewind(first) }))
     }
 
     /// Settings and primary keys carry no label. Where one is due, or to be put right, it is sent again after the stranger, whosever that is;
     /// the last one that was passed can be gone back to; anything older cannot be told from them.
-    fn repair_of_vote(
+    fn remedy_of_vote(
         &mut self,
         node: usize,
         uid: &NodeIndexUid,
         kind: StepKind,
         journal: &dyn JournalView,
-    ) -> Result<Option<Repair>, JournalUnavailable> {
+    ) -> Result<Option<Remedy>, JournalUnavailable> {
         let is_due = self.step_after_pos(node, uid, journal)?.is_some_and(|step| step.kind == kind);
         if is_due || self.feed(node, uid).mend.is_some() {
-            return Ok(Some(Repair::BarrierAgain));
+            return Ok(Some(Remedy::BarrierAgain));
         }
         Ok(Some(match self.feed(node, uid).last_barrier {
-            Some((position, passed)) if passed == kind => Repair::Rewind(position),
-            Some(_) | None => Repair::Far,
+            Some((position, passed)) if passed == kind => Remedy::Rewind(position),
+            Some(_) | None => Remedy::Far,
         }))
     }
 
@@ -169,15 +169,15 @@ impl Fleet {
         self.pending.alarms.push(Alarm::Foreign { node: self.nodes[node].id.clone(), task: task.task });
     }
 
-    pub(super) fn repair(&mut self, node: usize, uid: &NodeIndexUid, repair: Repair) {
-        match repair {
-            Repair::Rewind(first) => {
+    pub(super) fn apply(&mut self, node: usize, uid: &NodeIndexUid, remedy: Remedy) {
+        match remedy {
+            Remedy::Rewind(first) => {
                 let feed = self.feed(node, uid);
                 if first <= feed.pos.max(feed.applied) {
                     self.rewind(node, uid, first);
                 }
             }
-            Repair::BarrierAgain => {
+            Remedy::BarrierAgain => {
                 let feed = self.feed_mut(node, uid);
                 if feed.sent.iter().all(|sent| sent.kind.is_barrier()) {
                     feed.sent.clear();
@@ -185,7 +185,7 @@ impl Fleet {
                     feed.is_idle = false;
                 }
             }
-            Repair::Bootstrap(stage) => {
+            Remedy::Bootstrap(stage) => {
                 let feed = self.feed_mut(node, uid);
                 // What is under way came before the stranger; whatever it does, the stage says what is due after both.
                 feed.sent.clear();
@@ -194,8 +194,8 @@ impl Fleet {
                 self.pending.bootstraps.insert((node, uid.clone()));
             }
             // Its copy begins anew, or it is deleted, see `touched`.
-            Repair::Job(shards) if !self.is_kept(node, uid, &shards) => {}
-            Repair::Job(_) | Repair::Far => {
+            Remedy::Job(shards) if !self.is_kept(node, uid, &shards) => {}
+            Remedy::Job(_) | Remedy::Far => {
                 self.pending.alarms.push(Alarm::FarStranger { node: self.nodes[node].id.clone(), index: uid.clone() });
                 self.give_up_if_covered(node, uid);
             }

@@ -224,7 +224,7 @@ impl Topology {
             job.step == JobStep::Copy && job.joins.get(uid).is_some_and(Join::is_dirty)
         });
         let leaving = self.cleaning_of(node).chain(of_node(&self.outgoing, node));
-        let cleaned = leaving.filter(|(_, id)| self.jobs[id].clears(uid) == Some(node));
+        let cleaned = leaving.filter(|(_, id)| self.jobs[id].cleans_in(uid) == Some(node));
         let mut shards: Vec<ShardId> = joining.chain(cleaned).map(|(shard, _)| shard).collect();
         shards.sort_unstable();
         shards.dedup();

@@ -133,7 +133,7 @@ pub(in crate::logic::feeder) struct Audit {
     strays: BTreeMap<StrayPlace, Stray>,
     repairs: VecDeque<Repair>,
     /// The repair that is under way, by these jobs.
-    mending: Option<(Repair, Vec<JobId>)>,
+    repairing: Option<(Repair, Vec<JobId>)>,
     /// Where documents without a marker are to be deleted.
     sweeps: BTreeSet<(usize, NodeIndexUid)>,
 }

@@ -20,7 +20,7 @@ pub(in crate::logic::feeder) struct Job {
     pub cleaned: BTreeSet<NodeIndexUid>,
     pub hollow: BTreeSet<NodeIndexUid>,
     /// Of those, the ones whose incomplete copy is deleted already, in this life.
-    pub cleared: BTreeSet<NodeIndexUid>,
+    pub emptied: BTreeSet<NodeIndexUid>,
     /// What readers must know before the next step.
     pub stage: Stage,
     /// Every index is verified: reports wait for the target, so that it can catch up with its peers.
@@ -118,7 +118,7 @@ impl Job {
             joins: BTreeMap::new(),
             cleaned: BTreeSet::new(),
             hollow: BTreeSet::new(),
-            cleared: BTreeSet::new(),
+            emptied: BTreeSet::new(),
             stage: Stage::new(stored_in),
             is_ready: false,
         }
@@ -168,10 +168,10 @@ impl Job {
 
     /// The node whose documents of the shard are to be deleted in an index: an incomplete copy, too, before its turn comes,
     /// or it would have a say in votes.
-    pub(in crate::logic::feeder) fn clears(&self, uid: &NodeIndexUid) -> Option<usize> {
+    pub(in crate::logic::feeder) fn cleans_in(&self, uid: &NodeIndexUid) -> Option<usize> {
         match self.step {
             JobStep::Clean | JobStep::Undo => self.cleans().filter(|_| !self.cleaned.contains(uid)),
-            JobStep::Switched => self.old_owner.filter(|_| self.hollow.contains(uid) && !self.cleared.contains(uid)),
+            JobStep::Switched => self.old_owner.filter(|_| self.hollow.contains(uid) && !self.emptied.contains(uid)),
             JobStep::Announce | JobStep::Copy => None,
         }
     }

@@ -46,7 +46,7 @@ impl Fleet {
         uid: &NodeIndexUid,
         shards: &[ShardId],
     ) -> bool {
-        let mut jobs = self.topology.jobs.values().filter(|job| job.clears(uid) == Some(node));
+        let mut jobs = self.topology.jobs.values().filter(|job| job.cleans_in(uid) == Some(node));
         jobs.all(|job| job.stage.stored_in <= self.stored || !shards.contains(&job.shard))
     }
 
@@ -83,9 +83,9 @@ impl Fleet {
             if !sent.shards.contains(&job.shard) {
                 continue;
             }
-            if job.clears(uid) == Some(node) && job.step == JobStep::Switched {
-                job.cleared.insert(uid.clone());
-            } else if job.clears(uid) == Some(node) {
+            if job.cleans_in(uid) == Some(node) && job.step == JobStep::Switched {
+                job.emptied.insert(uid.clone());
+            } else if job.cleans_in(uid) == Some(node) {
                 job.cleaned.insert(uid.clone());
                 cleaned.push(id);
             } else if job.step == JobStep::Copy

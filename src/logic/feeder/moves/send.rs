@@ -111,14 +111,14 @@ impl Fleet {
                 self.pending.jobs.insert(id);
             }
             if is_hit && job.old_owner == Some(node) {
-                job.cleared.remove(uid);
+                job.emptied.remove(uid);
             }
         }
         // What was sent in this life went only where it belonged then.
         let is_older = *since < Position::of(self.first_of_this_life, 0);
         strays.retain(|&shard| !self.topology.owns(node, shard) && (is_older || self.topology.has_left(node, shard)));
         let strays: Vec<ShardId> = strays.into_iter().collect();
-        self.add_clearance(node, uid, &strays);
+        self.add_undos(node, uid, &strays);
     }
 
     /// Whether a node has one of these shards for good.

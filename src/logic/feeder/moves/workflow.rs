@@ -127,7 +127,7 @@ impl Fleet {
 
     /// Documents of shards that lie on a node without any right, and that no job is about, are deleted from an index like
     /// those of a move that was taken back.
-    pub(super) fn add_clearance(&mut self, node: usize, uid: &NodeIndexUid, shards: &[ShardId]) -> Vec<JobId> {
+    pub(super) fn add_undos(&mut self, node: usize, uid: &NodeIndexUid, shards: &[ShardId]) -> Vec<JobId> {
         let others: BTreeSet<NodeIndexUid> = self.indexes.keys().filter(|other| *other != uid).cloned().collect();
         let mut jobs = Vec::new();
         for &shard in shards {

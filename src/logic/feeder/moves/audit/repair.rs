@@ -19,7 +19,7 @@ const BATCH_MS: u64 = 60_000;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Repair {
     index: NodeIndexUid,
-    what: Mend,
+    what: Wrong,
     /// Found.
     since: Monotonic,
     /// No other replica is complete since then.
@@ -27,7 +27,7 @@ pub(super) struct Repair {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Mend {
+enum Wrong {
     /// These nodes are wrong about these shards.
     Replicas { nodes: Vec<usize>, shards: Vec<ShardId> },
     /// Documents of these shards, or without a marker, do not belong on this node.
@@ -50,18 +50,18 @@ impl Fleet {
         if !self.audit.is_repairing {
             return;
         }
-        let mut due: Vec<(NodeIndexUid, Mend)> = Vec::new();
+        let mut due: Vec<(NodeIndexUid, Wrong)> = Vec::new();
         for ((uid, shard), found) in &mut self.audit.unequal {
             if found.audit == number && found.repair == RepairState::NotAsked {
                 found.repair = RepairState::Waiting;
-                due.push((uid.clone(), Mend::Replicas { nodes: found.wrong.clone(), shards: vec![*shard] }));
+                due.push((uid.clone(), Wrong::Replicas { nodes: found.wrong.clone(), shards: vec![*shard] }));
             }
         }
         for ((uid, node, shard), found) in &mut self.audit.strays {
             if found.audit == number && found.repair == RepairState::NotAsked {
                 found.repair = RepairState::Waiting;
                 let (shards, is_unmarked) = (shard.iter().copied().collect(), shard.is_none());
-                due.push((uid.clone(), Mend::Strays { node: *node, shards, is_unmarked }));
+                due.push((uid.clone(), Wrong::Strays { node: *node, shards, is_unmarked }));
             }
         }
         for (index, what) in due {
@@ -72,14 +72,14 @@ impl Fleet {
     }
 
     /// A replica is being put right.
-    pub(super) fn is_mended(&self, node: usize, uid: &NodeIndexUid) -> bool {
-        self.audit.mending.as_ref().is_some_and(|(repair, _)| repair.index == *uid && repair.what.is_about(node))
+    pub(super) fn is_in_repair(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        self.audit.repairing.as_ref().is_some_and(|(repair, _)| repair.index == *uid && repair.what.is_about(node))
     }
 
     pub(super) fn advance_repairs(&mut self, now: Monotonic) {
-        if let Some((repair, jobs)) = self.audit.mending.take() {
-            if !self.is_mended_by(&repair, &jobs) {
-                self.audit.mending = Some((repair, jobs));
+        if let Some((repair, jobs)) = self.audit.repairing.take() {
+            if !self.is_repaired(&repair, &jobs) {
+                self.audit.repairing = Some((repair, jobs));
                 return;
             }
             self.set_repair(&repair, RepairState::Done);
@@ -93,7 +93,7 @@ impl Fleet {
             match begin {
                 Begin::Begun(jobs) => {
                     self.set_repair(&repair, RepairState::UnderWay);
-                    self.audit.mending = Some((repair, jobs));
+                    self.audit.repairing = Some((repair, jobs));
                     return;
                 }
                 Begin::Wait => self.audit.repairs.push_back(repair),
@@ -112,27 +112,27 @@ impl Fleet {
     }
 
     /// Nothing of it is left to do.
-    fn is_mended_by(&mut self, repair: &Repair, jobs: &[JobId]) -> bool {
-        if let Mend::Strays { node, is_unmarked: true, .. } = repair.what
+    fn is_repaired(&mut self, repair: &Repair, jobs: &[JobId]) -> bool {
+        if let Wrong::Strays { node, is_unmarked: true, .. } = repair.what
             && (!self.topology.is_member(node) || !self.is_live(&repair.index))
         {
             self.audit.swept(node, &repair.index);
         }
-        let is_swept = matches!(repair.what, Mend::Strays { node, .. } if self.audit.is_swept(node, &repair.index));
+        let is_swept = matches!(repair.what, Wrong::Strays { node, .. } if self.audit.is_swept(node, &repair.index));
         !is_swept && !jobs.iter().any(|job| self.topology.jobs.contains_key(job))
     }
 
     fn set_repair(&mut self, repair: &Repair, state: RepairState) {
         let (unequal, strays) = (&mut self.audit.unequal, &mut self.audit.strays);
         match &repair.what {
-            Mend::Replicas { shards, .. } => {
+            Wrong::Replicas { shards, .. } => {
                 for shard in shards {
                     if let Some(found) = unequal.get_mut(&(repair.index.clone(), *shard)) {
                         found.repair = state;
                     }
                 }
             }
-            Mend::Strays { node, shards, is_unmarked } => {
+            Wrong::Strays { node, shards, is_unmarked } => {
                 let places = shards.iter().copied().map(Some).chain(is_unmarked.then_some(None));
                 for shard in places {
                     if let Some(found) = strays.get_mut(&(repair.index.clone(), *node, shard)) {
@@ -152,15 +152,15 @@ impl Fleet {
             return Begin::Moved;
         }
         match &mut repair.what {
-            Mend::Replicas { nodes, shards } => self.begin_mend(&repair.index, nodes, shards),
-            Mend::Strays { node, shards, is_unmarked } => {
+            Wrong::Replicas { nodes, shards } => self.begin_replicas(&repair.index, nodes, shards),
+            Wrong::Strays { node, shards, is_unmarked } => {
                 self.leave_out_moving(&repair.index, *node, shards);
-                self.begin_clearance(&repair.index, *node, shards, *is_unmarked)
+                self.begin_removal(&repair.index, *node, shards, *is_unmarked)
             }
         }
     }
 
-    fn begin_mend(&mut self, uid: &NodeIndexUid, nodes: &[usize], shards: &[ShardId]) -> Begin {
+    fn begin_replicas(&mut self, uid: &NodeIndexUid, nodes: &[usize], shards: &[ShardId]) -> Begin {
         let owns = |&node: &usize| shards.iter().all(|&shard| self.topology.owns(node, shard));
         let is_given_up = |&node: &usize| self.nodes[node].is_lost || self.feed(node, uid).needs_rebuild;
         if !nodes.iter().all(owns) || nodes.iter().any(is_given_up) {
@@ -207,11 +207,11 @@ impl Fleet {
         }
     }
 
-    fn begin_clearance(&mut self, uid: &NodeIndexUid, node: usize, shards: &[ShardId], is_unmarked: bool) -> Begin {
+    fn begin_removal(&mut self, uid: &NodeIndexUid, node: usize, shards: &[ShardId], is_unmarked: bool) -> Begin {
         if !self.topology.is_member(node) || shards.is_empty() && !is_unmarked {
             return Begin::Moved;
         }
-        let jobs = self.add_clearance(node, uid, shards);
+        let jobs = self.add_undos(node, uid, shards);
         if is_unmarked {
             self.audit.sweeps.insert((node, uid.clone()));
             self.nodes[node].active.insert(uid.clone());
@@ -220,7 +220,7 @@ impl Fleet {
     }
 }
 
-impl Mend {
+impl Wrong {
     fn is_about(&self, node: usize) -> bool {
         match self {
             Self::Replicas { nodes, .. } => nodes.contains(&node),

@@ -73,7 +73,7 @@ impl Fleet {
             strays,
             background: before.background,
             started_at: before.started_at,
-            mending: before.mending,
+            repairing: before.repairing,
             sweeps: before.sweeps,
             ..Audit::default()
         };
@@ -132,7 +132,8 @@ impl Fleet {
             }
         }
         self.advance_repairs(now);
-        if self.audit.stage == AuditStage::Repairing && self.audit.repairs.is_empty() && self.audit.mending.is_none() {
+        if self.audit.stage == AuditStage::Repairing && self.audit.repairs.is_empty() && self.audit.repairing.is_none()
+        {
             (self.audit.stage, self.audit.ended) = (AuditStage::Ended, Some(now));
         }
     }
@@ -204,7 +205,7 @@ impl Fleet {
             self.audit.done += usize::from(is_search);
             return Hindrance::Gone;
         }
-        if nodes.iter().any(|&node| self.is_mended(node, &uid)) {
+        if nodes.iter().any(|&node| self.is_in_repair(node, &uid)) {
             return Hindrance::Wait(self.again(now));
         }
         if let Some(reason) = nodes.iter().find_map(|&node| self.obstacle(node, &uid)) {
