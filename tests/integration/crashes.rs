@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use miroir::logic::ids::ShardId;
+use miroir::logic::marker::marker;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
@@ -21,6 +23,8 @@ const LIMIT: Duration = Duration::from_mins(5);
 /// The same on real servers.
 const LIMIT_REAL: Duration = Duration::from_mins(30);
 
+const SHARDS: u16 = 4;
+
 /// What Miroir has stored of its topology, as a reader beside it sees it.
 struct Stored(Connection);
 
@@ -33,10 +37,11 @@ impl Stored {
         Self(connection)
     }
 
-    /// All records of nodes, jobs, joins and bootstraps, in one text.
+    /// All records of nodes, jobs, joins and bootstraps, and the tables of the fleet, in one text.
     fn text(&self) -> String {
         let sql = "SELECT group_concat(body, char(10)) FROM (SELECT body FROM nodes UNION ALL SELECT body FROM jobs \
-            UNION ALL SELECT body FROM joins UNION ALL SELECT body FROM bootstraps)";
+            UNION ALL SELECT body FROM joins UNION ALL SELECT body FROM bootstraps \
+            UNION ALL SELECT value FROM meta WHERE key = 'tables')";
         let text: Option<String> = self.0.query_row(sql, [], |row| row.get(0)).expect("the store can be read");
         text.unwrap_or_default()
     }
@@ -54,7 +59,8 @@ impl Stored {
             if looks % QUIET == 0 {
                 let status = admin.try_ask("GET", "/_miroir/rebalance", None).ok();
                 let status = status.map(|answer| answer.json).unwrap_or_default();
-                if status["state"] == "idle" && status["bootstraps"] == json!([]) && self.text() == *last {
+                let is_quiet = status["state"] == "idle" && status["bootstraps"] == json!([]) && !is_verifying(admin);
+                if is_quiet && self.text() == *last {
                     return true;
                 }
                 assert!(now() < deadline, "the change does not end: {status}");
@@ -63,6 +69,12 @@ impl Stored {
         }
         unreachable!("the loop ends")
     }
+}
+
+/// Replicas are compared, or what was found is put right.
+fn is_verifying(admin: &Client) -> bool {
+    let report = admin.try_ask("GET", "/_miroir/verify", None).map(|answer| answer.json);
+    report.is_ok_and(|report| report["state"] == "comparing" || report["state"] == "repairing")
 }
 
 /// The steps and stages that records are in.
@@ -138,6 +150,39 @@ fn change(fleet: &Fleet, method: &str, target: &str, body: Option<&Value>) {
     fleet.admin().ask(method, &format!("/_miroir{target}"), body).expect(200);
 }
 
+/// Writes a document to a node as nobody should, of a shard that it does not own.
+fn leave_stray(fleet: &Fleet, node: usize) {
+    let (name, client) = (&fleet.nodes[node].id, fleet.nodes[node].client());
+    let shards = fleet.admin().get("/_miroir/shards").expect(200).json["results"].clone();
+    let mut others = shards.as_array().expect("a list").iter();
+    let other = others.find(|shard| !shard["nodes"].as_array().expect("a list").contains(&json!(name)));
+    let shard = other.expect("not all are on one node")["shard"].as_u64().expect("a number") as u16;
+    let indexes = client.get("/indexes").expect(200).json;
+    let index = indexes["results"][0]["uid"].as_str().expect("a name");
+    let stray = json!([{"id": 1_000_000, "_miroir": marker(ShardId(shard), SHARDS)}]);
+    client.write_well("POST", &format!("/indexes/{index}/documents"), Some(&stray));
+}
+
+/// Searches for strays and has them deleted, as often as it takes: a new life knows of no search.
+fn clear_strays(fleet: &mut Fleet, crashes: &mut Crashes) {
+    let deadline = now() + LIMIT_REAL;
+    loop {
+        change(fleet, "POST", "/verify", Some(&json!({"repair": true})));
+        crashes.crash_until_in_place(fleet, "a search for strays");
+        let report = wait_for("the search", LIMIT, || {
+            let answer = fleet.admin().try_ask("GET", "/_miroir/verify", None).map_err(|error| error.to_string())?;
+            let is_over = ["never", "done"].iter().any(|state| answer.json["state"] == *state);
+            if is_over { Ok(answer.json) } else { Err(answer.text) }
+        });
+        if report["state"] == "done" && report["notCompared"] == json!([]) {
+            let strays = report["strays"].as_array().expect("a list");
+            assert!(strays.iter().all(|found| found["repair"] == "done"), "{report}");
+            return;
+        }
+        assert!(now() < deadline, "{report}");
+    }
+}
+
 fn change_everything(fleet: &mut Fleet, crashes: &mut Crashes) {
     let mut node = Node::new("node-3", fleet.folder.path(), real_meilisearch());
     node.start();
@@ -152,6 +197,16 @@ fn change_everything(fleet: &mut Fleet, crashes: &mut Crashes) {
     crashes.crash_until_in_place(fleet, "a drain");
     change(fleet, "DELETE", "/nodes/node-0", None);
     fleet.nodes.retain(|node| node.id != "node-0");
+
+    leave_stray(fleet, 0);
+    clear_strays(fleet, crashes);
+    for (is_on, name) in [(true, "a maintenance begins"), (false, "a maintenance ends")] {
+        let target = format!("/nodes/{}/maintenance", fleet.nodes[1].id);
+        change(fleet, "PUT", &target, Some(&json!({"on": is_on, "force": true})));
+        crashes.crash_until_in_place(fleet, name);
+    }
+    change(fleet, "POST", &format!("/nodes/{}/compact", fleet.nodes[1].id), Some(&json!({})));
+    crashes.crash_until_in_place(fleet, "a compaction");
 
     fleet.nodes.retain(|node| node.id != "node-1");
     wait_for("the others to have all documents", LIMIT, || {
@@ -172,7 +227,7 @@ fn change_everything(fleet: &mut Fleet, crashes: &mut Crashes) {
 fn a_crash_after_any_stored_step_ends_well() {
     let seed = seed();
     eprintln!("seed {seed}");
-    let mut fleet = Fleet::start(&FleetOptions { shards: 4, ..options() });
+    let mut fleet = Fleet::start(&FleetOptions { shards: usize::from(SHARDS), ..options() });
     let client = fleet.client();
     set_up(&client);
     let (stop, random) = (AtomicBool::new(false), &mut Random::new(seed));

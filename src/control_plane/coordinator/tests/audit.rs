@@ -18,7 +18,7 @@ impl Fixture {
         fleet
     }
 
-    fn coordinator(&self) -> Arc<Coordinator> {
+    pub(super) fn coordinator(&self) -> Arc<Coordinator> {
         self.running.as_ref().unwrap().coordinator()
     }
 

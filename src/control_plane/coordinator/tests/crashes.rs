@@ -22,8 +22,10 @@ const QUICK: Timing = Timing {
 const BATCH_TIME: Duration = Duration::from_millis(1);
 /// While a workflow runs.
 const WRITES: usize = 24;
-/// Of every workflow.
+/// Of every workflow that moves shards.
 const STEPS_MIN: usize = 6;
+/// Of those that move none: what is ordered, and what comes of it.
+const FEW_STEPS: usize = 2;
 /// The longest life of a process that dies again and again, in steps.
 const LIVES: usize = 5;
 const INDEXES: [&str; 2] = ["a", "b"];
@@ -101,8 +103,10 @@ impl Rehearsal {
         is_stored: impl Fn(&ProtocolState) -> bool,
         order: impl Fn(&Arc<Coordinator>) + Send + Sync + Clone + 'static,
     ) {
+        let deadline = clock::instant() + PATIENCE;
         while !is_stored(&self.fleet.store.protocol_state().unwrap()) {
-            let coordinator = self.fleet.running.as_ref().unwrap().coordinator();
+            assert!(clock::instant() < deadline, "the order is refused: {:?}", self.plot);
+            let coordinator = self.fleet.coordinator();
             let order = order.clone();
             let thread = std::thread::spawn(move || order(&coordinator));
             // It ends when the process does.
@@ -212,13 +216,56 @@ impl Rehearsal {
     }
 
     fn drain(&mut self, node: usize) {
+        self.set_state(node, NodeState::Draining);
+    }
+
+    fn set_state(&mut self, node: usize, to: NodeState) {
         let id = NodeId::new(format!("n{node}"));
         self.order(
-            |state| state.nodes[node].state == NodeState::Draining,
+            |state| state.nodes[node].state == to,
+            move |coordinator| while_it_lives(coordinator.change_fleet(|fleet| fleet.set_node_state(&id, to))),
+        );
+    }
+
+    /// Gives up a node that is gone, whatever it owns; the others are to have all of it.
+    fn give_up(&mut self, node: usize, plan: &[Vec<NodeId>]) {
+        let (id, plan) = (NodeId::new(format!("n{node}")), plan.to_vec());
+        self.order(
+            |state| !state.nodes[node].state.is_member(),
             move |coordinator| {
-                while_it_lives(coordinator.change_fleet(|fleet| fleet.set_node_state(&id, NodeState::Draining)));
+                while_it_lives(coordinator.change_fleet(|fleet| {
+                    // Refused as long as nobody else has all that it has.
+                    if fleet.remove_by_force(&id).is_ok() {
+                        fleet.set_plan(&plan, plan[0].len() as u16);
+                    }
+                }));
             },
         );
+    }
+
+    /// All indexes of a node are compacted, after which nobody wants it any more.
+    fn compact(&mut self, node: usize) {
+        loop {
+            let (coordinator, id) = (self.fleet.coordinator(), NodeId::new(format!("n{node}")));
+            let asked = std::thread::spawn(move || coordinator.change_fleet(|fleet| fleet.ask_compaction(&id)));
+            self.go_on("the order", |_| asked.is_finished());
+            let asked = asked.join().unwrap();
+            self.go_on("the compaction", |state| state.tables.compactions.is_empty());
+            // Or it died before it was stored, or after: who gave the order does not know.
+            if let Ok(indexes) = asked {
+                assert_eq!(indexes, INDEXES.len());
+                return;
+            }
+        }
+    }
+
+    /// So many writes more are made.
+    fn write_some(&mut self, count: usize) {
+        let goal = WRITES.min(self.written + count);
+        while self.written < goal {
+            self.revive();
+            self.write();
+        }
     }
 
     /// Takes a node away that owns nothing.
@@ -234,7 +281,7 @@ impl Rehearsal {
     /// Compares all replicas, in as many lives as it takes, until all is put right.
     fn verify(&mut self) {
         loop {
-            let coordinator = self.fleet.running.as_ref().unwrap().coordinator();
+            let coordinator = self.fleet.coordinator();
             let begin = move || while_it_lives(coordinator.change_fleet(|fleet| fleet.begin_audit(true, None)));
             let thread = std::thread::spawn(begin);
             self.go_on("the order", |_| thread.is_finished());
@@ -243,7 +290,8 @@ impl Rehearsal {
             self.go_on_until("the audit", |fleet, state| fleet.report().is_over() && state.jobs.is_empty());
             let report = self.fleet.report();
             let is_over = report.number > 0 && report.not_compared.is_empty();
-            let mut repairs = report.unequal.iter().map(|found| found.repair);
+            let strays = report.strays.iter().map(|found| found.repair);
+            let mut repairs = report.unequal.iter().map(|found| found.repair).chain(strays);
             if is_over && repairs.all(|repair| repair == RepairState::Done) {
                 return;
             }
@@ -272,7 +320,12 @@ fn table(of: impl Fn(usize) -> Vec<usize>) -> Vec<Vec<NodeId>> {
 fn while_it_lives<T, E>(_: Result<T, E>) {}
 
 /// First many deaths in one run, then one at each step.
-fn at_every_step(mut rehearsal: Rehearsal, workflow: impl Fn(&mut Rehearsal)) {
+fn at_every_step(rehearsal: Rehearsal, workflow: impl Fn(&mut Rehearsal)) {
+    at_each_of(STEPS_MIN, rehearsal, workflow);
+}
+
+/// The same where there are at least so many.
+fn at_each_of(steps_min: usize, mut rehearsal: Rehearsal, workflow: impl Fn(&mut Rehearsal)) {
     for side in [Side::Before, Side::After] {
         rehearsal.round(Plot::Again(side), &workflow);
     }
@@ -280,7 +333,7 @@ fn at_every_step(mut rehearsal: Rehearsal, workflow: impl Fn(&mut Rehearsal)) {
     while rehearsal.round(Plot::At(steps + 1), &workflow) > 0 {
         steps += 1;
     }
-    assert!(steps >= STEPS_MIN, "{steps}");
+    assert!(steps >= steps_min, "{steps}");
 }
 
 /// A node comes, gets shards, is drained and leaves.
@@ -376,5 +429,56 @@ fn damaged_replicas_are_put_right_whenever_the_process_dies() {
             rehearsal.fleet.change(node, PutMode::Update, &json!({ "id": id, "text": "changed by hand" }));
         }
         rehearsal.verify();
+    });
+}
+
+#[test]
+fn a_dead_node_is_given_up_whenever_the_process_dies() {
+    at_every_step(Rehearsal::new(3, 2), |rehearsal| {
+        // The youngest; another one comes in its place.
+        let dead = rehearsal.fleet.listens.len() - 1;
+        rehearsal.fleet.stop_node(dead);
+        rehearsal.write_some(6);
+        let plan = table(|_| vec![0, 1]);
+        rehearsal.give_up(dead, &plan);
+        rehearsal.settle(&plan);
+        let node = rehearsal.enrol();
+        let plan = rehearsal.plan(|shard| vec![shard % 2, node]);
+        rehearsal.settle(&plan);
+    });
+}
+
+#[test]
+fn strays_are_cleared_whenever_the_process_dies() {
+    at_each_of(FEW_STEPS, Rehearsal::new(2, 1), |rehearsal| {
+        // Shards of even numbers are the first node's.
+        for (node, shard) in [(0, 1), (0, 3), (1, 2)] {
+            let id = format!("stray{shard}");
+            let of_other = json!({ "id": id, marker::FIELD: marker::marker(ShardId(shard), SHARDS) });
+            rehearsal.fleet.change(node, PutMode::Replace, &of_other);
+            rehearsal.fleet.change(node, PutMode::Replace, &json!({ "id": format!("foreign{shard}") }));
+        }
+        rehearsal.verify();
+    });
+}
+
+#[test]
+fn a_node_is_maintained_whenever_the_process_dies() {
+    at_each_of(FEW_STEPS, Rehearsal::new(2, 2), |rehearsal| {
+        rehearsal.set_state(1, NodeState::Maintenance);
+        rehearsal.fleet.stop_node(1);
+        rehearsal.write_some(8);
+        rehearsal.fleet.start_node(1);
+        rehearsal.set_state(1, NodeState::Active);
+        rehearsal.write_some(WRITES);
+        rehearsal.go_on("the others", |state| state.out_of_sync.is_empty());
+    });
+}
+
+#[test]
+fn a_node_is_compacted_whenever_the_process_dies() {
+    at_each_of(FEW_STEPS, Rehearsal::new(2, 2), |rehearsal| {
+        rehearsal.compact(1);
+        rehearsal.write_some(WRITES);
     });
 }
