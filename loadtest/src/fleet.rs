@@ -24,6 +24,17 @@ const WORK_LIMIT: Duration = Duration::from_mins(60);
 /// Between two questions whether something is over.
 const ASK_INTERVAL: Duration = Duration::from_millis(20);
 
+/// The header of answers that lack shards.
+const DEGRADED: &str = "x-miroir-degraded";
+
+/// What a server said.
+pub struct Answer {
+    /// The body.
+    pub text: String,
+    /// It lacks shards.
+    pub is_degraded: bool,
+}
+
 /// Speaks to one server. Every answer that is an error is a failure.
 #[derive(Clone)]
 pub struct Server {
@@ -39,6 +50,11 @@ impl Server {
 
     /// The text of an answer; without a body it is a GET.
     pub fn ask(&self, method: &str, target: &str, body: Option<String>) -> Result<String, Failure> {
+        Ok(self.ask_whole(method, target, body)?.text)
+    }
+
+    /// The same, with what its head says.
+    pub fn ask_whole(&self, method: &str, target: &str, body: Option<String>) -> Result<Answer, Failure> {
         let request = http::Request::builder()
             .method(method)
             .uri(format!("{}{target}", self.base))
@@ -48,7 +64,13 @@ impl Server {
             None => self.agent.run(request.body(())?)?,
         };
         let text = response.body_mut().with_config().limit(u64::MAX).read_to_string()?;
-        if response.status().is_success() { Ok(text) } else { Err(format!("{method} {target}: {text}").into()) }
+        let is_degraded = response.headers().contains_key(DEGRADED);
+        let answer = Answer { text, is_degraded };
+        if response.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(format!("{method} {target}: {}", answer.text).into())
+        }
     }
 
     /// The same as JSON.
@@ -129,11 +151,6 @@ impl Nodes {
     /// Nodes with their data below a new temporary folder.
     pub fn new(meilisearch: Option<PathBuf>) -> Result<Self, Failure> {
         Ok(Self { folder: tempfile::tempdir()?, meilisearch })
-    }
-
-    /// What they are, for people.
-    pub fn kind(&self) -> &'static str {
-        if self.meilisearch.is_some() { "Meilisearch" } else { "embedded nodes" }
     }
 
     /// Starts an empty one and waits until it answers.
