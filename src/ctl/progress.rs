@@ -18,18 +18,19 @@ const WIDTH: u64 = 30;
 /// Asks until nothing moves any more.
 pub(super) fn follow(client: &Client, call: &Call, out: &mut impl Write, json: bool) -> Result<(), Failure> {
     let is_terminal = std::io::stdout().is_terminal() && !json;
-    let mut last = String::new();
+    let mut last = Vec::new();
     loop {
         let answer = client.send(call)?;
         let line = if json { answer.to_string() } else { line(&answer) };
+        let seen = if json { vec![answer.clone()] } else { what_changes(&answer).to_vec() };
         if is_terminal {
             // To the beginning of the line, and clear it.
             write!(out, "\r\x1b[2K{line}")?;
-        } else if line != last {
+        } else if seen != last {
             writeln!(out, "{line}")?;
         }
         out.flush()?;
-        last = line;
+        last = seen;
         if answer["progress"].is_null() {
             break;
         }
@@ -39,6 +40,12 @@ pub(super) fn follow(client: &Client, call: &Call, out: &mut impl Write, json: b
         writeln!(out)?;
     }
     Ok(())
+}
+
+/// All but what time changes by itself.
+fn what_changes(answer: &Value) -> [Value; 5] {
+    let (progress, state, absent) = (&answer["progress"], &answer["state"], &answer["absent"]);
+    [&progress["done"], &progress["left"], &progress["documents"], state, absent].map(Value::clone)
 }
 
 /// Until the next look.

@@ -7,9 +7,6 @@ use serde::Serialize;
 
 use crate::telemetry::clock;
 
-/// From this part of the work on it can be said how long the rest will take.
-const TELLING: f64 = 0.05;
-
 /// Remembers when the last plan was made, and what it came to. Of this life of the process only: after a restart what is
 /// left then counts as all.
 #[derive(Debug, Default)]
@@ -82,8 +79,9 @@ impl Watch {
 }
 
 impl Progress {
-    /// Moves end many at once, so most of the time they say nothing; documents are sent one after the other, but the last
-    /// ones have yet to be indexed, compared and switched when they are. Half of each.
+    /// Moves end many at once, so most of the time they say nothing; documents are sent one after the other, but then they
+    /// have yet to be indexed, compared and switched. Half of each, and nothing before the first move has ended: until then
+    /// nobody knows how long these take.
     fn remaining(&self) -> Option<f64> {
         let of_moves = self.done as f64 / (self.done + self.left).max(1) as f64;
         let of_documents = match self.documents_planned {
@@ -91,7 +89,7 @@ impl Progress {
             Some(_) | None => of_moves,
         };
         let share = f64::midpoint(of_moves, of_documents);
-        (share >= TELLING && self.left > 0).then(|| self.seconds * (1.0 - share) / share)
+        (self.done > 0 && self.left > 0).then(|| self.seconds * (1.0 - share) / share)
     }
 }
 
@@ -100,16 +98,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_sent_says_how_long_it_takes_before_any_move_ends() {
+    fn what_was_sent_and_what_has_moved_say_how_long_the_rest_takes() {
         let of = |done, documents, documents_planned| {
             Progress { done, left: 8 - done, seconds: 6.0, documents, documents_planned, remaining_seconds: None }
                 .remaining()
         };
-        assert_eq!(of(0, 0, Some(1_000)), None);
-        assert_eq!(of(0, 99, Some(1_000)), None);
-        assert_eq!(of(0, 500, Some(1_000)), Some(18.0));
-        assert_eq!(of(0, 2_000, Some(1_000)), Some(6.0), "more was sent than was expected");
+        assert_eq!((of(0, 0, None), of(0, 2_000, Some(1_000))), (None, None));
         assert_eq!(of(4, 500, Some(1_000)), Some(6.0));
+        assert_eq!(of(2, 500, Some(1_000)), Some(10.0));
+        assert_eq!(of(4, 2_000, Some(1_000)), Some(2.0), "more was sent than was expected");
         assert_eq!(
             (of(2, 0, None), of(2, 0, Some(0))),
             (Some(18.0), Some(18.0)),
