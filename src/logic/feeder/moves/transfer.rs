@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 
 use self::busy::BusyTime;
 use super::{FoundStrays, Join, UnequalShard};
-use crate::logic::feeder::feed::Sync;
 use crate::logic::feeder::index::Lookup;
 use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::feeder::{Alarm, Fleet};
@@ -363,17 +362,14 @@ impl Fleet {
         Ok(state.step_after(node, from, &lookup)?.is_none_or(|step| step.position > at))
     }
 
-    /// A complete replica of a shard of an index.
+    /// A shard of an index can be read there now, for this target.
     pub(super) fn is_source(&self, node: usize, target: usize, uid: &NodeIndexUid, shard: ShardId) -> bool {
-        let feed = self.feed(node, uid);
         let state = &self.nodes[node];
         let has_it = self.topology.owns(node, shard) || self.topology.is_leaving(node, uid, shard);
         node != target
             && has_it
             && self.topology.is_member(node)
-            && feed.sync == Sync::In
-            && !feed.needs_rebuild
-            && !self.is_rebuilding(node, uid)
+            && self.is_complete(node, uid)
             && state.is_reachable
             && !state.is_lost
     }
