@@ -179,7 +179,7 @@ pub const KEYS: &[Key] = &[
     unset(
         "rebalance.bytes_per_second",
         Kind::Size,
-        "How many bytes per second are copied, all moves together; without it as many as go.",
+        "How many bytes per second are copied, all moves together, over many copies: each one goes as fast as it can, since writes wait for it, and the next ones wait until it is paid for; without it as many as go.",
     ),
     key(
         "rebalance.busy_percent",
@@ -190,7 +190,7 @@ pub const KEYS: &[Key] = &[
     unset(
         "rebalance.hours",
         Kind::Hours,
-        "The hours of the day (UTC) when shards may move and indexes be compacted: `22-6` is from 22:00 to 6:00. Without it always.",
+        "The hours of the day (UTC) when shards may move and indexes be compacted: `22-6` is from 22:00 to 6:00. Without it always. A shard with fewer replicas on nodes that are there than are wanted gets the others at any hour.",
     ),
     key(
         "rebalance.compact",

@@ -21,6 +21,7 @@ use crate::config::Secret;
 use crate::logic::feeder::{AuditReport, Fleet};
 use crate::logic::ids::{JobId, NodeId, NodeIndexUid, NodeTask};
 use crate::logic::placement::plan::{MoveWish, steps};
+use crate::logic::throttle::hour_of;
 use crate::logic::topology::{NodeRecord, Pace};
 use crate::meili::error::{ApiError, Code};
 use crate::store::{Store, StoreError};
@@ -113,6 +114,12 @@ pub trait Members: Send {
     /// See [`Fleet::job_problems`].
     fn problems(&self) -> BTreeMap<JobId, Arc<str>>;
 
+    /// See [`Coordinator::await_unread`].
+    fn await_unread(&self, node: &NodeId, limit: Duration) -> bool;
+
+    /// See [`Fleet::has_resting_target`].
+    fn has_resting_target(&self) -> bool;
+
     /// See [`Fleet::compacting`].
     fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)>;
 
@@ -147,6 +154,14 @@ impl Members for Arc<Coordinator> {
 
     fn problems(&self) -> BTreeMap<JobId, Arc<str>> {
         self.job_problems()
+    }
+
+    fn await_unread(&self, node: &NodeId, limit: Duration) -> bool {
+        Coordinator::await_unread(self, node, limit)
+    }
+
+    fn has_resting_target(&self) -> bool {
+        Coordinator::has_resting_target(self)
     }
 
     fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
@@ -212,7 +227,9 @@ impl Operator {
             TopologyRequest::RebalanceStatus => {
                 let tables = &picture.protocol.tables;
                 let work = self.work(&picture, &steps(&tables.owners, &tables.plan));
-                json(&rebalance::status(&picture, (&self.watch, work), &self.members.compacting()))
+                let (watch, compacting) = (&self.watch, &self.members.compacting()[..]);
+                let (is_resting, hour) = (self.members.has_resting_target(), hour_of(clock::timestamp()));
+                json(&rebalance::status(&picture, &rebalance::Current { watch, work, compacting, is_resting, hour }))
             }
             TopologyRequest::RebalanceHistory => json(&rebalance::history(&picture)),
             TopologyRequest::Preview(what_if) => {
@@ -238,7 +255,7 @@ impl Operator {
                 self.replace(&picture, old, &NodeRecord { zone, weight, ..new.clone() }, *dry_run)
             }
             TopologyRequest::Maintain { node, is_on, force, dry_run } => {
-                self.maintain(&picture, node, Maintenance { is_on: *is_on, force: *force, dry_run: *dry_run })
+                self.maintain(picture, node, Maintenance { is_on: *is_on, force: *force, dry_run: *dry_run })
             }
             TopologyRequest::Verify { is_repairing, distrust } => {
                 self.verify(&picture, *is_repairing, distrust.as_ref())

@@ -206,7 +206,11 @@ fn other(other: &Value) -> String {
 impl Maintenance {
     fn render(&self, answer: &Value) -> String {
         let Self { id, state, dry_run, .. } = self;
+        let is_read = answer["isRead"] == Value::Bool(true);
         let mut text = match (state, dry_run) {
+            (OnOff::On, false) if is_read => format!(
+                "{id} is in maintenance, but readers may still use it: say it again before you stop it; its writes wait for it\n"
+            ),
             (OnOff::On, false) => format!("{id} is not read any more and can be stopped; its writes wait for it\n"),
             (OnOff::On, true) => {
                 format!("{id} would not be read any more and could be stopped; its writes would wait for it\n")

@@ -70,8 +70,10 @@ fn line(answer: &Value) -> String {
     if answer["state"] == "paused" {
         line.push_str(", paused");
     }
-    if answer["absent"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
-        line.extend([", waits for ", &cell(&answer["absent"])]);
+    for list in ["absent", "inMaintenance"] {
+        if answer[list].as_array().is_some_and(|nodes| !nodes.is_empty()) {
+            line.extend([", waits for ", &cell(&answer[list])]);
+        }
     }
     line
 }

@@ -371,8 +371,18 @@ fn status(answer: &Value) -> String {
     if answer["progress"].is_object() {
         line("progress", &progress::words(&answer["progress"]).into());
     }
-    if answer["absent"].as_array().is_some_and(|nodes| !nodes.is_empty()) {
+    let is_there = |list: &&str| answer[*list].as_array().is_some_and(|items| !items.is_empty());
+    if is_there(&"heldUpBy") {
+        line("held up by", &answer["heldUpBy"]);
+    }
+    if answer["lackingReplicas"].as_u64().is_some_and(|shards| shards > 0) {
+        line("shards that lack", &answer["lackingReplicas"]);
+    }
+    if is_there(&"absent") {
         line("waits for", &answer["absent"]);
+    }
+    if is_there(&"inMaintenance") {
+        line("in maintenance", &answer["inMaintenance"]);
     }
     for owed in answer["owed"].as_array().into_iter().flatten() {
         let shards = owed["shards"].as_array().map_or(0, Vec::len);

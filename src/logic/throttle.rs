@@ -1,14 +1,15 @@
 //! How fast moves may go: bytes per second over all, a share of each target's time, and hours of the day.
 //!
-//! Everything may go into debt: a chunk is never too large, and how long a batch keeps a node busy is known only when it
-//! has ended. Nothing more goes out until the debt is paid. What was not used is kept for one second. Integers only, so
+//! It says when copies may begin. One that has begun is read and sent as fast as it goes, since writes wait for it. So
+//! everything may go into debt: a copy is never too large, and how long a batch keeps a node busy is known only when it
+//! has ended. No other copy begins until the debt is paid. What was not used is kept for one second. Integers only, so
 //! that long runs do not drift.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{Monotonic, NodeId};
+use super::ids::{Monotonic, NodeId, Timestamp};
 
 /// Unused allowance is kept for so long.
 const KEPT_MS: u64 = 1000;
@@ -17,18 +18,26 @@ const KEPT_MS: u64 = 1000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ThrottleLimits {
-    /// Copied by all moves together; none: as much as goes.
+    /// Copied by all moves together, over many copies: each one goes as fast as it can, and the next ones wait; none: as much
+    /// as goes.
     pub bytes_per_second: Option<u64>,
     /// Of its time that a target may spend on batches of moves, 1 to 100. A batch slows searches whatever is in it, so
     /// this is what clients feel.
     pub busy_percent: u8,
-    /// When moves may run; none: always.
+    /// When shards may move that have all their replicas; none: always. Those that lack some are copied at any hour.
     pub hours: Option<HourSpan>,
 }
 
 impl Default for ThrottleLimits {
     fn default() -> Self {
         Self { bytes_per_second: None, busy_percent: 25, hours: None }
+    }
+}
+
+impl ThrottleLimits {
+    /// Whether an hour of the day is one at which shards may move that have all their replicas.
+    pub fn is_open(&self, hour: u8) -> bool {
+        self.hours.is_none_or(|hours| hours.contains(hour))
     }
 }
 
@@ -48,15 +57,19 @@ impl HourSpan {
     }
 }
 
-/// Whether the next chunk may go out.
+/// Of the day, UTC.
+pub fn hour_of(now: Timestamp) -> u8 {
+    const HOUR: i64 = 3_600 * 1_000_000;
+    now.0.div_euclid(HOUR).rem_euclid(24) as u8
+}
+
+/// Whether the next copy may begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turn {
     /// It may.
     Now,
     /// Not before this, as things are; a change of the limits may alter it.
     At(Monotonic),
-    /// Not at this hour.
-    OtherHour,
 }
 
 /// So many units per second, counted in thousandths.
@@ -145,11 +158,8 @@ impl Throttle {
         u64::from(self.limits.busy_percent.clamp(1, 100)) * 10
     }
 
-    /// Whether a chunk may go to a target. `hour` is that of the day, 0 to 23, where the operator lives.
-    pub fn turn(&self, target: &NodeId, now: Monotonic, hour: u8) -> Turn {
-        if self.limits.hours.is_some_and(|hours| !hours.contains(hour)) {
-            return Turn::OtherHour;
-        }
+    /// Whether a copy to a target may begin, whatever the hour.
+    pub fn turn(&self, target: &NodeId, now: Monotonic) -> Turn {
         let buckets = self.bytes.iter().chain(self.busy.get(target));
         match buckets.map(|bucket| bucket.ready_at(now)).max() {
             Some(ready) if ready > now => Turn::At(ready),
@@ -169,11 +179,6 @@ impl Throttle {
         let rate = self.busy_rate();
         let began = Monotonic(now.0.saturating_sub(milliseconds));
         self.busy.entry(target.clone()).or_insert(Bucket::new(rate, began)).spend_time(began, now);
-    }
-
-    /// The node is gone.
-    pub fn forget(&mut self, target: &NodeId) {
-        self.busy.remove(target);
     }
 }
 
@@ -206,7 +211,7 @@ mod tests {
                 Event::Sent(bytes) => throttle.sent(*bytes, now),
                 Event::Busy(target, milliseconds) => throttle.was_busy(&node(target), *milliseconds, now),
                 Event::Limits(bytes, percent) => throttle.set_limits(limits(*bytes, *percent), now),
-                Event::Asked(turn) => assert_eq!(throttle.turn(&node("a"), now, 12), *turn, "at {at}"),
+                Event::Asked(turn) => assert_eq!(throttle.turn(&node("a"), now), *turn, "at {at}"),
             }
         }
     }
@@ -286,12 +291,12 @@ mod tests {
             (22, 6, vec![22, 23, 0, 5], vec![6, 21]),
             (7, 7, vec![0, 7, 23], vec![]),
         ] {
-            let hours = Some(HourSpan { from, to });
-            let throttle = Throttle::new(ThrottleLimits { hours, ..ThrottleLimits::default() }, Monotonic(0));
-            let turn = |hour| throttle.turn(&node("a"), Monotonic(0), hour);
-            assert!(inside.into_iter().all(|hour| turn(hour) == Turn::Now), "{from} to {to}");
-            assert!(outside.into_iter().all(|hour| turn(hour) == Turn::OtherHour), "{from} to {to}");
+            let limits = ThrottleLimits { hours: Some(HourSpan { from, to }), ..ThrottleLimits::default() };
+            assert!(inside.into_iter().all(|hour| limits.is_open(hour)), "{from} to {to}");
+            assert!(!outside.into_iter().any(|hour| limits.is_open(hour)), "{from} to {to}");
         }
+        assert!(ThrottleLimits::default().is_open(0));
+        assert_eq!((hour_of(Timestamp(7_200_000_000 - 1)), hour_of(Timestamp(-1))), (1, 23));
     }
 
     #[test]
@@ -299,7 +304,7 @@ mod tests {
         let mut throttle = Throttle::new(limits(Some(1_000_003), 25), Monotonic(0));
         let (mut now, mut bytes, mut busy) = (Monotonic(0), 0_u64, 0_u64);
         for chunk in 0..10_000_u64 {
-            if let Turn::At(later) = throttle.turn(&node("a"), now, 0) {
+            if let Turn::At(later) = throttle.turn(&node("a"), now) {
                 assert!(later > now);
                 now = later;
             }
@@ -312,6 +317,5 @@ mod tests {
         }
         assert!(bytes <= (now.0 + 2000) * 1_000_003 / 1000, "{bytes} in {now:?}");
         assert!(busy * 4 <= now.0 + 2000, "{busy} in {now:?}");
-        throttle.forget(&node("a"));
     }
 }

@@ -59,7 +59,11 @@ fn all_nodes_restart_one_by_one_and_no_client_notices() {
                 if answer.json["ok"] == true { Ok(()) } else { Err(answer.text) }
             });
             let maintenance = format!("/nodes/{}/maintenance", node.id);
-            admin.ask("PUT", &maintenance, Some(&json!({"on": true}))).expect(200);
+            let begun = admin.ask("PUT", &maintenance, Some(&json!({"on": true}))).expect(200);
+            if begun.json["isRead"] != false {
+                is_over.store(true, Ordering::Relaxed);
+                panic!("it is not read any more: {}", begun.text);
+            }
             node.kill();
             let before = searches.load(Ordering::Relaxed);
             wait_for("searches without the node", LIMIT, || {

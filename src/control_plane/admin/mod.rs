@@ -63,15 +63,16 @@ impl AdminApi {
     }
 
     async fn reply(&self, question: Question) -> Result<Response, ApiError> {
-        let snapshot = self.bridge.snapshot.load_full();
+        // Taken when nothing is waited for any more: some answers wait until nobody holds an old one.
+        let snapshot = || self.bridge.snapshot.load_full();
         Ok(match question {
             Question::Health => Response::json_bytes(200, r#"{"status":"available"}"#),
             Question::Status => {
                 let unfinished = self.unfinished().await?;
-                Response::json(200, &status(&self.bridge, &snapshot, &self.troubles, unfinished))
+                Response::json(200, &status(&self.bridge, &snapshot(), &self.troubles, unfinished))
             }
-            Question::Nodes => Response::json(200, &ListView { results: nodes(&snapshot) }),
-            Question::Shards => Response::json(200, &ListView { results: shards(&snapshot) }),
+            Question::Nodes => Response::json(200, &ListView { results: nodes(&snapshot()) }),
+            Question::Shards => Response::json(200, &ListView { results: shards(&snapshot()) }),
             Question::Fleet => Response::json(200, &self.ask::<Value>(Command::Fleet).await?),
             Question::Tasks(query) => Response::json(200, &self.tasks(*query).await?),
             Question::Topology(request) => {

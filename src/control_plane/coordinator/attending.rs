@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded, select};
 use parking_lot::Mutex;
 
-use super::{Coordinator, Stopping};
+use super::{Coordinator, READERS_POLL, Stopping};
 use crate::control_plane::feeder::Feeder;
 use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::{ProbeTiming, Prober};
@@ -119,6 +120,30 @@ impl Coordinator {
         self.state.lock().fleet.away(clock::monotonic())
     }
 
+    /// Waits until no reader uses a node in maintenance, not even with a request that began before, but no longer than this.
+    /// Returns whether that is so; never if nobody else has what it has.
+    pub fn await_unread(&self, node: &NodeId, limit: Duration) -> bool {
+        let until = clock::instant() + limit;
+        // Once it stands aside: what shows that.
+        let mut shown = None;
+        let mut state = self.state.lock();
+        loop {
+            match state.fleet.is_read_in_maintenance(node) {
+                Some(true) => return false,
+                Some(false) if shown.is_none() => shown = Some(state.published),
+                Some(false) | None => {}
+            }
+            let left = until.saturating_duration_since(clock::instant());
+            if shown.is_some_and(|epoch| self.bridge.progress().drained >= epoch) {
+                return true;
+            }
+            if left.is_zero() || self.is_stopping() {
+                return false;
+            }
+            state.wait(&self.feeders, left.min(READERS_POLL));
+        }
+    }
+
     /// All replicas are compared again and again from now on, or only when somebody asks for it.
     pub fn audit_in_background(&self, background: Option<BackgroundAudit>) {
         self.state.lock().fleet.set_background_audit(background);
@@ -132,6 +157,11 @@ impl Coordinator {
     /// Why jobs do not get on.
     pub fn job_problems(&self) -> BTreeMap<JobId, Arc<str>> {
         self.state.lock().fleet.job_problems()
+    }
+
+    /// See [`Fleet::has_resting_target`].
+    pub fn has_resting_target(&self) -> bool {
+        self.state.lock().fleet.has_resting_target(clock::monotonic())
     }
 
     /// Indexes whose disk space is given back at the moment.

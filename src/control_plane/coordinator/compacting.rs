@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Coordinator;
-use super::moving::hour_of;
 use crate::control_plane::node_client::{NodeClient, NodeStats};
 use crate::logic::feeder::DueCompaction;
 use crate::logic::ids::{NodeId, NodeIndexUid};
+use crate::logic::throttle::hour_of;
 use crate::telemetry::clock;
 
 /// Between two looks.
@@ -46,12 +46,11 @@ impl Coordinator {
     }
 
     fn weigh(&self, due: &DueCompaction, begun: &mut Begun) {
-        let ((id, url), hours) = {
+        let ((id, url), limits) = {
             let state = self.state.lock();
-            (state.fleet.address(due.node), state.fleet.pace().throttle.hours)
+            (state.fleet.address(due.node), state.fleet.pace().throttle)
         };
-        let is_other_hour = hours.is_some_and(|hours| !hours.contains(hour_of(clock::timestamp())));
-        if is_other_hour && !due.is_asked {
+        if !limits.is_open(hour_of(clock::timestamp())) && !due.is_asked {
             return;
         }
         let client = NodeClient::new(url, self.node_key.as_deref());

@@ -8,8 +8,8 @@ use super::{Coordinator, State};
 use crate::control_plane::chunks::Chunk;
 use crate::control_plane::node_client::NodeClient;
 use crate::logic::feeder::{Look, LookKind, LookOutcome, TransferId};
-use crate::logic::ids::{NodeId, Timestamp};
-use crate::logic::throttle::{Throttle, Turn};
+use crate::logic::ids::NodeId;
+use crate::logic::throttle::{Throttle, Turn, hour_of};
 use crate::telemetry::clock;
 
 /// Between two looks whether the nodes stand still, and whether there is room.
@@ -20,8 +20,6 @@ const IDLE: Duration = Duration::from_secs(1);
 const ROOM_WAIT: Duration = Duration::from_millis(200);
 /// A part is closed when it is longer. Bytes.
 const PART_BYTES: usize = 8 << 20;
-/// When moves may not run at this hour: until it is looked again. Milliseconds.
-const OTHER_HOUR_MS: u64 = 60_000;
 
 /// What a mover has of its own: a client for each node that it has read.
 #[derive(Default)]
@@ -63,14 +61,15 @@ impl Coordinator {
         if throttle.limits() != state.fleet.pace().throttle {
             throttle.set_limits(state.fleet.pace().throttle, now);
         }
+        let limits = throttle.limits();
+        state.fleet.set_off_hours(!limits.is_open(hour));
         for (node, milliseconds) in state.fleet.take_busy() {
             throttle.was_busy(&node, milliseconds, now);
         }
         for node in state.fleet.members() {
-            let until = match throttle.turn(&node, now, hour) {
+            let until = match throttle.turn(&node, now) {
                 Turn::Now => now,
                 Turn::At(at) => at,
-                Turn::OtherHour => now.plus_ms(OTHER_HOUR_MS),
             };
             state.fleet.rest(&node, until);
         }
@@ -135,12 +134,6 @@ impl Coordinator {
 pub(super) fn part_max(body_max: u64, cuts: u32) -> usize {
     let whole = PART_BYTES.min(usize::try_from(body_max).unwrap_or(usize::MAX));
     whole.checked_shr(cuts.saturating_mul(3)).unwrap_or(0)
-}
-
-/// Of the day, UTC.
-pub(super) fn hour_of(now: Timestamp) -> u8 {
-    const HOUR: i64 = 3_600 * 1_000_000;
-    now.0.div_euclid(HOUR).rem_euclid(24) as u8
 }
 
 /// The throttle as it is at the start.

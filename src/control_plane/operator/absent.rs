@@ -113,6 +113,9 @@ impl Operator {
         if back.is_empty() && !next.is_without_absent {
             return Ok(());
         }
+        if picture.protocol.tables.is_paused {
+            tracing::warn!("moves are paused; nothing is copied before they are resumed");
+        }
         self.change(|fleet| fleet.set_plan(&next.plan, next.replication_factor))?;
         self.begun(picture, &mut next)?;
         Ok(())

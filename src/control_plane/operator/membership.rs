@@ -1,5 +1,7 @@
 //! Nodes that join and leave.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::can_stop::can_stop;
@@ -125,11 +127,12 @@ impl Operator {
         self.begun(picture, &mut next)
     }
 
-    /// The answer names the shards of which some documents are not found while the node is stopped.
+    /// The answer names the shards of which some documents are not found while the node is stopped, and says whether readers
+    /// may still use it.
     ///
     /// # Errors
     /// `miroir_node_unknown`, `miroir_node_draining`, `miroir_node_needed`.
-    pub(super) fn maintain(&self, picture: &Picture, node: &NodeId, asked: Maintenance) -> Result<Value, ApiError> {
+    pub(super) fn maintain(&self, picture: Picture, node: &NodeId, asked: Maintenance) -> Result<Value, ApiError> {
         let Maintenance { is_on, force, dry_run } = asked;
         let state = picture.member(node)?.state;
         if state == NodeState::Draining {
@@ -137,7 +140,7 @@ impl Operator {
                 format!("Node `{node}` is being drained; it can be stopped and removed once it owns no shards.");
             return Err(ApiError::new(Code::MiroirNodeDraining, message));
         }
-        let in_the_way = if is_on { can_stop(picture, node)?.shards() } else { Vec::new() };
+        let in_the_way = if is_on { can_stop(&picture, node)?.shards() } else { Vec::new() };
         if !force && !in_the_way.is_empty() {
             let message = format!(
                 "No other node that is read has all documents of these shards: {}. `can-stop` says more; with `force` they \
@@ -146,7 +149,8 @@ impl Operator {
             );
             return Err(ApiError::new(Code::MiroirNodeNeeded, message));
         }
-        let answer = json!({ "node": node, "maintenance": is_on, "notFound": in_the_way, "dryRun": dry_run });
+        let mut answer =
+            json!({ "node": node, "maintenance": is_on, "notFound": in_the_way, "isRead": !is_on, "dryRun": dry_run });
         if dry_run {
             return Ok(answer);
         }
@@ -154,6 +158,11 @@ impl Operator {
         self.change(|fleet| fleet.set_node_state(node, state))?;
         self.absent.forget(node);
         tracing::info!(%node, is_on, "an operator began or ended the maintenance of a node");
+        if is_on {
+            // It holds a snapshot of before.
+            drop(picture);
+            answer["isRead"] = json!(!self.members.await_unread(node, UNREAD_LIMIT));
+        }
         Ok(answer)
     }
 
@@ -199,6 +208,9 @@ fn check_new(picture: &Picture, node: &NodeRecord) -> Result<(), ApiError> {
 fn swapped(row: &[NodeId], old: &NodeId, new: &NodeId) -> Vec<NodeId> {
     row.iter().map(|id| if id == old { new.clone() } else { id.clone() }).collect()
 }
+
+/// How long an operator waits until nobody reads a node; the listener's deadline is 10 s.
+const UNREAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// The first of them.
 fn listed(shards: &[ShardId]) -> String {

@@ -131,7 +131,13 @@ fn wished(picture: &Picture, what_if: &WhatIf) -> Result<Vec<NodeRecord>, ApiErr
     ];
     for (ids, state) in wishes {
         for id in ids {
-            picture.member(id)?;
+            if picture.member(id)?.state == NodeState::Maintenance && state == NodeState::Draining {
+                let message = format!(
+                    "Node `{id}` is in maintenance, which a drain would end without a word. End it first: `miroir-ctl node \
+                     maintenance {id} off`."
+                );
+                return Err(ApiError::new(Code::MiroirPlanImpossible, message));
+            }
             let is_meant =
                 |node: &NodeRecord| node.id == *id && (state != NodeState::Active || node.state == NodeState::Draining);
             nodes.iter_mut().filter(|node| is_meant(node)).for_each(|node| node.state = state);

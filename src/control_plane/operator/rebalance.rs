@@ -30,8 +30,14 @@ pub(super) struct RebalanceStatus {
     replicas_to_go: usize,
     /// Since it began; none when it is idle.
     progress: Option<Progress>,
-    /// Nodes that do not answer, and are to get shards.
+    /// Nodes that do not answer, and that moves wait for.
     absent: Vec<NodeId>,
+    /// The same of nodes in maintenance.
+    in_maintenance: Vec<NodeId>,
+    /// Why less moves than could.
+    held_up_by: Vec<HeldUpBy>,
+    /// Shards with fewer replicas on nodes that answer than are planned.
+    lacking_replicas: usize,
     /// What is left to be deleted on nodes that do not answer. Nobody waits for that.
     owed: Vec<Owed>,
     /// How fast it may go.
@@ -51,6 +57,18 @@ enum RebalanceState {
     Idle,
     Running,
     Paused,
+}
+
+/// What an operator has set that holds moves up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum HeldUpBy {
+    /// Nothing new is copied, not even what lacks replicas.
+    Pause,
+    /// Only shards are copied that lack replicas.
+    Hours,
+    /// `busyPercent` or `bytesPerSecond`: for a moment.
+    Limits,
 }
 
 /// A clean-up that waits for its node to return.
@@ -135,12 +153,21 @@ fn compactions(picture: &Picture, under_way: &[(NodeId, NodeIndexUid)]) -> Vec<C
     tables.compactions.iter().filter(is_wanted).map(view).collect()
 }
 
-/// `work` is what is left.
-pub(super) fn status(
-    picture: &Picture,
-    (watch, work): (&Watch, Work),
-    compacting: &[(NodeId, NodeIndexUid)],
-) -> RebalanceStatus {
+/// The part of the answer that is not stored.
+pub(super) struct Current<'a> {
+    /// How far the moves are.
+    pub watch: &'a Watch,
+    /// What is left.
+    pub work: Work,
+    /// Indexes whose disk space is given back.
+    pub compacting: &'a [(NodeId, NodeIndexUid)],
+    /// Some node that a shard is coming to gets none for the moment.
+    pub is_resting: bool,
+    /// Of the day, UTC.
+    pub hour: u8,
+}
+
+pub(super) fn status(picture: &Picture, current: &Current<'_>) -> RebalanceStatus {
     let tables = &picture.protocol.tables;
     let (replicas_to_come, replicas_to_go) =
         (missing(&tables.plan, &tables.owners), missing(&tables.owners, &tables.plan));
@@ -153,7 +180,7 @@ pub(super) fn status(
         shards.sort_unstable();
     }
     let mut at_work = jobs.iter().filter(|job| owed_by(job).is_none()).peekable();
-    let compactions = compactions(picture, compacting);
+    let compactions = compactions(picture, current.compacting);
     let has_compaction = compactions.iter().any(|compaction| picture.is_reachable(&compaction.node));
     let has_work = replicas_to_come + replicas_to_go > 0 || at_work.peek().is_some() || has_compaction;
     let state = match (has_work, tables.is_paused) {
@@ -161,7 +188,7 @@ pub(super) fn status(
         (true, false) => RebalanceState::Running,
         (false, false) => RebalanceState::Idle,
     };
-    let mut progress = watch.progress(work, !has_work);
+    let mut progress = current.watch.progress(current.work, !has_work);
     if let Some(progress) = progress.as_mut().filter(|_| tables.is_paused) {
         progress.remaining_seconds = None;
     }
@@ -172,9 +199,16 @@ pub(super) fn status(
         task: bootstrap.at.entry(),
     });
     let wishes = steps(&tables.owners, &tables.plan);
-    let named: BTreeSet<&NodeId> = at_work.flat_map(|job| [&job.target, &job.old_owner]).flatten().collect();
+    let named: BTreeSet<&NodeId> = at_work.flat_map(|job| waits_for(picture, job)).collect();
     let is_named = |id: &NodeId| named.contains(id) || wishes.iter().any(|wish| wish.to.as_ref() == Some(id));
-    let absent = picture.members().filter(|node| !picture.is_reachable(&node.id) && is_named(&node.id));
+    let (answering, silent): (Vec<&NodeRecord>, Vec<&NodeRecord>) =
+        picture.members().filter(|node| is_named(&node.id)).partition(|node| picture.is_reachable(&node.id));
+    let resting = answering.into_iter().filter(|node| !picture.is_read(&node.id));
+    let has_all = |shard: &usize| {
+        let owners = tables.owners[*shard].iter().filter(|owner| picture.is_reachable(owner));
+        owners.count() >= tables.plan[*shard].len()
+    };
+    let all = tables.owners.len();
     RebalanceStatus {
         state,
         version: tables.version,
@@ -182,7 +216,10 @@ pub(super) fn status(
         replicas_to_come,
         replicas_to_go,
         progress,
-        absent: absent.map(|node| node.id.clone()).collect(),
+        absent: silent.into_iter().map(|node| node.id.clone()).collect(),
+        in_maintenance: resting.map(|node| node.id.clone()).collect(),
+        held_up_by: if has_work { held_up_by(tables, current) } else { Vec::new() },
+        lacking_replicas: all - (0..all).filter(has_all).count(),
         owed: owed.into_iter().map(|(node, shards)| Owed { node, shards }).collect(),
         limits: tables.pace,
         nodes: picture.members().map(|node| load(tables, node)).collect(),
@@ -190,6 +227,37 @@ pub(super) fn status(
         bootstraps: bootstraps.collect(),
         compactions,
     }
+}
+
+fn held_up_by(tables: &Tables, current: &Current<'_>) -> Vec<HeldUpBy> {
+    let all = [
+        (HeldUpBy::Pause, tables.is_paused),
+        (HeldUpBy::Hours, !tables.pace.throttle.is_open(current.hour)),
+        (HeldUpBy::Limits, current.is_resting),
+    ];
+    all.into_iter().filter(|(_, holds_up)| *holds_up).map(|(by, _)| by).collect()
+}
+
+/// Nodes that a job cannot get on without, as long as they do not answer or are in maintenance.
+fn waits_for<'a>(picture: &'a Picture, job: &'a JobRecord) -> Vec<&'a NodeId> {
+    let nodes: Vec<&NodeId> = match (job.step, &job.target) {
+        (JobStep::Announce | JobStep::Copy, Some(target)) => vec![target],
+        // It ends when all owners are complete.
+        (JobStep::Announce | JobStep::Copy | JobStep::Switched, _) => picture.owners(job.shard).iter().collect(),
+        (JobStep::Clean | JobStep::Undo, _) => cleans(job).into_iter().collect(),
+    };
+    let is_missed = |id: &&NodeId| match job.step {
+        JobStep::Announce | JobStep::Copy | JobStep::Switched => !picture.is_reachable(id) || !picture.is_read(id),
+        JobStep::Clean | JobStep::Undo => !picture.is_reachable(id),
+    };
+    nodes.into_iter().filter(is_missed).collect()
+}
+
+/// Why a job waits, if nothing else is known.
+fn waits(picture: &Picture, job: &JobRecord) -> Option<Arc<str>> {
+    let node = waits_for(picture, job).into_iter().next()?;
+    let reason = if picture.is_reachable(node) { "is in maintenance" } else { "does not answer" };
+    Some(format!("it waits for {node}, which {reason}").into())
 }
 
 /// The answer to who asks for the last plans.
@@ -256,6 +324,6 @@ pub(super) fn job_view(picture: &Picture, job: &JobRecord) -> JobView {
         }
     }
     let JobRecord { id, kind, shard, step, .. } = *job;
-    let problem = picture.problems.get(&id).cloned();
+    let problem = picture.problems.get(&id).cloned().or_else(|| waits(picture, job));
     JobView { id, kind, shard, step, to: job.target.clone(), from: job.old_owner.clone(), indexes, problem }
 }

@@ -12,6 +12,7 @@ use crate::logic::entry::Operation;
 use crate::logic::feeder::Publication;
 use crate::logic::ids::{EntryId, IndexUid, JobId, NodeIndexUid, Position, ShardId, Timestamp};
 use crate::logic::snapshot::NodeView;
+use crate::logic::throttle::HourSpan;
 use crate::logic::topology::{
     BootstrapRecord, BootstrapStage, JobKind, JobRecord, JobStep, JoinRecord, JoinState, NodeState, Tables,
 };
@@ -71,6 +72,14 @@ impl Members for NoMembers {
 
     fn problems(&self) -> BTreeMap<JobId, Arc<str>> {
         BTreeMap::from([(JobId(5), "the node takes nothing".into())])
+    }
+
+    fn await_unread(&self, _node: &NodeId, _limit: Duration) -> bool {
+        false
+    }
+
+    fn has_resting_target(&self) -> bool {
+        false
     }
 
     fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
@@ -305,6 +314,51 @@ fn a_trial_says_what_would_be_and_changes_nothing() {
     assert_eq!(maintain("c", false).unwrap_err().code, Code::MiroirNodeNeeded);
     assert_eq!(maintain("c", true).unwrap()["notFound"], json!([2]));
     assert_eq!(fleet.operator.store.protocol_state().unwrap(), before);
+}
+
+#[test]
+fn a_rebalance_says_what_holds_it_up() {
+    let fleet = Fleet::new();
+    let status = || fleet.ask(&TopologyRequest::RebalanceStatus).unwrap();
+    let of = |status: &Value| (status["inMaintenance"].clone(), status["jobs"][0]["problem"].clone());
+    let mut waiting = moving();
+    waiting.jobs[0].id = JobId(6);
+    waiting.joins.clear();
+    fleet.commit(&waiting);
+    assert_eq!(of(&status()), (json!([]), Value::Null));
+    assert_eq!(
+        (&status()["heldUpBy"], &status()["lackingReplicas"]),
+        (&json!([]), &json!(1)),
+        "shard 2 has one of two"
+    );
+    fleet.publisher.publish_node(&NodeId::new("d"), |view| view.reachable = false);
+    assert_eq!(of(&status()), (json!([]), json!("it waits for d, which does not answer")));
+    fleet.publisher.publish_node(&NodeId::new("d"), |view| view.reachable = true);
+    let resting = NodeRecord { state: NodeState::Maintenance, ..node("d") };
+    fleet.commit(&ProtocolDelta { nodes: vec![resting], ..ProtocolDelta::default() });
+    assert_eq!(of(&status()), (json!(["d"]), json!("it waits for d, which is in maintenance")));
+    // A switch waits for the owners.
+    let switched = JobRecord { step: JobStep::Switched, old_owner: Some(NodeId::new("c")), ..waiting.jobs[0].clone() };
+    let resting = NodeRecord { state: NodeState::Maintenance, ..node("b") };
+    fleet.commit(&ProtocolDelta { nodes: vec![resting, node("d")], jobs: vec![switched], ..ProtocolDelta::default() });
+    assert_eq!(of(&status()), (json!(["b"]), json!("it waits for b, which is in maintenance")));
+
+    let tables = waiting.tables.as_mut().unwrap();
+    tables.is_paused = true;
+    let hour = hour_of(clock::timestamp());
+    tables.pace.throttle.hours = Some(HourSpan { from: (hour + 12) % 24, to: (hour + 13) % 24 });
+    fleet.commit(&ProtocolDelta { tables: waiting.tables.clone(), ..ProtocolDelta::default() });
+    assert_eq!(status()["heldUpBy"], json!(["pause", "hours"]));
+}
+
+#[test]
+fn a_drain_does_not_end_a_maintenance() {
+    let fleet = Fleet::new();
+    let resting = NodeRecord { state: NodeState::Maintenance, ..node("a") };
+    fleet.commit(&ProtocolDelta { nodes: vec![resting], ..ProtocolDelta::default() });
+    let error = preview_of(&fleet, &json!({"drain": ["a"]})).unwrap_err();
+    assert_eq!(error.code, Code::MiroirPlanImpossible);
+    assert!(error.message.contains("miroir-ctl node maintenance a off"), "{}", error.message);
 }
 
 #[test]

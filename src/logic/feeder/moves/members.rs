@@ -49,6 +49,21 @@ impl Fleet {
         }
     }
 
+    /// Whether readers use a node that stands aside: none when they may stop it, or are about to.
+    pub fn is_read_in_maintenance(&self, id: &NodeId) -> Option<bool> {
+        let node = self.number_of(id)?;
+        let mut is_read = false;
+        for uid in self.live() {
+            match self.feed(node, uid).sync {
+                Sync::In if self.has_cover(node, uid) => return None,
+                Sync::Leaving(_) | Sync::Joining | Sync::Returning(_) => return None,
+                Sync::In => is_read = true,
+                Sync::Out => {}
+            }
+        }
+        Some(is_read)
+    }
+
     /// Members that do not answer, and for how many milliseconds.
     pub fn away(&self, now: Monotonic) -> Vec<(NodeId, u64)> {
         let members = (0..self.nodes.len()).filter(|&node| self.topology.is_member(node));

@@ -18,6 +18,7 @@ use crate::logic::feeder::index::Lookup;
 use crate::logic::feeder::step::{JournalUnavailable, JournalView};
 use crate::logic::feeder::{Alarm, Fleet};
 use crate::logic::ids::{JobId, Monotonic, NodeId, NodeIndexUid, Position, ShardId};
+use crate::logic::topology::JobStep;
 
 /// Transfers that are read at once: drivers are to have as many threads for it, so that no writes are held up while nobody
 /// reads.
@@ -132,6 +133,8 @@ pub(in crate::logic::feeder) struct Transfers {
     open: BTreeMap<TransferId, Transfer>,
     next: u64,
     busy: BusyTime,
+    /// At this hour only shards are copied that lack replicas.
+    pub is_off_hours: bool,
 }
 
 impl Transfers {
@@ -222,6 +225,17 @@ impl Fleet {
     pub fn take_busy(&mut self) -> Vec<(NodeId, u64)> {
         let busy = self.transfers.busy.take();
         busy.into_iter().map(|(node, milliseconds)| (self.nodes[node].id.clone(), milliseconds)).collect()
+    }
+
+    /// Whether this is an hour at which only shards are copied that lack replicas.
+    pub fn set_off_hours(&mut self, is_off: bool) {
+        self.transfers.is_off_hours = is_off;
+    }
+
+    /// Whether some node that a shard is coming to gets none for the moment, so that it is not too busy.
+    pub fn has_resting_target(&self, now: Monotonic) -> bool {
+        let targets = self.topology.jobs.values().filter(|job| job.step == JobStep::Copy).filter_map(|job| job.target);
+        targets.into_iter().any(|target| now < self.nodes[target].rest_until)
     }
 
     /// No copy to this node begins before.

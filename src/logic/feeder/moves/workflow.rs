@@ -9,7 +9,7 @@ use crate::logic::feeder::feed::{Feed, ReaderProgress, Stage};
 use crate::logic::feeder::index::IndexState;
 use crate::logic::feeder::step::JournalView;
 use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, ShardId};
-use crate::logic::topology::{JobKind, JobStep, JoinState};
+use crate::logic::topology::{JobKind, JobStep, JoinState, NodeState as Wanted};
 
 use super::{Job, Join};
 
@@ -21,7 +21,7 @@ impl Fleet {
         now: Monotonic,
         journal: &dyn JournalView,
     ) {
-        self.make_jobs();
+        self.make_jobs(now);
         let jobs: Vec<JobId> = self.topology.jobs.keys().copied().collect();
         // By target; what happens here changes nothing of it.
         let mut current: BTreeMap<usize, bool> = BTreeMap::new();
@@ -41,23 +41,26 @@ impl Fleet {
 
     /// One replica of a shard at a time is brought to a node, as many shards as the limits allow. A job that has switched, or is
     /// only to delete something yet, may wait for nodes that are away: it holds up no move, but one to the same node.
-    fn make_jobs(&mut self) {
+    fn make_jobs(&mut self, now: Monotonic) {
         if self.tables.is_paused {
             return;
         }
+        let held_off = self.held_off(now);
         let mut moving: BTreeSet<ShardId> = BTreeSet::new();
-        // By node: shards on their way there.
-        let mut coming: Vec<usize> = vec![0; self.nodes.len()];
+        // By node: shards on their way there, and of those that are not copied at this hour: they are in nobody's way.
+        let mut coming: [Vec<usize>; 2] = [(); 2].map(|()| vec![0; self.nodes.len()]);
+        let is_held_off = |shard: ShardId| usize::from(held_off.contains(&shard));
         for job in self.topology.jobs.values() {
             if job.kind == JobKind::Move && matches!(job.step, JobStep::Announce | JobStep::Copy) {
                 moving.insert(job.shard);
             }
             if let Some(target) = job.target.filter(|_| matches!(job.step, JobStep::Announce | JobStep::Copy)) {
-                coming[target] += 1;
+                coming[is_held_off(job.shard)][target] += 1;
             }
         }
         for number in 0..self.topology.plan.len() {
             let shard = ShardId(number as u16);
+            let coming = &mut coming[is_held_off(shard)];
             let owners = self.topology.owners_of(shard);
             let plan = &self.topology.plan[number];
             let mut missing = plan.iter().copied().filter(|node| !owners.contains(node)).peekable();
@@ -76,6 +79,24 @@ impl Fleet {
                 self.want_publication();
             }
         }
+    }
+
+    /// Shards that are not copied at this hour: those that have as many replicas as are planned, on nodes that are there.
+    pub(super) fn held_off(&self, now: Monotonic) -> BTreeSet<ShardId> {
+        if !self.transfers.is_off_hours {
+            return BTreeSet::new();
+        }
+        let is_gone = |since: Monotonic| now.0 >= since.0.saturating_add(self.timing.in_sync_timeout_ms);
+        let is_sound = |&&node: &&usize| {
+            let state = &self.nodes[node];
+            self.topology.is_member(node)
+                && !state.is_lost
+                && (!state.away_since.is_some_and(is_gone) || state.record.state == Wanted::Maintenance)
+        };
+        let plan = self.topology.plan.iter().map(Vec::len);
+        let has_all = |(owners, planned): (&Vec<usize>, usize)| owners.iter().filter(is_sound).count() >= planned;
+        let by_shard = (0_u16..).map(ShardId).zip(self.topology.owners().iter().zip(plan));
+        by_shard.filter(|(_, shard)| has_all(*shard)).map(|(shard, _)| shard).collect()
     }
 
     pub(super) fn add_job(&mut self, job: Job) -> JobId {

@@ -320,6 +320,35 @@ fn no_more_writes_are_held_up_than_can_be_read_at_once() {
 }
 
 #[test]
+fn off_hours_only_shards_are_copied_that_lack_replicas() {
+    let mut world = World::with_owners(4, &[&[3, 1], &[0, 1]]);
+    world.create();
+    world.put_to(&[0, 1]);
+    world.run();
+    world.lose(0);
+    world.fleet.set_pace(Pace { moves_per_node: 1, ..Pace::default() }, true);
+    world.fleet.set_plan(&table(&[&[1, 2], &[1, 2]]), 2);
+    world.begin_copy(2);
+    assert_eq!(world.fleet.topology.jobs.values().map(|job| job.shard).collect::<Vec<_>>(), [ShardId(0)]);
+    // What has begun is not in the way of what lacks a replica.
+    world.fleet.set_pace(Pace { moves_per_node: 1, shards_per_copy: 1, ..Pace::default() }, true);
+    world.fleet.rest(&name(2), world.now.plus_ms(u64::MAX / 2));
+    world.fleet.set_off_hours(true);
+    world.settle();
+    world.fleet.restart_joins(2, &NodeIndexUid::new(INDEX), |_, _| true);
+    world.fleet.rest(&name(2), world.now);
+    world.run_until_sees(|world| world.owners()[1].contains(&name(2)));
+    assert!(!world.owners()[0].contains(&name(2)));
+    for _ in 0..1_000 {
+        world.settle();
+        assert_eq!(world.fleet.next_look(world.now, &world.journal), Ok(None));
+        world.now = world.now.plus_ms(100);
+    }
+    world.fleet.set_off_hours(false);
+    world.run_until_planned(&[&[1, 2], &[1, 2]], 2);
+}
+
+#[test]
 fn an_old_owner_takes_its_shard_back_when_another_one_dies() {
     let mut world = with_owners(3, &[0, 1]);
     world.fleet.set_plan(&table(&[&[1, 2]]), 2);

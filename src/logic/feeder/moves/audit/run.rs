@@ -223,7 +223,7 @@ impl Fleet {
         }
         if self.audit.origin == AuditOrigin::Background && !check.is_held {
             let rests = nodes.iter().map(|&node| self.nodes[node].rest_until).max().filter(|&until| until > now);
-            let moves = self.has_moves().then(|| self.again(now));
+            let moves = (self.has_moves() || self.transfers.is_off_hours).then(|| self.again(now));
             if let Some(until) = rests.or(moves) {
                 return Hindrance::Wait(until);
             }

@@ -7,7 +7,7 @@ use super::{LOOKS_AT_ONCE, LookKind, Transfer, TransferId, TransferStage};
 use crate::logic::feeder::Fleet;
 use crate::logic::feeder::index::IndexState;
 use crate::logic::ids::{JobId, Monotonic, NodeIndexUid, Position, ShardId};
-use crate::logic::topology::{JobStep, JoinState};
+use crate::logic::topology::{JobKind, JobStep, JoinState};
 
 /// The shards of one index that come to one node, as far as they wait for the same.
 type Group = BTreeMap<(usize, NodeIndexUid, bool), Vec<Part>>;
@@ -67,9 +67,11 @@ impl Fleet {
     /// Joins that can be copied (false) or compared (true) now, by the feed that they share.
     fn waiting_joins(&self, now: Monotonic) -> Group {
         let mut groups = Group::new();
+        let held_off = self.held_off(now);
         for (&id, job) in &self.topology.jobs {
             let Some(target) = job.target.filter(|_| job.step == JobStep::Copy) else { continue };
-            let is_resting = now < self.nodes[target].rest_until;
+            let is_resting =
+                now < self.nodes[target].rest_until || held_off.contains(&job.shard) && job.kind == JobKind::Move;
             if !self.nodes[target].is_reachable {
                 continue;
             }
