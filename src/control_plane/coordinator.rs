@@ -275,6 +275,7 @@ impl Coordinator {
             self.troubles.got_on(&(Some(node.clone()), index.clone()), *position);
         }
         delta.forgotten_indexes.iter().for_each(|index| self.troubles.forget(index));
+        delta.removed_nodes.iter().for_each(|node| self.troubles.forget_node(node));
         let mut state = self.state.lock();
         state.fleet.stored(version);
         let publication = state.fleet.publication();

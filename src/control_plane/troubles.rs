@@ -138,6 +138,11 @@ impl Troubles {
         self.0.lock().writes.retain(|(_, other), _| other != index);
     }
 
+    /// The node is no member any more.
+    pub fn forget_node(&self, node: &NodeId) {
+        self.0.lock().writes.retain(|(other, _), _| other.as_ref() != Some(node));
+    }
+
     /// Writes that do not get on.
     pub fn writes(&self) -> Vec<HeldUp> {
         self.0.lock().writes.values().map(|(_, held)| held.clone()).collect()
@@ -172,6 +177,12 @@ mod tests {
         assert_eq!(troubles.writes(), []);
         fail(first, "internal", 4_000_000);
         troubles.forget(&place.1);
+        assert_eq!(troubles.writes(), []);
+
+        fail(first, "internal", 5_000_000);
+        troubles.forget_node(&NodeId::new("n2"));
+        assert_eq!(troubles.writes().len(), 1);
+        troubles.forget_node(&NodeId::new("n1"));
         assert_eq!(troubles.writes(), []);
 
         troubles.store_failed("full".to_owned(), Timestamp(1));

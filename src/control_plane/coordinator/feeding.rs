@@ -103,10 +103,16 @@ impl Coordinator {
         self.control.notify_all();
     }
 
+    fn is_given_up(&self, send: &Send) -> bool {
+        matches!(send.purpose, Purpose::Copy { transfer, .. } if !self.state.lock().fleet.is_wanted(transfer))
+    }
+
     fn send(&self, feeder: &Feeder, send: &Send) {
         let place = || (Some(feeder.id.clone()), send.index.clone());
         let (material, ids) = match self.material(send) {
             Ok(found) => found,
+            // It was given up meanwhile, and its parts with it.
+            Err(_) if self.is_given_up(send) => return,
             Err(reason) => {
                 tracing::error!(position = ?send.position, reason, "what a node needs cannot be read");
                 self.held_up(place(), send.position, reason);

@@ -14,6 +14,7 @@ use crate::control_plane::prober::resolve;
 use crate::control_plane::startup::{FirstLook, first_look};
 use crate::logic::feeder::{Fleet, LastCopy};
 use crate::logic::ids::{NodeId, NodeTask, ShardId};
+use crate::logic::placement::plan::warnings_of;
 use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
 use crate::telemetry::clock;
@@ -83,6 +84,9 @@ impl Operator {
         let planned = &picture.protocol.tables.plan;
         if planned.iter().any(|row| row.contains(old)) {
             next.plan = planned.iter().map(|row| swapped(row, old, &new.id)).collect();
+            // Those were of the plan that is not taken.
+            let warnings = warnings_of(&next.nodes, &next.plan, next.replication_factor);
+            next.warnings = warnings.iter().map(ToString::to_string).collect();
         }
         if dry_run {
             return json(&preview(picture, &next, &ask_sizes(picture, self.node_key())));

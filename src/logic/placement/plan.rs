@@ -100,6 +100,15 @@ pub fn next_table(input: &PlanInput<'_>) -> Result<NextTable, PlanError> {
     }
 }
 
+/// What operators should know of a plan that was made otherwise. `members` has every node that the plan names.
+pub fn warnings_of(members: &[NodeRecord], plan: &[Vec<NodeId>], replication_factor: u16) -> Vec<PlanWarning> {
+    let named: BTreeSet<&NodeId> = plan.iter().flatten().collect();
+    let place_of =
+        |node: &NodeRecord| PlacementNode { id: node.id.clone(), zone: node.zone.clone(), weight: node.weight };
+    let nodes: Vec<PlacementNode> = members.iter().filter(|node| named.contains(&node.id)).map(place_of).collect();
+    shared_zones(&nodes, plan, replication_factor).into_iter().collect()
+}
+
 fn shared_zones(nodes: &[PlacementNode], plan: &[Vec<NodeId>], replication_factor: u16) -> Option<PlanWarning> {
     let numbers = zone_numbers(nodes);
     let zone_of: BTreeMap<&NodeId, usize> = nodes.iter().map(|node| &node.id).zip(numbers.iter().copied()).collect();

@@ -253,3 +253,14 @@ proptest! {
         prop_assert_eq!(after.warnings.is_empty(), is_possible);
     }
 }
+
+#[test]
+fn a_plan_that_was_made_otherwise_is_warned_of_by_what_it_names() {
+    let zones = [("a", "x"), ("b", "y"), ("c", "y"), ("d", "x")];
+    let members =
+        zones.map(|(id, zone)| NodeRecord { zone: Some(zone.into()), ..NodeRecord::active(NodeId::new(id), "") });
+    let row = |ids: [&str; 2]| ids.map(NodeId::new).to_vec();
+    assert_eq!(warnings_of(&members, &[row(["a", "b"]), row(["c", "d"])], 2), []);
+    let shared = PlanWarning::ZonesShared { shards: 1, zones: 1, replication_factor: 2 };
+    assert_eq!(warnings_of(&members, &[row(["b", "c"])], 2), [shared]);
+}
