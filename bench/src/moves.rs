@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use miroir::logic::entry::{Entry, Operation, PutMode};
 use miroir::logic::feeder::{
-    Action, End, Fleet, IndexStart, JournalUnavailable, JournalView, LookKind, LookOutcome, ReaderProgress, Rules,
-    SeenKind, SeenTask, SendOutcome, Start, StepInfo, Timing, steps_of,
+    Action, Bearer, End, Fleet, IndexStart, JournalUnavailable, JournalView, LookKind, LookOutcome, ReaderProgress,
+    Rules, SeenKind, SeenTask, SendOutcome, Start, StepInfo, Timing, steps_of,
 };
 use miroir::logic::ids::{
     EntryId, Epoch, IndexUid, Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp,
@@ -98,7 +98,9 @@ impl Moves {
         let head = Position::of(EntryId(next), 0).before();
         let owners = (0..usize::from(shape.shards)).map(|shard| vec![node(shard % (shape.nodes - 1))]);
         let mut start = Start {
-            nodes: (0..shape.nodes).map(|number| NodeRecord::active(node(number), "")).collect(),
+            nodes: (0..shape.nodes)
+                .map(|number| NodeRecord { has_identity: true, ..NodeRecord::active(node(number), "") })
+                .collect(),
             tables: Tables {
                 pace: Pace { moves_per_node: usize::from(shape.shards), ..Pace::default() },
                 ..Tables::settled(owners.collect(), 1)
@@ -197,9 +199,9 @@ impl Moves {
         match self.fleet.next(number, self.now, &self.journal) {
             Action::Wait(_) => return false,
             Action::Store => self.commit(),
-            Action::AskNewest => self.fleet.newest_answer(number, NodeTask(next)),
+            Action::AskNewest => self.fleet.newest_answer(number, Bearer::Node { life: 0 }, NodeTask(next), self.now),
             Action::CheckIdle(uid) => self.fleet.idle_answer(number, &uid, true, self.now),
-            Action::DeleteTasks(_) | Action::Compact(_) => {
+            Action::DeleteTasks(_) | Action::Compact(_) | Action::Identify { .. } => {
                 self.next_task[number] += 1;
                 self.fleet.sent(number, SendOutcome::Registered(NodeTask(next)), self.now);
             }

@@ -114,6 +114,7 @@ fn members(count: usize) -> Vec<NodeRecord> {
         weight: node.weight,
         state: NodeState::Active,
         life: 0,
+        has_identity: false,
     };
     nodes(count).into_iter().map(member).collect()
 }

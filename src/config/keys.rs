@@ -104,7 +104,7 @@ pub const KEYS: &[Key] = &[
         unset(
             "nodes",
             Kind::Nodes,
-            "The Meilisearch servers of the fleet: `id` (a name that never changes: letters, digits, `-` and `_`), `url` (`http://HOST:PORT`), and optionally `zone` (replicas of a shard are spread over zones first) and `weight` (its share of shards relative to the others; 1 when left out). Only Miroir may write to them. This is the fleet of the first start; later `data_dir` says who is a member, and an entry here only says where a member is: a changed `url`, `zone` or `weight` is taken over at the next start.",
+            "The Meilisearch servers of the fleet: `id` (a name that never changes: letters, digits, `-` and `_`), `url` (`http://HOST:PORT`), and optionally `zone` (replicas of a shard are spread over zones first) and `weight` (its share of shards relative to the others; 1 when left out). Only Miroir may write to them. This is the fleet of the first start; later `data_dir` says who is a member, and an entry here only says where a member is: a changed `url`, `zone` or `weight` is taken over at the next start. A server that cannot show that it is the node is not used: [OPERATIONS.md](OPERATIONS.md) says what to do.",
         ),
         "\n  - id: node-0\n    url: http://127.0.0.1:7710\n    zone: rack-a\n  - id: node-1\n    url: http://127.0.0.1:7711\n    zone: rack-b\n  - id: node-2\n    url: http://127.0.0.1:7712\n    zone: rack-b\n    weight: 1",
     ),

@@ -84,6 +84,8 @@ pub struct Coordinator {
     stopping: Condvar,
     is_stopping: AtomicBool,
     attendance: Attendance,
+    /// See [`ClusterRecord::cluster_id`].
+    cluster_id: String,
     node_key: Option<String>,
     /// Bytes of a body that every node takes.
     body_max: u64,

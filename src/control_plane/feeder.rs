@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use super::coordinator::Material;
+use super::identity::Identity;
 use super::node_client::{NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as Answer};
 use crate::logic::entry::{PutMode, StepKind};
-use crate::logic::feeder::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
-use crate::logic::ids::{IndexUid, NodeId, NodeIndexUid, NodeTask};
+use crate::logic::feeder::{Bearer, End, Label, SeenKind, SeenTask, Send, SendOutcome};
+use crate::logic::ids::{IndexUid, NodeIndexUid, NodeTask};
 use crate::meili::error::{Code, ErrorBody, ErrorType};
 use crate::meili::search_message::client_message;
 use crate::meili::tasks::{TaskKind, TaskStatus, TaskView};
@@ -24,7 +25,7 @@ const WRITE_TIMEOUT_PER_MIB: Duration = Duration::from_secs(1);
 pub(super) struct Feeder {
     /// The protocol's number of the node.
     pub node: usize,
-    pub id: NodeId,
+    pub identity: Identity,
     pub client: NodeClient,
 }
 
@@ -41,11 +42,17 @@ impl Feeder {
         }
     }
 
-    /// The number after the newest of all tasks; none when the node does not answer.
-    pub(super) fn next_task(&self) -> Option<NodeTask> {
+    /// Whom the server says it is, and the number after the newest of all tasks; none when it does not answer.
+    pub(super) fn newest(&self) -> Option<(Bearer, NodeTask)> {
+        let answerer = self.identity.ask(&self.client, QUESTION_TIMEOUT).ok()?;
         let query = NodeTaskQuery { limit: 1, ..NodeTaskQuery::default() };
         let page = self.client.tasks(&query, QUESTION_TIMEOUT).ok()?;
-        Some(page.results.first().map_or(NodeTask(0), |task| NodeTask(task.uid + 1)))
+        Some((answerer.bearer, page.results.first().map_or(NodeTask(0), |task| NodeTask(task.uid + 1))))
+    }
+
+    /// Lets it carry who it is.
+    pub(super) fn identify(&self, life: u64) -> SendOutcome {
+        told(self.identity.tell(&self.client, life, WRITE_TIMEOUT)).0
     }
 
     /// Whether nothing of the index waits or runs on the node; none when it does not answer.

@@ -41,6 +41,7 @@ mod chunks;
 pub mod coordinator;
 pub mod drift;
 mod feeder;
+pub mod identity;
 pub mod journal;
 pub mod node_client;
 pub mod operator;

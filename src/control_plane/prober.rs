@@ -1,7 +1,8 @@
 //! Looks at one node again and again: where its name points to, and whether it answers.
 //!
-//! What it finds is a hint for the choice among replicas and for the operator. It never takes a replica out of the in-sync
-//! set: only the feeder protocol does, by what was applied.
+//! Whether it answers is a hint for the choice among replicas and for the operator. It never takes a replica out of the
+//! in-sync set: only the feeder protocol does, by what was applied. But cores get the address of a server only once that has
+//! shown that it is the node.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
+use super::identity::Identity;
 use super::node_client::{NodeClient, NodeError};
 use super::publisher::Publisher;
 use super::status::{Looks, NodeLook};
-use crate::logic::ids::NodeId;
+use crate::logic::feeder::Bearer;
 
 /// How often and how long.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +28,7 @@ pub struct ProbeTiming {
 /// The thread of one node.
 pub struct Prober {
     /// Which.
-    pub id: NodeId,
+    pub identity: Identity,
     /// `http://HOST:PORT`.
     pub url: String,
     /// Its own.
@@ -39,23 +41,36 @@ pub struct Prober {
     pub timing: ProbeTiming,
 }
 
+/// What a look found at the URL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Found {
+    Node,
+    /// Another server, or one that lost what it had: why it is not used.
+    Stranger(String),
+    /// Nobody, or nobody that says who it is.
+    Nobody(NodeError),
+}
+
 impl Prober {
-    /// Works until `stop` is closed.
-    pub fn run(self, stop: &Receiver<()>) {
-        let mut was_well = None;
+    /// Works until `stop` is closed. `is_itself` says of each answer whether it is the node that answered.
+    pub fn run(self, stop: &Receiver<()>, is_itself: impl Fn(Bearer) -> bool) {
+        let mut before = None;
         loop {
             let address = resolve(&self.url);
-            let health = self.client.health(self.timing.timeout);
-            let is_well = health.is_ok();
-            self.publisher.publish_node(&self.id, |node| {
-                node.reachable = is_well;
-                // While a name cannot be resolved the last address is the best that is known.
-                node.address = address.or(node.address);
+            let found = self.find(&is_itself);
+            self.publisher.publish_node(&self.identity.node, |node| {
+                node.reachable = found == Found::Node;
+                node.address = match found {
+                    Found::Node => address.or(node.address),
+                    Found::Stranger(_) => None,
+                    // Cores may try where it was last.
+                    Found::Nobody(_) => node.address,
+                };
             });
-            self.looks.note(&self.id, self.look(&health));
-            if was_well != Some(is_well) {
-                self.log(&health);
-                was_well = Some(is_well);
+            self.looks.note(&self.identity.node, self.look(&found));
+            let kind = std::mem::discriminant(&found);
+            if before.replace(kind) != Some(kind) {
+                self.log(&found);
             }
             match stop.recv_timeout(self.timing.interval) {
                 Err(RecvTimeoutError::Timeout) => {}
@@ -64,10 +79,22 @@ impl Prober {
         }
     }
 
+    fn find(&self, is_itself: impl Fn(Bearer) -> bool) -> Found {
+        let timeout = self.timing.timeout;
+        let health = self.client.health(timeout);
+        match health.and_then(|()| self.identity.ask(&self.client, timeout)) {
+            Ok(answerer) if is_itself(answerer.bearer) => Found::Node,
+            Ok(answerer) => Found::Stranger(self.identity.stranger(&answerer)),
+            Err(error) => Found::Nobody(error),
+        }
+    }
+
     /// For operators only: what fails here is shown, and changes nothing else.
-    fn look(&self, health: &Result<(), NodeError>) -> NodeLook {
-        if let Err(error) = health {
-            return NodeLook { error: Some(error.to_string()), ..NodeLook::default() };
+    fn look(&self, found: &Found) -> NodeLook {
+        match found {
+            Found::Stranger(why) => return NodeLook { error: Some(why.clone()), ..NodeLook::default() },
+            Found::Nobody(error) => return NodeLook { error: Some(error.to_string()), ..NodeLook::default() },
+            Found::Node => {}
         }
         let timeout = self.timing.timeout;
         let seen = self.client.version(timeout).and_then(|version| Ok((version, self.client.stats(timeout)?)));
@@ -82,11 +109,12 @@ impl Prober {
         }
     }
 
-    fn log(&self, health: &Result<(), NodeError>) {
-        let (node, url) = (&self.id, &self.url);
-        match health {
-            Ok(()) => tracing::info!(%node, url, "node answers"),
-            Err(error) => tracing::warn!(%node, url, %error, "node does not answer"),
+    fn log(&self, found: &Found) {
+        let (node, url) = (&self.identity.node, &self.url);
+        match found {
+            Found::Node => tracing::info!(%node, url, "node answers"),
+            Found::Nobody(error) => tracing::warn!(%node, url, %error, "node does not answer"),
+            Found::Stranger(why) => tracing::error!(%node, url, why, "the node is not where it is said to be"),
         }
     }
 }

@@ -308,6 +308,7 @@ mod tests {
             weight: 2.0,
             state: NodeState::Active,
             life: 0,
+            has_identity: false,
         };
         publisher.set_node(&coming);
         let reach = |id: &str| publisher.publish_node(&NodeId::new(id), |node| node.reachable = true);

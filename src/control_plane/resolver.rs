@@ -142,12 +142,14 @@ impl<'a> Resolving<'a> {
         let slot = |id: &NodeId| slots.get(id).copied();
         let out_of_sync = readable.out_of_sync.iter().filter(|(_, index)| index == request.index);
         let unreachable = nodes.iter().filter(|node| !node.reachable);
+        // Whoever answers at their URLs has not shown that it is the node.
+        let strange = nodes.iter().filter(|node| node.address.is_none()).filter_map(|node| slot(&node.id));
         Self {
             resolver,
             request,
             stops,
             owners: readable.owners.iter().map(|owners| owners.iter().filter_map(slot).collect()).collect(),
-            out_of_sync: out_of_sync.filter_map(|(id, _)| slot(id)).collect(),
+            out_of_sync: out_of_sync.filter_map(|(id, _)| slot(id)).chain(strange).collect(),
             unreachable: unreachable.filter_map(|node| slot(&node.id)).collect(),
             foreign: readable.foreign.iter().filter_map(slot).collect(),
         }

@@ -5,11 +5,14 @@
 //! differences are logged with the remedy and change nothing. A fleet is refused when continuing could destroy data or answer
 //! wrongly. Each refusal names cause and remedy.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::identity::Identity;
 use super::node_client::NodeError;
 use super::prober::resolve;
 use crate::config::{NodeSettings, Settings};
+use crate::logic::feeder::is_itself;
 use crate::logic::ids::NodeId;
 use crate::logic::placement::{PlacementNode, PlacementProblem, place};
 use crate::logic::snapshot::NodeView;
@@ -77,6 +80,19 @@ pub enum FleetError {
         /// Some of the indexes.
         names: String,
     },
+    /// It is, or was, another member.
+    #[error(
+        "the server at {url} is or was node {other} of this cluster, so it cannot be {node}: correct the url, or start it \
+         with an empty data directory"
+    )]
+    Taken {
+        /// Which was to join.
+        node: NodeId,
+        /// There.
+        url: String,
+        /// The one that it says it is.
+        other: NodeId,
+    },
     /// Two names for one server.
     #[error("nodes {first} and {second} have the same address {address}; each node must be a server of its own")]
     SameAddress {
@@ -130,6 +146,8 @@ pub struct StoredFleet {
     pub nodes: Vec<NodeRecord>,
     /// Who owns which shard.
     pub tables: Tables,
+    /// Members that have shown just now that they are where they are said to be.
+    pub present: BTreeSet<NodeId>,
 }
 
 impl StoredFleet {
@@ -143,7 +161,7 @@ impl StoredFleet {
 pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Result<StoredFleet, FleetError> {
     let Some(cluster) = store.cluster()? else { return first_start(settings, store, patience) };
     let ProtocolState { nodes, tables, .. } = store.protocol_state()?;
-    let mut fleet = StoredFleet { cluster, nodes, tables };
+    let mut fleet = StoredFleet { cluster, nodes, tables, present: BTreeSet::new() };
     let (configured, stored) = (u64::from(settings.shards), u64::from(fleet.cluster.shard_count));
     if configured != stored {
         return Err(FleetError::Changed { key: "shards", configured, stored });
@@ -169,7 +187,7 @@ pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Res
     for difference in differences(settings, &fleet) {
         tracing::warn!("{difference}");
     }
-    check_known_nodes(settings, &fleet, store)?;
+    fleet.present = check_known_nodes(settings, &fleet, store)?;
     Ok(fleet)
 }
 
@@ -178,12 +196,12 @@ fn first_start(settings: &Settings, store: &dyn Store, patience: Duration) -> Re
     if nodes < settings.replication_factor {
         return Err(FleetError::TooFewNodes { factor: settings.replication_factor, nodes });
     }
-    let fleet = new_fleet(settings);
+    let mut fleet = new_fleet(settings);
     check_addresses(fleet.members())?;
     let deadline = clock::instant() + patience;
     let mut next_task = Vec::new();
     for node in fleet.members() {
-        let look = first_look(node, settings.node_master_key.as_ref(), deadline)?;
+        let look = first_look(node, &fleet.cluster.cluster_id, settings.node_master_key.as_ref(), deadline)?;
         next_task.push((node.id.clone(), look.next_task));
     }
     // The cluster is stored last: a crash in between looks at the nodes again.
@@ -192,6 +210,7 @@ fn first_start(settings: &Settings, store: &dyn Store, patience: Duration) -> Re
     store.save_cluster(&fleet.cluster)?;
     let (shards, replication_factor) = (fleet.cluster.shard_count, fleet.tables.replication_factor);
     tracing::info!(shards, replication_factor, nodes, "new cluster");
+    fleet.present = fleet.members().map(|node| node.id.clone()).collect();
     Ok(fleet)
 }
 
@@ -214,6 +233,7 @@ fn new_fleet(settings: &Settings) -> StoredFleet {
             pace: settings.rebalance,
             ..Tables::default()
         },
+        present: BTreeSet::new(),
     }
 }
 
@@ -225,6 +245,7 @@ fn record_of(node: &NodeSettings) -> NodeRecord {
         weight: node.weight,
         state: NodeState::Active,
         life: 0,
+        has_identity: false,
     }
 }
 
@@ -240,8 +261,11 @@ fn members_of_schema_1(settings: &Settings, tables: &Tables) -> Result<Vec<NodeR
 
 /// The members as cores see them at the start, in the order of their slots.
 pub fn node_views(fleet: &StoredFleet) -> Vec<NodeView> {
-    // Reachable until the first look says otherwise.
-    let view = |node: &NodeRecord| NodeView { reachable: true, address: resolve(&node.url), ..NodeView::of(node) };
+    let view = |node: &NodeRecord| {
+        let is_present = fleet.present.contains(&node.id);
+        let address = resolve(&node.url).filter(|_| is_present);
+        NodeView { reachable: is_present, address, ..NodeView::of(node) }
+    };
     fleet.members().map(view).collect()
 }
 
@@ -257,21 +281,35 @@ fn check_addresses<'a>(nodes: impl Iterator<Item = &'a NodeRecord>) -> Result<()
     Ok(())
 }
 
-/// At later starts a node may be away or sick, behind a proxy that answers for it or not: the others can do without it,
-/// and the prober sees when it is well. But one that answers must let us in.
-fn check_known_nodes(settings: &Settings, fleet: &StoredFleet, store: &dyn Store) -> Result<(), FleetError> {
+/// At later starts a node may be away or sick, behind a proxy that answers for it or not, or another server may be where it
+/// was: the others can do without it, and the prober sees when it is well. But one that answers must let us in. Returns those
+/// that are there.
+fn check_known_nodes(
+    settings: &Settings,
+    fleet: &StoredFleet,
+    store: &dyn Store,
+) -> Result<BTreeSet<NodeId>, FleetError> {
     let heads = store.heads()?;
     let records = store.indexes()?;
+    let mut present = BTreeSet::new();
     for node in fleet.members() {
         let client = client_of(node, settings.node_master_key.as_ref());
-        let stats = match client.stats(ANSWER_TIMEOUT) {
-            Ok(stats) => stats,
+        let identity = Identity { cluster: fleet.cluster.cluster_id.clone(), node: node.id.clone() };
+        let asked = identity.ask(&client, ANSWER_TIMEOUT).and_then(|who| Ok((who, client.stats(ANSWER_TIMEOUT)?)));
+        let (answerer, stats) = match asked {
+            Ok(answers) => answers,
             Err(error @ NodeError::Refused { status: 401 | 403, .. }) => return Err(refusal(node, error)),
             Err(error) => {
                 tracing::warn!(node = %node.id, url = node.url, %error, "node cannot be used; starting without it");
                 continue;
             }
         };
+        if !is_itself(node, answerer.bearer) {
+            let why = identity.stranger(&answerer);
+            tracing::error!(node = %node.id, url = node.url, why, "the node is not where it is said to be");
+            continue;
+        }
+        present.insert(node.id.clone());
         let is_known = |name: &str| {
             heads.values().any(|head| head.node_uid.as_str() == name)
                 || records.iter().any(|record| record.node_uid.as_str() == name)
@@ -282,5 +320,5 @@ fn check_known_nodes(settings: &Settings, fleet: &StoredFleet, store: &dyn Store
             tracing::warn!(node = %node.id, indexes = names(&unknown), "node holds indexes that are not ours");
         }
     }
-    Ok(())
+    Ok(present)
 }

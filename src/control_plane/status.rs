@@ -290,6 +290,7 @@ mod tests {
             weight: 1.0,
             state: NodeState::Draining,
             life: 0,
+            has_identity: false,
         };
         let delta = ProtocolDelta {
             applied: vec![

@@ -59,7 +59,7 @@ pub struct NodeResponse {
 /// Why there is no answer. All of them may be tried on another replica.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// The node's name has no address at the moment.
+    /// The node was not seen at its URL yet, or another server answers there.
     #[error("the address of node {node} is not known")]
     Unresolved {
         /// Which node.

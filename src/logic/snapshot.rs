@@ -18,7 +18,7 @@ pub struct NodeView {
     pub id: NodeId,
     /// `http://host:port`, without a slash at the end.
     pub url: String,
-    /// Resolved address; none while the name cannot be resolved.
+    /// Where the node was seen; none while whoever answers at its URL has not shown that it is the node.
     pub address: Option<SocketAddr>,
     /// The operator's label.
     pub zone: Option<Arc<str>>,

@@ -27,6 +27,9 @@ pub struct NodeRecord {
     pub state: NodeState,
     /// How often it lost its data. What a move read of a node belongs to one life.
     pub life: u64,
+    /// It carries a document that says who it is; without it, it is not known to be the node.
+    #[serde(default)]
+    pub has_identity: bool,
 }
 
 /// What the operator wants of a node. Nothing here says whether it is reachable.
@@ -46,7 +49,7 @@ pub enum NodeState {
 impl NodeRecord {
     /// A node in its first life, with the weight 1, in no zone.
     pub fn active(id: NodeId, url: impl Into<String>) -> Self {
-        Self { id, url: url.into(), zone: None, weight: 1.0, state: NodeState::Active, life: 0 }
+        Self { id, url: url.into(), zone: None, weight: 1.0, state: NodeState::Active, life: 0, has_identity: false }
     }
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::kill::{Model, SHAPE, options, set_up, settle};
 use crate::replicas::wait_until_equal;
-use crate::support::fleet::{Node, START_LIMIT};
+use crate::support::fleet::{Node, START_LIMIT, node_index};
 use crate::support::{Client, Fleet, FleetOptions, Random, now, real_meilisearch, seed, wait_for};
 use crate::writes::Write;
 
@@ -157,8 +157,7 @@ fn leave_stray(fleet: &Fleet, node: usize) {
     let mut others = shards.as_array().expect("a list").iter();
     let other = others.find(|shard| !shard["nodes"].as_array().expect("a list").contains(&json!(name)));
     let shard = other.expect("not all are on one node")["shard"].as_u64().expect("a number") as u16;
-    let indexes = client.get("/indexes").expect(200).json;
-    let index = indexes["results"][0]["uid"].as_str().expect("a name");
+    let index = node_index(&client, "things").expect("it is there");
     let stray = json!([{"id": 1_000_000, "_miroir": marker(ShardId(shard), SHARDS)}]);
     client.write_well("POST", &format!("/indexes/{index}/documents"), Some(&stray));
 }

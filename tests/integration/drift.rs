@@ -11,7 +11,7 @@ use miroir::meili::tasks::TaskStatus;
 use serde_json::{Value, json};
 
 use crate::node_calls::Spoken;
-use crate::support::fleet::{Fleet, FleetOptions};
+use crate::support::fleet::{Fleet, FleetOptions, node_index};
 use crate::support::{Client, Random, real_meilisearch, rounds, seed, wait_for};
 
 /// For one answer.
@@ -175,13 +175,6 @@ fn fleet(action: &str) -> Fleet {
     Fleet::start(&FleetOptions { configuration, meilisearch: real_meilisearch(), ..FleetOptions::new() })
 }
 
-/// The nodes' name of the films.
-fn node_index(node: &Client) -> Option<String> {
-    let indexes = node.get("/indexes").expect(200).json;
-    let mut names = indexes["results"].as_array().into_iter().flatten().filter_map(|index| index["uid"].as_str());
-    names.find(|name| name.starts_with("films")).map(str::to_owned)
-}
-
 /// Somebody changes the node while Miroir is down, and takes the traces away.
 fn meddle(fleet: &mut Fleet, node: usize, change: impl FnOnce(&Client)) {
     fleet.kill_miroir();
@@ -200,7 +193,7 @@ fn are_right(fleet: &Fleet) -> Result<(), String> {
     for node in &fleet.nodes {
         let client = node.client();
         // While it is rebuilt the index is not there for a moment.
-        let index = node_index(&client).ok_or_else(|| format!("{}: no films", node.id))?;
+        let index = node_index(&client, "films").ok_or_else(|| format!("{}: no films", node.id))?;
         let found = client.get(&format!("/indexes/{index}/settings"));
         let found = found.json.as_object().filter(|_| found.status == 200).ok_or(found.text)?;
         let differing = differences(user, found);
@@ -248,7 +241,7 @@ fn settings_that_were_changed_by_hand_are_put_right_under_a_writer() {
     client.write_well("PATCH", "/indexes/films/settings", Some(&json!({"synonyms": {"a": ["b"]}})));
     let by_hand = json!({"synonyms": null, "filterableAttributes": null, "searchCutoffMs": 7});
     let change = |node: &Client| {
-        let path = format!("/indexes/{}/settings", node_index(node).expect("there is one"));
+        let path = format!("/indexes/{}/settings", node_index(node, "films").expect("there is one"));
         node.write_well("PATCH", &path, Some(&by_hand));
     };
     meddle(&mut fleet, 1, change);
@@ -291,7 +284,7 @@ fn what_is_only_reported_stays_as_it_is() {
     let mut fleet = fleet("report");
     let client = fleet.client();
     client.write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1}, {"id": 2}, {"id": 3}])));
-    let index = node_index(&fleet.nodes[0].client()).expect("there is one");
+    let index = node_index(&fleet.nodes[0].client(), "films").expect("there is one");
     let path = format!("/indexes/{index}/settings");
     meddle(&mut fleet, 0, |node| {
         node.write_well("PATCH", &path, Some(&json!({"stopWords": ["x"], "synonyms": {"a": ["b"]}})));

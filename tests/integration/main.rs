@@ -16,6 +16,7 @@ mod errors;
 mod failover;
 mod hang;
 mod history;
+mod identity;
 mod kill;
 mod large;
 mod losses;

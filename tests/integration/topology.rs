@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::history::{History, Read};
 use crate::replicas::{hash, wait_until_equal};
-use crate::support::fleet::{Node, START_LIMIT};
+use crate::support::fleet::{Node, START_LIMIT, node_index};
 use crate::support::{Client, Fleet, FleetOptions, Random, now, real_meilisearch, seed, wait_for};
 use crate::writes::{Document, INDEX, Shape, Write};
 
@@ -332,9 +332,7 @@ fn check_settings_of(expected: &Object, found: &Value) -> Result<(), String> {
 }
 
 fn settings_of(node: &Client) -> Value {
-    let indexes = node.get("/indexes").expect(200).json;
-    assert_eq!(indexes["total"], 1, "{indexes}");
-    let uid = indexes["results"][0]["uid"].as_str().expect("a name");
+    let uid = node_index(node, "things").expect("it is there");
     node.get(&format!("/indexes/{uid}/settings")).expect(200).json
 }
 

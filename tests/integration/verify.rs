@@ -9,7 +9,7 @@ use miroir::logic::shard_hash::shard_of;
 use serde_json::{Value, json};
 
 use crate::replicas::wait_until_equal;
-use crate::support::fleet::{ADMIN_KEY, START_LIMIT};
+use crate::support::fleet::{ADMIN_KEY, START_LIMIT, node_index};
 use crate::support::process::miroir_ctl;
 use crate::support::{Client, Fleet, FleetOptions, real_meilisearch, wait_for};
 
@@ -58,9 +58,7 @@ fn owned(fleet: &Fleet, node: &str) -> Vec<u64> {
 /// Writes to a node as nobody should.
 fn meddle(fleet: &Fleet, node: usize, method: &str, target: &str, body: Option<&Value>) {
     let node = fleet.nodes[node].client();
-    let indexes = node.get("/indexes?limit=1000").expect(200).json;
-    let mut uids = indexes["results"].as_array().expect("a list").iter().filter_map(|index| index["uid"].as_str());
-    let uid = uids.find(|uid| uid.starts_with("films-")).expect("the index is there");
+    let uid = node_index(&node, "films").expect("the index is there");
     node.write_well(method, &format!("/indexes/{uid}/documents{target}"), body);
 }
 

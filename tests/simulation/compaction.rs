@@ -1,9 +1,8 @@
 //! The compactor: indexes are compacted when they are due, or for no reason at all. It must change nothing and hold up nothing.
 
 use miroir::logic::feeder::{DueCompaction, SendOutcome};
-use miroir::logic::ids::NodeIndexUid;
 
-use crate::node::{Request, Work};
+use crate::node::Request;
 use crate::random::Random;
 use crate::world::{QUARANTINE, World};
 
@@ -46,9 +45,9 @@ impl World {
         }
     }
 
-    /// One request; the answer may get lost, and the request may then register now, later or never.
-    pub fn send_compaction(&mut self, node: usize, index: &NodeIndexUid) {
-        let request = Request { index: index.clone(), work: Work::Compact, label: None };
+    /// One request that belongs to no feed; the answer may get lost, and the request may then register now, later or never.
+    pub fn send_apart(&mut self, node: usize, request: Request) {
+        let what = format!("{:?} of {}", request.work, request.index);
         let random = &mut self.compactor.random;
         let is_lost = self.is_dying || !self.is_quiet && random.chance(self.rates.lost);
         let outcome = if !self.nodes[node].is_up {
@@ -66,7 +65,7 @@ impl World {
         } else {
             SendOutcome::Registered(self.nodes[node].register(request))
         };
-        self.log(|| format!("n{node} compaction of {index}: {outcome:?}"));
+        self.log(|| format!("n{node} {what}: {outcome:?}"));
         self.in_flight[node] = Some(outcome);
     }
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use miroir::logic::entry::Resolution;
-use miroir::logic::feeder::{Action, Alarm, Needs, Purpose, Send, SendOutcome};
+use miroir::logic::feeder::{Action, Alarm, IDENTITY_INDEX, Needs, Purpose, Send, SendOutcome};
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeIndexUid, NodeTask, ShardId, Timestamp};
 
 use crate::documents::{Change, Docs};
@@ -22,6 +22,10 @@ impl World {
             return Ok(());
         }
         let action = self.fleet.next(node, now, &self.durable);
+        let is_harmless = matches!(action, Action::Wait(_) | Action::Store | Action::AskNewest);
+        if self.nodes[node].is_replaced && !is_harmless {
+            return violated(format!("a server that is not n{node} is to do {action:?}"));
+        }
         match action {
             Action::Wait(_) => {}
             Action::Poll(asked) => {
@@ -41,16 +45,20 @@ impl World {
                 }
             }
             Action::AskNewest => {
-                if self.nodes[node].is_up {
-                    self.fleet.newest_answer(node, NodeTask(self.nodes[node].tasks.len() as u64));
-                } else {
-                    self.fleet.unreachable(node, now);
+                let next = NodeTask(self.nodes[node].tasks.len() as u64);
+                match self.nodes[node].bearer() {
+                    Some(bearer) => self.fleet.newest_answer(node, bearer, next, now),
+                    None => self.fleet.unreachable(node, now),
                 }
+            }
+            Action::Identify { life } => {
+                let index = NodeIndexUid::new(IDENTITY_INDEX);
+                self.send_apart(node, Request { index, work: Work::Identity(life), label: None });
             }
             Action::Store => self.commit()?,
             Action::Send(send) => self.send(node, &send)?,
             Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Busy, now),
-            Action::Compact(index) => self.send_compaction(node, &index),
+            Action::Compact(index) => self.send_apart(node, Request { index, work: Work::Compact, label: None }),
         }
         self.take_alarms();
         Ok(())

@@ -6,7 +6,7 @@ use miroir::logic::ids::{EntryId, NodeId, NodeIndexUid, ShardId};
 use miroir::logic::topology::{JobRecord, JobStep, Tables};
 
 use crate::durable::Durable;
-use crate::node::{Disk, Node};
+use crate::node::{Disk, Node, Work};
 use crate::options::{Options, Storm};
 use crate::random::Random;
 use crate::reads::View;
@@ -90,13 +90,20 @@ impl World {
         self.is_doomed = false;
         match if is_restart { 3 } else { self.random.below(3) } {
             0 | 1 if self.nodes[node].is_up => {
-                self.log(|| format!("n{node} crashes"));
                 self.nodes[node].crash();
+                let is_known = node < self.fleet.members().len();
+                let is_replaced = self.options.has_upkeep && is_known && self.now.is_multiple_of(4);
+                self.log(|| format!("n{node} crashes, replaced {is_replaced}"));
+                if is_replaced {
+                    // As a prober would.
+                    self.nodes[node].is_replaced = true;
+                    self.fleet.doubt(node);
+                }
             }
             0 | 1 if self.gone.contains(&node) => {}
             0 | 1 => {
                 self.log(|| format!("n{node} starts"));
-                self.nodes[node].is_up = true;
+                (self.nodes[node].is_up, self.nodes[node].is_replaced) = (true, false);
             }
             2 => self.nodes[node].is_slow = !self.nodes[node].is_slow,
             _ => {
@@ -152,7 +159,8 @@ impl World {
             self.nodes[node].copy();
             return;
         }
-        if tasks == 0 || !self.is_spared(node) || self.has_surprises() {
+        let has_data = self.nodes[node].tasks.iter().any(|task| !matches!(task.request.work, Work::Identity(_)));
+        if !has_data || !self.is_spared(node) || self.has_surprises() {
             return;
         }
         self.log(|| format!("n{node} goes back from {tasks} tasks to {}", if is_wipe { 0 } else { copied }));
@@ -256,7 +264,7 @@ impl World {
             if number == away {
                 node.crash();
             } else if !self.gone.contains(&number) {
-                node.is_up = true;
+                (node.is_up, node.is_replaced) = (true, false);
             }
         }
         let end = self.now + 6_000;

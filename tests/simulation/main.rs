@@ -214,15 +214,15 @@ const MUTATIONS: &[Mutation] = &[
     Mutation::new("leave", 100, Storm::Mixed, |rules| rules.leave = false),
     Mutation::new("hide", 300, Storm::Mixed, |rules| rules.hide = false),
     Mutation::new("outdur", 200, Storm::Restarts, |rules| rules.outdur = false),
-    Mutation::new("revert", 50, Storm::Votes, |rules| rules.revert = false).short().from(700),
+    Mutation::new("revert", 200, Storm::Votes, |rules| rules.revert = false).short().from(1_800),
     Mutation::new("store", 200, Storm::Restarts, |rules| rules.store = false),
     Mutation::new("poll", 600, Storm::Losses, |rules| rules.poll = false).far().short(),
     Mutation::new("apart", 100, Storm::Mixed, |rules| rules.apart = false),
-    Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(16_925),
+    Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(33_104),
     Mutation::new("announce", 100, Storm::Plans, |rules| rules.announce = false),
     Mutation::new("drain", 100, Storm::Plans, |rules| rules.drain = false),
     Mutation::new("verify", 100, Storm::Slips, |rules| rules.verify = false),
-    Mutation::new("stray", 200, Storm::Plans, |rules| rules.stray = false).far(),
+    Mutation::new("stray", 50, Storm::Plans, |rules| rules.stray = false).far().from(700),
     Mutation::new("rebuild", 100, Storm::Wipes, |rules| rules.rebuild = false),
 ];
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir::logic::feeder::{End, Label, SeenKind, SeenTask, Send};
+use miroir::logic::feeder::{Bearer, End, Label, SeenKind, SeenTask, Send};
 use miroir::logic::ids::{NodeIndexUid, NodeTask, ShardId};
 use miroir::meili::error::{ApiError, Code, ErrorBody};
 
@@ -22,6 +22,8 @@ pub enum Work {
     Mark(Vec<ShardId>),
     /// Changes nothing.
     Compact,
+    /// It learns who it is, in this life.
+    Identity(u64),
 }
 
 impl Work {
@@ -81,6 +83,7 @@ pub struct Disk {
     indexes: BTreeMap<NodeIndexUid, Index>,
     tasks: Vec<Task>,
     batches: u64,
+    identity: Option<u64>,
 }
 
 #[derive(Default)]
@@ -99,6 +102,10 @@ pub struct Node {
     pub size_max: usize,
     /// How often a batch fails for no fault of the documents.
     pub hiccups: f64,
+    /// The life in which it was told who it is.
+    pub identity: Option<u64>,
+    /// While it is down another server answers in its place.
+    pub is_replaced: bool,
     /// An older copy of its data.
     pub copy: Disk,
 }
@@ -119,7 +126,13 @@ impl Request {
     pub fn ids(&self) -> Vec<u64> {
         match &self.work {
             Work::Documents(change) => change.ids().into_iter().map(|id| id as u64).collect(),
-            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) | Work::Compact => Vec::new(),
+            Work::Create
+            | Work::Drop
+            | Work::Clear
+            | Work::Settings(_)
+            | Work::Mark(_)
+            | Work::Compact
+            | Work::Identity(_) => Vec::new(),
         }
     }
 
@@ -127,7 +140,13 @@ impl Request {
     pub fn size(&self) -> usize {
         match &self.work {
             Work::Documents(change) => change.ids().len(),
-            Work::Create | Work::Drop | Work::Clear | Work::Settings(_) | Work::Mark(_) | Work::Compact => 0,
+            Work::Create
+            | Work::Drop
+            | Work::Clear
+            | Work::Settings(_)
+            | Work::Mark(_)
+            | Work::Compact
+            | Work::Identity(_) => 0,
         }
     }
 }
@@ -136,6 +155,16 @@ impl Node {
     pub fn register(&mut self, request: Request) -> NodeTask {
         self.tasks.push(Task { request, end: None, batch: None });
         NodeTask(self.tasks.len() as u64 - 1)
+    }
+
+    /// Whom who answers at its address says it is; none if nobody answers.
+    pub fn bearer(&self) -> Option<Bearer> {
+        match self.identity {
+            _ if self.is_replaced => Some(Bearer::Other),
+            _ if !self.is_up => None,
+            Some(life) => Some(Bearer::Node { life }),
+            None => Some(Bearer::Nobody { is_empty: self.indexes.is_empty() }),
+        }
     }
 
     pub fn is_pending(&self, index: &NodeIndexUid) -> bool {
@@ -147,22 +176,22 @@ impl Node {
     }
 
     pub fn crash(&mut self) {
-        self.is_up = false;
+        (self.is_up, self.is_replaced) = (false, false);
         self.batch = None;
         self.late.clear();
     }
 
     /// Keeps a copy of what is on its disk.
     pub fn copy(&mut self) {
-        let Self { indexes, tasks, batches, .. } = self;
-        self.copy = Disk { indexes: indexes.clone(), tasks: tasks.clone(), batches: *batches };
+        let Self { indexes, tasks, batches, identity, .. } = self;
+        self.copy = Disk { indexes: indexes.clone(), tasks: tasks.clone(), batches: *batches, identity: *identity };
     }
 
     /// It is down and will come back with the data of that moment, or with none.
     pub fn lose(&mut self, disk: Disk) {
         self.crash();
-        let Disk { indexes, tasks, batches } = disk;
-        (self.indexes, self.tasks, self.batches) = (indexes, tasks, batches);
+        let Disk { indexes, tasks, batches, identity } = disk;
+        (self.indexes, self.tasks, self.batches, self.identity) = (indexes, tasks, batches, identity);
         self.forgotten.clear();
         self.copy();
     }
@@ -194,6 +223,9 @@ impl Node {
                         self.indexes.insert(index.clone(), state.clone());
                     }
                     Ok(None) => {
+                        if let Work::Identity(life) = self.tasks[batch.tasks[0]].request.work {
+                            self.identity = self.identity.max(Some(life));
+                        }
                         self.indexes.remove(index);
                     }
                     Err(_) => {}
@@ -242,7 +274,7 @@ impl Node {
         match (&first.work, old) {
             (Work::Create, Some(_)) => return (Err(Failure::User("index_already_exists")), none),
             (Work::Create, None) => return (Ok(Some(Index::default())), none),
-            (Work::Drop, Some(_)) => return (Ok(None), none),
+            (Work::Drop, Some(_)) | (Work::Identity(_), _) => return (Ok(None), none),
             (Work::Compact, Some(index)) => return (Ok(Some(index.clone())), none),
             (Work::Drop | Work::Compact, None) => return (Err(Failure::User("index_not_found")), none),
             (Work::Settings(is_strict), _) => {
@@ -275,7 +307,7 @@ impl Node {
                     new.docs.retain(|&id, _| !shards.contains(&shard_of(id)));
                     deleted.push(before - new.docs.len() as u64);
                 }
-                Work::Clear | Work::Create | Work::Drop | Work::Settings(_) | Work::Compact => {
+                Work::Clear | Work::Create | Work::Drop | Work::Settings(_) | Work::Compact | Work::Identity(_) => {
                     deleted.push(before);
                     new.docs.clear();
                     touched.clear();
@@ -306,6 +338,7 @@ impl Task {
             Work::Documents(Change::Put { .. }) => SeenKind::Put,
             Work::Settings(_) => SeenKind::Settings,
             Work::Compact => SeenKind::Compaction,
+            Work::Identity(_) => SeenKind::Put,
         };
         let end = self.end.map(|end| match end {
             Ok(_) => End::Succeeded,

@@ -253,7 +253,7 @@ impl World {
         self.is_quiet = true;
         self.run_without_a_node()?;
         for (number, node) in self.nodes.iter_mut().enumerate() {
-            node.is_up = !self.gone.contains(&number);
+            (node.is_up, node.is_replaced) = (!self.gone.contains(&number), false);
             node.is_slow = false;
             node.hiccups = 0.0;
         }

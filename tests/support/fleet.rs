@@ -149,6 +149,13 @@ impl Node {
     }
 }
 
+/// What a node calls a client's index; none if it has no such index.
+pub fn node_index(node: &Client, uid: &str) -> Option<String> {
+    let indexes = node.get("/indexes?limit=1000").expect(200).json;
+    let mut names = indexes["results"].as_array().into_iter().flatten().filter_map(|index| index["uid"].as_str());
+    names.find(|name| name.rsplit_once('-').is_some_and(|(of, _)| of == uid)).map(str::to_owned)
+}
+
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {

@@ -35,7 +35,7 @@ fn described(path: &Captures<'_>) -> Result<Described, ApiError> {
     let nodes = value::nodes(&Value::Array(vec![fields.into()])).map_err(wrong)?;
     let node = nodes.into_iter().next().expect("a list of one node that has no problem");
     let NodeSettings { id, url, zone, weight } = node;
-    let node = NodeRecord { id, url, zone, weight, state: NodeState::Active, life: 0 };
+    let node = NodeRecord { id, url, zone, weight, state: NodeState::Active, life: 0, has_identity: false };
     Ok(Described { node, has_weight, dry_run })
 }
 

@@ -9,11 +9,12 @@ use parking_lot::Mutex;
 
 use super::{Coordinator, READERS_POLL, Stopping};
 use crate::control_plane::feeder::Feeder;
+use crate::control_plane::identity::Identity;
 use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::{ProbeTiming, Prober};
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
-use crate::logic::feeder::{AuditReport, BackgroundAudit, Fleet};
+use crate::logic::feeder::{AuditReport, BackgroundAudit, Bearer, Fleet};
 use crate::logic::ids::{JobId, NodeId, NodeIndexUid, NodeTask};
 use crate::logic::topology::NodeRecord;
 use crate::telemetry::clock;
@@ -203,27 +204,40 @@ impl Coordinator {
         let (begin, number) = bounded(THREADS_OF_A_NODE);
         let key = self.node_key.as_deref();
         let client = || NodeClient::new(node.url.clone(), key);
-        let (shared, awaits, id, to_feed) = (self.clone(), number.clone(), node.id.clone(), client());
+        let identity = Identity { cluster: self.cluster_id.clone(), node: node.id.clone() };
+        let (shared, awaits, to_prove, to_feed) = (self.clone(), number.clone(), identity.clone(), client());
         group.spawn(format!("feeder-{}", node.id), move |stop| {
             if let Some(node) = awaited(&awaits, stop) {
-                shared.run_feeder(&Feeder { node, id, client: to_feed }, stop);
+                shared.run_feeder(&Feeder { node, identity: to_prove, client: to_feed }, stop);
             }
             shared.outlive_the_guilty(stop);
         })?;
         let prober = Prober {
-            id: node.id.clone(),
+            identity,
             url: node.url.clone(),
             client: client(),
             publisher: self.publisher.clone(),
             looks: self.attendance.looks.clone(),
             timing: self.attendance.probes,
         };
+        let shared = self.clone();
         group.spawn(format!("prober-{}", node.id), move |stop| {
-            if awaited(&number, stop).is_some() {
-                prober.run(stop);
+            if let Some(number) = awaited(&number, stop) {
+                prober.run(stop, |bearer| shared.is_itself(number, bearer));
             }
         })?;
         Ok(Waiting { begin, group })
+    }
+
+    /// What its prober found at the address of a node; if that is not the node, its feeder looks too before it goes on.
+    fn is_itself(&self, number: usize, bearer: Bearer) -> bool {
+        let mut state = self.state.lock();
+        let is_itself = state.fleet.is_itself(number, bearer);
+        if !is_itself {
+            state.fleet.doubt(number);
+            self.feeders.notify_all();
+        }
+        is_itself
     }
 
     /// Asks the threads of a node to end, without waiting for them: what is under way is brought to its end.

@@ -26,6 +26,11 @@ impl Coordinator {
                     self.ask_newest(feeder);
                     Ok(())
                 }
+                Action::Identify { life } => {
+                    let outcome = feeder.identify(life);
+                    self.state.lock().fleet.sent(feeder.node, outcome, clock::monotonic());
+                    Ok(())
+                }
                 Action::CheckIdle(index) => {
                     let is_idle = feeder.is_idle(&index);
                     let mut state = self.state.lock();
@@ -41,7 +46,7 @@ impl Coordinator {
                 }
                 Action::Compact(index) => {
                     let outcome = feeder.compact(&index);
-                    tracing::debug!(node = %feeder.id, %index, ?outcome, "sent a compaction");
+                    tracing::debug!(node = %feeder.identity.node, %index, ?outcome, "sent a compaction");
                     self.state.lock().fleet.sent(feeder.node, outcome, clock::monotonic());
                     Ok(())
                 }
@@ -93,11 +98,12 @@ impl Coordinator {
     }
 
     fn ask_newest(&self, feeder: &Feeder) {
-        let answer = feeder.next_task();
+        let answer = feeder.newest();
         let mut state = self.state.lock();
+        let now = clock::monotonic();
         match answer {
-            Some(next) => state.fleet.newest_answer(feeder.node, next),
-            None => state.fleet.unreachable(feeder.node, clock::monotonic()),
+            Some((bearer, next)) => state.fleet.newest_answer(feeder.node, bearer, next, now),
+            None => state.fleet.unreachable(feeder.node, now),
         }
         state.is_due = true;
         self.control.notify_all();
@@ -108,7 +114,7 @@ impl Coordinator {
     }
 
     fn send(&self, feeder: &Feeder, send: &Send) {
-        let place = || (Some(feeder.id.clone()), send.index.clone());
+        let place = || (Some(feeder.identity.node.clone()), send.index.clone());
         let (material, ids) = match self.material(send) {
             Ok(found) => found,
             // It was given up meanwhile, and its parts with it.

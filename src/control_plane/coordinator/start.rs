@@ -110,6 +110,7 @@ impl Coordinator {
     fn load(parts: CoordinatorParts, attendance: Attendance) -> Result<(Self, Vec<NodeRecord>), StoreError> {
         let CoordinatorParts { store, publisher, bridge, node_key, .. } = parts;
         let CoordinatorParts { timing, troubles, body_max, .. } = parts;
+        let cluster_id = store.cluster()?.map(|cluster| cluster.cluster_id).unwrap_or_default();
         let stored = store.protocol_state()?;
         let next_entry = store.next_entry()?;
         let open = unreported(&*store)?;
@@ -159,6 +160,7 @@ impl Coordinator {
             stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
             attendance,
+            cluster_id,
             node_key,
             body_max,
             chunks: Chunks::default(),

@@ -15,6 +15,7 @@ use ureq::Body;
 use ureq::http::{Method, Response};
 
 use super::{ANSWER_BYTES_MAX, BodyParts, Broken, NodeClient, beginning};
+use crate::logic::feeder::IDENTITY_INDEX;
 use crate::logic::id_list::IdList;
 use crate::logic::ids::{NodeIndexUid, NodeTask};
 use crate::logic::primary_key::id_in;
@@ -164,12 +165,14 @@ impl NodeClient {
         text.map(str::to_owned).ok_or_else(|| NodeError::BadAnswer("a version without pkgVersion".to_owned()))
     }
 
-    /// What the node holds.
+    /// What the node holds. The index that says who it is is left out.
     pub fn stats(&self, timeout: Duration) -> Result<NodeStats, NodeError> {
-        self.get("/stats", timeout)
+        let mut stats: NodeStats = self.get("/stats", timeout)?;
+        stats.indexes.remove(IDENTITY_INDEX);
+        Ok(stats)
     }
 
-    /// Every index of the node with its primary key, without opening any of them.
+    /// Every index of the node with its primary key, without opening any of them. The one that says who it is is left out.
     pub fn primary_keys(&self, timeout: Duration) -> Result<BTreeMap<NodeIndexUid, Option<String>>, NodeError> {
         let mut found = BTreeMap::new();
         loop {
@@ -179,6 +182,7 @@ impl NodeClient {
             found.extend(results.into_iter().map(|index| (NodeIndexUid::new(index.uid), index.primary_key)));
             // One that was deleted meanwhile makes the next page begin too late.
             if is_last || found.len() >= total {
+                found.remove(&NodeIndexUid::new(IDENTITY_INDEX));
                 return Ok(found);
             }
         }

@@ -45,7 +45,9 @@ impl Operator {
     fn look_at(&self, picture: &Picture, node: &NodeRecord) -> Result<FirstLook, ApiError> {
         check_new(picture, node)?;
         let unusable = |message: String| ApiError::new(Code::MiroirNodeUnusable, message);
-        let look = first_look(node, self.node_key.as_ref(), clock::instant());
+        let cluster = self.store.cluster().map_err(|error| ApiError::new(Code::Internal, error.to_string()))?;
+        let cluster_id = cluster.map(|cluster| cluster.cluster_id).unwrap_or_default();
+        let look = first_look(node, &cluster_id, self.node_key.as_ref(), clock::instant());
         let look = look.map_err(|error| unusable(format!("{error}.")))?;
         if let Some(other) = self.version_of_members(picture).filter(|other| minor(other) != minor(&look.version)) {
             let message = format!(

@@ -152,7 +152,15 @@ fn wished(picture: &Picture, what_if: &WhatIf) -> Result<Vec<NodeRecord>, ApiErr
             return Err(ApiError::new(Code::BadRequest, format!("`weight` of {id} must be a number above 0.")));
         }
         let (id, zone, weight) = (id.clone(), zone.clone(), *weight);
-        nodes.push(NodeRecord { id, url: String::new(), zone, weight, state: NodeState::Active, life: 0 });
+        nodes.push(NodeRecord {
+            id,
+            url: String::new(),
+            zone,
+            weight,
+            state: NodeState::Active,
+            life: 0,
+            has_identity: false,
+        });
     }
     Ok(nodes)
 }

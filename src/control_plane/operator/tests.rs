@@ -93,7 +93,15 @@ impl Members for NoMembers {
 
 fn node(id: &str) -> NodeRecord {
     let url = format!("http://{id}.invalid:1");
-    NodeRecord { id: NodeId::new(id), url, zone: None, weight: 1.0, state: NodeState::Active, life: 0 }
+    NodeRecord {
+        id: NodeId::new(id),
+        url,
+        zone: None,
+        weight: 1.0,
+        state: NodeState::Active,
+        life: 0,
+        has_identity: false,
+    }
 }
 
 fn ids(names: &[&str]) -> Vec<NodeId> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{ANSWER_TIMEOUT, FleetError};
 use crate::config::Secret;
+use crate::control_plane::identity::Identity;
 use crate::control_plane::node_client::{NodeClient, NodeError, NodeTaskQuery};
 use crate::logic::ids::NodeTask;
 use crate::logic::topology::NodeRecord;
@@ -25,7 +26,12 @@ pub struct FirstLook {
 
 /// Waits until the deadline for a node to answer, which must be empty then. Blocks; a deadline that is over is for one try
 /// of a few seconds.
-pub fn first_look(node: &NodeRecord, key: Option<&Secret>, deadline: Instant) -> Result<FirstLook, FleetError> {
+pub fn first_look(
+    node: &NodeRecord,
+    cluster_id: &str,
+    key: Option<&Secret>,
+    deadline: Instant,
+) -> Result<FirstLook, FleetError> {
     let client = client_of(node, key);
     let mut is_told = false;
     let stats = loop {
@@ -42,6 +48,12 @@ pub fn first_look(node: &NodeRecord, key: Option<&Secret>, deadline: Instant) ->
             Err(error) => return Err(refusal(node, error)),
         }
     };
+    let identity = Identity { cluster: cluster_id.to_owned(), node: node.id.clone() };
+    let answerer = identity.ask(&client, ANSWER_TIMEOUT).map_err(|error| refusal(node, error))?;
+    if let Some(carried) = answerer.carried.filter(|carried| carried.cluster == cluster_id) {
+        return Err(FleetError::Taken { node: node.id.clone(), url: node.url.clone(), other: carried.node });
+    }
+    // The identity that a cluster left which was given up before it had any index is no reason.
     let found: Vec<&str> = stats.indexes.keys().map(String::as_str).collect();
     if !found.is_empty() {
         return Err(FleetError::Foreign { node: node.id.clone(), url: node.url.clone(), names: names(&found) });

@@ -51,6 +51,7 @@ fn a_member_is_described_by_the_configuration_and_nothing_else_of_it_changes() {
         weight: 2.0,
         state: NodeState::Draining,
         life: 3,
+        has_identity: false,
     };
     assert_eq!(described_anew(&settings(moved, ""), &fleet), [expected]);
 }

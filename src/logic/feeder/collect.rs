@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::feed::{Purpose, Sent, SentEnd, Vote};
+use super::identity::concerns_identity;
 use super::node::{End, InFlight, SeenKind, SeenTask};
 use super::step::{JournalUnavailable, JournalView, is_voted};
 use super::{Alarm, Fleet};
@@ -30,7 +31,7 @@ impl Fleet {
         state.is_reachable = true;
         state.away_since = None;
         let polls = state.polls_begun;
-        state.is_doubtful = state.newest_known().is_some_and(|newest| {
+        state.is_doubtful |= state.newest_known().is_some_and(|newest| {
             // A later one proves as much.
             asked.binary_search(&newest).is_ok() && seen.last().is_none_or(|last| last.task < newest)
         });
@@ -49,23 +50,9 @@ impl Fleet {
         has_news
     }
 
-    /// The number after the newest task that the node has. Nodes keep that whatever is deleted, so it is never older than
-    /// what is known, unless the node was emptied, or went back to an older copy of its data.
-    pub fn newest_answer(&mut self, node: usize, next: NodeTask) {
-        if !self.topology.is_member(node) {
-            return;
-        }
-        let state = &mut self.nodes[node];
-        state.is_doubtful = false;
-        if next < state.next_task {
-            self.lost(node, Some(next));
-        } else if std::mem::take(&mut state.is_missing) {
-            self.lost(node, None);
-        }
-    }
-
     fn plan_poll(&mut self, node: usize, has_news: bool, now: Monotonic) {
         let is_working = self.nodes[node].compaction.is_some()
+            || self.nodes[node].identifying.is_some()
             || self.nodes[node].active.iter().any(|index| !self.feed(node, index).sent.is_empty());
         let (first, last) = self.timing.poll_busy_ms;
         let state = &mut self.nodes[node];
@@ -84,6 +71,7 @@ impl Fleet {
         let is_it = match &what {
             Some(InFlight::Step { send, .. }) => task.matches(send),
             Some(InFlight::Compaction(uid)) => task.kind == SeenKind::Compaction && task.index.as_ref() == Some(uid),
+            Some(InFlight::Identity) => concerns_identity(task),
             Some(InFlight::Housekeeping(_)) | None => false,
         };
         if !is_it || !state.known_ahead.is_empty() {
@@ -95,6 +83,7 @@ impl Fleet {
         match what {
             Some(InFlight::Step { send, ids }) => self.answered(node, send, ids, task.task),
             Some(InFlight::Compaction(_)) => self.compaction_registered(node, task.task),
+            Some(InFlight::Identity) => self.nodes[node].identifying = Some(task.task),
             Some(InFlight::Housekeeping(_)) | None => {}
         }
     }
@@ -142,7 +131,7 @@ impl Fleet {
 
     /// Returns whether anything ended.
     fn collect(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask], now: Monotonic) -> bool {
-        let mut has_news = self.collect_compaction(node, asked, seen);
+        let mut has_news = self.collect_compaction(node, asked, seen) | self.collect_identity(node, asked, seen);
         let active: Vec<NodeIndexUid> = self.nodes[node].active.iter().cloned().collect();
         for uid in active {
             let feed = self.feed_mut(node, &uid);

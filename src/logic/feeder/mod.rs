@@ -14,6 +14,7 @@ mod changes;
 mod collect;
 mod compaction;
 mod feed;
+mod identity;
 mod in_sync;
 mod index;
 mod mend;
@@ -32,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use compaction::DueCompaction;
 pub use feed::{Purpose, ReaderProgress};
+pub use identity::{Bearer, IDENTITY_INDEX, is_itself};
 pub use mend::SettingsMark;
 pub use moves::{
     AuditOrigin, AuditReport, AuditStage, BackgroundAudit, FoundStrays, LOOKS_AT_ONCE, LastCopy, Look, LookKind,
@@ -256,7 +258,9 @@ impl Fleet {
         let until = now.plus_ms(timing.quarantine_ms);
         let nodes = start.nodes.iter().map(|record| {
             let next_task = start.next_task.get(&record.id).copied().unwrap_or_default();
-            NodeState { unclear: Some(Unclear { what: None, until }), ..NodeState::new(record.clone(), next_task) }
+            let state = NodeState::new(record.clone(), next_task);
+            // Somebody else may have taken its place meanwhile.
+            NodeState { unclear: Some(Unclear { what: None, until }), is_doubtful: true, ..state }
         });
         let mut fleet = Self {
             rules,

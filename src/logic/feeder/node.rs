@@ -249,6 +249,8 @@ pub(super) enum InFlight {
     Housekeeping(Vec<NodeTask>),
     /// The disk space of this index is to be given back.
     Compaction(NodeIndexUid),
+    /// It is told who it is.
+    Identity,
 }
 
 /// See the module.
@@ -279,8 +281,10 @@ pub(super) struct NodeState {
     pub away_since: Option<Monotonic>,
     /// It answered when it was asked last.
     pub is_reachable: bool,
-    /// Its list lacks the last task that was known: deleted to make room, or this is another server than before.
+    /// It may be another server than before: it was away, or its list lacks the last task that was known.
     pub is_doubtful: bool,
+    /// By this task it learns who it is.
+    pub identifying: Option<NodeTask>,
     /// Its task numbers went back: it is another or an emptied server.
     pub is_lost: bool,
     /// Its list lacks a task of ours that had not ended.
@@ -334,6 +338,7 @@ impl NodeState {
             away_since: None,
             is_reachable: false,
             is_doubtful: false,
+            identifying: None,
             is_lost: false,
             is_missing: false,
             polls_begun: 0,
@@ -351,7 +356,7 @@ impl NodeState {
     pub(super) fn may_still_get(&self, uid: &NodeIndexUid) -> bool {
         let concerns = |what: &InFlight| match what {
             InFlight::Step { send, .. } => send.index == *uid,
-            InFlight::Compaction(_) | InFlight::Housekeeping(_) => false,
+            InFlight::Compaction(_) | InFlight::Housekeeping(_) | InFlight::Identity => false,
         };
         self.in_flight.as_ref().is_some_and(concerns)
             || self.unclear.as_ref().is_some_and(|unclear| unclear.what.as_ref().is_none_or(concerns))

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::feed::{Feed, Sync};
+use super::identity::concerns_identity;
 use super::index::Lookup;
 use super::moves::Bootstrap;
 use super::node::{Label, SeenKind, SeenTask};
@@ -90,7 +91,7 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> Result<Option<Remedy>, JournalUnavailable> {
         let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else {
-            if !matches!(task.kind, SeenKind::Housekeeping | SeenKind::Compaction) {
+            if !concerns_identity(task) && !matches!(task.kind, SeenKind::Housekeeping | SeenKind::Compaction) {
                 self.alarm_foreign(node, task);
             }
             return Ok(None);

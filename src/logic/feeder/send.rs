@@ -30,8 +30,13 @@ const NEVER_MS: u64 = 1 << 40;
 pub enum Action {
     /// Ask for these tasks (numbers that do not exist are left out by the node), then call [`Fleet::polled`].
     Poll(Vec<NodeTask>),
-    /// Ask for the newest of all its tasks, then call [`Fleet::newest_answer`].
+    /// Ask who it is, then for the newest of all its tasks, then call [`Fleet::newest_answer`].
     AskNewest,
+    /// Let it carry who it is, then call [`Fleet::sent`].
+    Identify {
+        /// See [`crate::logic::topology::NodeRecord::life`].
+        life: u64,
+    },
     /// Ask whether any task of the index waits or runs, then call [`Fleet::idle_answer`].
     CheckIdle(NodeIndexUid),
     /// Read the payload, call [`Fleet::begin`], send, call [`Fleet::sent`].
@@ -81,7 +86,7 @@ impl Fleet {
             return Action::Wait(state.poll_at);
         }
         let mut wake = state.poll_at;
-        if let Some(action) = self.turn_for_compaction(node) {
+        if let Some(action) = self.turn_for_identity(node).or_else(|| self.turn_for_compaction(node)) {
             return action;
         }
         for _ in 0..self.nodes[node].active.len() {
@@ -108,6 +113,7 @@ impl Fleet {
         let mut tasks: Vec<NodeTask> = sent.filter(|sent| sent.end.is_none()).map(|sent| sent.task).collect();
         tasks.sort_unstable();
         tasks.truncate(OPEN_TASKS);
+        tasks.extend(state.identifying);
         tasks.extend(state.compaction.as_ref().and_then(|compaction| compaction.task));
         tasks.extend(state.newest_known());
         tasks.extend((0..UNKNOWN_TASKS).map(|offset| NodeTask(state.next_task.0 + offset)));
@@ -365,8 +371,10 @@ impl Fleet {
 
     /// The node could not be asked; nothing was changed there.
     pub fn unreachable(&mut self, node: usize, now: Monotonic) {
-        self.nodes[node].is_reachable = false;
-        self.nodes[node].away_since.get_or_insert(now);
+        let state = &mut self.nodes[node];
+        // Whoever answers next need not be the same server.
+        (state.is_reachable, state.is_doubtful) = (false, true);
+        state.away_since.get_or_insert(now);
         self.back_off(node, now);
     }
 
@@ -396,6 +404,7 @@ impl Fleet {
                 let until = now.plus_ms(self.timing.quarantine_ms);
                 let state = &mut self.nodes[node];
                 state.unclear = Some(Unclear { what: Some(in_flight), until });
+                state.is_doubtful = true;
                 state.poll_gap_ms = self.timing.poll_busy_ms.1;
                 state.poll_at = now.plus_ms(state.poll_gap_ms);
             }
@@ -405,7 +414,7 @@ impl Fleet {
                 InFlight::Step { send, .. } if send.purpose.is_of_job() => self.job_refused(node, &send, error),
                 InFlight::Step { send, .. } => self.refused(node, &send, error, now),
                 InFlight::Compaction(_) => self.compaction_ended(node, End::Rejected(error)),
-                InFlight::Housekeeping(_) => {}
+                InFlight::Housekeeping(_) | InFlight::Identity => self.back_off(node, now),
             },
             SendOutcome::TooLarge(reason) => match in_flight {
                 InFlight::Step { send, .. } if send.purpose.transfer().is_some() => {
@@ -414,12 +423,12 @@ impl Fleet {
                 InFlight::Step { send, .. } if self.cut(node, &send) => {}
                 InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
                 InFlight::Compaction(_) => self.compaction_ended(node, End::Retry(reason)),
-                InFlight::Housekeeping(_) => {}
+                InFlight::Housekeeping(_) | InFlight::Identity => self.back_off(node, now),
             },
             SendOutcome::NeverFits(reason) => match in_flight {
                 InFlight::Step { send, .. } => self.chunk_never_fits(node, &send, &reason, now),
                 InFlight::Compaction(_) => self.compaction_ended(node, End::Retry(reason)),
-                InFlight::Housekeeping(_) => {}
+                InFlight::Housekeeping(_) | InFlight::Identity => self.back_off(node, now),
             },
         }
     }
@@ -473,6 +482,7 @@ impl Fleet {
             InFlight::Step { send, ids } => self.answered(node, send, ids, task),
             InFlight::Housekeeping(_) => self.nodes[node].finished.push(task),
             InFlight::Compaction(_) => self.compaction_registered(node, task),
+            InFlight::Identity => self.nodes[node].identifying = Some(task),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Single situations of the protocol; long runs with faults are in `tests/simulation`.
 
+mod identity;
 mod moves;
 mod stuck_moves;
 
@@ -36,6 +37,8 @@ struct World {
     decided: BTreeSet<Position>,
     /// What a node answers to this now, if it does not take it.
     answers: fn(usize, &Send) -> Option<SendOutcome>,
+    /// Who answers at a node's address, in which life the node is.
+    bearers: fn(usize, u64) -> Bearer,
 }
 
 impl World {
@@ -47,7 +50,7 @@ impl World {
     /// By shard: who owns it.
     fn with_owners(nodes: usize, owners: &[&[usize]]) -> Self {
         let start = Start {
-            nodes: (0..nodes).map(|node| NodeRecord::active(name(node), "")).collect(),
+            nodes: (0..nodes).map(|node| marked(name(node))).collect(),
             tables: Tables::settled(table(owners), owners[0].len() as u16),
             ..Start::default()
         };
@@ -63,6 +66,7 @@ impl World {
             sent: Vec::new(),
             decided: BTreeSet::new(),
             answers: |_, _| None,
+            bearers: |_, life| Bearer::Node { life },
         }
     }
 
@@ -146,7 +150,14 @@ impl World {
         match action {
             Action::Wait(_) => return false,
             Action::Store => self.commit(),
-            Action::AskNewest => self.fleet.newest_answer(node, NodeTask(next)),
+            Action::AskNewest => {
+                let bearer = (self.bearers)(node, self.fleet.nodes[node].record.life);
+                self.fleet.newest_answer(node, bearer, NodeTask(next), self.now);
+            }
+            Action::Identify { .. } => {
+                self.nodes[node] = Some(next + 1);
+                self.fleet.sent(node, SendOutcome::Registered(NodeTask(next)), self.now);
+            }
             Action::CheckIdle(uid) => self.fleet.idle_answer(node, &uid, true, self.now),
             Action::DeleteTasks(_) | Action::Compact(_) => {
                 self.fleet.sent(node, SendOutcome::Refused(no_reason()), self.now);
@@ -189,6 +200,11 @@ impl World {
     fn status(&self, entry: EntryId) -> &ReportStatus {
         &self.reports.iter().find(|report| report.entry == entry).expect("it is reported").status
     }
+}
+
+/// A member that carries who it is.
+fn marked(id: NodeId) -> NodeRecord {
+    NodeRecord { has_identity: true, ..NodeRecord::active(id, "") }
 }
 
 fn name(node: usize) -> NodeId {
@@ -346,10 +362,10 @@ fn a_node_without_its_newest_task_is_asked_for_what_it_has_and_given_up_if_that_
     assert_ne!(poll_as_if(&mut world, &[newest.0]), Action::AskNewest);
     // Our own deletions never take the newest, but the number of it may have been stored before they went on.
     assert_eq!(poll_as_if(&mut world, &[]), Action::AskNewest);
-    world.fleet.newest_answer(0, NodeTask(newest.0 + 100));
+    world.fleet.newest_answer(0, Bearer::Node { life: 0 }, NodeTask(newest.0 + 100), world.now);
     assert!(world.fleet.take_alarms().is_empty());
     assert_eq!(poll_as_if(&mut world, &[]), Action::AskNewest);
-    world.fleet.newest_answer(0, NodeTask(0));
+    world.fleet.newest_answer(0, Bearer::Node { life: 0 }, NodeTask(0), world.now);
     let lost = Alarm::NodeLost { node: NodeId::new("n0") };
     assert_eq!(world.fleet.take_alarms(), [lost]);
     let put = world.put();
@@ -381,7 +397,7 @@ fn the_journal_is_not_searched_for_a_node_that_is_no_member_any_more() {
             Err(JournalUnavailable)
         }
     }
-    let nodes = ["n0", "n1"].map(|id| NodeRecord::active(NodeId::new(id), ""));
+    let nodes = ["n0", "n1"].map(|id| marked(NodeId::new(id)));
     let mut start = Start {
         nodes: nodes.to_vec(),
         tables: Tables::settled(vec![vec![nodes[0].id.clone()]], 1),

@@ -19,6 +19,7 @@ fn node(id: &str) -> NodeRecord {
         weight: 1.5,
         state: NodeState::Active,
         life: 0,
+        has_identity: false,
     }
 }
 

@@ -107,7 +107,7 @@ impl Fleet {
     fn restart_node(&mut self, node: usize, next_task: NodeTask) {
         let state = &mut self.nodes[node];
         let mut record = state.record.clone();
-        record.life += 1;
+        (record.life, record.has_identity) = (record.life + 1, false);
         // A request to the life before may still arrive.
         let unclear = state.unclear.take().map(|unclear| Unclear { what: None, ..unclear });
         *state = NodeState { is_reachable: state.is_reachable, unclear, ..NodeState::new(record, next_task) };

@@ -399,7 +399,7 @@ fn short_life(stage: &mut BootstrapStage, next_task: &mut NodeTask, tasks: &mut 
     let mut world = World::new(1);
     world.create();
     let start = Start {
-        nodes: vec![NodeRecord::active(node.clone(), "")],
+        nodes: vec![marked(node.clone())],
         tables: Tables::settled(vec![vec![node.clone()]], 1),
         bootstraps: vec![record],
         applied: BTreeMap::from([(key.clone(), at)]),
@@ -428,7 +428,11 @@ fn short_life(stage: &mut BootstrapStage, next_task: &mut NodeTask, tasks: &mut 
             }
             Action::CheckIdle(uid) => world.fleet.idle_answer(0, &uid, true, world.now),
             Action::Wait(until) => world.now = until,
-            action @ (Action::Store | Action::AskNewest | Action::DeleteTasks(_) | Action::Compact(_)) => {
+            Action::AskNewest => {
+                let bearer = Bearer::Node { life: 0 };
+                world.fleet.newest_answer(0, bearer, NodeTask(tasks.len() as u64), world.now);
+            }
+            action @ (Action::Identify { .. } | Action::Store | Action::DeleteTasks(_) | Action::Compact(_)) => {
                 panic!("{action:?}")
             }
         }
@@ -462,7 +466,7 @@ fn what_a_node_says_that_has_left_counts_no_more() {
     world.commit();
     let far = stranger(world.fleet.nodes[1].next_task, SeenKind::Foreign, None);
     assert!(!world.fleet.polled(1, &[far.task], vec![far], world.now, &world.journal));
-    world.fleet.newest_answer(1, NodeTask(0));
+    world.fleet.newest_answer(1, Bearer::Nobody { is_empty: true }, NodeTask(0), world.now);
     let (changes, _) = world.fleet.take_changes();
     assert!(changes.needs_rebuild.is_empty() && changes.next_task.is_empty());
     assert!(world.fleet.take_alarms().is_empty());

@@ -12,6 +12,7 @@ fn member(name: usize, zone: Option<usize>, state: NodeState) -> NodeRecord {
         weight: 1.0,
         state,
         life: 0,
+        has_identity: false,
     }
 }
 

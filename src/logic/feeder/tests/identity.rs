@@ -1,0 +1,113 @@
+//! Who answers at a node's address.
+
+use super::*;
+
+/// A node that is away and comes back; what is about to be done there, question after question, before it is asked for tasks.
+fn return_of_the_second(world: &mut World) {
+    let back = world.nodes[1].take();
+    world.put();
+    world.run();
+    world.nodes[1] = back;
+    world.now = world.now.plus_ms(60_000);
+}
+
+/// Two replicas, all written.
+fn two() -> World {
+    let mut world = World::new(2);
+    world.create();
+    world.put();
+    world.run();
+    world
+}
+
+fn sent_to(world: &World, node: usize) -> usize {
+    world.sent.iter().filter(|(to, _)| *to == node).count()
+}
+
+#[test]
+fn a_new_member_learns_who_it_is_before_it_gets_anything_else() {
+    let mut world = two();
+    let record = NodeRecord::active(name(2), "");
+    assert_eq!(world.fleet.enrol(record, NodeTask(0), world.now), 2);
+    world.nodes.push(Some(0));
+    world.commit();
+    let mut actions = Vec::new();
+    while sent_to(&world, 2) == 0 {
+        let action = world.fleet.next(2, world.now, &world.journal);
+        if action == (Action::Identify { life: 0 }) {
+            // What follows must wait for it.
+            world.nodes[2] = Some(1);
+            world.fleet.sent(2, SendOutcome::Registered(NodeTask(0)), world.now);
+            assert!(matches!(world.fleet.next(2, world.now, &world.journal), Action::Wait(_)));
+            actions.push("identify");
+        } else if action == Action::AskNewest {
+            actions.push("ask");
+            world.act(2);
+        } else {
+            world.act(2);
+            world.control();
+            world.now = world.now.plus_ms(10);
+        }
+        assert!(actions.len() < 10, "{actions:?}");
+    }
+    assert_eq!(actions, ["identify", "ask"]);
+    assert!(world.fleet.nodes[2].record.has_identity);
+}
+
+#[test]
+fn nothing_is_read_or_written_where_another_server_answers() {
+    for stranger in [Bearer::Other, Bearer::Nobody { is_empty: false }] {
+        let mut world = two();
+        let before = sent_to(&world, 1);
+        world.bearers = match stranger {
+            Bearer::Other => |node, life| if node == 1 { Bearer::Other } else { Bearer::Node { life } },
+            Bearer::Node { .. } | Bearer::Nobody { .. } => {
+                |node, life| if node == 1 { Bearer::Nobody { is_empty: false } } else { Bearer::Node { life } }
+            }
+        };
+        return_of_the_second(&mut world);
+        for _ in 0..100 {
+            let action = world.fleet.next(1, world.now, &world.journal);
+            assert!(matches!(action, Action::Wait(_) | Action::AskNewest | Action::Store), "{action:?}");
+            world.act(1);
+            world.control();
+            world.now = world.now.plus_ms(1_000);
+        }
+        assert_eq!(sent_to(&world, 1), before, "{stranger:?}");
+        assert_eq!(world.fleet.away(world.now).len(), 1, "it counts as away");
+        assert!(world.fleet.take_alarms().is_empty(), "its data are where they were");
+        // Put right, it goes on where it was.
+        world.bearers = |_, life| Bearer::Node { life };
+        for _ in 0..100 {
+            while world.act(1) {}
+            world.control();
+            world.now = world.now.plus_ms(1_000);
+        }
+        assert!(sent_to(&world, 1) > before && world.fleet.away(world.now).is_empty());
+        assert_eq!(world.fleet.nodes[1].record.life, 0);
+    }
+}
+
+#[test]
+fn an_emptied_node_and_one_of_an_earlier_life_begin_anew() {
+    for stale in [Bearer::Nobody { is_empty: true }, Bearer::Node { life: 7 }] {
+        let mut world = two();
+        world.bearers = match stale {
+            Bearer::Nobody { .. } => |node, life| {
+                if node == 1 && life == 0 { Bearer::Nobody { is_empty: true } } else { Bearer::Node { life } }
+            },
+            Bearer::Node { .. } | Bearer::Other => {
+                |node, life| Bearer::Node { life: if node == 1 && life == 0 { 7 } else { life } }
+            }
+        };
+        return_of_the_second(&mut world);
+        for _ in 0..10 {
+            while world.act(1) {}
+            world.control();
+            world.now = world.now.plus_ms(1_000);
+        }
+        assert_eq!(world.fleet.take_alarms(), [Alarm::NodeLost { node: name(1) }], "{stale:?}");
+        let record = &world.fleet.nodes[1].record;
+        assert_eq!((record.life, record.has_identity), (1, true), "{stale:?}");
+    }
+}
