@@ -52,6 +52,7 @@ impl Feeder {
 
     /// Lets it carry who it is.
     pub(super) fn identify(&self, life: u64) -> SendOutcome {
+        tracing::info!(node = %self.identity.node, life, "telling a node who it is");
         told(self.identity.tell(&self.client, life, WRITE_TIMEOUT)).0
     }
 

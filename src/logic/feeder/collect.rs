@@ -131,7 +131,7 @@ impl Fleet {
 
     /// Returns whether anything ended.
     fn collect(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask], now: Monotonic) -> bool {
-        let mut has_news = self.collect_compaction(node, asked, seen) | self.collect_identity(node, asked, seen);
+        let mut has_news = self.collect_compaction(node, asked, seen) | self.collect_identity(node, asked, seen, now);
         let active: Vec<NodeIndexUid> = self.nodes[node].active.iter().cloned().collect();
         for uid in active {
             let feed = self.feed_mut(node, &uid);

@@ -7,7 +7,7 @@
 //! though it has indexes, counts as a node that does not answer: nothing there is read, written or deleted. One that has
 //! neither was emptied, and one in an earlier life is an old copy: both are rebuilt.
 
-use super::node::{InFlight, SeenTask};
+use super::node::{End, InFlight, SeenTask};
 use super::{Action, Fleet};
 use crate::logic::ids::{Monotonic, NodeTask};
 use crate::logic::topology::NodeRecord;
@@ -114,17 +114,28 @@ impl Fleet {
     }
 
     /// Looks whether the node has got it. If so it is asked what it carries now, since the task may have failed.
-    pub(super) fn collect_identity(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask]) -> bool {
+    pub(super) fn collect_identity(
+        &mut self,
+        node: usize,
+        asked: &[NodeTask],
+        seen: &[SeenTask],
+        now: Monotonic,
+    ) -> bool {
+        let pause = self.timing.backoff_ms.1;
         let state = &mut self.nodes[node];
         let Some(task) = state.identifying else { return false };
-        let is_over = match seen.binary_search_by_key(&task, |seen| seen.task) {
-            Ok(found) => seen[found].end.is_some(),
-            Err(_) => asked.binary_search(&task).is_ok(),
+        let end = match seen.binary_search_by_key(&task, |seen| seen.task) {
+            Ok(found) => seen[found].end.as_ref(),
+            // Its end is not known, but it had its turn.
+            Err(_) => asked.binary_search(&task).is_ok().then_some(&End::Succeeded),
         };
-        if is_over {
-            (state.identifying, state.is_doubtful) = (None, true);
-            state.finished.push(task);
+        let Some(end) = end else { return false };
+        if *end != End::Succeeded {
+            // No space, perhaps. Each try is a task there.
+            state.wait_until = now.plus_ms(pause);
         }
-        is_over
+        (state.identifying, state.is_doubtful) = (None, true);
+        state.finished.push(task);
+        true
     }
 }

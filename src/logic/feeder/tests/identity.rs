@@ -111,3 +111,27 @@ fn an_emptied_node_and_one_of_an_earlier_life_begin_anew() {
         assert_eq!((record.life, record.has_identity), (1, true), "{stale:?}");
     }
 }
+
+#[test]
+fn a_node_that_cannot_keep_who_it_is_is_not_told_again_at_once() {
+    let mut world = two();
+    assert_eq!(world.fleet.enrol(NodeRecord::active(name(2), ""), NodeTask(0), world.now), 2);
+    world.nodes.push(Some(0));
+    world.commit();
+    while world.fleet.next(2, world.now, &world.journal) != (Action::Identify { life: 0 }) {
+        assert!(world.act(2));
+    }
+    world.nodes[2] = Some(1);
+    world.fleet.sent(2, SendOutcome::Registered(NodeTask(0)), world.now);
+    let full = SeenTask { end: Some(End::Retry("no space".into())), ..done(NodeTask(0)) };
+    world.fleet.polled(2, &[NodeTask(0)], vec![full], world.now, &world.journal);
+    let later = world.now.plus_ms(Timing::default().backoff_ms.1);
+    assert_eq!(world.fleet.next(2, world.now, &world.journal), Action::Wait(later));
+    world.now = later;
+    assert_eq!(world.fleet.next(2, world.now, &world.journal), Action::AskNewest);
+    let nobody = Bearer::Nobody { is_empty: true };
+    world.fleet.newest_answer(2, nobody, NodeTask(1), world.now);
+    while world.fleet.next(2, world.now, &world.journal) != (Action::Identify { life: 0 }) {
+        assert!(world.act(2));
+    }
+}
