@@ -7,7 +7,7 @@ use std::time::Duration;
 use miroir::telemetry::clock::timestamp;
 use serde_json::{Value, json};
 
-use crate::support::fleet::{MASTER_KEY, Node, START_LIMIT};
+use crate::support::fleet::{MASTER_KEY, Node, START_LIMIT, node_index};
 use crate::support::process::{miroir, miroir_ctl};
 use crate::support::{Fleet, FleetOptions, wait_for};
 
@@ -225,9 +225,7 @@ fn a_node_joins_gets_the_indexes_and_leaves() {
     fleet.admin().post("/nodes", &real).expect(200);
     assert_eq!(fleet.admin().post("/nodes", &real).code(), "miroir_node_exists");
     wait_for("the new node has the index", LIMIT, || {
-        let stats = new.client().get("/stats").json;
-        let has_index = stats["indexes"].as_object().is_some_and(|indexes| indexes.len() == 1);
-        if has_index { Ok(()) } else { Err(stats.to_string()) }
+        node_index(&new.client(), "films").ok_or_else(|| "it is not there".to_owned())
     });
     restart(&mut fleet);
     says(&fleet, &["node new at", "is a member but not configured"]);
