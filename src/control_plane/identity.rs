@@ -53,12 +53,12 @@ impl Identity {
         // What somebody else put there says nothing.
         let carried = found.into_iter().filter_map(|document| serde_json::from_value(document.into()).ok());
         let carried: Vec<Document> = carried.collect();
-        let ours = carried.iter().filter(|document| document.identity == *self);
-        if let Some(life) = ours.map(|document| document.life).max() {
-            return Ok(Answerer { bearer: Bearer::Node { life }, carried: Some(self.clone()) });
+        // One that carries two names is not ours alone.
+        if let Some(other) = carried.iter().find(|document| document.identity != *self) {
+            return Ok(Answerer { bearer: Bearer::Other, carried: Some(other.identity.clone()) });
         }
-        if let Some(Document { identity, .. }) = carried.into_iter().next() {
-            return Ok(Answerer { bearer: Bearer::Other, carried: Some(identity) });
+        if let Some(life) = carried.iter().map(|document| document.life).max() {
+            return Ok(Answerer { bearer: Bearer::Node { life }, carried: Some(self.clone()) });
         }
         let is_empty = client.stats(timeout)?.indexes.is_empty();
         Ok(Answerer { bearer: Bearer::Nobody { is_empty }, carried: None })
@@ -81,6 +81,10 @@ impl Identity {
     pub fn stranger(&self, answerer: &Answerer) -> String {
         let node = &self.node;
         match &answerer.carried {
+            Some(_) if answerer.bearer != Bearer::Other => format!(
+                "the server at this url has the data of an earlier life of {node}; it is rebuilt as soon as others have all \
+                 it had, and not used before"
+            ),
             Some(other) if other.cluster == self.cluster => format!(
                 "the server at this url is node {}, not {node}: nothing is read or written there; correct the url of {node}",
                 other.node
@@ -94,9 +98,10 @@ impl Identity {
                 "the server at this url has indexes, but nothing says that it is {node}: nothing is read or written there; \
                  correct the url, or start the server with an empty data directory to have {node} rebuilt"
             ),
-            None => {
-                format!("the server at this url is empty; {node} is rebuilt there as soon as others have all it had")
-            }
+            None => format!(
+                "the server at this url is empty; {node} is rebuilt there as soon as others have all it had. If its disk is \
+                 not lost, start it with that"
+            ),
         }
     }
 }

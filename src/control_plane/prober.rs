@@ -31,8 +31,8 @@ pub struct Prober {
     pub identity: Identity,
     /// `http://HOST:PORT`.
     pub url: String,
-    /// Its own.
-    pub client: NodeClient,
+    /// Of the nodes.
+    pub node_key: Option<String>,
     /// Told of every change.
     pub publisher: Arc<Publisher>,
     /// Where operators look.
@@ -55,19 +55,25 @@ impl Prober {
     /// Works until `stop` is closed. `is_itself` says of each answer whether it is the node that answered.
     pub fn run(self, stop: &Receiver<()>, is_itself: impl Fn(Bearer) -> bool) {
         let mut before = None;
+        let (mut client, mut asked) = (self.client(), None);
         loop {
             let address = resolve(&self.url);
-            let found = self.find(&is_itself);
+            if asked != address {
+                // A connection that is kept would go on with the server that the name led to before.
+                (client, asked) = (self.client(), address);
+            }
+            let found = self.find(&client, &is_itself);
             self.publisher.publish_node(&self.identity.node, |node| {
                 node.reachable = found == Found::Node;
                 node.address = match found {
                     Found::Node => address.or(node.address),
-                    Found::Stranger(_) => None,
-                    // Cores may try where it was last.
+                    // Whoever answers there next need not be the same server.
+                    Found::Stranger(_) | Found::Nobody(NodeError::Unreachable(_)) => None,
+                    // Cores may try a slow one.
                     Found::Nobody(_) => node.address,
                 };
             });
-            self.looks.note(&self.identity.node, self.look(&found));
+            self.looks.note(&self.identity.node, self.look(&client, &found));
             let kind = std::mem::discriminant(&found);
             if before.replace(kind) != Some(kind) {
                 self.log(&found);
@@ -79,10 +85,14 @@ impl Prober {
         }
     }
 
-    fn find(&self, is_itself: impl Fn(Bearer) -> bool) -> Found {
+    fn client(&self) -> NodeClient {
+        NodeClient::new(&*self.url, self.node_key.as_deref())
+    }
+
+    fn find(&self, client: &NodeClient, is_itself: impl Fn(Bearer) -> bool) -> Found {
         let timeout = self.timing.timeout;
-        let health = self.client.health(timeout);
-        match health.and_then(|()| self.identity.ask(&self.client, timeout)) {
+        let health = client.health(timeout);
+        match health.and_then(|()| self.identity.ask(client, timeout)) {
             Ok(answerer) if is_itself(answerer.bearer) => Found::Node,
             Ok(answerer) => Found::Stranger(self.identity.stranger(&answerer)),
             Err(error) => Found::Nobody(error),
@@ -90,14 +100,14 @@ impl Prober {
     }
 
     /// For operators only: what fails here is shown, and changes nothing else.
-    fn look(&self, found: &Found) -> NodeLook {
+    fn look(&self, client: &NodeClient, found: &Found) -> NodeLook {
         match found {
             Found::Stranger(why) => return NodeLook { error: Some(why.clone()), ..NodeLook::default() },
             Found::Nobody(error) => return NodeLook { error: Some(error.to_string()), ..NodeLook::default() },
             Found::Node => {}
         }
         let timeout = self.timing.timeout;
-        let seen = self.client.version(timeout).and_then(|version| Ok((version, self.client.stats(timeout)?)));
+        let seen = client.version(timeout).and_then(|version| Ok((version, client.stats(timeout)?)));
         match seen {
             Ok((version, stats)) => NodeLook {
                 version: Some(version),

@@ -6,6 +6,7 @@
 //! takes long, no answer is large, and when a node fails only its part is asked of others.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -95,8 +96,8 @@ pub struct Resolved {
 pub struct Resolver {
     node_key: Option<String>,
     timeout: Duration,
-    /// With their URLs.
-    clients: HashMap<NodeId, (String, NodeClient)>,
+    /// With where they were seen: a connection that is kept would go on with the server of before.
+    clients: HashMap<NodeId, (Option<SocketAddr>, String, NodeClient)>,
 }
 
 impl Resolver {
@@ -115,9 +116,12 @@ impl Resolver {
     /// Has a client for each of these nodes, and for no other.
     fn meet(&mut self, nodes: &[NodeView]) {
         let key = self.node_key.as_deref();
-        self.clients.retain(|id, (url, _)| nodes.iter().any(|node| node.id == *id && node.url == *url));
+        let is_same = |id: &NodeId, address: Option<SocketAddr>, url: &str| {
+            nodes.iter().any(|node| node.id == *id && node.address == address && node.url == url)
+        };
+        self.clients.retain(|id, (address, url, _)| is_same(id, *address, url));
         for node in nodes {
-            let client = || (node.url.clone(), NodeClient::new(&*node.url, key));
+            let client = || (node.address, node.url.clone(), NodeClient::new(&*node.url, key));
             self.clients.entry(node.id.clone()).or_insert_with(client);
         }
     }
@@ -277,7 +281,7 @@ impl<'a> Resolving<'a> {
             return Err(ResolveError::Stopping);
         }
         let node = self.id(node);
-        let (_, client) = self.resolver.clients.get(&node).expect("every node of the request was met");
+        let (.., client) = self.resolver.clients.get(&node).expect("every node of the request was met");
         let answer = client.fetch_documents(self.request.index, Some(filter), fields, places, self.resolver.timeout);
         answer.map_err(|error| ResolveError::Node { node, error })
     }
@@ -292,7 +296,7 @@ fn is_of_the_node(error: &ResolveError) -> bool {
     match error {
         ResolveError::Node { error: NodeError::Refused { status, .. }, .. } => *status != 400,
         ResolveError::Node {
-            error: NodeError::Unreachable(_) | NodeError::BadAnswer(_) | NodeError::TooLong(_),
+            error: NodeError::Unreachable(_) | NodeError::TimedOut(_) | NodeError::BadAnswer(_) | NodeError::TooLong(_),
             ..
         }
         | ResolveError::Changed { .. } => true,

@@ -80,10 +80,10 @@ pub enum FleetError {
         /// Some of the indexes.
         names: String,
     },
-    /// It is, or was, another member.
+    /// It is, or was, a member, here or elsewhere.
     #[error(
-        "the server at {url} is or was node {other} of this cluster, so it cannot be {node}: correct the url, or start it \
-         with an empty data directory"
+        "the server at {url} is or was node {other} of {whose}, so it cannot be {node}: correct the url, or start it with \
+         an empty data directory"
     )]
     Taken {
         /// Which was to join.
@@ -92,6 +92,8 @@ pub enum FleetError {
         url: String,
         /// The one that it says it is.
         other: NodeId,
+        /// Of which cluster.
+        whose: String,
     },
     /// Two names for one server.
     #[error("nodes {first} and {second} have the same address {address}; each node must be a server of its own")]

@@ -215,7 +215,7 @@ impl Coordinator {
         let prober = Prober {
             identity,
             url: node.url.clone(),
-            client: client(),
+            node_key: self.node_key.clone(),
             publisher: self.publisher.clone(),
             looks: self.attendance.looks.clone(),
             timing: self.attendance.probes,

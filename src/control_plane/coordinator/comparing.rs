@@ -1,17 +1,21 @@
 //! What two nodes hold of some shards, compared; and what a node holds that does not belong there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Coordinator;
 use super::moving::{Mover, part_max};
+use crate::control_plane::identity::Identity;
 use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::shard_reader::{Digests, ReadError, ShardReader, Strays};
 use crate::logic::digest::{Difference, ShardDigest, differences};
 use crate::logic::feeder::{FoundStrays, Look, LookOutcome, UnequalShard};
-use crate::logic::ids::ShardId;
+use crate::logic::ids::{NodeId, ShardId};
 
 /// Ids of one shard that are told.
 const EXAMPLES_MAX: usize = 10;
+/// For a node to say who it is.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[expect(clippy::redundant_closure_for_method_calls, reason = "the methods are not general enough in their lifetimes")]
 impl Coordinator {
@@ -67,8 +71,21 @@ impl Coordinator {
     ) -> Result<T, String> {
         let (shard_count, part_max) = (self.shard_count, part_max(self.body_max, look.cuts));
         let (index, shards) = (&look.index, &look.shards[..]);
+        let id = self.state.lock().fleet.address(node).0;
+        self.confirm(client, node, &id).map_err(|reason| format!("{id}: {reason}"))?;
         let reader = ShardReader { client, index, primary_key, shards, shard_count, part_max };
-        what(&reader).map_err(|error| format!("{}: {error}", self.state.lock().fleet.address(node).0))
+        what(&reader).map_err(|error| format!("{id}: {error}"))
+    }
+
+    /// It is the node that answers this client, as the feeder of the node sees by another one.
+    fn confirm(&self, client: &NodeClient, node: usize, id: &NodeId) -> Result<(), String> {
+        let identity = Identity { cluster: self.cluster_id.clone(), node: id.clone() };
+        let answerer = identity.ask(client, ANSWER_TIMEOUT).map_err(|error| error.to_string())?;
+        if self.state.lock().fleet.is_itself(node, answerer.bearer) {
+            Ok(())
+        } else {
+            Err(identity.stranger(&answerer))
+        }
     }
 }
 

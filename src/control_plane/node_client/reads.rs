@@ -34,9 +34,12 @@ const STORED_BYTES_MAX: u64 = 256 << 20;
 /// Why a question has no answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NodeError {
-    /// No connection, or it broke, or took too long.
+    /// No connection, or it broke.
     #[error("no answer: {0}")]
     Unreachable(String),
+    /// It may be there, and slow.
+    #[error("no answer: {0}")]
+    TimedOut(String),
     /// The node said no.
     #[error("{} ({status} {})", .error.message, .error.code)]
     Refused {
@@ -278,7 +281,10 @@ fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, Broken>, bytes_max
 
 /// The answer, if the node says yes.
 fn accepted(answer: Result<Response<Body>, Broken>) -> Result<Response<Body>, NodeError> {
-    let mut response = answer.map_err(|broken| NodeError::Unreachable(broken.error.to_string()))?;
+    let mut response = answer.map_err(|Broken { error, .. }| {
+        let is_slow = matches!(error, ureq::Error::Timeout(_));
+        if is_slow { NodeError::TimedOut(error.to_string()) } else { NodeError::Unreachable(error.to_string()) }
+    })?;
     let status = response.status().as_u16();
     if (200..=299).contains(&status) {
         return Ok(response);

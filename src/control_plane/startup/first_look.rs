@@ -37,7 +37,7 @@ pub fn first_look(
     let stats = loop {
         match client.stats(ANSWER_TIMEOUT) {
             Ok(stats) => break stats,
-            Err(NodeError::Unreachable(error)) if clock::instant() < deadline => {
+            Err(NodeError::Unreachable(error) | NodeError::TimedOut(error)) if clock::instant() < deadline => {
                 if !is_told {
                     is_told = true;
                     let seconds = deadline.saturating_duration_since(clock::instant()).as_secs();
@@ -50,10 +50,11 @@ pub fn first_look(
     };
     let identity = Identity { cluster: cluster_id.to_owned(), node: node.id.clone() };
     let answerer = identity.ask(&client, ANSWER_TIMEOUT).map_err(|error| refusal(node, error))?;
-    if let Some(carried) = answerer.carried.filter(|carried| carried.cluster == cluster_id) {
-        return Err(FleetError::Taken { node: node.id.clone(), url: node.url.clone(), other: carried.node });
+    if let Some(Identity { cluster, node: other }) = answerer.carried {
+        let whose =
+            if cluster == cluster_id { "this cluster".to_owned() } else { format!("another cluster ({cluster})") };
+        return Err(FleetError::Taken { node: node.id.clone(), url: node.url.clone(), other, whose });
     }
-    // The identity that a cluster left which was given up before it had any index is no reason.
     let found: Vec<&str> = stats.indexes.keys().map(String::as_str).collect();
     if !found.is_empty() {
         return Err(FleetError::Foreign { node: node.id.clone(), url: node.url.clone(), names: names(&found) });
@@ -72,7 +73,7 @@ pub(super) fn client_of(node: &NodeRecord, key: Option<&Secret>) -> NodeClient {
 pub(super) fn refusal(record: &NodeRecord, error: NodeError) -> FleetError {
     let (node, url) = (record.id.clone(), record.url.clone());
     match error {
-        NodeError::Unreachable(error) => FleetError::Unreachable { node, url, error },
+        NodeError::Unreachable(error) | NodeError::TimedOut(error) => FleetError::Unreachable { node, url, error },
         NodeError::Refused { status: 401 | 403, error } => FleetError::WrongKey { node, url, message: error.message },
         NodeError::Refused { .. } | NodeError::BadAnswer(_) | NodeError::TooLong(_) => {
             FleetError::NotUsable { node, url, error: error.to_string() }

@@ -39,9 +39,15 @@ impl Fleet {
         let unknown: Vec<SeenTask> = seen.iter().filter(is_unknown).cloned().collect();
         let mut has_news = !unknown.is_empty();
         if state.unclear.is_some() {
-            // Until that is clear nothing else is concluded.
             self.adopt(node, &unknown);
-            has_news = self.nodes[node].unclear.is_none();
+        }
+        let state = &mut self.nodes[node];
+        // It was asked after the last moment at which the request could come, however long it was away since.
+        state.unclear.take_if(|unclear| unclear.is_over);
+        let was_adopted = unknown.first().is_some_and(|task| task.task < state.next_task);
+        if state.unclear.is_some() || was_adopted {
+            // Until that is clear nothing else is concluded.
+            has_news = was_adopted;
         } else if self.account(node, &unknown, &seen, journal).is_ok() {
             self.nodes[node].polls_answered = polls;
             has_news |= self.collect(node, asked, &seen, now);

@@ -101,8 +101,10 @@ impl Fleet {
     /// The node answers, and neither it nor another one with the same documents has such a task.
     fn is_fit_to_compact(&self, node: usize) -> bool {
         let state = &self.nodes[node];
-        let is_other_busy =
-            |other: usize| self.nodes[other].compaction.is_some() && (other == node || self.share_a_shard(other, node));
+        let is_other_busy = |other: usize| {
+            let is_concerned = other == node || self.answers(other) && self.share_a_shard(other, node);
+            is_concerned && self.nodes[other].compaction.is_some()
+        };
         state.is_reachable
             && !state.is_lost
             && !state.is_doubtful

@@ -82,7 +82,9 @@ impl Fleet {
             return;
         }
         let judgement = judge(&self.nodes[node].record, bearer);
-        if judgement == Judgement::Stranger {
+        // Its disk may only not be there yet: as long as nobody else has all it had, it is waited for.
+        let is_awaited = judgement == Judgement::Lost && !self.indexes.keys().all(|uid| self.is_spared(node, uid));
+        if judgement == Judgement::Stranger || is_awaited {
             self.unreachable(node, now);
             return;
         }

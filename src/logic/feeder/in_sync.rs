@@ -168,6 +168,8 @@ impl Fleet {
     ) -> Distance {
         let timeout = self.timing.in_sync_timeout_ms;
         let is_held_back = self.is_held_back(node, uid, now);
+        // Peers with nothing to do are at the end of the journal as it is now, not of what comes later.
+        let mark = peers_at.min(self.head);
         let feed = self.feed_mut(node, uid);
         let here = reached(feed, my_due);
         if peers_at <= here {
@@ -181,11 +183,11 @@ impl Fleet {
         }
         match feed.lag {
             None => {
-                feed.lag = Some((peers_at, now));
+                feed.lag = Some((mark, now));
                 Distance::Unknown
             }
-            Some((mark, since)) if here >= mark => {
-                feed.lag = Some((peers_at, now));
+            Some((goal, since)) if here >= goal => {
+                feed.lag = Some((mark, now));
                 if now.0 <= since.0.saturating_add(timeout / 2) { Distance::Near } else { Distance::Unknown }
             }
             Some((_, since)) if now.0 >= since.0.saturating_add(timeout) => Distance::Far,

@@ -260,7 +260,7 @@ impl Fleet {
             let next_task = start.next_task.get(&record.id).copied().unwrap_or_default();
             let state = NodeState::new(record.clone(), next_task);
             // Somebody else may have taken its place meanwhile.
-            NodeState { unclear: Some(Unclear { what: None, until }), is_doubtful: true, ..state }
+            NodeState { unclear: Some(Unclear::new(None, until)), is_doubtful: true, ..state }
         });
         let mut fleet = Self {
             rules,

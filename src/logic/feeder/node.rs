@@ -236,6 +236,14 @@ pub(super) struct Unclear {
     pub what: Option<InFlight>,
     /// After this it is not expected any more.
     pub until: Monotonic,
+    /// That has passed: the next list of tasks tells whether it came.
+    pub is_over: bool,
+}
+
+impl Unclear {
+    pub(super) fn new(what: Option<InFlight>, until: Monotonic) -> Self {
+        Self { what, until, is_over: false }
+    }
 }
 
 /// The request under way.

@@ -71,8 +71,8 @@ impl Fleet {
         if now < state.wait_until {
             return Action::Wait(state.wait_until);
         }
-        if state.unclear.as_ref().is_some_and(|unclear| now >= unclear.until) {
-            state.unclear = None;
+        if let Some(unclear) = state.unclear.as_mut().filter(|unclear| !unclear.is_over && now >= unclear.until) {
+            unclear.is_over = true;
             state.poll_at = now;
         }
         if state.is_doubtful {
@@ -403,7 +403,7 @@ impl Fleet {
             SendOutcome::Unclear => {
                 let until = now.plus_ms(self.timing.quarantine_ms);
                 let state = &mut self.nodes[node];
-                state.unclear = Some(Unclear { what: Some(in_flight), until });
+                state.unclear = Some(Unclear::new(Some(in_flight), until));
                 state.is_doubtful = true;
                 state.poll_gap_ms = self.timing.poll_busy_ms.1;
                 state.poll_at = now.plus_ms(state.poll_gap_ms);
@@ -466,8 +466,15 @@ impl Fleet {
 
     fn registered(&mut self, node: usize, in_flight: InFlight, task: NodeTask, now: Monotonic) {
         let state = &mut self.nodes[node];
+        if task < state.next_task && task == NodeTask(0) {
+            // Nobody had ever sent it anything: it was empty, whoever it is.
+            self.lost(node, Some(NodeTask(1)));
+            return;
+        }
         if task < state.next_task {
-            self.lost(node, Some(NodeTask(task.0 + 1)));
+            // It went back, or is another server: who it is tells.
+            let until = now.plus_ms(self.timing.quarantine_ms);
+            (state.unclear, state.is_doubtful) = (Some(Unclear::new(Some(in_flight), until)), true);
             return;
         }
         if task == state.next_task {

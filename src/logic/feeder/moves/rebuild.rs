@@ -110,7 +110,8 @@ impl Fleet {
         (record.life, record.has_identity) = (record.life + 1, false);
         // A request to the life before may still arrive.
         let unclear = state.unclear.take().map(|unclear| Unclear { what: None, ..unclear });
-        *state = NodeState { is_reachable: state.is_reachable, unclear, ..NodeState::new(record, next_task) };
+        let is_reachable = state.is_reachable;
+        *state = NodeState { is_reachable, unclear, is_doubtful: true, ..NodeState::new(record, next_task) };
         state.poll_at = self.seen_at;
         self.pending.nodes.insert(node);
         self.pending.next_task.insert(node);
@@ -118,7 +119,7 @@ impl Fleet {
 
     /// Every shard that the node has for readers, or may soon have again, has another complete replica of the index, on a
     /// node that answers: one that does not may come back without its data.
-    pub(super) fn is_spared(&self, node: usize, uid: &NodeIndexUid) -> bool {
+    pub(in crate::logic::feeder) fn is_spared(&self, node: usize, uid: &NodeIndexUid) -> bool {
         let leaves = |shard: &ShardId| self.topology.is_leaving(node, uid, *shard);
         let left = self.topology.jobs.values().map(|job| job.shard).filter(leaves);
         let mut shards = self.topology.owned(node).iter().copied().chain(left);

@@ -27,7 +27,7 @@ impl Fleet {
     }
 
     /// A node answers, as the one that it was.
-    pub(super) fn answers(&self, node: usize) -> bool {
+    pub(in crate::logic::feeder) fn answers(&self, node: usize) -> bool {
         let state = &self.nodes[node];
         state.is_reachable && !state.is_doubtful && !state.is_lost
     }

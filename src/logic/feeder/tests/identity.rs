@@ -135,3 +135,47 @@ fn a_node_that_cannot_keep_who_it_is_is_not_told_again_at_once() {
         assert!(world.act(2));
     }
 }
+
+#[test]
+fn an_empty_server_in_the_place_of_the_only_copy_is_not_taken_for_a_loss() {
+    let mut world = World::new(1);
+    world.create();
+    world.put();
+    world.run();
+    // It was started before its disk was there.
+    world.bearers = |_, _| Bearer::Nobody { is_empty: true };
+    world.fleet.doubt(0);
+    for _ in 0..100 {
+        let action = world.fleet.next(0, world.now, &world.journal);
+        assert!(matches!(action, Action::Wait(_) | Action::AskNewest | Action::Store), "{action:?}");
+        world.act(0);
+        world.control();
+        world.now = world.now.plus_ms(1_000);
+    }
+    assert!(world.fleet.take_alarms().is_empty() && world.fleet.away(world.now).len() == 1);
+    world.bearers = |_, life| Bearer::Node { life };
+    let put = world.put();
+    world.now = world.now.plus_ms(60_000);
+    world.run();
+    assert_eq!((world.status(put), world.fleet.nodes[0].record.life), (&ReportStatus::Succeeded, 0));
+}
+
+#[test]
+fn a_task_number_that_went_back_does_not_say_who_answered() {
+    let mut world = two();
+    let known = world.fleet.nodes[1].next_task;
+    // Another server, with fewer tasks, takes the place of the second node without a moment's interruption.
+    world.bearers = |node, life| if node == 1 { Bearer::Other } else { Bearer::Node { life } };
+    world.nodes[1] = Some(known.0 - 1);
+    let before = sent_to(&world, 1);
+    world.put();
+    for _ in 0..100 {
+        while world.act(1) {}
+        world.control();
+        world.now = world.now.plus_ms(1_000);
+    }
+    assert!(sent_to(&world, 1) <= before + 1, "one request could not be helped");
+    assert!(world.fleet.take_alarms().is_empty() && world.fleet.away(world.now).len() == 1);
+    let record = &world.fleet.nodes[1].record;
+    assert_eq!((record.life, record.has_identity), (0, true));
+}
