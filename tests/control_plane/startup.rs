@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use miroir::config::{Secret, Settings};
+use miroir::control_plane::identity::Identity;
 use miroir::control_plane::node_client::{NodeClient, NodeWrite};
 use miroir::control_plane::startup::{node_views, settle};
 use miroir::devnode::Server;
+use miroir::logic::feeder::Bearer;
 use miroir::logic::ids::{NodeId, NodeIndexUid, NodeTask};
 use miroir::logic::topology::{NodeRecord, NodeState};
 use miroir::store::{ProtocolDelta, Store};
@@ -146,4 +148,23 @@ fn a_known_node_may_be_away_at_later_starts() {
     assert_eq!(stored.present.len(), 2);
     stored.present.remove(&NodeId::new("n1"));
     assert_eq!(settle(&settings, &fleet.store(), PATIENCE).unwrap(), stored);
+}
+
+#[test]
+fn a_server_is_who_its_documents_say_and_nobodys_with_two_names() {
+    let fleet = Fleet::start(2);
+    let client = NodeClient::new(fleet.nodes[0].url(), Some("node-key"));
+    let of = |cluster: &str| Identity { cluster: cluster.to_owned(), node: NodeId::new("n9") };
+    let bearer = |of: &Identity| of.ask(&client, ANSWER_TIMEOUT).expect("it answers").bearer;
+    assert_eq!(bearer(&of("one")), Bearer::Nobody { is_empty: true });
+    for life in [3, 2] {
+        // A request for an earlier life that comes too late.
+        of("one").tell(&client, life, ANSWER_TIMEOUT);
+    }
+    until(|| bearer(&of("one")) == (Bearer::Node { life: 3 }));
+    assert_eq!(bearer(&of("other")), Bearer::Other);
+    let text = settle(&fleet.settings(), &fleet.store(), PATIENCE).expect_err("refused").to_string();
+    assert!(text.contains("is or was node n9 of another cluster (one)"), "{text}");
+    of("other").tell(&client, 0, ANSWER_TIMEOUT);
+    until(|| bearer(&of("one")) == Bearer::Other);
 }

@@ -138,16 +138,7 @@ impl Request {
 
     /// What stands for the bytes of a body.
     pub fn size(&self) -> usize {
-        match &self.work {
-            Work::Documents(change) => change.ids().len(),
-            Work::Create
-            | Work::Drop
-            | Work::Clear
-            | Work::Settings(_)
-            | Work::Mark(_)
-            | Work::Compact
-            | Work::Identity(_) => 0,
-        }
+        self.ids().len()
     }
 }
 
