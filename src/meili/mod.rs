@@ -1,11 +1,13 @@
 //! What the Meilisearch API is: error codes, requests and answers, settings, tasks.
 
+pub mod attribute_pattern;
 pub mod bad_value;
 pub mod dates;
 pub mod documents_query;
 pub mod error;
 pub mod fields;
 pub mod filter;
+pub mod filterable;
 pub mod formats;
 pub mod index;
 pub mod query_string;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
 use super::filter::Filter;
+use super::filterable;
 use crate::logic::marker;
 
 mod displayed;
@@ -121,6 +122,14 @@ impl SearchRequest {
     /// Whether the answer carries `performanceDetails`.
     pub fn shows_performance(&self) -> bool {
         self.is_on("showPerformanceDetails")
+    }
+
+    /// Whether the user's rules let these facets be counted. One server looks at this last of all.
+    ///
+    /// # Errors
+    /// `invalid_search_facets`.
+    pub fn check_facets(&self, settings: &Map<String, Value>) -> Result<(), ApiError> {
+        filterable::check_facets(&filterable::rules_of_settings(settings), self.texts("facets"))
     }
 
     /// Whether the answer carries `facetDistribution`.

@@ -1,6 +1,6 @@
 //! Error messages of nodes in the words that are for clients: their names of indexes, nothing of the marker.
 //!
-//! A node's `filterableAttributes` begin with the rule for the marker, and its messages list them.
+//! A node's `filterableAttributes` begin with the rule for the marker; its messages list them, and number them from 0.
 
 use super::error::{ApiError, Code, ErrorBody};
 use crate::logic::marker::FIELD;
@@ -29,7 +29,23 @@ pub fn client_message(message: &str, node_uid: &str, client_uid: &str) -> String
     for mention in [format!("`{FIELD}`, "), format!(", `{FIELD}`"), format!("{FIELD}, "), format!(", {FIELD}")] {
         message = message.replace(&mention, "");
     }
-    message
+    if message.contains("filterableAttributes") { without_first_rule(&message) } else { message }
+}
+
+/// Numbers of rules as they are without the first one.
+fn without_first_rule(message: &str) -> String {
+    const RULE: &str = "rule #";
+    let mut parts = message.split(RULE);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.len() - part.trim_start_matches(|character: char| character.is_ascii_digit()).len();
+        let (number, rest) = part.split_at(digits);
+        let renumbered = number.parse::<u64>().ok().and_then(|number| number.checked_sub(1));
+        text.push_str(RULE);
+        text.push_str(&renumbered.map_or_else(|| number.to_owned(), |number| number.to_string()));
+        text.push_str(rest);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -50,6 +66,10 @@ mod tests {
             (
                 "Invalid facet distribution: Pattern `title` is not filterable. Available filterable attributes patterns are: `_miroir, genres`.",
                 "Invalid facet distribution: Pattern `title` is not filterable. Available filterable attributes patterns are: `genres`.",
+            ),
+            (
+                "Note: field `a` matched rule #10 in `filterableAttributes`\n  - Hint: enable comparison in rule #10, before rule #1",
+                "Note: field `a` matched rule #9 in `filterableAttributes`\n  - Hint: enable comparison in rule #9, before rule #0",
             ),
             (
                 "Available filterable attributes patterns are: `_miroir`.",

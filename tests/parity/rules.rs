@@ -85,17 +85,6 @@ pub const RULES: &[Rule] = &[
         percent_max: 1,
     },
     Rule {
-        name: "facets of every attribute",
-        reason: "one server refuses `*` where `filterableAttributes` names plain attributes only; here the rule for Miroir's own \
-                 field is a pattern, so it is taken",
-        applies: Applies::Always,
-        covers: |query, aspect| {
-            matches!(aspect, Aspect::Status | Aspect::Fields)
-                && query.body.get("facets").is_some_and(|facets| facets[0] == "*")
-        },
-        percent_max: 3,
-    },
-    Rule {
         name: "a word that is asked for twice",
         reason: "the embedded node finds another position for the second of them than a real one does",
         applies: Applies::Model,

@@ -64,10 +64,16 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
         Ok(scattered) => scattered,
         Err(refusal) => {
             let explain = NodeRequest::post_read(target, search.explain_body());
-            return Err(explained(core, scope, refusal, explain).await);
+            let error = explained(core, scope, refusal, explain).await;
+            if error.code == Code::InvalidSearchFacets {
+                search.check_facets(&index.settings)?;
+            }
+            return Err(error);
         }
     };
     check_complete(&scattered, policy)?;
+    // After the nodes, which find everything else that may be wrong first, and take a pattern that covers their marker alone.
+    search.check_facets(&index.settings)?;
     let frame = AnswerFrame {
         processing_time_ms: core.now().0.saturating_sub(started.0),
         is_degraded: !scattered.missing.is_empty(),

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::facets::FieldFacets;
 use super::index::Index;
-use super::pattern::{self, Match};
-use super::settings::{FacetOrder, FilterableRule};
-use crate::meili::error::{ApiError, Code};
+use super::settings::FacetOrder;
+use crate::meili::attribute_pattern::{is_at_or_below, wildcard};
+use crate::meili::error::ApiError;
+use crate::meili::filterable::check_facets;
 
 /// Up to this many documents Meilisearch counts document by document and orders numbers as texts; above, as numbers.
 const COUNT_BY_DOCUMENT_MAX: u64 = 3_000;
@@ -22,23 +23,21 @@ pub(super) type FacetCounts = (Map<String, Value>, Map<String, Value>);
 /// # Errors
 /// `invalid_search_facets`.
 pub(super) fn count(index: &Index, patterns: &[String], found: &RoaringBitmap) -> Result<FacetCounts, ApiError> {
-    for wanted in patterns {
-        check(index, wanted)?;
-    }
     let settings = &index.settings;
+    check_facets(&settings.filterable_attributes, patterns.iter().map(String::as_str))?;
     let is_filterable =
         |name: &str| settings.filterable_rule(name).is_some_and(|(_, features)| features.is_filterable());
     let named: Vec<&str> = index
         .fields
         .iter()
         .map(|(_, name)| name)
-        .filter(|name| patterns.iter().any(|wanted| pattern::wildcard(wanted, name).is_yes()) && is_filterable(name))
+        .filter(|name| patterns.iter().any(|wanted| wildcard(wanted, name).is_yes()) && is_filterable(name))
         .collect();
     // An object that is named brings the fields below it.
     let chosen: BTreeMap<&str, &FieldFacets> = index
         .fields
         .iter()
-        .filter(|(_, name)| named.iter().any(|above| pattern::is_at_or_below(name, above)) && is_filterable(name))
+        .filter(|(_, name)| named.iter().any(|above| is_at_or_below(name, above)) && is_filterable(name))
         .filter_map(|(field, name)| Some((name, index.facets.field(field)?)))
         .collect();
     let (mut counts, mut stats) = (Map::new(), Map::new());
@@ -53,39 +52,6 @@ pub(super) fn count(index: &Index, patterns: &[String], found: &RoaringBitmap) -
         }
     }
     Ok((counts, stats))
-}
-
-fn check(index: &Index, wanted: &str) -> Result<(), ApiError> {
-    let rules = &index.settings.filterable_attributes;
-    for rule in rules {
-        if rule.features().is_filterable() {
-            if meets(rule, wanted) {
-                return Ok(());
-            }
-        } else if rule.matches(wanted).is_yes() {
-            break;
-        }
-    }
-    let names: Vec<&str> = index.settings.filterable_names().into_iter().collect();
-    let available = match names.len() {
-        0 => " This index does not have configured filterable attributes.".to_owned(),
-        _ => format!(" Available filterable attributes patterns are: `{}`.", names.join(", ")),
-    };
-    Err(ApiError::new(
-        Code::InvalidSearchFacets,
-        format!("Invalid facet distribution: Pattern `{wanted}` is not filterable.{available}"),
-    ))
-}
-
-/// Whether some name could be covered by both.
-fn meets(rule: &FilterableRule, wanted: &str) -> bool {
-    match rule {
-        // `*` covers no plain name here: so does Meilisearch 1.50.0.
-        FilterableRule::Field(field) => pattern::plain(wanted, field) != Match::No,
-        FilterableRule::Patterns { patterns, .. } => patterns
-            .iter()
-            .any(|own| pattern::wildcard(wanted, own) != Match::No || pattern::wildcard(own, wanted) != Match::No),
-    }
 }
 
 fn counted(facets: &FieldFacets, found: &RoaringBitmap, order: FacetOrder, limit: usize) -> Map<String, Value> {

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use super::documents::Document;
 use super::fields::{FieldId, Fields};
 use super::geo::{self, Point};
-use super::pattern::Match;
 use super::settings::Settings;
+use crate::meili::attribute_pattern::Match;
 
 /// Facet keys are cut to this many bytes.
 const FACET_BYTES_MAX: usize = 468;

@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::facets::{FieldFacets, Number, facet_key};
 use super::geo::Point;
 use super::index::Index;
-use super::settings::FilterFeatures;
 use super::sort::{bad_latitude, bad_longitude};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::filter::{Comparison, Filter, FilterError, Token};
+use crate::meili::filterable::FilterFeatures;
 
 /// The matching documents, or `None` when the filter asks for nothing.
 ///

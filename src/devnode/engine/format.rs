@@ -15,11 +15,11 @@ use self::text::{Markup, TextMatches};
 use super::documents::Document;
 use super::geo::{Point, degrees};
 use super::index::Index;
-use super::pattern::is_at_or_below;
 use super::query::{Hit, SearchQuery};
 use super::score::{self, Score};
 use super::settings::RankingRule;
 use super::sort::{Criterion, SortKey};
+use crate::meili::attribute_pattern::is_at_or_below;
 use crate::meili::fields::select;
 
 /// What to do with a field in `_formatted`.

@@ -15,7 +15,6 @@ mod filter_eval;
 mod format;
 mod geo;
 mod index;
-mod pattern;
 mod postings;
 mod query;
 mod score;

@@ -27,11 +27,11 @@ use self::terms::{QueryTerm, TermId};
 use super::fields::FieldId;
 use super::format::{HitMaker, MatchingWords};
 use super::index::Index;
-use super::pattern;
 use super::query::{HitsInfo, MatchingStrategy, SearchQuery, SearchResult};
 use super::settings::RankingRule;
 use super::sort::{self, Criterion};
 use super::{facet_counts, filter_eval};
+use crate::meili::attribute_pattern;
 use crate::meili::error::{ApiError, Code};
 
 /// Hits of a page when neither `limit` nor `hitsPerPage` says.
@@ -226,7 +226,11 @@ fn restricted_fields(index: &Index, query: &SearchQuery) -> Result<Option<Restri
         }
         let mut covered: Vec<(FieldId, &str)> = searchable.iter().copied().filter(|(_, name)| name == wanted).collect();
         if covered.is_empty() && wanted.contains('*') {
-            covered = searchable.iter().copied().filter(|(_, name)| pattern::wildcard(wanted, name).is_yes()).collect();
+            covered = searchable
+                .iter()
+                .copied()
+                .filter(|(_, name)| attribute_pattern::wildcard(wanted, name).is_yes())
+                .collect();
         }
         if covered.is_empty()
             && let Some(list) = &settings.searchable_attributes

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::pattern::{self, Match};
+use crate::meili::attribute_pattern::{Match, is_at_or_below, plain};
 use crate::meili::error::ApiError;
+use crate::meili::filterable::{FilterFeatures, FilterableRule, deciding_rule, names_that};
 
 /// Parsed settings. [`Settings::default`] is what a fresh index has.
 #[derive(Clone, PartialEq, Debug)]
@@ -59,66 +60,6 @@ pub struct Settings {
     pub prefix_search: PrefixSearch,
     /// Keys that are accepted and returned only when they were set.
     pub other: Map<String, Value>,
-}
-
-/// One entry of `filterableAttributes`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum FilterableRule {
-    /// A plain name: covers nested fields, allows everything.
-    Field(String),
-    /// Patterns with their features.
-    Patterns {
-        /// Names with `*` at the ends.
-        patterns: Vec<String>,
-        /// What is allowed.
-        features: FilterFeatures,
-    },
-}
-
-/// What a rule of `filterableAttributes` allows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FilterFeatures {
-    /// Facet search.
-    pub facet_search: bool,
-    /// `=`, `!=`, `IN`.
-    pub equality: bool,
-    /// `<`, `<=`, `>`, `>=`, `TO`.
-    pub comparison: bool,
-}
-
-impl FilterFeatures {
-    /// Whether filters and facets may name the attribute at all.
-    pub fn is_filterable(self) -> bool {
-        self.equality || self.comparison
-    }
-}
-
-impl FilterableRule {
-    /// How the rule relates to the name of an attribute.
-    pub(super) fn matches(&self, name: &str) -> Match {
-        match self {
-            Self::Field(field) => pattern::plain(field, name),
-            Self::Patterns { patterns, .. } => {
-                patterns.iter().fold(Match::No, |best, pattern| best.or(pattern::wildcard(pattern, name)))
-            }
-        }
-    }
-
-    /// What the rule allows.
-    pub(super) fn features(&self) -> FilterFeatures {
-        match self {
-            Self::Field(_) => FilterFeatures { facet_search: true, equality: true, comparison: true },
-            Self::Patterns { features, .. } => *features,
-        }
-    }
-
-    /// The names and patterns of the rule, for messages.
-    pub(super) fn names(&self) -> &[String] {
-        match self {
-            Self::Field(field) => std::slice::from_ref(field),
-            Self::Patterns { patterns, .. } => patterns,
-        }
-    }
 }
 
 /// One ranking rule of the settings.
@@ -296,20 +237,12 @@ impl Settings {
 
     /// The first rule of `filterableAttributes` that covers a name, with its place in the list.
     pub(super) fn filterable_rule(&self, name: &str) -> Option<(usize, FilterFeatures)> {
-        self.filterable_attributes
-            .iter()
-            .enumerate()
-            .find(|(_, rule)| rule.matches(name).is_yes())
-            .map(|(place, rule)| (place, rule.features()))
+        deciding_rule(&self.filterable_attributes, name)
     }
 
     /// Names and patterns of all rules that allow filters, sorted, each once.
     pub(super) fn filterable_names(&self) -> BTreeSet<&str> {
-        self.filterable_attributes
-            .iter()
-            .filter(|rule| rule.features().is_filterable())
-            .flat_map(|rule| rule.names().iter().map(String::as_str))
-            .collect()
+        names_that(&self.filterable_attributes, FilterFeatures::is_filterable)
     }
 
     /// How `searchableAttributes` relate to a name, with the place of the entry that covers it (0 when all are
@@ -318,7 +251,7 @@ impl Settings {
         let Some(attributes) = &self.searchable_attributes else { return (Match::Yes, 0) };
         let mut best = Match::No;
         for (place, attribute) in attributes.iter().enumerate() {
-            let matched = pattern::plain(attribute, name);
+            let matched = plain(attribute, name);
             if matched.is_yes() {
                 return (matched, place as u16);
             }
@@ -329,7 +262,7 @@ impl Settings {
 
     /// Whether words of this attribute must be written right.
     pub(super) fn is_exact_attribute(&self, name: &str) -> bool {
-        self.typo_tolerance.disable_on_attributes.iter().any(|attribute| pattern::is_at_or_below(name, attribute))
+        self.typo_tolerance.disable_on_attributes.iter().any(|attribute| is_at_or_below(name, attribute))
     }
 
     /// How the attributes that need facet values (filterable, sortable, asc/desc rules, distinct) relate to a name.
@@ -359,7 +292,7 @@ impl Settings {
             .iter()
             .chain(ranked)
             .chain(&self.distinct_attribute)
-            .fold(best, |best, setting| best.or(pattern::plain(setting, name)))
+            .fold(best, |best, setting| best.or(plain(setting, name)))
     }
 
     /// Whether positions of documents are read: `_geo` may be filtered or sorted by.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::geo::Point;
 use super::index::Index;
-use super::pattern::is_at_or_below;
+use crate::meili::attribute_pattern::is_at_or_below;
 
 /// Distances that differ by less are equal.
 const SAME_DISTANCE_M: f64 = 1.0;

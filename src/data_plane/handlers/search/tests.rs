@@ -277,3 +277,18 @@ fn the_index_is_looked_up_after_types_and_before_the_rest() {
     let response = ask(&upstream, fleet(&[&[0]], &[]), Request::new(Method::GET, "/indexes/movies/search?q=a&limit=1"));
     assert_eq!(json_of(&response)["query"], json!("a"));
 }
+
+#[test]
+fn facets_are_judged_by_the_users_rules_alone() {
+    // A node's first rule is the marker's: it takes `*` for that, and counts rules from there.
+    let taken = FakeUpstream::new(numbered);
+    let response = ask(&taken, fleet(&[&[0], &[1]], &[]), search_for(&json!({"facets": ["*"]})));
+    let message = "Invalid facet distribution: Pattern `*` is not filterable. This index does not have configured filterable attributes.";
+    assert_eq!((response.status, json_of(&response)["message"].as_str()), (400, Some(message)));
+    let refused = FakeUpstream::new(|_, _| {
+        let body = ApiError::new(Code::InvalidSearchFacets, "matched rule #1").body();
+        Ok(NodeResponse { status: 400, body: serde_json::to_vec(&body).expect("plain").into() })
+    });
+    let response = ask(&refused, fleet(&[&[0], &[1]], &[]), search_for(&json!({"facets": ["*"]})));
+    assert_eq!((response.status, json_of(&response)["message"].as_str()), (400, Some(message)));
+}

@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{
-    FacetOrder, Faceting, FilterFeatures, FilterableRule, PrefixSearch, ProximityPrecision, RankingRule, Settings,
-    TypoTolerance,
-};
+use super::{FacetOrder, Faceting, PrefixSearch, ProximityPrecision, RankingRule, Settings, TypoTolerance};
 use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
+use crate::meili::filterable::{FilterFeatures, FilterableRule};
 
 /// A value together with where it stands, for messages.
 #[derive(Clone, Copy)]
@@ -211,7 +209,7 @@ fn filterable_rule(at: Located<'_>) -> Result<FilterableRule, ApiError> {
         return Ok(FilterableRule::Field(at.text()?));
     }
     let mut patterns = None;
-    let mut features = FilterFeatures { facet_search: false, equality: true, comparison: false };
+    let mut features = FilterFeatures::default();
     at.each(|key, field| {
         match key {
             "attributePatterns" => patterns = Some(field.texts()?),

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{FacetOrder, FilterableRule, PrefixSearch, ProximityPrecision, RankingRule, Settings};
+use super::{FacetOrder, PrefixSearch, ProximityPrecision, RankingRule, Settings};
+use crate::meili::filterable::FilterableRule;
 
 /// All keys in Meilisearch's order, then those that were only kept.
 pub(super) fn to_json(settings: &Settings) -> Map<String, Value> {

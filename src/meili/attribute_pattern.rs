@@ -5,7 +5,7 @@
 
 /// How a name relates to a pattern.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Match {
+pub enum Match {
     /// The name is covered.
     Yes,
     /// The name is an object that may contain covered names.
@@ -16,7 +16,7 @@ pub(super) enum Match {
 
 impl Match {
     /// The stronger of two.
-    pub(super) fn or(self, other: Self) -> Self {
+    pub fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
             (Self::Parent, _) | (_, Self::Parent) => Self::Parent,
@@ -25,18 +25,18 @@ impl Match {
     }
 
     /// Whether the name is covered.
-    pub(super) fn is_yes(self) -> bool {
+    pub fn is_yes(self) -> bool {
         self == Self::Yes
     }
 }
 
 /// Whether `name` is `ancestor` or lies below it (`dog.age` below `dog`).
-pub(super) fn is_at_or_below(name: &str, ancestor: &str) -> bool {
+pub fn is_at_or_below(name: &str, ancestor: &str) -> bool {
     name.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// A pattern with wildcards against a name.
-pub(super) fn wildcard(pattern: &str, name: &str) -> Match {
+pub fn wildcard(pattern: &str, name: &str) -> Match {
     let covered = if pattern == "*" {
         true
     } else if pattern.len() > 1 && pattern.starts_with('*') && pattern.ends_with('*') {
@@ -58,7 +58,7 @@ pub(super) fn wildcard(pattern: &str, name: &str) -> Match {
 }
 
 /// A plain name of the settings against a name: everything below it is covered too.
-pub(super) fn plain(setting: &str, name: &str) -> Match {
+pub fn plain(setting: &str, name: &str) -> Match {
     if is_at_or_below(name, setting) {
         Match::Yes
     } else if is_at_or_below(setting, name) {
