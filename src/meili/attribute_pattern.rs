@@ -16,6 +16,7 @@ pub enum Match {
 
 impl Match {
     /// The stronger of two.
+    #[must_use]
     pub fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
