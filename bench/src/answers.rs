@@ -1,7 +1,7 @@
 //! How long the merge of several nodes' answers takes, parsing included.
 
-use miroir::logic::merge::{AnswerFrame, AnswerSettings, merge};
-use miroir::meili::search::SearchRequest;
+use miroir::logic::merge::{AnswerFrame, AnswerSettings, Question, merge};
+use miroir::meili::search::{Asked, Retrieved, SearchRequest};
 use serde_json::json;
 
 /// Bodies of so many nodes with so many hits each, in order, as real nodes answer: about 600 bytes a hit.
@@ -42,5 +42,12 @@ pub fn merge_answers(bodies: &[String], limit: usize) -> usize {
     let request = format!("{{\"q\":\"film\",\"limit\":{limit}}}");
     let request = SearchRequest::from_json(request.as_bytes()).expect("a valid search");
     let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
-    merge(&request, &AnswerSettings::default(), &bodies, &AnswerFrame::default()).expect("well-formed answers").len()
+    let question = Question {
+        request: &request,
+        settings: &AnswerSettings::default(),
+        asked: Asked::First(limit as u64),
+        distinct: None,
+        retrieved: &Retrieved::default(),
+    };
+    merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers").len()
 }

@@ -6,6 +6,7 @@
 //! | [`upstream`], [`pool`] | the interface towards nodes, and connections to them |
 //! | [`adoption`] | acknowledging snapshots |
 //! | [`gather`], [`scatter`] | several sub-requests at once; one read over a covering set, with stand-ins for who fails |
+//! | [`searching`], [`reading`] | one search over all shards; what every read does with answers and refusals |
 //! | [`client_api`] | the handlers on one executor |
 //! | [`handlers`] | one file per operation |
 //! | [`rt`] | the runtime: executors, tasks, timers |
@@ -31,7 +32,9 @@ pub mod mailbox;
 pub mod patience;
 pub mod places;
 pub mod pool;
+pub mod reading;
 pub mod rt;
 pub mod scatter;
+pub mod searching;
 pub mod socket;
 pub mod upstream;

@@ -10,8 +10,11 @@
 //! |---|---|
 //! | [`answer`] | taking a node's answer apart |
 //! | [`rank`] | the order of hits |
+//! | [`list`] | the hits of all answers in that order |
+//! | [`distinct`] | one hit for each value of an attribute |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
-//! | [`hit`] | what a client may see of a hit |
+//! | [`facet_values`] | what of a document is sorted, counted and told apart |
+//! | [`hit`], [`select`] | what a client may see of a hit |
 //! | [`documents`] | lists of documents |
 //! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
 
@@ -20,19 +23,24 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::json::Malformed;
-use crate::meili::search::{Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, SearchRequest};
+use crate::meili::search::{Asked, Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, Retrieved, SearchRequest};
 
 pub mod answer;
+pub mod distinct;
 pub mod documents;
+pub mod facet_values;
 pub mod facets;
 pub mod hit;
+pub mod list;
 pub mod rank;
+pub mod select;
 pub mod sort_values;
 
 use answer::NodeAnswer;
+use distinct::{Distinct, DistinctHits};
 use facets::{FacetLimits, FacetMerge};
 use hit::{Hit, HitView, Hits};
-use rank::Rank;
+use list::{MergedHits, RankedHit};
 
 /// What the user's settings say about answers.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -43,6 +51,8 @@ pub struct AnswerSettings {
     pub facets: FacetLimits,
     /// `pagination.maxTotalHits`; none: the default.
     pub max_total_hits: Option<u64>,
+    /// `distinctAttribute`.
+    pub distinct: Option<String>,
 }
 
 impl AnswerSettings {
@@ -55,6 +65,7 @@ impl AnswerSettings {
                 .get("pagination")
                 .and_then(|value| value.get("maxTotalHits"))
                 .and_then(Value::as_u64),
+            distinct: settings.get("distinctAttribute").and_then(Value::as_str).map(str::to_owned),
         }
     }
 
@@ -64,6 +75,21 @@ impl AnswerSettings {
     }
 }
 
+/// What the nodes were asked, which says how their answers are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The client's.
+    pub request: &'a SearchRequest,
+    /// The user's.
+    pub settings: &'a AnswerSettings,
+    /// Which hits.
+    pub asked: Asked,
+    /// One hit for each value.
+    pub distinct: Option<Distinct<'a>>,
+    /// What only the merge needs.
+    pub retrieved: &'a Retrieved,
+}
+
 /// What else goes into the answer.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct AnswerFrame {
@@ -71,8 +97,6 @@ pub struct AnswerFrame {
     pub processing_time_ms: u64,
     /// Shards are missing: the answer says `"degraded": true`.
     pub is_degraded: bool,
-    /// The hits of the only answer are the page already: nothing to skip, nothing to compare.
-    pub is_final_page: bool,
 }
 
 /// A node's answer is not what a node answers.
@@ -84,6 +108,12 @@ pub enum MergeError {
     /// Facet values by count: there are more than nodes return, so the most frequent ones are not known.
     #[error("too many facet values to order them by count")]
     TooManyFacetValues,
+    /// More hits of some node are needed than it was asked for: ask again for more.
+    #[error("more hits are needed than the nodes were asked for")]
+    TooShallow,
+    /// A node left out hits for the sake of one that is left out itself: ask again, with the walk over all hits done here.
+    #[error("a hit that the whole leaves out has hidden others on its node")]
+    HiddenByDropped,
 }
 
 impl From<Malformed> for MergeError {
@@ -93,29 +123,16 @@ impl From<Malformed> for MergeError {
 }
 
 /// The client's answer from the bodies of the nodes' answers, in the order of the covering set.
-pub fn merge(
-    request: &SearchRequest,
-    settings: &AnswerSettings,
-    bodies: &[&str],
-    frame: &AnswerFrame,
-) -> Result<String, MergeError> {
+///
+/// # Errors
+/// [`MergeError`]; after `TooShallow` and `HiddenByDropped` the nodes can be asked again.
+pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame) -> Result<String, MergeError> {
+    let Question { request, settings, .. } = question;
     let answers = bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>()?;
     let capacity: usize = bodies.iter().map(|body| body.len()).max().unwrap_or_default();
     let mut text = String::with_capacity(capacity + 256);
     text.push_str("{\"hits\":[");
-    let view = HitView { displayed: &settings.displayed, shows_details: request.shows_score_details() };
-    let mut hits = HitWriter { view, is_first: true, text: &mut text };
-    if frame.is_final_page {
-        for answer in &answers {
-            let mut list = Hits::new(answer.hits, false);
-            while let Some((hit, _)) = list.next_hit()? {
-                hits.push(&hit)?;
-            }
-        }
-    } else {
-        let (offset, limit) = request.paging.window(settings.max_total_hits());
-        write_page(&answers, offset as usize, limit as usize, &mut hits)?;
-    }
+    let is_cut_off = write_hits(question, &answers, &mut text)?;
     let query = serde_json::to_string(request.text()).expect("a string is always valid JSON");
     write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
     write_totals(request.paging, &answers, &mut text);
@@ -129,11 +146,60 @@ pub fn merge(
         write!(text, ",\"performanceDetails\":{{\"search\":\"{}.00ms\"}}", frame.processing_time_ms)
             .expect("strings take all");
     }
-    if frame.is_degraded {
+    if frame.is_degraded || is_cut_off {
         text.push_str(",\"degraded\":true");
     }
     text.push('}');
     Ok(text)
+}
+
+/// Writes the hits of the client's page; says whether a node ran out of time before it had ranked what it gave.
+fn write_hits(question: &Question<'_>, answers: &[NodeAnswer<'_>], text: &mut String) -> Result<bool, MergeError> {
+    let Question { request, settings, asked, distinct, retrieved } = *question;
+    let view = HitView { displayed: &settings.displayed, retrieved, shows_details: request.shows_score_details() };
+    let mut page = HitWriter { view, is_first: true, text };
+    let asked = match asked {
+        Asked::Page => {
+            let mut is_cut_off = false;
+            for answer in answers {
+                let mut list = Hits::new(answer.hits);
+                while let Some((hit, rank)) = list.next_hit()? {
+                    is_cut_off |= rank.is_cut_off();
+                    page.push(&hit)?;
+                }
+            }
+            return Ok(is_cut_off);
+        }
+        Asked::First(asked) => asked,
+    };
+    let (offset, limit) = request.paging.window(settings.max_total_hits());
+    let mut hits = MergedHits::of(answers, asked);
+    if let Some(distinct) = distinct {
+        let mut kept = DistinctHits::of(hits, distinct);
+        write_page(|| kept.next_hit(), offset, limit, &mut page)?;
+        return Ok(kept.is_cut_off());
+    }
+    write_page(|| hits.next_hit(), offset, limit, &mut page)?;
+    Ok(hits.is_cut_off())
+}
+
+/// The hits from `offset` on, at most `limit`.
+fn write_page<'a>(
+    mut next_hit: impl FnMut() -> Result<Option<RankedHit<'a>>, MergeError>,
+    offset: u64,
+    limit: u64,
+    page: &mut HitWriter<'_>,
+) -> Result<(), MergeError> {
+    if limit == 0 {
+        return Ok(());
+    }
+    for taken in 0..offset.saturating_add(limit) {
+        let Some(ranked) = next_hit()? else { break };
+        if taken >= offset {
+            page.push(&ranked.hit)?;
+        }
+    }
+    Ok(())
 }
 
 /// Hits as a JSON array without its brackets.
@@ -148,58 +214,8 @@ impl HitWriter<'_> {
         if !std::mem::take(&mut self.is_first) {
             self.text.push(',');
         }
-        Ok(self.view.write(hit, self.text)?)
+        self.view.write(hit, self.text)
     }
-}
-
-/// One node's hits from the one on that was not taken yet.
-struct HitList<'a> {
-    head: Option<(Hit<'a>, Rank<'a>)>,
-    rest: Hits<'a>,
-}
-
-impl<'a> HitList<'a> {
-    fn of(answer: &NodeAnswer<'a>) -> Result<Self, MergeError> {
-        let mut list = Self { head: None, rest: Hits::new(answer.hits, true) };
-        list.take_head()?;
-        Ok(list)
-    }
-
-    fn take_head(&mut self) -> Result<Option<Hit<'a>>, MergeError> {
-        let next = self.rest.next_hit()?;
-        Ok(std::mem::replace(&mut self.head, next).map(|(hit, _)| hit))
-    }
-}
-
-/// The hits from `offset` on, at most `limit`, over all answers in order.
-fn write_page(
-    answers: &[NodeAnswer<'_>],
-    offset: usize,
-    limit: usize,
-    hits: &mut HitWriter<'_>,
-) -> Result<(), MergeError> {
-    let mut lists = answers.iter().map(HitList::of).collect::<Result<Vec<_>, _>>()?;
-    for taken in 0..offset.saturating_add(limit) {
-        let Some(best) = best_head(&lists) else { break };
-        let hit = lists[best].take_head()?.expect("the best head is there");
-        if taken >= offset {
-            hits.push(&hit)?;
-        }
-    }
-    Ok(())
-}
-
-/// The first of the best: equal hits come in the order of the answers.
-fn best_head(lists: &[HitList<'_>]) -> Option<usize> {
-    let mut best: Option<(usize, &Rank)> = None;
-    for (place, list) in lists.iter().enumerate() {
-        if let Some((_, rank)) = &list.head
-            && best.is_none_or(|(_, best_rank)| rank.is_better_than(best_rank))
-        {
-            best = Some((place, rank));
-        }
-    }
-    best.map(|(place, _)| place)
 }
 
 /// Totals count everything that matches: `maxTotalHits` bounds what can be paged to, not what is counted.

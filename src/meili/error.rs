@@ -399,6 +399,11 @@ impl ApiError {
         Self { code, message: message.into() }
     }
 
+    /// 503 in the same words everywhere.
+    pub fn overloaded(reason: &str) -> Self {
+        Self::new(Code::MiroirOverloaded, format!("Miroir is overloaded: {reason}. Try again later."))
+    }
+
     /// A body of more bytes than this.
     pub fn payload_too_large(limit: u64) -> Self {
         let message = format!(

@@ -9,6 +9,7 @@ pub mod fields;
 pub mod filter;
 pub mod filterable;
 pub mod formats;
+pub mod hidden_distinct;
 pub mod index;
 pub mod query_string;
 pub mod search;

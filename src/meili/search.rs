@@ -9,16 +9,20 @@ use serde_json::{Map, Value, json};
 use super::error::{ApiError, Code};
 use super::filter::Filter;
 use super::filterable;
+use super::hidden_distinct;
+use super::settings::Object;
 use crate::logic::marker;
 
 mod displayed;
 mod parameters;
 mod query_string;
+mod retrieved;
 
 pub use displayed::Displayed;
 pub use parameters::{code_of_parameter, parameter_names};
 pub use query_string::from_query as parameters_of_query;
 pub(super) use query_string::{comma_separated, sort_list};
+pub use retrieved::{Retrieved, Share};
 
 /// Hits that are returned when nothing else is asked.
 const LIMIT_DEFAULT: u64 = 20;
@@ -67,15 +71,28 @@ pub struct SearchRequest {
     pub paging: Paging,
 }
 
+/// Which hits a node is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// The client's page: nobody else has any.
+    Page,
+    /// Its first hits, so many.
+    First(u64),
+}
+
 /// What one node is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeQuery<'a> {
     /// The filter that keeps the shards of this node's part.
     pub marker_filter: Option<&'a str>,
-    /// Hits from the first on; none: exactly the client's page, no merge follows.
-    pub first_hits: Option<u64>,
+    /// Which hits.
+    pub asked: Asked,
     /// What the user's settings let be seen.
     pub displayed: &'a Displayed,
+    /// Attributes that the merge needs.
+    pub needed: &'a [&'a str],
+    /// The node keeps one hit for each value of this attribute.
+    pub distinct: Option<&'a str>,
 }
 
 impl SearchRequest {
@@ -103,9 +120,10 @@ impl SearchRequest {
     }
 
     /// What is checked once the index is known to exist: sort rules, reserved names, the filter, what is not supported.
-    pub fn check(&self) -> Result<(), ApiError> {
+    pub fn check(&self, user: &Object) -> Result<(), ApiError> {
         self.check_sort()?;
         self.refuse_reserved()?;
+        hidden_distinct::check(user, self.distinct(), self.parameters.get("filter"))?;
         self.refuse_unsupported()
     }
 
@@ -153,12 +171,34 @@ impl SearchRequest {
             .collect()
     }
 
+    /// The attribute whose values make hits distinct, if the client says so.
+    pub fn distinct(&self) -> Option<&str> {
+        self.parameters.get("distinct").and_then(Value::as_str)
+    }
+
+    /// Whether a node can be asked for the client's page as it is: no limit of ours cuts it.
+    pub fn is_page_whole(&self, max_total_hits: u64) -> bool {
+        let wanted = match self.paging {
+            Paging::Window { offset, limit } => offset.saturating_add(limit),
+            Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
+        };
+        wanted <= max_total_hits
+    }
+
+    /// What a node's hits hold beside what the client gets of them.
+    pub fn retrieved(&self, displayed: &Displayed, needed: &[&str]) -> Retrieved {
+        let mut body = self.parameters.clone();
+        displayed.restrict(&mut body);
+        Retrieved::add(&mut body, needed)
+    }
+
     /// The body of a node's `POST /search`.
     pub fn node_body(&self, query: NodeQuery<'_>) -> Vec<u8> {
         let mut body = self.parameters.clone();
         // Miroir measures the whole; what one node took is nothing to a client.
         body.shift_remove("showPerformanceDetails");
-        if let Some(first_hits) = query.first_hits {
+        body.shift_remove("distinct");
+        if let Asked::First(first_hits) = query.asked {
             for name in ["offset", "limit", "page", "hitsPerPage"] {
                 body.shift_remove(name);
             }
@@ -168,13 +208,18 @@ impl SearchRequest {
             };
             body.insert(first.to_owned(), Value::from(u64::from(first == "page")));
             body.insert(count.to_owned(), Value::from(first_hits));
-            body.insert("showRankingScoreDetails".to_owned(), Value::Bool(true));
+        }
+        // Beside the order they say whether the node ran out of time.
+        body.insert("showRankingScoreDetails".to_owned(), Value::Bool(true));
+        if let Some(distinct) = query.distinct {
+            body.insert("distinct".to_owned(), Value::from(distinct));
         }
         if let Some(marker_filter) = query.marker_filter {
             let user = body.shift_remove("filter");
             body.insert("filter".to_owned(), join_filters(user, marker_filter));
         }
         query.displayed.restrict(&mut body);
+        Retrieved::add(&mut body, query.needed);
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 
@@ -237,7 +282,7 @@ impl SearchRequest {
         for rule in self.texts("sort") {
             refuse_marker("sort", rule.rsplit_once(':').map_or(rule, |(name, _)| name))?;
         }
-        if let Some(distinct) = self.parameters.get("distinct").and_then(Value::as_str) {
+        if let Some(distinct) = self.distinct() {
             refuse_marker("distinct", distinct)?;
         }
         if let Some(filter) = self.parameters.get("filter") {
@@ -251,7 +296,6 @@ impl SearchRequest {
             ("hybrid", "Hybrid and semantic search"),
             ("vector", "Searching by vector"),
             ("media", "Searching by media"),
-            ("distinct", "The `distinct` search parameter"),
         ] {
             if self.parameters.contains_key(name) {
                 return Err(ApiError::new(Code::MiroirNotSupported, format!("{what} is not supported by Miroir yet.")));

@@ -5,12 +5,15 @@
 //! key, so that a node ends in the same state whatever it had before; they are the same bytes at every replay.
 //!
 //! Invariants: the rule for `_miroir` is the first of the nodes' `filterableAttributes` (the first rule that matches wins);
-//! the nodes display everything; no user's setting names `_miroir` or turns a marker's characters into words.
+//! the nodes display everything and give as many hits as they are asked for; they never leave out hits for being like
+//! others unless a search asks for it, and can do so by the user's distinct attribute; no user's setting names `_miroir` or
+//! turns a marker's characters into words.
 
 use serde_json::{Map, Value, json};
 
 use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
+use super::hidden_distinct;
 use crate::logic::marker;
 
 mod drift;
@@ -101,9 +104,6 @@ fn refuse_unsupported(patch: &Object) -> Result<(), ApiError> {
     }
     if is_set("foreignKeys") {
         return Err(not_enabled("foreignKeys", "foreign_keys", 873));
-    }
-    if is_set("distinctAttribute") {
-        return Err(not_supported("the setting `distinctAttribute`"));
     }
     let embedders = patch.get("embedders").and_then(Value::as_object);
     if embedders.is_some_and(|embedders| embedders.values().any(|embedder| !embedder.is_null())) {
@@ -209,11 +209,11 @@ pub fn node_settings(user: &Object) -> Object {
     node["displayedAttributes"] = json!(["*"]);
     node["distinctAttribute"] = Value::Null;
     let mut filterable = vec![marker_rule()];
+    filterable.extend(hidden_distinct::node_rule(user));
     filterable.extend(user.get("filterableAttributes").and_then(Value::as_array).into_iter().flatten().cloned());
     node["filterableAttributes"] = Value::Array(filterable);
-    for key in ["typoTolerance", "pagination"] {
-        node[key] = with_every_field(key, &node[key]);
-    }
+    node["typoTolerance"] = with_every_field("typoTolerance", &node["typoTolerance"]);
+    node["pagination"] = json!({"maxTotalHits": NODE_TOTAL_HITS});
     node["faceting"] = node_faceting(&display(user)["faceting"]);
     node
 }
@@ -224,6 +224,10 @@ fn marker_rule() -> Value {
         "features": {"facetSearch": false, "filter": {"equality": true, "comparison": false}},
     })
 }
+
+/// What nodes give at most. The user's limit is kept here: under it there may be more hits on the nodes, where some are left
+/// out for being like others.
+const NODE_TOTAL_HITS: u64 = u32::MAX as u64;
 
 /// Where values are ordered by count, the most frequent of all nodes together can be told only from (nearly) all of them.
 pub const FACET_VALUES_BY_COUNT: u64 = 10_000;

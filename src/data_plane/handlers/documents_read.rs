@@ -8,8 +8,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
-use super::search::{bodies_of, check_complete, explained, node_error, nothing_to_read, partial_policy, with_missing};
+use super::search::{partial_policy, with_missing};
 use crate::data_plane::core::{Core, Turns};
+use crate::data_plane::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
 use crate::data_plane::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
 use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};

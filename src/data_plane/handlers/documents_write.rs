@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use super::arguments::{Arguments, require_json};
-use super::write::{Handed, accepted, commit, custom_metadata, hand_over, overloaded};
+use super::write::{Handed, accepted, commit, custom_metadata, hand_over};
 use crate::bridge::{IndexHead, NewWrite};
 use crate::data_plane::core::Core;
 use crate::http_types::{Request, Response};
@@ -128,7 +128,7 @@ async fn put(core: &Core, request: &Request, arguments: &Arguments, mode: PutMod
         }
         last = Some((split_key, prepared));
     }
-    Err(overloaded("the index changes too often"))
+    Err(ApiError::overloaded("the index changes too often"))
 }
 
 fn new_write(
@@ -287,7 +287,7 @@ impl ProvidedIds {
         };
         match hand_over(core, write, core.write_deadline()).await? {
             Handed::Accepted(task) => Ok(accepted(&task)),
-            Handed::HeadMoved(_) => Err(overloaded("the index changes too often")),
+            Handed::HeadMoved(_) => Err(ApiError::overloaded("the index changes too often")),
         }
     }
 }

@@ -11,14 +11,15 @@ use crate::meili::task_query::{Selection, parse_listing, parse_selection, parse_
 use crate::meili::tasks::TaskQuery;
 
 use super::arguments::Arguments;
-use super::write::{commit, overloaded};
+use super::write::commit;
 
 async fn ask<T>(core: &Core, command: impl FnOnce(Reply<Result<T, ApiError>>) -> Command) -> Result<T, ApiError> {
-    let reply = core.bridge.ask(command).ok_or_else(|| overloaded("too many requests wait for the journal"))?;
+    let reply =
+        core.bridge.ask(command).ok_or_else(|| ApiError::overloaded("too many requests wait for the journal"))?;
     match core.before(core.read_deadline(), reply).await {
         Some(Some(answer)) => answer,
-        Some(None) => Err(overloaded("the journal is closing")),
-        None => Err(overloaded("the journal did not answer in time")),
+        Some(None) => Err(ApiError::overloaded("the journal is closing")),
+        None => Err(ApiError::overloaded("the journal did not answer in time")),
     }
 }
 

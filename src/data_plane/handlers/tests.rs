@@ -391,7 +391,7 @@ const ERRORS: &[ErrorCase] = &[
     ("PATCH", "/indexes/movies/settings", JSON, r#"{"other":1}"#, 400, "bad_request"),
     ("PATCH", "/indexes/movies/settings", JSON, r#"{"stopWords":5}"#, 400, "invalid_settings_stop_words"),
     ("PATCH", "/indexes/movies/settings", JSON, r#"{"filterableAttributes":["_miroir"]}"#, 400, "miroir_reserved_field"),
-    ("PATCH", "/indexes/movies/settings", JSON, r#"{"distinctAttribute":"a"}"#, 501, "miroir_not_supported"),
+    ("PATCH", "/indexes/movies/settings", JSON, r#"{"distinctAttribute":7}"#, 400, "invalid_settings_distinct_attribute"),
     ("PUT", "/indexes/movies/settings/ranking-rules", JSON, r#"["x"]"#, 400, "invalid_settings_ranking_rules"),
     ("PUT", "/indexes/movies/settings/stop-words", JSON, "", 400, "missing_payload"),
     ("PUT", "/indexes/movies/settings/stop-words", Some("text/plain"), "[]", 415, "invalid_content_type"),

@@ -12,7 +12,7 @@ use crate::http_types::Response;
 use crate::logic::entry::Operation;
 use crate::logic::ids::{IndexUid, Monotonic};
 use crate::meili::dates::rfc3339;
-use crate::meili::error::{ApiError, Code};
+use crate::meili::error::ApiError;
 use crate::meili::query_string::QueryString;
 use crate::meili::tasks::{TaskKind, TaskStatus};
 
@@ -48,7 +48,7 @@ pub(super) async fn hand_over(core: &Core, write: NewWrite, deadline: Monotonic)
         custom_metadata: write.custom_metadata.clone(),
     };
     let asked = core.bridge.write(write);
-    let (reply, claim) = asked.ok_or_else(|| overloaded("too many writes wait for their commit"))?;
+    let (reply, claim) = asked.ok_or_else(|| ApiError::overloaded("too many writes wait for their commit"))?;
     match core.before(deadline, reply).await {
         Some(Some(Ok(Accepted { entry, enqueued_at }))) => {
             task.task_uid = entry.0;
@@ -57,16 +57,11 @@ pub(super) async fn hand_over(core: &Core, write: NewWrite, deadline: Monotonic)
         }
         Some(Some(Err(WriteRefusal::HeadMoved(head)))) => Ok(Handed::HeadMoved(head)),
         Some(Some(Err(WriteRefusal::Error(error)))) => Err(error),
-        Some(None) => Err(overloaded("the journal is closing")),
+        Some(None) => Err(ApiError::overloaded("the journal is closing")),
         // The journal drops what it has not begun with.
-        None if claim.take() => Err(overloaded("the write was not committed in time")),
-        None => Err(overloaded("the write was not committed in time, but may still be")),
+        None if claim.take() => Err(ApiError::overloaded("the write was not committed in time")),
+        None => Err(ApiError::overloaded("the write was not committed in time, but may still be")),
     }
-}
-
-/// 503 in the same words everywhere.
-pub(super) fn overloaded(reason: &str) -> ApiError {
-    ApiError::new(Code::MiroirOverloaded, format!("Miroir is overloaded: {reason}. Try again later."))
 }
 
 /// A write that needs no preparation and does not depend on what the index is.
@@ -79,7 +74,7 @@ pub(super) async fn commit(
     let write = NewWrite { index, operation, assumed_head: None, payload: None, rejection: None, custom_metadata };
     match hand_over(core, write, core.write_deadline()).await? {
         Handed::Accepted(task) => Ok(task),
-        Handed::HeadMoved(_) => Err(overloaded("the index changes too often")),
+        Handed::HeadMoved(_) => Err(ApiError::overloaded("the index changes too often")),
     }
 }
 

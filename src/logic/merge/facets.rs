@@ -17,6 +17,7 @@ use super::MergeError;
 use super::answer::NodeAnswer;
 use crate::logic::json::{ObjectWriter, Part, members};
 use crate::logic::marker::FIELD;
+use crate::meili::hidden_distinct;
 use crate::meili::settings::{FACET_NUMBERS_AS_TEXTS, FACET_VALUES_BY_COUNT};
 
 /// Values that are returned for one facet, unless the settings say otherwise.
@@ -29,22 +30,26 @@ pub struct FacetLimits {
     pub values_max: u64,
     /// Facets that are ordered by count; `*` stands for all others, a facet with `false` is ordered by value.
     by_count: HashMap<String, bool>,
+    /// No facet of the user's: nodes tell hits apart by it.
+    hidden: Option<String>,
 }
 
 impl Default for FacetLimits {
     fn default() -> Self {
-        Self { values_max: VALUES_PER_FACET_DEFAULT, by_count: HashMap::new() }
+        Self { values_max: VALUES_PER_FACET_DEFAULT, by_count: HashMap::new(), hidden: None }
     }
 }
 
 impl FacetLimits {
     /// From the user's settings.
     pub fn from_settings(settings: &Map<String, Value>) -> Self {
-        let Some(faceting) = settings.get("faceting") else { return Self::default() };
+        let hidden = hidden_distinct::attribute(settings).map(str::to_owned);
+        let Some(faceting) = settings.get("faceting") else { return Self { hidden, ..Self::default() } };
         let orders = faceting.get("sortFacetValuesBy").and_then(Value::as_object);
         Self {
             values_max: faceting.get("maxValuesPerFacet").and_then(Value::as_u64).unwrap_or(VALUES_PER_FACET_DEFAULT),
             by_count: orders.into_iter().flatten().map(|(facet, order)| (facet.clone(), order == "count")).collect(),
+            hidden,
         }
     }
 
@@ -97,13 +102,13 @@ impl<'a> FacetMerge<'a> {
         for answer in answers {
             let has_final_order = orders_by_value(answer.total) == merged.orders_by_value;
             // Stats first: they say which facets have numbers at all.
-            let stats = answer.facet_stats.map(read_stats).transpose()?.unwrap_or_default();
+            let stats = answer.facet_stats.map(|stats| read_stats(stats, limits)).transpose()?.unwrap_or_default();
             merged.has_stats |= answer.facet_stats.is_some();
             if let Some(distribution) = answer.facet_distribution {
                 merged.has_distribution = true;
                 for member in members(distribution) {
                     let member = member?;
-                    if member.key != FIELD {
+                    if member.key != FIELD && limits.hidden.as_deref() != Some(member.key.as_ref()) {
                         let has_numbers = stats.contains_key(member.key.as_ref());
                         let values_max = if limits.is_by_count(&member.key) { u64::MAX } else { limits.values_max };
                         let reading = Reading { has_numbers, has_final_order, values_max };
@@ -223,11 +228,11 @@ pub fn normalize(text: &str) -> String {
     CompatibilityDecompositionNormalizer.normalize_str(text.trim()).to_lowercase()
 }
 
-fn read_stats(stats: &str) -> Result<BTreeMap<String, (f64, f64)>, MergeError> {
+fn read_stats(stats: &str, limits: &FacetLimits) -> Result<BTreeMap<String, (f64, f64)>, MergeError> {
     let mut read = BTreeMap::new();
     for facet in members(stats) {
         let facet = facet?;
-        if facet.key == FIELD {
+        if facet.key == FIELD || limits.hidden.as_deref() == Some(facet.key.as_ref()) {
             continue;
         }
         let mut bounds = (f64::MAX, f64::MIN);

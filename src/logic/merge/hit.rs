@@ -4,11 +4,15 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
 use super::MergeError;
+use super::facet_values::FacetValues;
 use super::rank::Rank;
+use super::select::select;
 use crate::logic::json::{Malformed, Member, ObjectWriter, Part, members, offset_of};
 use crate::logic::marker::{FIELD, strip};
-use crate::meili::search::Displayed;
+use crate::meili::search::{Displayed, Retrieved, Share};
 
 /// A hit that was walked.
 #[derive(Debug)]
@@ -35,9 +39,9 @@ struct Slice<'a> {
 }
 
 impl<'a> Hit<'a> {
-    /// Walks the hit that `text` begins with, and reads its rank if it `is_ranked`. Without score details the rank is
-    /// empty, equal to every other.
-    fn read(text: &'a str, is_ranked: bool) -> Result<(Self, Rank<'a>), MergeError> {
+    /// Walks the hit that `text` begins with, and reads its rank. Without score details the rank is empty, equal to every
+    /// other.
+    pub fn read(text: &'a str) -> Result<(Self, Rank<'a>), MergeError> {
         let mut special = Vec::with_capacity(4);
         let mut details = None;
         let mut members = members(text);
@@ -59,8 +63,29 @@ impl<'a> Hit<'a> {
                 details = Some(value.text);
             }
         }
-        let rank = details.filter(|_| is_ranked).map(Rank::of_details).transpose()?.unwrap_or_default();
+        let rank = details.map(Rank::of_details).transpose()?.unwrap_or_default();
         Ok((Self { text: &text[..members.end()?], special }, rank))
+    }
+
+    /// As its node sent it.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The values of an attribute, given by its path.
+    ///
+    /// # Errors
+    /// [`MergeError::Malformed`].
+    pub fn facet_values(&self, path: &str) -> Result<FacetValues, MergeError> {
+        let mut values = FacetValues::default();
+        for member in members(self.text) {
+            let member = member?;
+            if path.starts_with(member.key.as_ref()) {
+                let value: Value = serde_json::from_str(member.value.text).map_err(|_| MergeError::Malformed)?;
+                values.collect_member(&member.key, &value, path);
+            }
+        }
+        Ok(values)
     }
 }
 
@@ -69,13 +94,12 @@ impl<'a> Hit<'a> {
 pub struct Hits<'a> {
     /// From the bracket or comma before the next hit on.
     rest: &'a str,
-    is_ranked: bool,
 }
 
 impl<'a> Hits<'a> {
-    /// From the text of an array; reads ranks too if they are wanted.
-    pub fn new(array: &'a str, is_ranked: bool) -> Self {
-        Self { rest: array, is_ranked }
+    /// From the text of an array.
+    pub fn new(array: &'a str) -> Self {
+        Self { rest: array }
     }
 
     /// The next hit and its rank; none behind the last.
@@ -86,7 +110,7 @@ impl<'a> Hits<'a> {
             b']' => Ok(None),
             b'[' if next.starts_with(']') => Ok(None),
             b'[' | b',' => {
-                let (hit, rank) = Hit::read(next, self.is_ranked)?;
+                let (hit, rank) = Hit::read(next)?;
                 self.rest = &next[hit.text.len()..];
                 Ok(Some((hit, rank)))
             }
@@ -104,13 +128,53 @@ fn is_space(character: char) -> bool {
 pub struct HitView<'a> {
     /// The user's `displayedAttributes`.
     pub displayed: &'a Displayed,
+    /// What only the merge needs.
+    pub retrieved: &'a Retrieved,
     /// The client asked for `_rankingScoreDetails`.
     pub shows_details: bool,
 }
 
 impl HitView<'_> {
     /// Appends the hit as the client may see it.
-    pub fn write(&self, hit: &Hit<'_>, text: &mut String) -> Result<(), Malformed> {
+    ///
+    /// # Errors
+    /// [`MergeError::Malformed`].
+    pub fn write(&self, hit: &Hit<'_>, text: &mut String) -> Result<(), MergeError> {
+        if self.retrieved.visible(false).is_none() {
+            return Ok(self.write_shown(hit, text)?);
+        }
+        let shown = self.without_added(hit.text, false)?;
+        let (hit, _) = Hit::read(&shown)?;
+        Ok(self.write_shown(&hit, text)?)
+    }
+
+    /// The object without the attributes that only the merge needs.
+    fn without_added(&self, object: &str, is_formatted: bool) -> Result<String, MergeError> {
+        let mut shown = ObjectWriter::with_capacity(object.len());
+        for member in members(object) {
+            let member = member?;
+            if !is_formatted && member.key == "_formatted" && member.value.text.starts_with('{') {
+                shown.push(&member.key, &self.without_added(member.value.text, true)?);
+                continue;
+            }
+            match self.retrieved.share(&member.key, is_formatted) {
+                Share::Whole => shown.push_text(member.text),
+                Share::Nothing => {}
+                Share::Part => {
+                    let value = serde_json::from_str(member.value.text).map_err(|_| MergeError::Malformed)?;
+                    let whole: Map<String, Value> = [(member.key.into_owned(), value)].into_iter().collect();
+                    let visible = self.retrieved.visible(is_formatted).unwrap_or_default();
+                    let paths: Vec<&str> = visible.iter().map(String::as_str).collect();
+                    for (key, part) in select(&whole, &paths) {
+                        shown.push(&key, &part.to_string());
+                    }
+                }
+            }
+        }
+        Ok(shown.finish())
+    }
+
+    fn write_shown(&self, hit: &Hit<'_>, text: &mut String) -> Result<(), Malformed> {
         text.push('{');
         let mut is_first = true;
         let mut unread = 1;

@@ -92,6 +92,11 @@ impl<'a> Rank<'a> {
         self.compare(other) == Ordering::Greater
     }
 
+    /// Whether the node ran out of time before it had looked at every rule.
+    pub fn is_cut_off(&self) -> bool {
+        self.scores.iter().any(|(_, score)| *score == RuleScore::Skipped)
+    }
+
     /// `Greater` is better.
     pub fn compare(&self, other: &Self) -> Ordering {
         let pairs = self.scores.iter().zip(&other.scores);

@@ -1,13 +1,12 @@
 //! What a sort rule sees of a document, where nodes give no score details: the engine's facet values.
 //!
-//! Of several values the first in the direction of the sort counts; numbers come before texts in both directions. Texts
-//! are normalised; `null`, objects and empty texts are no values.
+//! Of several values the first in the direction of the sort counts; numbers come before texts in both directions.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::facets::normalize;
+use super::facet_values::FacetValues;
 use super::rank::SortValue;
 
 /// Metres; the engine's mean radius of the earth.
@@ -15,8 +14,7 @@ const EARTH_RADIUS: f64 = 6_371_000.0;
 
 /// The value of an attribute, given by its path.
 pub fn sort_value(document: &Value, path: &str, is_ascending: bool) -> SortValue<'static> {
-    let mut values = Values::default();
-    values.collect(document, path);
+    let values = FacetValues::of(document, path);
     let pick_number = |numbers: &[f64]| {
         let numbers = numbers.iter().copied();
         if is_ascending { numbers.reduce(f64::min) } else { numbers.reduce(f64::max) }
@@ -26,46 +24,6 @@ pub fn sort_value(document: &Value, path: &str, is_ascending: bool) -> SortValue
     }
     let text = if is_ascending { values.texts.into_iter().min() } else { values.texts.into_iter().max() };
     text.map_or(SortValue::Missing, |text| SortValue::Text(Cow::Owned(text)))
-}
-
-#[derive(Default)]
-struct Values {
-    numbers: Vec<f64>,
-    texts: Vec<String>,
-}
-
-impl Values {
-    /// Follows the path through objects, arrays of objects and keys that have points in them.
-    fn collect(&mut self, value: &Value, path: &str) {
-        match value {
-            Value::Object(fields) => {
-                for (key, field) in fields {
-                    if key == path {
-                        self.add_leaves(field);
-                    } else if let Some(rest) = path.strip_prefix(key.as_str()).and_then(|rest| rest.strip_prefix('.')) {
-                        self.collect(field, rest);
-                    }
-                }
-            }
-            Value::Array(items) => items.iter().for_each(|item| self.collect(item, path)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-
-    fn add_leaves(&mut self, value: &Value) {
-        match value {
-            Value::Number(number) => self.numbers.extend(number.as_f64()),
-            Value::Bool(boolean) => self.texts.push(boolean.to_string()),
-            Value::String(text) => {
-                let normalized = normalize(text);
-                if !normalized.is_empty() {
-                    self.texts.push(normalized);
-                }
-            }
-            Value::Array(items) => items.iter().for_each(|item| self.add_leaves(item)),
-            Value::Null | Value::Object(_) => {}
-        }
-    }
 }
 
 /// Metres between a document's `_geo` and a point, given as `latitude, longitude`.

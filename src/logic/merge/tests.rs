@@ -1,8 +1,11 @@
 //! The merge against tables, and against sorting everything.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::rank::Rank;
 use super::*;
 
 fn search(body: &str) -> SearchRequest {
@@ -17,8 +20,15 @@ fn merged(request: &str, user_settings: &Value, answers: &[Value]) -> Value {
     let texts: Vec<String> = answers.iter().map(Value::to_string).collect();
     let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
     let frame = AnswerFrame { processing_time_ms: 7, ..AnswerFrame::default() };
-    let text = merge(&search(request), &settings(user_settings), &bodies, &frame).expect("well-formed answers");
+    let (request, settings) = (search(request), settings(user_settings));
+    let text = merge(&first_hits(&request, &settings), &bodies, &frame).expect("well-formed answers");
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Nodes were asked for so many hits that their lists are all they have.
+fn first_hits<'a>(request: &'a SearchRequest, settings: &'a AnswerSettings) -> Question<'a> {
+    static NOTHING_ADDED: LazyLock<Retrieved> = LazyLock::new(Retrieved::default);
+    Question { request, settings, asked: Asked::First(1_000), distinct: None, retrieved: &NOTHING_ADDED }
 }
 
 fn ids(answer: &Value) -> Vec<u64> {
@@ -91,9 +101,10 @@ fn the_answer_has_one_servers_shape_and_nothing_of_ours() {
     });
     let texts = [node.to_string(), node.to_string()];
     let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let frame = AnswerFrame { processing_time_ms: 7, is_degraded: true, is_final_page: false };
+    let frame = AnswerFrame { processing_time_ms: 7, is_degraded: true };
     let request = search(r#"{"q":"a \"b\"","limit":1,"facets":["*"],"showRankingScore":true}"#);
-    let text = merge(&request, &AnswerSettings::default(), &bodies, &frame).expect("well-formed answers");
+    let settings = AnswerSettings::default();
+    let text = merge(&first_hits(&request, &settings), &bodies, &frame).expect("well-formed answers");
     assert_eq!(
         text,
         r#"{"hits":[{"id":1,"_formatted":{"id":"1"},"_matchesPosition":{"t":[]},"_rankingScore":1.0}],"query":"a \"b\"","processingTimeMs":7,"limit":1,"offset":0,"estimatedTotalHits":2,"facetDistribution":{"g":{"u":2}},"facetStats":{},"requestUid":"some-uid","degraded":true}"#
@@ -182,7 +193,8 @@ fn broken_answers_are_noticed() {
         r#"{"hits":[{"_rankingScoreDetails":{"words":1}}],"estimatedTotalHits":1}"#,
         r#"{"hits":[],"estimatedTotalHits":-1}"#,
     ] {
-        let result = merge(&search("{}"), &AnswerSettings::default(), &[body, body], &AnswerFrame::default());
+        let (request, settings) = (search("{}"), AnswerSettings::default());
+        let result = merge(&first_hits(&request, &settings), &[body, body], &AnswerFrame::default());
         assert_eq!(result, Err(MergeError::Malformed), "{body}");
     }
 }
@@ -241,4 +253,85 @@ proptest! {
 
 fn rank_of(details: &str) -> Rank<'_> {
     Rank::of_details(details).expect("well-formed details")
+}
+
+/// A hit with a rank and values of `brand`.
+fn branded(id: u64, words: u64, brand: &Value) -> Value {
+    json!({"_miroir": "x", "id": id, "brand": brand, "_rankingScoreDetails": {"words": {"order": 0, "matchingWords": words}}})
+}
+
+fn walk(request: &str, answers: &[Value], asked: u64, is_pushed_down: bool) -> Result<Vec<u64>, MergeError> {
+    let texts: Vec<String> = answers.iter().map(Value::to_string).collect();
+    let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (request, settings) = (search(request), AnswerSettings::default());
+    let distinct = Some(Distinct { attribute: "brand", is_pushed_down });
+    let question = Question { asked: Asked::First(asked), distinct, ..first_hits(&request, &settings) };
+    let text = merge(&question, &bodies, &AnswerFrame::default())?;
+    Ok(ids(&serde_json::from_str(&text).expect("JSON")))
+}
+
+#[test]
+fn of_hits_with_a_common_value_only_the_best_is_kept() {
+    let answers = [
+        answer(&[branded(1, 9, &json!("Ä")), branded(2, 7, &json!([1, 2])), branded(3, 5, &json!(null))]),
+        answer(&[branded(4, 8, &json!(" a\u{308}")), branded(5, 6, &json!(2.0)), branded(6, 4, &json!("2"))]),
+    ];
+    assert_eq!(walk("{}", &answers, 9, false), Ok(vec![1, 2, 3, 6]));
+    assert_eq!(walk(r#"{"offset":1,"limit":2}"#, &answers, 9, false), Ok(vec![2, 3]));
+}
+
+#[test]
+fn a_page_that_the_lists_cannot_fill_needs_longer_lists() {
+    let lists = |length: usize| {
+        let brands = ["a", "a", "b"];
+        let hits: Vec<Value> = (0..3).map(|place| branded(place, 9 - place, &json!(brands[place as usize]))).collect();
+        [answer(&hits[..length]), answer(&[])]
+    };
+    assert_eq!(walk(r#"{"limit":2}"#, &lists(2), 2, false), Err(MergeError::TooShallow));
+    assert_eq!(walk(r#"{"limit":2}"#, &lists(3), 3, false), Ok(vec![0, 2]), "the page is full");
+    assert_eq!(walk(r#"{"limit":3}"#, &lists(3), 4, false), Ok(vec![0, 2]), "there is no more");
+    assert_eq!(walk(r#"{"limit":0}"#, &lists(0), 0, false), Ok(vec![]));
+}
+
+#[test]
+fn what_nodes_left_out_counts_only_if_it_would_be_left_out_of_the_whole() {
+    let one_value = [answer(&[branded(1, 9, &json!("a"))]), answer(&[branded(2, 8, &json!("a"))])];
+    assert_eq!(walk("{}", &one_value, 9, true), Ok(vec![1]));
+    // The second node may have left out a hit with `b` for the sake of this one.
+    let two_values = [answer(&[branded(1, 9, &json!("a"))]), answer(&[branded(2, 8, &json!(["a", "b"]))])];
+    assert_eq!(walk("{}", &two_values, 9, true), Err(MergeError::HiddenByDropped));
+    assert_eq!(walk("{}", &two_values, 9, false), Ok(vec![1]));
+}
+
+proptest! {
+    #[test]
+    fn walks_of_the_nodes_first_give_the_same_or_are_found_out(
+        hits in proptest::collection::vec((0..4_u64, proptest::collection::vec(0..6_u8, 0..3)), 0..20),
+        nodes in 1..4_usize,
+    ) {
+        let mut hits: Vec<(usize, u64, Vec<u8>)> =
+            hits.into_iter().enumerate().map(|(id, (words, brands))| (id, words, brands)).collect();
+        hits.sort_by_key(|(id, words, _)| (std::cmp::Reverse(*words), id % nodes, *id));
+        let kept_of = |list: Vec<&(usize, u64, Vec<u8>)>| {
+            let mut seen = Vec::new();
+            let mut kept = Vec::new();
+            for hit in list {
+                if hit.2.iter().all(|brand| !seen.contains(brand)) {
+                    seen.extend(hit.2.clone());
+                    kept.push(hit.clone());
+                }
+            }
+            kept
+        };
+        let expected: Vec<u64> = kept_of(hits.iter().collect()).iter().map(|hit| hit.0 as u64).collect();
+        let list = |node: usize, is_pushed_down: bool| {
+            let own: Vec<_> = hits.iter().filter(|hit| hit.0 % nodes == node).collect();
+            let own = if is_pushed_down { kept_of(own) } else { own.into_iter().cloned().collect() };
+            answer(&own.iter().map(|(id, words, brands)| branded(*id as u64, *words, &json!(brands))).collect::<Vec<_>>())
+        };
+        let answers = |is_pushed_down| (0..nodes).map(|node| list(node, is_pushed_down)).collect::<Vec<_>>();
+        prop_assert_eq!(walk("{}", &answers(false), 100, false), Ok(expected.clone()));
+        let pushed_down = walk("{}", &answers(true), 100, true);
+        prop_assert!(pushed_down == Ok(expected) || pushed_down == Err(MergeError::HiddenByDropped));
+    }
 }

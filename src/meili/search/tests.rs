@@ -3,7 +3,7 @@
 use super::*;
 
 fn error_of(body: &str) -> (Code, String) {
-    let result = SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check());
+    let result = SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check(&Object::new()));
     let error = result.expect_err(body);
     (error.code, error.message)
 }
@@ -94,11 +94,6 @@ const BAD_BODIES: &[(&str, Code, &str)] = &[
             Code::FeatureNotEnabled,
             "passing `useNetwork` in a search query requires enabling the `network` experimental feature. See https://github.com/orgs/meilisearch/discussions/805",
         ),
-        (
-            r#"{"distinct":"a"}"#,
-            Code::MiroirNotSupported,
-            "The `distinct` search parameter is not supported by Miroir yet.",
-        ),
 ];
 
 #[test]
@@ -183,7 +178,7 @@ fn the_marker_cannot_be_named() {
         assert_eq!(error_of(body).0, Code::MiroirReservedField, "{body}");
     }
     for body in [r#"{"facets":["*"]}"#, r#"{"facets":["_*"]}"#, r#"{"facets":["_mo*"]}"#] {
-        SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check()).expect(body);
+        SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check(&Object::new())).expect(body);
     }
 }
 
@@ -211,7 +206,13 @@ fn a_node_is_asked_for_the_first_hits_of_its_shards() {
         String::from_utf8(request.node_body(query)).expect("JSON")
     };
     let all = Displayed::All;
-    let query = NodeQuery { marker_filter: Some("_miroir IN [\"x\"]"), first_hits: Some(12), displayed: &all };
+    let query = NodeQuery {
+        marker_filter: Some("_miroir IN [\"x\"]"),
+        asked: Asked::First(12),
+        displayed: &all,
+        needed: &[],
+        distinct: None,
+    };
     for (request, expected) in [
         (
             r#"{"q":"a","offset":2,"limit":10}"#,
@@ -228,22 +229,34 @@ fn a_node_is_asked_for_the_first_hits_of_its_shards() {
     ] {
         assert_eq!(body(request, query), expected);
     }
-    let alone = NodeQuery { marker_filter: None, first_hits: None, displayed: &all };
+    let alone = NodeQuery { marker_filter: None, asked: Asked::Page, displayed: &all, needed: &[], distinct: None };
     let sent = r#"{"q":"a","offset":2,"limit":10}"#;
-    assert_eq!(body(sent, alone), sent);
+    assert_eq!(body(sent, alone), r#"{"q":"a","offset":2,"limit":10,"showRankingScoreDetails":true}"#);
+    let walked = NodeQuery { needed: &["brand"], distinct: Some("brand"), ..query };
+    assert_eq!(
+        body(r#"{"distinct":"brand","attributesToRetrieve":["id"]}"#, walked),
+        r#"{"attributesToRetrieve":["id","brand"],"offset":0,"limit":12,"showRankingScoreDetails":true,"distinct":"brand","filter":"_miroir IN [\"x\"]"}"#
+    );
 }
 
 #[test]
 fn hidden_attributes_are_not_asked_for() {
     let displayed = Displayed::Only(vec!["id".to_owned(), "title".to_owned()]);
-    let query = NodeQuery { marker_filter: None, first_hits: None, displayed: &displayed };
+    let query =
+        NodeQuery { marker_filter: None, asked: Asked::Page, displayed: &displayed, needed: &[], distinct: None };
     for (request, expected) in [
-        ("{}", r#"{"attributesToRetrieve":["id","title"]}"#),
-        (r#"{"attributesToRetrieve":["*"]}"#, r#"{"attributesToRetrieve":["id","title"]}"#),
-        (r#"{"attributesToRetrieve":["title","secret"]}"#, r#"{"attributesToRetrieve":["title"]}"#),
+        ("{}", r#"{"showRankingScoreDetails":true,"attributesToRetrieve":["id","title"]}"#),
+        (
+            r#"{"attributesToRetrieve":["*"]}"#,
+            r#"{"attributesToRetrieve":["id","title"],"showRankingScoreDetails":true}"#,
+        ),
+        (
+            r#"{"attributesToRetrieve":["title","secret"]}"#,
+            r#"{"attributesToRetrieve":["title"],"showRankingScoreDetails":true}"#,
+        ),
         (
             r#"{"attributesToHighlight":["*"],"attributesToCrop":["secret","*:5","title:3"]}"#,
-            r#"{"attributesToHighlight":["id","title"],"attributesToCrop":["id:5","title:5","title:3"],"attributesToRetrieve":["id","title"]}"#,
+            r#"{"attributesToHighlight":["id","title"],"attributesToCrop":["id:5","title:5","title:3"],"showRankingScoreDetails":true,"attributesToRetrieve":["id","title"]}"#,
         ),
     ] {
         let request = SearchRequest::from_json(request.as_bytes()).expect(request);

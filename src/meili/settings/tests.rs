@@ -101,7 +101,6 @@ fn the_marker_cannot_be_named_in_any_setting() {
 #[test]
 fn what_is_not_there_yet_is_refused() {
     for (patch, code) in [
-        (r#"{"distinctAttribute":"a"}"#, Code::MiroirNotSupported),
         (r#"{"embedders":{"a":{"source":"userProvided","dimensions":3}}}"#, Code::MiroirNotSupported),
         (r#"{"chat":{"description":"d"}}"#, Code::FeatureNotEnabled),
         (r#"{"foreignKeys":[{"foreignIndexUid":"a","fieldName":"b"}]}"#, Code::FeatureNotEnabled),
@@ -168,7 +167,7 @@ fn nodes_get_every_key_with_the_marker_first() {
         "disableOnAttributes": null, "disableOnNumbers": null,
     });
     assert_eq!(node["typoTolerance"], typo);
-    assert_eq!(node["pagination"], json!({"maxTotalHits": 7}));
+    assert_eq!(node["pagination"], json!({"maxTotalHits": NODE_TOTAL_HITS}));
     assert_eq!(node["faceting"], json!({"maxValuesPerFacet": FACET_NUMBERS_AS_TEXTS, "sortFacetValuesBy": null}));
     let by_count = node_settings(&object(json!({"faceting": {"sortFacetValuesBy": {"a": "count"}}})));
     assert_eq!(by_count["faceting"]["maxValuesPerFacet"], json!(FACET_VALUES_BY_COUNT));

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::data_plane::fake::{FakeUpstream, block_on, core_with};
 use crate::data_plane::handlers::route;
-use crate::data_plane::upstream::{NodeResponse, UpstreamError};
+use crate::data_plane::upstream::{NodeRequest, NodeResponse, UpstreamError};
 use crate::logic::covering::{CoverInput, covering_sets};
 use crate::logic::ids::{Epoch, NodeId, NodeIndexUid, NodeSlot, Timestamp};
-use crate::logic::snapshot::{NodeView, UpdatedAt};
+use crate::logic::snapshot::{IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 use crate::telemetry::clock;
 
 /// A fleet with one index `movies` (`movies-1` on the nodes); `placement` names the nodes of each shard.
@@ -120,7 +120,11 @@ fn a_node_that_holds_everything_is_asked_as_the_client_asked() {
     let response = ask(&upstream, fleet(&[&[0, 1], &[1, 0]], &[]), search_for(&body));
     assert_eq!(json_of(&response)["hits"].as_array().map(Vec::len), Some(1));
     let requests = upstream.requests.borrow();
-    assert_eq!((requests.len(), &requests[0].1.body[..]), (1, body.to_string().as_bytes()));
+    let asked: Value = serde_json::from_slice(&requests[0].1.body).expect("JSON");
+    assert_eq!(
+        (requests.len(), asked),
+        (1, json!({"q": "a", "limit": 2, "offset": 1, "showRankingScoreDetails": true}))
+    );
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn reads() -> Vec<Request> {
     let post = |target: &str, body: &Value| Request::new(Method::POST, target).with_json(body.to_string());
     vec![
         get("/indexes/movies/search?q=a"),
-        post("/indexes/movies/search", &json!({"facets": ["a"], "filter": "a = 1"})),
+        post("/indexes/movies/search", &json!({"filter": "a = 1"})),
         get("/indexes/movies/documents"),
         get("/indexes/movies/documents?sort=a:asc&offset=1"),
         post("/indexes/movies/documents/fetch", &json!({"ids": ["1", "2"], "filter": "a = 1"})),

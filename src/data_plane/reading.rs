@@ -1,0 +1,66 @@
+//! What every read does with what the nodes answered: whether it may be shown, and what a refusal says to the client.
+
+use super::core::{Core, PartialPolicy};
+use super::scatter::{NodeRefusal, PartAnswer, ScatterScope, Scattered, is_refusal};
+use super::upstream::NodeRequest;
+use crate::logic::ids::ShardId;
+use crate::logic::snapshot::{IndexView, RoutingSnapshot};
+use crate::meili::error::{ApiError, Code};
+use crate::meili::search_message::client_error;
+
+/// There is nobody to ask.
+pub fn nothing_to_read() -> ApiError {
+    ApiError::new(Code::MiroirShardUnavailable, "No replica of this index can be read.")
+}
+
+/// Whether what was answered may be shown: all of it, or a part and the client takes it. What is missing for overload
+/// alone is there a moment later: that is no partial answer.
+///
+/// # Errors
+/// `miroir_overloaded`, `miroir_shard_unavailable`.
+pub fn check_complete(scattered: &Scattered, policy: PartialPolicy) -> Result<(), ApiError> {
+    if scattered.is_overloaded {
+        return Err(ApiError::overloaded("too many requests wait for the nodes"));
+    }
+    let is_acceptable = match policy {
+        PartialPolicy::Partial => !scattered.answers.is_empty(),
+        PartialPolicy::Error => scattered.missing.is_empty(),
+    };
+    if is_acceptable {
+        return Ok(());
+    }
+    let shards = list(&scattered.missing);
+    Err(ApiError::new(Code::MiroirShardUnavailable, format!("No replica of these shards can be read: {shards}.")))
+}
+
+/// Numbers with commas between them.
+pub fn list(shards: &[ShardId]) -> String {
+    shards.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The answers as texts.
+pub fn bodies_of<'a>(scattered: &'a Scattered, snapshot: &RoutingSnapshot) -> Result<Vec<&'a str>, ApiError> {
+    let text = |answer: &'a PartAnswer| {
+        std::str::from_utf8(&answer.body).map_err(|_| {
+            let node = &snapshot.nodes[usize::from(answer.part.node.0)].id;
+            ApiError::new(Code::Internal, format!("Node {node} sent an answer that is not UTF-8."))
+        })
+    };
+    scattered.answers.iter().map(text).collect()
+}
+
+/// What a node said about the client's request, as the client should read it. A node's message repeats the filter, with
+/// the marker in it: so the node is asked once more, with what the client sent and nothing else.
+pub async fn explained(core: &Core, scope: ScatterScope<'_>, refusal: NodeRefusal, explain: NodeRequest) -> ApiError {
+    let node = &scope.snapshot.nodes[usize::from(refusal.node.0)];
+    let again = core.upstream.send(node, explain, scope.deadline).await;
+    let again = again.ok().filter(|response| is_refusal(response.status));
+    let body = again.map_or(refusal.response.body, |response| response.body);
+    node_error(&body, scope.index)
+}
+
+/// A node's error body as the client's error.
+pub fn node_error(body: &[u8], index: &IndexView) -> ApiError {
+    client_error(body, index.node_uid.as_str(), index.uid.as_str())
+        .unwrap_or_else(|| ApiError::new(Code::Internal, "A node sent an error that cannot be read."))
+}

@@ -1,0 +1,83 @@
+//! One hit for each value of the distinct attribute: the engine's own walk, over the hits of all nodes.
+//!
+//! From the best hit on, a hit is kept unless a hit that was kept before has one of its values; hits without a value are
+//! all kept. Nodes may do the same walk for their own hits first, which makes their lists short: that changes nothing as
+//! long as every hit that is kept by its node and dropped here has one value only. Whatever such a hit hid on its node has
+//! that value too, so it would be dropped here as well. A hit with several values may have hidden one that would be kept:
+//! then the nodes are asked again for all of their hits ([`MergeError::HiddenByDropped`]).
+
+use std::collections::HashSet;
+
+use super::MergeError;
+use super::facet_values::FacetValues;
+use super::list::{MergedHits, RankedHit};
+
+/// Bytes of a text up to which the engine tells values apart.
+const TEXT_BYTES_MAX: usize = 479;
+
+/// One value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum DistinctValue {
+    /// By its bits.
+    Number(u64),
+    /// Normalised.
+    Text(String),
+}
+
+/// How hits are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Distinct<'a> {
+    /// The path of the attribute.
+    pub attribute: &'a str,
+    /// The nodes have walked their own hits already.
+    pub is_pushed_down: bool,
+}
+
+/// The walk.
+#[derive(Debug)]
+pub struct DistinctHits<'a, 'd> {
+    hits: MergedHits<'a>,
+    distinct: Distinct<'d>,
+    seen: HashSet<DistinctValue>,
+}
+
+impl<'a, 'd> DistinctHits<'a, 'd> {
+    /// Over hits in order.
+    pub fn of(hits: MergedHits<'a>, distinct: Distinct<'d>) -> Self {
+        Self { hits, distinct, seen: HashSet::new() }
+    }
+
+    /// The next hit that is kept.
+    ///
+    /// # Errors
+    /// As [`MergedHits::next_hit`], and [`MergeError::HiddenByDropped`].
+    pub fn next_hit(&mut self) -> Result<Option<RankedHit<'a>>, MergeError> {
+        while let Some(ranked) = self.hits.next_hit()? {
+            let values = values_of(&ranked.hit.facet_values(self.distinct.attribute)?);
+            if values.iter().all(|value| !self.seen.contains(value)) {
+                self.seen.extend(values);
+                return Ok(Some(ranked));
+            }
+            if self.distinct.is_pushed_down && values.len() > 1 {
+                return Err(MergeError::HiddenByDropped);
+            }
+        }
+        Ok(None)
+    }
+
+    /// See [`MergedHits::is_cut_off`].
+    pub fn is_cut_off(&self) -> bool {
+        self.hits.is_cut_off()
+    }
+}
+
+/// Each once.
+fn values_of(values: &FacetValues) -> HashSet<DistinctValue> {
+    // Adding 0 makes -0 the same as 0.
+    let numbers = values.numbers.iter().map(|number| DistinctValue::Number((number + 0.0).to_bits()));
+    numbers.chain(values.texts.iter().map(|text| DistinctValue::Text(shortened(text).to_owned()))).collect()
+}
+
+fn shortened(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+}

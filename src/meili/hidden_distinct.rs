@@ -1,0 +1,97 @@
+//! The attribute of `distinctAttribute` where clients cannot filter by it: nodes can, since that is how they tell hits apart,
+//! so what one server refuses is refused here.
+
+use serde_json::{Value, json};
+
+use super::error::{ApiError, Code};
+use super::filter::Filter;
+use super::filterable::{FilterFeatures, deciding_rule, names_that, rules_of_settings};
+use super::settings::Object;
+
+/// The attribute, if there is one and clients cannot filter by it.
+pub fn attribute(user: &Object) -> Option<&str> {
+    let attribute = user.get("distinctAttribute").and_then(Value::as_str)?;
+    let deciding = deciding_rule(&rules_of_settings(user), attribute);
+    (!deciding.is_some_and(|(_, features)| features.is_filterable())).then_some(attribute)
+}
+
+/// The rule that lets nodes tell hits apart by it. It goes before the user's rules.
+pub fn node_rule(user: &Object) -> Option<Value> {
+    let attribute = attribute(user)?;
+    let deciding = deciding_rule(&rules_of_settings(user), attribute);
+    Some(json!({
+        "attributePatterns": [attribute],
+        "features": {
+            "facetSearch": deciding.is_some_and(|(_, features)| features.facet_search),
+            "filter": {"equality": true, "comparison": false},
+        },
+    }))
+}
+
+/// Checks what a search tells hits apart and filters by.
+///
+/// # Errors
+/// `invalid_search_distinct`, `invalid_search_filter`, in the words of one server.
+pub fn check(user: &Object, distinct: Option<&str>, filter: Option<&Value>) -> Result<(), ApiError> {
+    let Some(attribute) = attribute(user) else { return Ok(()) };
+    let rules = rules_of_settings(user);
+    let names: Vec<&str> = names_that(&rules, FilterFeatures::is_filterable).into_iter().collect();
+    let available = |kind: &str, separator: &str| match names.len() {
+        0 => "This index does not have configured filterable attributes.".to_owned(),
+        _ => format!("Available filterable {kind} patterns are: `{}`.", names.join(separator)),
+    };
+    if distinct == Some(attribute) {
+        let message = format!(
+            "Attribute `{attribute}` is not filterable and thus, cannot be used as distinct attribute. {}",
+            available("attributes", ", ")
+        );
+        return Err(ApiError::new(Code::InvalidSearchDistinct, message));
+    }
+    let Some(filter) = filter else { return Ok(()) };
+    let parsed = Filter::parse(filter).map_err(|error| ApiError::new(Code::InvalidSearchFilter, error.to_string()))?;
+    if parsed.is_some_and(|parsed| parsed.attributes().any(|name| name == attribute)) {
+        let message = format!("Attribute `{attribute}` is not filterable. {}", available("attribute", "`, `"));
+        return Err(ApiError::new(Code::InvalidSearchFilter, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(filterable: &Value) -> Object {
+        let settings = json!({"distinctAttribute": "a", "filterableAttributes": filterable});
+        settings.as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn it_is_hidden_where_no_rule_lets_clients_filter_by_it() {
+        assert_eq!(attribute(&with(&json!(["a"]))), None);
+        assert_eq!(attribute(&with(&json!(["b"]))), Some("a"));
+        assert_eq!(attribute(&Object::new()), None);
+        let searched = json!({"attributePatterns": ["*"], "features": {"facetSearch": true, "filter": {"equality": false, "comparison": false}}});
+        let rule = node_rule(&with(&json!([searched]))).expect("it is hidden");
+        assert_eq!(rule["features"], json!({"facetSearch": true, "filter": {"equality": true, "comparison": false}}));
+    }
+
+    #[test]
+    fn clients_cannot_use_what_only_nodes_can() {
+        let user = with(&json!(["c", "b"]));
+        let message = |distinct: Option<&str>, filter: &Value| {
+            check(&user, distinct, Some(filter)).err().map(|error| error.message)
+        };
+        assert_eq!(message(Some("b"), &json!("b = 1")), None);
+        assert_eq!(
+            message(Some("a"), &Value::Null).as_deref(),
+            Some(
+                "Attribute `a` is not filterable and thus, cannot be used as distinct attribute. Available filterable \
+                 attributes patterns are: `b, c`."
+            )
+        );
+        assert_eq!(
+            message(None, &json!([["b = 1", "a = 1"]])).as_deref(),
+            Some("Attribute `a` is not filterable. Available filterable attribute patterns are: `b`, `c`.")
+        );
+    }
+}
