@@ -44,7 +44,7 @@ pub(in crate::data_plane::handlers) fn fleet_with_foreign(
         uid: IndexUid::new("movies"),
         node_uid: NodeIndexUid::new("movies-1"),
         primary_key: Some("id".into()),
-        settings: Arc::default(),
+        settings: Arc::new(serde_json::Map::from_iter([("filterableAttributes".to_owned(), json!(["a"]))])),
         created_at: Timestamp(0),
         updated_at: UpdatedAt::default(),
         covers: covering_sets(input),
@@ -287,7 +287,8 @@ fn facets_are_judged_by_the_users_rules_alone() {
     // A node's first rule is the marker's: it takes `*` for that, and counts rules from there.
     let taken = FakeUpstream::new(numbered);
     let response = ask(&taken, fleet(&[&[0], &[1]], &[]), search_for(&json!({"facets": ["*"]})));
-    let message = "Invalid facet distribution: Pattern `*` is not filterable. This index does not have configured filterable attributes.";
+    let message =
+        "Invalid facet distribution: Pattern `*` is not filterable. Available filterable attributes patterns are: `a`.";
     assert_eq!((response.status, json_of(&response)["message"].as_str()), (400, Some(message)));
     let refused = FakeUpstream::new(|_, _| {
         let body = ApiError::new(Code::InvalidSearchFacets, "matched rule #1").body();
