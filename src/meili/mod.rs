@@ -11,6 +11,7 @@ pub mod filterable;
 pub mod formats;
 pub mod hidden_distinct;
 pub mod index;
+pub mod multi_search;
 pub mod query_string;
 pub mod search;
 pub mod search_message;

@@ -19,6 +19,7 @@ mod query_string;
 mod retrieved;
 
 pub use displayed::Displayed;
+pub(super) use parameters::{PARAMETERS, Parameter};
 pub use parameters::{code_of_parameter, parameter_names};
 pub use query_string::from_query as parameters_of_query;
 pub(super) use query_string::{comma_separated, sort_list};

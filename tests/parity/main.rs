@@ -10,6 +10,7 @@ mod support;
 mod compare;
 mod corpus;
 mod facets;
+mod multi_search;
 mod queries;
 mod rules;
 mod scenario;

@@ -88,6 +88,15 @@ impl<'a, 'r, 't> HitMaker<'a, 'r, 't> {
 
     /// The hit of a stored document.
     pub(super) fn hit(&self, number: u32, scores: &[Score]) -> Hit {
+        self.make(number, scores, None)
+    }
+
+    /// The hit of a stored document with its `_federation`.
+    pub(super) fn federated_hit(&self, number: u32, scores: &[Score], federation: Value) -> Hit {
+        self.make(number, scores, Some(federation))
+    }
+
+    fn make(&self, number: u32, scores: &[Score], federation: Option<Value>) -> Hit {
         let empty = Document::new();
         let document = self.index.document(number).unwrap_or(&empty);
         let mut fields = select(document, &self.retrieved);
@@ -99,6 +108,9 @@ impl<'a, 'r, 't> HitMaker<'a, 'r, 't> {
         {
             let metres = target.distance_m(Point { latitude, longitude }).round() as u64;
             fields.insert("_geoDistance".to_owned(), metres.into());
+        }
+        if let Some(federation) = federation {
+            fields.insert("_federation".to_owned(), federation);
         }
         if self.query.show_matches_position || !self.formats.is_empty() {
             let (formatted, positions) = self.formatted(document);

@@ -14,15 +14,17 @@ use serde_json::{Map, Value};
 
 use super::documents::{self, Document, DocumentsPage, DocumentsQuery};
 use super::facets::Facets;
+use super::federated::{FederatedError, FederatedIndex, FederatedPart, FederatedQuery};
 use super::fields::Fields;
 use super::geo;
 use super::postings::Postings;
 use super::query::{FacetSearchQuery, SearchQuery, SearchResult};
-use super::settings::Settings;
+use super::settings::{FacetOrder, Settings};
 use super::tokenize::{self, TextRules};
-use super::{filter_eval, search, sort};
+use super::{federated, filter_eval, search, sort};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::fields::select;
+use crate::meili::filterable::check_facets;
 
 /// One document task of a batch.
 #[derive(Clone, PartialEq, Debug)]
@@ -197,6 +199,31 @@ impl Index {
     /// Those of Meilisearch, `invalid_search_filter` for example.
     pub fn search(&self, query: &SearchQuery) -> Result<SearchResult, ApiError> {
         search::search(self, query)
+    }
+
+    /// Answers the queries of a federated search that are about this index, at least one.
+    ///
+    /// # Errors
+    /// Those of Meilisearch, with the query.
+    pub fn federated(
+        &self,
+        queries: &[FederatedQuery],
+        part: &FederatedPart<'_>,
+    ) -> Result<FederatedIndex, FederatedError> {
+        federated::search(self, queries, part)
+    }
+
+    /// The facets that patterns name, by name, with the order of their values.
+    pub fn facet_orders(&self, patterns: &[String]) -> Vec<(String, FacetOrder)> {
+        federated::facet_orders(self, patterns)
+    }
+
+    /// Checks that facets can be counted.
+    ///
+    /// # Errors
+    /// `invalid_search_facets`.
+    pub fn check_facets(&self, patterns: &[String]) -> Result<(), ApiError> {
+        check_facets(&self.settings.filterable_attributes, patterns.iter().map(String::as_str))
     }
 
     /// Answers a search in the values of one facet: `facetHits` (`value`, `count`) and `facetQuery`.

@@ -10,6 +10,7 @@
 mod documents;
 mod facet_counts;
 mod facets;
+mod federated;
 mod fields;
 mod filter_eval;
 mod format;
@@ -24,6 +25,10 @@ mod sort;
 mod tokenize;
 
 pub use documents::{Document, DocumentsPage, DocumentsQuery, document_id};
+pub use federated::{
+    FederatedError, FederatedFacets, FederatedHits, FederatedIndex, FederatedPart, FederatedQuery,
+    merge as merge_federated, remove_from_counts,
+};
 pub use index::{BatchReport, Index, IndexStats, Payload};
 pub use query::{FacetSearchQuery, Hit, HitsInfo, MatchingStrategy, SearchQuery, SearchResult};
-pub use settings::Settings;
+pub use settings::{FacetOrder, Settings};

@@ -4,7 +4,8 @@ mod parse;
 
 use serde_json::{Map, Value, json};
 
-use crate::meili::error::ApiError;
+use super::sort;
+use crate::meili::error::{ApiError, Code};
 
 /// What to do when not all words of the query are found together.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -104,6 +105,15 @@ impl SearchQuery {
     /// `miroir_not_supported` for hybrid and vector search.
     pub fn from_json(body: &Map<String, Value>) -> Result<Self, ApiError> {
         parse::from_json(body)
+    }
+
+    /// Whether `sort` can be read.
+    ///
+    /// # Errors
+    /// `invalid_search_sort`.
+    pub fn check_sort_syntax(&self) -> Result<(), ApiError> {
+        let parsed = sort::parse(self.sort.as_deref().unwrap_or_default());
+        parsed.map(drop).map_err(|message| ApiError::new(Code::InvalidSearchSort, message))
     }
 
     /// Whether totals must be exhaustive.

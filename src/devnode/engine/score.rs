@@ -1,5 +1,7 @@
 //! Scores of hits: one entry per ranking rule, as Meilisearch shows and combines them.
 
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value, json};
 
 use super::geo::Point;
@@ -107,6 +109,116 @@ impl Score {
 /// `_rankingScore`: all rules together, those that sort by values left out.
 pub(super) fn ranking_score(scores: &[Score]) -> f64 {
     Rank::combined(scores.iter().filter_map(Score::rank))
+}
+
+/// Of one document: what decides about its place among hits of other queries.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct WeightedScore {
+    /// `_rankingScore` times the weight of the query.
+    pub(super) global: f64,
+    /// Neighbouring ranks as one value, values of sort rules one by one.
+    values: Vec<WeightedValue>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+enum WeightedValue {
+    Rank(f64),
+    Sort { is_ascending: bool, value: Value },
+    Distance { is_ascending: bool, metres: Option<f64> },
+}
+
+/// The scores of a document, counted by the weight of its query.
+pub(super) fn weighted(scores: &[Score], weight: f64) -> WeightedScore {
+    let mut values = Vec::new();
+    let mut open: Option<Rank> = None;
+    for score in scores {
+        if let Some(rank) = score.rank() {
+            open = Some(open.map_or(rank, |outer| outer.then(rank)));
+            continue;
+        }
+        values.extend(open.take().map(|rank| WeightedValue::Rank(rank.score() * weight)));
+        match score {
+            Score::Sort { is_ascending, value, .. } => {
+                values.push(WeightedValue::Sort { is_ascending: *is_ascending, value: value.clone() });
+            }
+            Score::Geo { target, is_ascending, point } => {
+                let metres = point.map(|point| target.distance_m(point));
+                values.push(WeightedValue::Distance { is_ascending: *is_ascending, metres });
+            }
+            Score::Words(_)
+            | Score::Typo(_)
+            | Score::Proximity(_)
+            | Score::Field(_)
+            | Score::Position(_)
+            | Score::ExactAttribute(_)
+            | Score::ExactWords(_) => {}
+        }
+    }
+    values.extend(open.map(|rank| WeightedValue::Rank(rank.score() * weight)));
+    WeightedScore { global: ranking_score(scores) * weight, values }
+}
+
+impl WeightedScore {
+    /// `Greater` is better. Where two values cannot be compared, who has more of them left is better, then who has the
+    /// better score as a whole.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        for (place, (left, right)) in self.values.iter().zip(&other.values).enumerate() {
+            match left.compare(right) {
+                Some(Ordering::Equal) => {}
+                Some(order) => return order,
+                None => {
+                    let left_over = |score: &Self| score.values.len() - place;
+                    let by_score = self.global.partial_cmp(&other.global).unwrap_or(Ordering::Equal);
+                    return left_over(self).cmp(&left_over(other)).then(by_score);
+                }
+            }
+        }
+        self.values.len().cmp(&other.values.len())
+    }
+}
+
+impl WeightedValue {
+    /// None: they cannot be compared.
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        let by_number = |left: f64, right: f64| {
+            if (left - right).abs() <= f64::EPSILON {
+                Ordering::Equal
+            } else {
+                left.partial_cmp(&right).unwrap_or(Ordering::Equal)
+            }
+        };
+        match (self, other) {
+            (Self::Rank(left), Self::Rank(right)) => Some(by_number(*left, *right)),
+            (Self::Sort { is_ascending, value: left }, Self::Sort { is_ascending: other, value: right })
+                if is_ascending == other =>
+            {
+                Some(compare_sorted(left, right, *is_ascending))
+            }
+            // Whatever the direction, more metres are better: so does Meilisearch 1.50.
+            (Self::Distance { is_ascending, metres: left }, Self::Distance { is_ascending: other, metres: right })
+                if is_ascending == other =>
+            {
+                Some(match (left, right) {
+                    (Some(left), Some(right)) => by_number(*left, *right),
+                    (left, right) => left.is_some().cmp(&right.is_some()),
+                })
+            }
+            (Self::Rank(_) | Self::Sort { .. } | Self::Distance { .. }, _) => None,
+        }
+    }
+}
+
+/// Values of a sort rule; `Greater` comes first.
+fn compare_sorted(left: &Value, right: &Value, is_ascending: bool) -> Ordering {
+    let by_direction = |order: Ordering| if is_ascending { order.reverse() } else { order };
+    match (left, right) {
+        (Value::Null, _) | (_, Value::Null) => right.is_null().cmp(&left.is_null()),
+        (Value::Number(left), Value::Number(right)) => {
+            by_direction(left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal))
+        }
+        (Value::String(left), Value::String(right)) => by_direction(left.cmp(right)),
+        (left, right) => left.is_number().cmp(&right.is_number()),
+    }
 }
 
 /// `_rankingScoreDetails`. With `attributes_apart`, the rank of the attribute and the places of words are two rules.

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use roaring::RoaringBitmap;
 
 use self::bucket_sort::{Ranking, Request};
+
 use self::context::{RestrictedFields, SearchedWord};
 use self::graph::QueryGraph;
 use self::terms::{QueryTerm, TermId};
@@ -46,6 +47,34 @@ impl Context<'_> {
 
 /// Answers a search.
 pub(super) fn search(index: &Index, query: &SearchQuery) -> Result<SearchResult, ApiError> {
+    let (offset, limit) = page(index, query);
+    let wants_scores =
+        query.show_ranking_score || query.show_ranking_score_details || query.ranking_score_threshold.is_some();
+    let extent = Extent { offset, limit, is_exhaustive: query.is_paged(), wants_scores };
+    let found = find(index, query, extent)?;
+    answer(index, query, found)
+}
+
+/// How much of the list of hits is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) offset: usize,
+    pub(super) limit: usize,
+    /// Whether totals must be exact.
+    pub(super) is_exhaustive: bool,
+    /// Whether every rule must be applied, for scores.
+    pub(super) wants_scores: bool,
+}
+
+/// What a search found, not yet shown.
+pub(super) struct Found {
+    pub(super) ranking: Ranking,
+    pub(super) words: MatchingWords,
+    pub(super) criteria: Vec<Criterion>,
+}
+
+/// Checks and ranks.
+pub(super) fn find(index: &Index, query: &SearchQuery, extent: Extent) -> Result<Found, ApiError> {
     let refused = |message| ApiError::new(Code::InvalidSearchSort, message);
     let criteria = sort::parse(query.sort.as_deref().unwrap_or_default()).map_err(refused)?;
     let mut context = Context::new(index);
@@ -62,36 +91,28 @@ pub(super) fn search(index: &Index, query: &SearchQuery) -> Result<SearchResult,
     if let Some(graph) = &graph {
         universe &= possible_documents(&mut context, graph, query.matching_strategy, &universe);
     }
-    let (offset, limit) = page(index, query);
     let rules = rules::rules(&index.settings.ranking_rules, query.matching_strategy, &criteria, graph.is_some());
     let request = Request {
         rules: &rules,
         graph: graph.map(Rc::new),
         universe,
-        offset,
-        limit,
-        wants_scores: query.show_ranking_score
-            || query.show_ranking_score_details
-            || query.ranking_score_threshold.is_some(),
+        offset: extent.offset,
+        limit: extent.limit,
+        wants_scores: extent.wants_scores,
         threshold: query.ranking_score_threshold,
-        exhaustive_limit: query.is_paged().then_some(index.settings.max_total_hits),
+        exhaustive_limit: extent.is_exhaustive.then_some(index.settings.max_total_hits),
         distinct,
     };
     let mut ranking = bucket_sort::rank(&mut context, &request);
-    if let (Some(field), true) = (distinct, query.is_paged()) {
+    if let (Some(field), true) = (distinct, extent.is_exhaustive) {
         ranking.candidates = bucket_sort::distinct(index, field, &ranking.candidates).0;
     }
     let words = MatchingWords::new(&context, terms.as_deref().unwrap_or_default());
-    answer(index, query, &criteria, words, &ranking)
+    Ok(Found { ranking, words, criteria })
 }
 
-fn answer(
-    index: &Index,
-    query: &SearchQuery,
-    criteria: &[Criterion],
-    words: MatchingWords,
-    ranking: &Ranking,
-) -> Result<SearchResult, ApiError> {
+fn answer(index: &Index, query: &SearchQuery, found: Found) -> Result<SearchResult, ApiError> {
+    let Found { ranking, words, criteria } = found;
     let counts = query
         .facets
         .as_ref()
@@ -99,7 +120,7 @@ fn answer(
         .map(|facets| facet_counts::count(index, facets, &ranking.candidates));
     let (facet_distribution, facet_stats) = counts.transpose()?.unzip();
     let hits = index.text_rules.with_highlight_tokenizer(|tokenizer| {
-        let maker = HitMaker::new(index, query, tokenizer, words, criteria);
+        let maker = HitMaker::new(index, query, tokenizer, words, &criteria);
         ranking.page.iter().map(|(document, scores)| maker.hit(*document, scores)).collect()
     });
     Ok(SearchResult {

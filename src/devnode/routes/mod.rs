@@ -6,6 +6,7 @@
 mod body;
 mod documents;
 mod indexes;
+mod multi_search;
 mod params;
 mod search;
 mod settings;
@@ -44,7 +45,6 @@ const MISSING: &[&str] = &[
     "keys",
     "dumps",
     "snapshots",
-    "multi-search",
     "swap-indexes",
     "experimental-features",
     "network",
@@ -134,6 +134,7 @@ impl Node {
             ("GET", ["indexes", uid, "settings", name]) => settings::get_one(self, uid, name),
             ("DELETE", ["indexes", uid, "settings", name]) => settings::reset_one(self, uid, name),
             (_, ["indexes", uid, "settings", name]) => settings::update_one(self, uid, name, request),
+            (_, ["multi-search"]) => multi_search::answer(self, request),
             ("GET", ["tasks"]) => tasks::list(self, &request),
             (_, ["tasks"]) => tasks::delete(self, &request),
             ("POST", ["tasks", "cancel"]) => tasks::cancel(self, &request),
@@ -151,7 +152,7 @@ fn allow_of(segments: &[&str]) -> Option<&'static str> {
         [] => GET,
         ["health" | "version" | "stats" | "batches"] | ["batches", _] => GET,
         ["tasks"] => GET_DELETE,
-        ["tasks", "cancel"] => POST,
+        ["tasks", "cancel"] | ["multi-search"] => POST,
         ["tasks", _] => GET,
         ["indexes"] => GET_POST,
         ["indexes", _, rest @ ..] => match rest {

@@ -1,6 +1,6 @@
 //! `/indexes/{uid}/search` and `/indexes/{uid}/facet-search`.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::documents::with_vectors;
 use super::params::check_uid;
@@ -13,17 +13,26 @@ use crate::telemetry::clock;
 
 /// `GET` and `POST /indexes/{uid}/search`.
 pub fn search(node: &Node, uid: &str, request: Request) -> Result<Response, ApiError> {
-    let started = clock::instant();
     let uid = check_uid(uid)?;
     let body = if request.method == "GET" { parameters_of_query(&request.query)? } else { body::object(request)? };
-    let vectors = body.get("retrieveVectors") == Some(&Value::Bool(true));
-    let query = SearchQuery::from_json(&body)?;
+    Ok(Response::json(200, &search_index(node, uid, &body)?))
+}
+
+/// The body of the answer to one search.
+pub(super) fn search_index(
+    node: &Node,
+    uid: &str,
+    parameters: &Map<String, Value>,
+) -> Result<Map<String, Value>, ApiError> {
+    let started = clock::instant();
+    let vectors = parameters.get("retrieveVectors") == Some(&Value::Bool(true));
+    let query = SearchQuery::from_json(parameters)?;
     let index = node.indexes.get(uid)?;
     let mut result = index.read().engine.search(&query)?;
     for hit in &mut result.hits {
         hit.fields = with_vectors(std::mem::take(&mut hit.fields), vectors);
     }
-    Ok(Response::json(200, &result.to_json(started.elapsed().as_millis() as u64)))
+    Ok(result.to_json(started.elapsed().as_millis() as u64))
 }
 
 /// `POST /indexes/{uid}/facet-search`.

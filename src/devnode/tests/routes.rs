@@ -36,7 +36,7 @@ fn unknown_routes_are_404_and_wrong_methods_405_without_a_body() {
     assert_eq!(node.get("/indexes/a/settings/nope"), (404, Value::Null));
     assert_eq!(node.request("PATCH", "/indexes", "", b""), (405, Value::Null));
     assert_eq!(node.request("POST", "/health", "", b""), (405, Value::Null));
-    let (status, body) = node.send("POST", "/multi-search", &json!({}));
+    let (status, body) = node.send("POST", "/swap-indexes", &json!([]));
     assert_eq!((status, code(&body)), (501, "miroir_not_supported"));
 }
 

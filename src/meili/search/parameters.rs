@@ -8,7 +8,7 @@ use super::super::settings::LOCALES;
 
 /// What a value may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Shape {
+pub(in crate::meili) enum Shape {
     Text,
     PositiveInteger,
     Boolean,
@@ -23,12 +23,12 @@ pub(super) enum Shape {
 }
 
 /// One parameter.
-pub(super) struct Parameter {
+pub(in crate::meili) struct Parameter {
     /// Its name in a JSON body.
-    pub(super) name: &'static str,
-    pub(super) shape: Shape,
+    pub(in crate::meili) name: &'static str,
+    pub(in crate::meili) shape: Shape,
     /// `null` is as good as absent.
-    is_nullable: bool,
+    pub(in crate::meili) is_nullable: bool,
     pub(super) code: Code,
 }
 
@@ -41,7 +41,7 @@ const fn fixed(name: &'static str, shape: Shape, code: Code) -> Parameter {
 }
 
 /// All of them, in the order of error messages.
-pub(super) static PARAMETERS: [Parameter; 30] = [
+pub(in crate::meili) static PARAMETERS: [Parameter; 30] = [
     nullable("q", Shape::Text, Code::InvalidSearchQ),
     fixed("offset", Shape::PositiveInteger, Code::InvalidSearchOffset),
     fixed("limit", Shape::PositiveInteger, Code::InvalidSearchLimit),
@@ -103,15 +103,16 @@ pub(super) fn from_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
         if parameter.is_nullable && value.is_null() {
             continue;
         }
-        parameter.check(&value)?;
+        parameter.check(&value, "")?;
         parameters.insert(name, value);
     }
     Ok(parameters)
 }
 
 impl Parameter {
-    fn check(&self, value: &Value) -> Result<(), ApiError> {
-        let location = format!(".{}", self.name);
+    /// Checks a value that stands inside of `location`, which is empty for the whole body.
+    pub(in crate::meili) fn check(&self, value: &Value, location: &str) -> Result<(), ApiError> {
+        let location = format!("{location}.{}", self.name);
         let wrong = |accepted: &str| Err(wrong_type(self.code, &location, accepted, value));
         match self.shape {
             Shape::Anything => Ok(()),
@@ -121,8 +122,8 @@ impl Parameter {
             Shape::PositiveInteger => wrong("a positive integer"),
             Shape::Boolean if value.is_boolean() => Ok(()),
             Shape::Boolean => wrong("a boolean"),
-            Shape::Texts => self.check_items(value, "a string", Value::is_string),
-            Shape::Numbers => self.check_items(value, "a number", Value::is_number),
+            Shape::Texts => self.check_items(value, &location, "a string", Value::is_string),
+            Shape::Numbers => self.check_items(value, &location, "a number", Value::is_number),
             Shape::Strategy => self.check_choice(value, &location, &STRATEGIES),
             Shape::Threshold => match value.as_f64() {
                 Some(threshold) if (0.0..=1.0).contains(&threshold) => Ok(()),
@@ -130,7 +131,7 @@ impl Parameter {
                 None => wrong("a number"),
             },
             Shape::Locales => {
-                self.check_items(value, "a string", Value::is_string)?;
+                self.check_items(value, &location, "a string", Value::is_string)?;
                 let items = value.as_array().into_iter().flatten().enumerate();
                 items
                     .into_iter()
@@ -141,9 +142,14 @@ impl Parameter {
         }
     }
 
-    fn check_items(&self, value: &Value, accepted: &str, is_fine: impl Fn(&Value) -> bool) -> Result<(), ApiError> {
-        let location = format!(".{}", self.name);
-        let Value::Array(items) = value else { return Err(wrong_type(self.code, &location, "an array", value)) };
+    fn check_items(
+        &self,
+        value: &Value,
+        location: &str,
+        accepted: &str,
+        is_fine: impl Fn(&Value) -> bool,
+    ) -> Result<(), ApiError> {
+        let Value::Array(items) = value else { return Err(wrong_type(self.code, location, "an array", value)) };
         match items.iter().position(|item| !is_fine(item)) {
             None => Ok(()),
             Some(place) => Err(wrong_type(self.code, &format!("{location}[{place}]"), accepted, &items[place])),

@@ -30,9 +30,9 @@ pub(super) struct Request<'a> {
 }
 
 /// The page, and all documents that count as found.
-pub(super) struct Ranking {
-    pub(super) page: Vec<(u32, Vec<Score>)>,
-    pub(super) candidates: RoaringBitmap,
+pub(in crate::devnode::engine) struct Ranking {
+    pub(in crate::devnode::engine) page: Vec<(u32, Vec<Score>)>,
+    pub(in crate::devnode::engine) candidates: RoaringBitmap,
 }
 
 /// One rule at work with what is left of its documents.
