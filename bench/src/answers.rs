@@ -49,5 +49,5 @@ pub fn merge_answers(bodies: &[String], limit: usize) -> usize {
         distinct: None,
         retrieved: &Retrieved::default(),
     };
-    merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers").len()
+    merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers").body.len()
 }

@@ -9,7 +9,8 @@ use super::scatter::{ScatterScope, Scattered, scatter};
 use super::upstream::NodeRequest;
 use crate::logic::ids::ShardId;
 use crate::logic::merge::distinct::Distinct;
-use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, Question, merge};
+use crate::logic::merge::distinct_totals::ValueCounts;
+use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, Merged, Part, Question, merge};
 use crate::logic::replica_choice::query_hash;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
@@ -18,6 +19,9 @@ use crate::meili::search::{Asked, NodeQuery, SearchRequest};
 /// How many times deeper nodes are asked when their hits were too few.
 const DEEPER: u64 = 4;
 
+/// Hits beyond the page that nodes are asked for where the total depends on what ties with its last hit.
+const TIES: u64 = 10;
+
 /// What the client gets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SearchAnswer {
@@ -25,6 +29,8 @@ pub struct SearchAnswer {
     pub body: String,
     /// Shards that nobody answered for, ascending.
     pub missing: Vec<ShardId>,
+    /// Parts of it that may be a little off what one server would say.
+    pub approximate: Vec<Part>,
 }
 
 /// One search.
@@ -71,7 +77,9 @@ impl Searching<'_> {
         let started = self.core.now();
         let set = self.scope.choose(self.core, self.hash()).ok_or_else(nothing_to_read)?;
         let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
-        let mut attempt = Attempt { first_hits: offset + limit, is_pushed_down: true };
+        let headroom = if self.distinct().is_some() { TIES } else { 0 };
+        let mut attempt = Attempt { first_hits: offset + limit + headroom, is_pushed_down: true };
+        let counts = self.count_values(set).await?;
         loop {
             let scattered = self.ask(set, attempt).await?;
             check_complete(&scattered, self.policy)?;
@@ -85,35 +93,56 @@ impl Searching<'_> {
             let bodies = bodies_of(&scattered, self.scope.snapshot)?;
             let asked = self.asked(attempt, scattered.is_alone());
             let needed = self.needed(asked);
+            let distinct = |attribute| Distinct { attribute, is_pushed_down: attempt.is_pushed_down };
             let question = Question {
                 request: self.request,
                 settings: self.settings,
                 asked,
-                distinct: self
-                    .distinct()
-                    .map(|attribute| Distinct { attribute, is_pushed_down: attempt.is_pushed_down }),
+                distinct: self.distinct().map(distinct).zip(counts.as_ref()),
                 retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
             };
             match merge(&question, &bodies, &frame) {
-                Ok(body) => return Ok(SearchAnswer { body, missing: scattered.missing }),
+                Ok(Merged { body, approximate }) => {
+                    return Ok(SearchAnswer { body, missing: scattered.missing, approximate });
+                }
                 Err(error) => attempt = attempt.after(error).ok_or_else(|| merge_failed(error))?,
             }
         }
     }
 
+    /// How many documents have each value of the attribute that makes hits distinct.
+    async fn count_values(&self, set: &CoveringSet) -> Result<Option<ValueCounts>, ApiError> {
+        let Some(attribute) = self.distinct() else { return Ok(None) };
+        let body = |part: &CoverPart, _| self.request.count_body(part.filter.as_deref(), attribute);
+        let scattered = self.scatter(set, body).await?;
+        check_complete(&scattered, self.policy)?;
+        let bodies = bodies_of(&scattered, self.scope.snapshot)?;
+        let values_max = self.settings.facets.node_values_max();
+        ValueCounts::read(&bodies, attribute, values_max).map(Some).map_err(merge_failed)
+    }
+
     async fn ask(&self, set: &CoveringSet, attempt: Attempt) -> Result<Scattered, ApiError> {
-        let target = format!("/indexes/{}/search", self.scope.index.node_uid);
-        let make = |part: &CoverPart, is_alone: bool| {
+        let body = |part: &CoverPart, is_alone: bool| {
             let asked = self.asked(attempt, is_alone);
-            let query = NodeQuery {
+            self.request.node_body(NodeQuery {
                 marker_filter: part.filter.as_deref(),
                 asked,
                 displayed: &self.settings.displayed,
                 needed: &self.needed(asked),
                 distinct: self.distinct().filter(|_| is_alone || attempt.is_pushed_down),
-            };
-            NodeRequest::post_read(target.clone(), self.request.node_body(query))
+            })
         };
+        self.scatter(set, body).await
+    }
+
+    /// Sends every node its body. A refusal is put in the words that are for the client.
+    async fn scatter(
+        &self,
+        set: &CoveringSet,
+        body: impl Fn(&CoverPart, bool) -> Vec<u8>,
+    ) -> Result<Scattered, ApiError> {
+        let target = format!("/indexes/{}/search", self.scope.index.node_uid);
+        let make = |part: &CoverPart, is_alone: bool| NodeRequest::post_read(target.clone(), body(part, is_alone));
         match scatter(self.core, self.scope, set, make).await {
             Ok(scattered) => Ok(scattered),
             Err(refusal) => {

@@ -11,7 +11,7 @@
 //! | [`answer`] | taking a node's answer apart |
 //! | [`rank`] | the order of hits |
 //! | [`list`] | the hits of all answers in that order |
-//! | [`distinct`] | one hit for each value of an attribute |
+//! | [`distinct`], [`distinct_totals`] | one hit for each value of an attribute; how many there are then |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`facet_values`] | what of a document is sorted, counted and told apart |
 //! | [`hit`], [`select`] | what a client may see of a hit |
@@ -27,6 +27,7 @@ use crate::meili::search::{Asked, Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, Ret
 
 pub mod answer;
 pub mod distinct;
+pub mod distinct_totals;
 pub mod documents;
 pub mod facet_values;
 pub mod facets;
@@ -38,9 +39,11 @@ pub mod sort_values;
 
 use answer::NodeAnswer;
 use distinct::{Distinct, DistinctHits};
+use distinct_totals::{DistinctTotal, ValueCounts};
 use facets::{FacetLimits, FacetMerge};
 use hit::{Hit, HitView, Hits};
 use list::{MergedHits, RankedHit};
+use rank::Rank;
 
 /// What the user's settings say about answers.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -84,8 +87,8 @@ pub struct Question<'a> {
     pub settings: &'a AnswerSettings,
     /// Which hits.
     pub asked: Asked,
-    /// One hit for each value.
-    pub distinct: Option<Distinct<'a>>,
+    /// One hit for each value, and how many documents have each.
+    pub distinct: Option<(Distinct<'a>, &'a ValueCounts)>,
     /// What only the merge needs.
     pub retrieved: &'a Retrieved,
 }
@@ -97,6 +100,43 @@ pub struct AnswerFrame {
     pub processing_time_ms: u64,
     /// Shards are missing: the answer says `"degraded": true`.
     pub is_degraded: bool,
+}
+
+/// The client's answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Merged {
+    /// A JSON object.
+    pub body: String,
+    /// Parts of it that may be a little off what one server would say.
+    pub approximate: Vec<Part>,
+}
+
+/// A part of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Part {
+    /// `facetDistribution` and `facetStats`.
+    Facets,
+    /// How many hits there are.
+    Totals,
+}
+
+impl Part {
+    /// In the header `X-Miroir-Approximate`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Facets => "facets",
+            Self::Totals => "totals",
+        }
+    }
+}
+
+/// What of an answer is known once its hits are.
+#[derive(Default)]
+struct HitsWritten {
+    /// A node ran out of time before it had ranked what it gave.
+    is_cut_off: bool,
+    /// Instead of the sum of the nodes' totals.
+    total: Option<DistinctTotal>,
 }
 
 /// A node's answer is not what a node answers.
@@ -126,16 +166,17 @@ impl From<Malformed> for MergeError {
 ///
 /// # Errors
 /// [`MergeError`]; after `TooShallow` and `HiddenByDropped` the nodes can be asked again.
-pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame) -> Result<String, MergeError> {
+pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame) -> Result<Merged, MergeError> {
     let Question { request, settings, .. } = question;
     let answers = bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>()?;
     let capacity: usize = bodies.iter().map(|body| body.len()).max().unwrap_or_default();
     let mut text = String::with_capacity(capacity + 256);
     text.push_str("{\"hits\":[");
-    let is_cut_off = write_hits(question, &answers, &mut text)?;
+    let HitsWritten { is_cut_off, total } = write_hits(question, &answers, &mut text)?;
     let query = serde_json::to_string(request.text()).expect("a string is always valid JSON");
     write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
-    write_totals(request.paging, &answers, &mut text);
+    let sum = || answers.iter().map(|answer| answer.total).sum();
+    write_totals(request.paging, total.map_or_else(sum, |total| total.total), &mut text);
     if request.has_facets() {
         FacetMerge::of(&answers, &settings.facets)?.write(&settings.facets, &mut text)?;
     }
@@ -150,56 +191,76 @@ pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame) -> R
         text.push_str(",\"degraded\":true");
     }
     text.push('}');
-    Ok(text)
+    let approximate = [
+        // Which document stands for a value is decided over all nodes, but each node has counted those that it shows.
+        (Part::Facets, total.is_some() && request.has_facets()),
+        (Part::Totals, total.is_some_and(|total| !total.is_exact)),
+    ];
+    let approximate = approximate.into_iter().filter_map(|(part, is_off)| is_off.then_some(part)).collect();
+    Ok(Merged { body: text, approximate })
 }
 
-/// Writes the hits of the client's page; says whether a node ran out of time before it had ranked what it gave.
-fn write_hits(question: &Question<'_>, answers: &[NodeAnswer<'_>], text: &mut String) -> Result<bool, MergeError> {
+/// Writes the hits of the client's page.
+fn write_hits(
+    question: &Question<'_>,
+    answers: &[NodeAnswer<'_>],
+    text: &mut String,
+) -> Result<HitsWritten, MergeError> {
     let Question { request, settings, asked, distinct, retrieved } = *question;
     let view = HitView { displayed: &settings.displayed, retrieved, shows_details: request.shows_score_details() };
     let mut page = HitWriter { view, is_first: true, text };
     let asked = match asked {
         Asked::Page => {
-            let mut is_cut_off = false;
+            let mut written = HitsWritten::default();
             for answer in answers {
                 let mut list = Hits::new(answer.hits);
                 while let Some((hit, rank)) = list.next_hit()? {
-                    is_cut_off |= rank.is_cut_off();
+                    written.is_cut_off |= rank.is_cut_off();
                     page.push(&hit)?;
                 }
             }
-            return Ok(is_cut_off);
+            return Ok(written);
         }
         Asked::First(asked) => asked,
     };
-    let (offset, limit) = request.paging.window(settings.max_total_hits());
+    let window = request.paging.window(settings.max_total_hits());
     let mut hits = MergedHits::of(answers, asked);
-    if let Some(distinct) = distinct {
-        let mut kept = DistinctHits::of(hits, distinct);
-        write_page(|| kept.next_hit(), offset, limit, &mut page)?;
-        return Ok(kept.is_cut_off());
-    }
-    write_page(|| hits.next_hit(), offset, limit, &mut page)?;
-    Ok(hits.is_cut_off())
-}
-
-/// The hits from `offset` on, at most `limit`.
-fn write_page<'a>(
-    mut next_hit: impl FnMut() -> Result<Option<RankedHit<'a>>, MergeError>,
-    offset: u64,
-    limit: u64,
-    page: &mut HitWriter<'_>,
-) -> Result<(), MergeError> {
-    if limit == 0 {
-        return Ok(());
-    }
-    for taken in 0..offset.saturating_add(limit) {
-        let Some(ranked) = next_hit()? else { break };
-        if taken >= offset {
-            page.push(&ranked.hit)?;
+    let Some((distinct, counts)) = distinct else {
+        write_page(|| hits.next_hit(), window, &mut page)?;
+        return Ok(HitsWritten { is_cut_off: hits.is_cut_off(), total: None });
+    };
+    let mut kept = DistinctHits::of(hits, distinct);
+    let last = write_page(|| kept.next_hit(), window, &mut page)?;
+    if let Paging::Window { .. } = request.paging {
+        match kept.walk_ties(last.as_ref()) {
+            // So many ties that counting them would cost more than it is worth.
+            Err(MergeError::TooShallow) if asked >= TIES_MAX => {}
+            walked => walked?,
         }
     }
-    Ok(())
+    Ok(HitsWritten { is_cut_off: kept.is_cut_off(), total: Some(counts.total(request.paging, kept.kept())) })
+}
+
+/// Nodes are asked this deep for the sake of an exact total, no deeper.
+const TIES_MAX: u64 = 4_000;
+
+/// The hits of an offset and a limit. Gives the rank of the last one if the page is full.
+fn write_page<'a>(
+    mut next_hit: impl FnMut() -> Result<Option<RankedHit<'a>>, MergeError>,
+    (offset, limit): (u64, u64),
+    page: &mut HitWriter<'_>,
+) -> Result<Option<Rank<'a>>, MergeError> {
+    let wanted = offset.saturating_add(limit);
+    let mut last = None;
+    for taken in 0..wanted {
+        last = next_hit()?;
+        match &last {
+            Some(ranked) if taken >= offset => page.push(&ranked.hit)?,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Ok(last.map(|ranked| ranked.rank))
 }
 
 /// Hits as a JSON array without its brackets.
@@ -219,8 +280,7 @@ impl HitWriter<'_> {
 }
 
 /// Totals count everything that matches: `maxTotalHits` bounds what can be paged to, not what is counted.
-fn write_totals(paging: Paging, answers: &[NodeAnswer<'_>], text: &mut String) {
-    let total: u64 = answers.iter().map(|answer| answer.total).sum();
+fn write_totals(paging: Paging, total: u64, text: &mut String) {
     match paging {
         Paging::Window { offset, limit } => {
             write!(text, ",\"limit\":{limit},\"offset\":{offset},\"estimatedTotalHits\":{total}")

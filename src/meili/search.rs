@@ -224,6 +224,24 @@ impl SearchRequest {
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 
+    /// The body that makes a node count its documents that match, all of them, and those of each value of an attribute.
+    pub fn count_body(&self, marker_filter: Option<&str>, attribute: &str) -> Vec<u8> {
+        let mut body = self.parameters.clone();
+        for name in
+            ["offset", "limit", "distinct", "showPerformanceDetails", "attributesToHighlight", "attributesToCrop"]
+        {
+            body.shift_remove(name);
+        }
+        body.insert("page".to_owned(), Value::from(1));
+        body.insert("hitsPerPage".to_owned(), Value::from(0));
+        body.insert("facets".to_owned(), json!([attribute]));
+        if let Some(marker_filter) = marker_filter {
+            let user = body.shift_remove("filter");
+            body.insert("filter".to_owned(), join_filters(user, marker_filter));
+        }
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+
     /// The body that makes a node say what is wrong with the client's request, in the words that are for the client: as
     /// sent, without the marker and without hits.
     pub fn explain_body(&self) -> Vec<u8> {

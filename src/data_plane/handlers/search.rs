@@ -11,12 +11,15 @@ use crate::data_plane::scatter::ScatterScope;
 use crate::data_plane::searching::Searching;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, ShardId};
-use crate::logic::merge::AnswerSettings;
+use crate::logic::merge::{AnswerSettings, Part};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::SearchRequest;
 
 /// Which shards an answer lacks.
 const DEGRADED: HeaderName = HeaderName::from_static("x-miroir-degraded");
+
+/// Which parts of an answer are not exact.
+const APPROXIMATE: HeaderName = HeaderName::from_static("x-miroir-approximate");
 
 /// `allow` or `deny`: what one request wants instead of the configured policy.
 const PARTIAL: &str = "x-miroir-partial";
@@ -49,7 +52,8 @@ async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchR
     let policy = partial_policy(core, request)?;
     let searching = Searching { core, scope, request: search, settings: &settings, policy };
     let answer = searching.answer().await?;
-    Ok(with_missing(Response::json_bytes(200, Bytes::from(answer.body)), &answer.missing))
+    let response = with_approximate(Response::json_bytes(200, Bytes::from(answer.body)), &answer.approximate);
+    Ok(with_missing(response, &answer.missing))
 }
 
 /// What this request wants of partial results.
@@ -63,6 +67,16 @@ pub(super) fn partial_policy(core: &Core, request: &Request) -> Result<PartialPo
         }
         None => Ok(core.settings.partial),
     }
+}
+
+/// Marks an answer of which some parts may be a little off what one server would say.
+pub(super) fn with_approximate(response: Response, parts: &[Part]) -> Response {
+    if parts.is_empty() {
+        return response;
+    }
+    let names: Vec<&str> = parts.iter().map(|part| part.name()).collect();
+    let value = HeaderValue::from_str(&names.join(",")).expect("letters and commas are valid in a header");
+    response.with_header(APPROXIMATE, value)
 }
 
 /// Marks an answer that lacks shards.

@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use super::MergeError;
 use super::facet_values::FacetValues;
 use super::list::{MergedHits, RankedHit};
+use super::rank::Rank;
 
 /// Bytes of a text up to which the engine tells values apart.
 const TEXT_BYTES_MAX: usize = 479;
@@ -33,18 +34,38 @@ pub struct Distinct<'a> {
     pub is_pushed_down: bool,
 }
 
+/// What the hits that were kept say about the others.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Kept {
+    values: HashSet<DistinctValue>,
+    /// Some hit that was looked at has several values.
+    pub has_several: bool,
+    /// All hits were looked at that tie with the last one kept.
+    pub has_all_ties: bool,
+}
+
+impl Kept {
+    /// Their values, written as facets are.
+    pub fn values(&self) -> impl Iterator<Item = String> {
+        self.values.iter().map(|value| match value {
+            DistinctValue::Number(bits) => f64::from_bits(*bits).to_string(),
+            DistinctValue::Text(text) => text.clone(),
+        })
+    }
+}
+
 /// The walk.
 #[derive(Debug)]
 pub struct DistinctHits<'a, 'd> {
     hits: MergedHits<'a>,
     distinct: Distinct<'d>,
-    seen: HashSet<DistinctValue>,
+    kept: Kept,
 }
 
 impl<'a, 'd> DistinctHits<'a, 'd> {
     /// Over hits in order.
     pub fn of(hits: MergedHits<'a>, distinct: Distinct<'d>) -> Self {
-        Self { hits, distinct, seen: HashSet::new() }
+        Self { hits, distinct, kept: Kept::default() }
     }
 
     /// The next hit that is kept.
@@ -53,16 +74,44 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
     /// As [`MergedHits::next_hit`], and [`MergeError::HiddenByDropped`].
     pub fn next_hit(&mut self) -> Result<Option<RankedHit<'a>>, MergeError> {
         while let Some(ranked) = self.hits.next_hit()? {
-            let values = values_of(&ranked.hit.facet_values(self.distinct.attribute)?);
-            if values.iter().all(|value| !self.seen.contains(value)) {
-                self.seen.extend(values);
+            if self.keeps(&ranked)? {
                 return Ok(Some(ranked));
-            }
-            if self.distinct.is_pushed_down && values.len() > 1 {
-                return Err(MergeError::HiddenByDropped);
             }
         }
         Ok(None)
+    }
+
+    fn keeps(&mut self, ranked: &RankedHit<'_>) -> Result<bool, MergeError> {
+        let values = values_of(&ranked.hit.facet_values(self.distinct.attribute)?);
+        self.kept.has_several |= values.len() > 1;
+        if values.iter().all(|value| !self.kept.values.contains(value)) {
+            self.kept.values.extend(values);
+            return Ok(true);
+        }
+        if self.distinct.is_pushed_down && values.len() > 1 {
+            return Err(MergeError::HiddenByDropped);
+        }
+        Ok(false)
+    }
+
+    /// Ends the walk as one server does: behind the last hit of a full page it looks at all that tie with it.
+    ///
+    /// # Errors
+    /// As [`Self::next_hit`]; the values kept so far are not lost.
+    pub fn walk_ties(&mut self, last: Option<&Rank<'_>>) -> Result<(), MergeError> {
+        while let Some(last) = last.filter(|last| !last.is_unranked()) {
+            match self.hits.next_hit()? {
+                Some(ranked) if ranked.rank.compare(last).is_eq() => drop(self.keeps(&ranked)?),
+                Some(_) | None => break,
+            }
+        }
+        self.kept.has_all_ties = true;
+        Ok(())
+    }
+
+    /// What the walk has found so far.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// See [`MergedHits::is_cut_off`].

@@ -59,7 +59,7 @@ impl FacetLimits {
     }
 
     /// Values per facet that a node returns: more than the user wants when counts decide.
-    fn node_values_max(&self) -> u64 {
+    pub fn node_values_max(&self) -> u64 {
         let has_count = self.by_count.values().any(|by_count| *by_count);
         if has_count { self.values_max.max(FACET_VALUES_BY_COUNT) } else { self.values_max }
     }

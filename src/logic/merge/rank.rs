@@ -92,6 +92,11 @@ impl<'a> Rank<'a> {
         self.compare(other) == Ordering::Greater
     }
 
+    /// Whether no rule had a say: every hit ties with it.
+    pub fn is_unranked(&self) -> bool {
+        self.scores.is_empty()
+    }
+
     /// Whether the node ran out of time before it had looked at every rule.
     pub fn is_cut_off(&self) -> bool {
         self.scores.iter().any(|(_, score)| *score == RuleScore::Skipped)

@@ -21,7 +21,7 @@ fn merged(request: &str, user_settings: &Value, answers: &[Value]) -> Value {
     let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
     let frame = AnswerFrame { processing_time_ms: 7, ..AnswerFrame::default() };
     let (request, settings) = (search(request), settings(user_settings));
-    let text = merge(&first_hits(&request, &settings), &bodies, &frame).expect("well-formed answers");
+    let text = merge(&first_hits(&request, &settings), &bodies, &frame).expect("well-formed answers").body;
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -104,7 +104,7 @@ fn the_answer_has_one_servers_shape_and_nothing_of_ours() {
     let frame = AnswerFrame { processing_time_ms: 7, is_degraded: true };
     let request = search(r#"{"q":"a \"b\"","limit":1,"facets":["*"],"showRankingScore":true}"#);
     let settings = AnswerSettings::default();
-    let text = merge(&first_hits(&request, &settings), &bodies, &frame).expect("well-formed answers");
+    let text = merge(&first_hits(&request, &settings), &bodies, &frame).expect("well-formed answers").body;
     assert_eq!(
         text,
         r#"{"hits":[{"id":1,"_formatted":{"id":"1"},"_matchesPosition":{"t":[]},"_rankingScore":1.0}],"query":"a \"b\"","processingTimeMs":7,"limit":1,"offset":0,"estimatedTotalHits":2,"facetDistribution":{"g":{"u":2}},"facetStats":{},"requestUid":"some-uid","degraded":true}"#
@@ -264,9 +264,10 @@ fn walk(request: &str, answers: &[Value], asked: u64, is_pushed_down: bool) -> R
     let texts: Vec<String> = answers.iter().map(Value::to_string).collect();
     let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (request, settings) = (search(request), AnswerSettings::default());
-    let distinct = Some(Distinct { attribute: "brand", is_pushed_down });
+    let counts = ValueCounts::default();
+    let distinct = Some((Distinct { attribute: "brand", is_pushed_down }, &counts));
     let question = Question { asked: Asked::First(asked), distinct, ..first_hits(&request, &settings) };
-    let text = merge(&question, &bodies, &AnswerFrame::default())?;
+    let text = merge(&question, &bodies, &AnswerFrame::default())?.body;
     Ok(ids(&serde_json::from_str(&text).expect("JSON")))
 }
 
@@ -288,7 +289,8 @@ fn a_page_that_the_lists_cannot_fill_needs_longer_lists() {
         [answer(&hits[..length]), answer(&[])]
     };
     assert_eq!(walk(r#"{"limit":2}"#, &lists(2), 2, false), Err(MergeError::TooShallow));
-    assert_eq!(walk(r#"{"limit":2}"#, &lists(3), 3, false), Ok(vec![0, 2]), "the page is full");
+    assert_eq!(walk(r#"{"hitsPerPage":2}"#, &lists(3), 3, false), Ok(vec![0, 2]), "the page is full");
+    assert_eq!(walk(r#"{"limit":2}"#, &lists(3), 3, false), Err(MergeError::TooShallow), "what ties with it counts");
     assert_eq!(walk(r#"{"limit":3}"#, &lists(3), 4, false), Ok(vec![0, 2]), "there is no more");
     assert_eq!(walk(r#"{"limit":0}"#, &lists(0), 0, false), Ok(vec![]));
 }
@@ -334,4 +336,36 @@ proptest! {
         let pushed_down = walk("{}", &answers(true), 100, true);
         prop_assert!(pushed_down == Ok(expected) || pushed_down == Err(MergeError::HiddenByDropped));
     }
+}
+
+#[test]
+fn distinct_totals_are_those_of_one_server() {
+    let counted = |total: u64, values: Value| {
+        json!({"hits": [], "page": 1, "totalHits": total, "facetDistribution": {"brand": values}}).to_string()
+    };
+    let counts = [counted(7, json!({"A": 3, "b": 2})), counted(6, json!({"a": 4, "c": 2}))];
+    let bodies: Vec<&str> = counts.iter().map(String::as_str).collect();
+    let counts = ValueCounts::read(&bodies, "brand", 3).expect("well-formed answers");
+    let total = |request: &str, hits: [&[Value]; 2]| {
+        let texts: Vec<String> = hits.iter().map(|hits| answer(hits).to_string()).collect();
+        let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let (request, settings) = (search(request), AnswerSettings::default());
+        let distinct = Some((Distinct { attribute: "brand", is_pushed_down: false }, &counts));
+        let question = Question { distinct, ..first_hits(&request, &settings) };
+        let merged = merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers");
+        let json: Value = serde_json::from_str(&merged.body).expect("JSON");
+        let total = json.get("totalHits").or_else(|| json.get("estimatedTotalHits")).and_then(Value::as_u64);
+        (total.expect("a total"), merged.approximate)
+    };
+    let (a, b, tie) = (branded(1, 9, &json!("a")), branded(2, 8, &json!("b")), branded(3, 9, &json!("c")));
+    let unranked = json!({"id": 4, "brand": "a", "_rankingScoreDetails": {}});
+    let several = branded(5, 9, &json!(["a", "c"]));
+    let nothing: &[Value] = &[];
+    // Three values, and two documents without one.
+    assert_eq!(total(r#"{"page":1}"#, [nothing, nothing]), (5, vec![]));
+    assert_eq!(total(r#"{"limit":0}"#, [&[a.clone(), b.clone()], nothing]), (13, vec![]), "nothing was looked at");
+    assert_eq!(total(r#"{"limit":1}"#, [&[a.clone(), b.clone()], nothing]), (7, vec![]));
+    assert_eq!(total(r#"{"limit":1}"#, [&[a, b], &[tie]]), (6, vec![]), "what ties with the last hit counts");
+    assert_eq!(total(r#"{"limit":1}"#, [&[unranked.clone(), unranked], nothing]), (7, vec![]), "unless nothing ranks");
+    assert_eq!(total(r#"{"limit":1}"#, [&[several], nothing]), (6, vec![Part::Totals]));
 }

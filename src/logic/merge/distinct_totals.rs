@@ -1,0 +1,86 @@
+//! How many hits there are where only one of each value is shown.
+//!
+//! The nodes cannot say: what one of them shows, another may leave out. They count the documents of every value instead,
+//! beside the search. One server counts in two ways, both over documents with one value each:
+//!
+//! * With `page`: one document for each value, and all that have none.
+//! * With `limit`: every match, less those that are left out for the sake of a hit that was looked at. Looked at are the hits
+//!   up to the end of the page, and with ranking rules all that tie with the last one.
+//!
+//! With several values in a document the first count depends on the order of the documents in one server: it is approximate.
+
+use std::collections::HashMap;
+
+use super::MergeError;
+use super::answer::NodeAnswer;
+use super::distinct::Kept;
+use super::facets::normalize;
+use crate::logic::json::members;
+use crate::meili::search::Paging;
+
+/// Documents that match, by their value.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ValueCounts {
+    /// All that match.
+    total: u64,
+    by_value: HashMap<String, u64>,
+    /// No node has more values than it said.
+    is_complete: bool,
+}
+
+/// A total, and whether it is that of one server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DistinctTotal {
+    /// Hits.
+    pub total: u64,
+    /// Else it may be a little off.
+    pub is_exact: bool,
+}
+
+impl ValueCounts {
+    /// From answers that list the values of the attribute as a facet, `values_max` of them at most.
+    ///
+    /// # Errors
+    /// [`MergeError::Malformed`].
+    pub fn read(bodies: &[&str], attribute: &str, values_max: u64) -> Result<Self, MergeError> {
+        let mut counts = Self { is_complete: true, ..Self::default() };
+        for body in bodies {
+            let answer = NodeAnswer::read(body)?;
+            counts.total += answer.total;
+            let Some(distribution) = answer.facet_distribution else { continue };
+            for facet in members(distribution) {
+                let facet = facet?;
+                if facet.key != attribute {
+                    continue;
+                }
+                let mut listed = 0;
+                for value in facet.value.members()? {
+                    let value = value?;
+                    let count: u64 = value.value.text.parse().map_err(|_| MergeError::Malformed)?;
+                    *counts.by_value.entry(normalize(&value.key)).or_default() += count;
+                    listed += 1;
+                }
+                counts.is_complete &= listed < values_max;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// What one server would say after it has kept these hits.
+    pub fn total(&self, paging: Paging, kept: &Kept) -> DistinctTotal {
+        let with_values: u64 = self.by_value.values().sum();
+        let has_several = kept.has_several || with_values > self.total;
+        match paging {
+            Paging::Page { .. } => {
+                let total = self.by_value.len() as u64 + self.total.saturating_sub(with_values);
+                DistinctTotal { total, is_exact: self.is_complete && !has_several }
+            }
+            Paging::Window { .. } => {
+                let left_out = |value: String| self.by_value.get(&value).map_or(0, |count| count.saturating_sub(1));
+                let left_out: u64 = kept.values().map(left_out).sum();
+                let is_exact = self.is_complete && !has_several && kept.has_all_ties;
+                DistinctTotal { total: self.total.saturating_sub(left_out), is_exact }
+            }
+        }
+    }
+}
