@@ -4,6 +4,7 @@
 //! turn out to be too few: then they are asked again, for several times as many.
 
 use super::core::{Core, PartialPolicy};
+use super::gather::Gather;
 use super::reading::{bodies_of, check_complete, explained, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
 use super::upstream::NodeRequest;
@@ -113,12 +114,20 @@ impl Searching<'_> {
     /// How many documents have each value of the attribute that makes hits distinct.
     async fn count_values(&self, set: &CoveringSet) -> Result<Option<ValueCounts>, ApiError> {
         let Some(attribute) = self.distinct() else { return Ok(None) };
-        let body = |part: &CoverPart, _| self.request.count_body(part.filter.as_deref(), attribute);
-        let scattered = self.scatter(set, body).await?;
-        check_complete(&scattered, self.policy)?;
-        let bodies = bodies_of(&scattered, self.scope.snapshot)?;
+        let of_values = |part: &CoverPart, _| self.request.count_body(part.filter.as_deref(), attribute);
+        let without = |part: &CoverPart, _| self.request.count_without_body(part.filter.as_deref(), attribute);
+        let mut both = Gather::new();
+        both.push(0, self.scatter(set, of_values));
+        both.push(1, self.scatter(set, without));
+        let mut scattered = [Scattered::default(), Scattered::default()];
+        while let Some((place, result)) = both.next().await {
+            scattered[place] = result?;
+            check_complete(&scattered[place], self.policy)?;
+        }
+        let snapshot = self.scope.snapshot;
+        let (values, without) = (bodies_of(&scattered[0], snapshot)?, bodies_of(&scattered[1], snapshot)?);
         let values_max = self.settings.facets.node_values_max();
-        ValueCounts::read(&bodies, attribute, values_max).map(Some).map_err(merge_failed)
+        ValueCounts::read(&values, &without, attribute, values_max).map(Some).map_err(merge_failed)
     }
 
     async fn ask(&self, set: &CoveringSet, attempt: Attempt) -> Result<Scattered, ApiError> {

@@ -224,8 +224,26 @@ impl SearchRequest {
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 
-    /// The body that makes a node count its documents that match, all of them, and those of each value of an attribute.
+    /// The body that makes a node count its documents that match, and those of each value of an attribute.
     pub fn count_body(&self, marker_filter: Option<&str>, attribute: &str) -> Vec<u8> {
+        let mut body = self.counting(marker_filter);
+        body.insert("facets".to_owned(), json!([attribute]));
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+
+    /// The body that makes a node count its documents that match and have no value of an attribute.
+    pub fn count_without_body(&self, marker_filter: Option<&str>, attribute: &str) -> Vec<u8> {
+        let mut body = self.counting(marker_filter);
+        body.shift_remove("facets");
+        let name = format!("\"{}\"", attribute.replace('"', "\\\""));
+        let user = body.shift_remove("filter");
+        let without = format!("{name} NOT EXISTS OR {name} IS NULL OR {name} IS EMPTY");
+        body.insert("filter".to_owned(), join_filters(user, &without));
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+
+    /// No hits, but all of them counted.
+    fn counting(&self, marker_filter: Option<&str>) -> Map<String, Value> {
         let mut body = self.parameters.clone();
         for name in
             ["offset", "limit", "distinct", "showPerformanceDetails", "attributesToHighlight", "attributesToCrop"]
@@ -234,12 +252,11 @@ impl SearchRequest {
         }
         body.insert("page".to_owned(), Value::from(1));
         body.insert("hitsPerPage".to_owned(), Value::from(0));
-        body.insert("facets".to_owned(), json!([attribute]));
         if let Some(marker_filter) = marker_filter {
             let user = body.shift_remove("filter");
             body.insert("filter".to_owned(), join_filters(user, marker_filter));
         }
-        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+        body
     }
 
     /// The body that makes a node say what is wrong with the client's request, in the words that are for the client: as

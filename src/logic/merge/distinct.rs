@@ -38,8 +38,6 @@ pub struct Distinct<'a> {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Kept {
     values: HashSet<DistinctValue>,
-    /// Some hit that was looked at has several values.
-    pub has_several: bool,
     /// All hits were looked at that tie with the last one kept.
     pub has_all_ties: bool,
 }
@@ -83,7 +81,6 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
 
     fn keeps(&mut self, ranked: &RankedHit<'_>) -> Result<bool, MergeError> {
         let values = values_of(&ranked.hit.facet_values(self.distinct.attribute)?);
-        self.kept.has_several |= values.len() > 1;
         if values.iter().all(|value| !self.kept.values.contains(value)) {
             self.kept.values.extend(values);
             return Ok(true);
@@ -99,7 +96,11 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
     /// # Errors
     /// As [`Self::next_hit`]; the values kept so far are not lost.
     pub fn walk_ties(&mut self, last: Option<&Rank<'_>>) -> Result<(), MergeError> {
-        while let Some(last) = last.filter(|last| !last.is_unranked()) {
+        while let Some(last) = last {
+            if last.is_unranked() {
+                // One server stops at the page's last hit; which of all that tie come before it is chance.
+                return Ok(());
+            }
             match self.hits.next_hit()? {
                 Some(ranked) if ranked.rank.compare(last).is_eq() => drop(self.keeps(&ranked)?),
                 Some(_) | None => break,

@@ -23,6 +23,8 @@ use crate::meili::search::Paging;
 pub struct ValueCounts {
     /// All that match.
     total: u64,
+    /// Those of them that have no value.
+    without: u64,
     by_value: HashMap<String, u64>,
     /// No node has more values than it said.
     is_complete: bool,
@@ -38,12 +40,16 @@ pub struct DistinctTotal {
 }
 
 impl ValueCounts {
-    /// From answers that list the values of the attribute as a facet, `values_max` of them at most.
+    /// From answers that list the values of the attribute as a facet, `values_max` of them at most, and answers about the
+    /// documents without a value.
     ///
     /// # Errors
     /// [`MergeError::Malformed`].
-    pub fn read(bodies: &[&str], attribute: &str, values_max: u64) -> Result<Self, MergeError> {
+    pub fn read(bodies: &[&str], without: &[&str], attribute: &str, values_max: u64) -> Result<Self, MergeError> {
         let mut counts = Self { is_complete: true, ..Self::default() };
+        for body in without {
+            counts.without += NodeAnswer::read(body)?.total;
+        }
         for body in bodies {
             let answer = NodeAnswer::read(body)?;
             counts.total += answer.total;
@@ -69,10 +75,10 @@ impl ValueCounts {
     /// What one server would say after it has kept these hits.
     pub fn total(&self, paging: Paging, kept: &Kept) -> DistinctTotal {
         let with_values: u64 = self.by_value.values().sum();
-        let has_several = kept.has_several || with_values > self.total;
+        let has_several = with_values + self.without != self.total;
         match paging {
             Paging::Page { .. } => {
-                let total = self.by_value.len() as u64 + self.total.saturating_sub(with_values);
+                let total = self.by_value.len() as u64 + self.without;
                 DistinctTotal { total, is_exact: self.is_complete && !has_several }
             }
             Paging::Window { .. } => {
