@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`answer`] | taking a node's answer apart |
 //! | [`rank`] | the order of hits |
+//! | [`score_values`] | the order of hits of different queries |
 //! | [`list`] | the hits of all answers in that order |
 //! | [`distinct`], [`distinct_totals`] | one hit for each value of an attribute; how many there are then |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
@@ -34,6 +35,7 @@ pub mod facets;
 pub mod hit;
 pub mod list;
 pub mod rank;
+pub mod score_values;
 pub mod select;
 pub mod sort_values;
 
