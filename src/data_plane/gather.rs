@@ -4,6 +4,7 @@
 //! be dropped and called again without losing a result.
 
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use super::upstream::LocalFuture;
@@ -49,6 +50,32 @@ impl<'a, K, T> Gather<'a, K, T> {
     }
 }
 
+/// The values of two futures that run at once.
+pub async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut first_value, mut second_value) = (None, None);
+    poll_fn(move |context| {
+        if first_value.is_none()
+            && let Poll::Ready(value) = first.as_mut().poll(context)
+        {
+            first_value = Some(value);
+        }
+        if second_value.is_none()
+            && let Poll::Ready(value) = second.as_mut().poll(context)
+        {
+            second_value = Some(value);
+        }
+        match (first_value.take(), second_value.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            (first, second) => {
+                (first_value, second_value) = (first, second);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +91,19 @@ mod tests {
             assert_eq!(gather.next().await, Some(("now", 1)));
             assert_eq!(core.before(core.now().plus_ms(10), gather.next()).await, None, "one is still in flight");
             assert_eq!(Gather::<&str, u8>::new().next().await, None);
+        });
+    }
+
+    #[test]
+    fn two_futures_run_at_once() {
+        let core = core_with(FakeUpstream::refusing());
+        block_on(async {
+            let slow = async {
+                core.timers.sleep_until(core.now().plus_ms(5)).await;
+                1
+            };
+            assert_eq!(both(slow, async { "now" }).await, (1, "now"));
+            assert_eq!(both(async { "now" }, async { 2 }).await, ("now", 2));
         });
     }
 }

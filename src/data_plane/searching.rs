@@ -1,18 +1,24 @@
 //! One search over all shards of an index: ask one replica of each, merge, and ask deeper until the page is whole.
 //!
 //! Nodes are asked for the first hits that the page can need. Where hits are left out for being alike (`distinct`), that may
-//! turn out to be too few: then they are asked again, for several times as many.
+//! turn out to be too few: then they are asked again, for several times as many. Far from the beginning they are asked for
+//! ranks alone, and for the documents of the page afterwards.
 
 use super::core::{Core, PartialPolicy};
-use super::gather::Gather;
-use super::reading::{bodies_of, check_complete, explained, nothing_to_read};
+use super::gather::both;
+use super::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
 use super::upstream::NodeRequest;
-use crate::logic::ids::ShardId;
+use crate::logic::ids::{Monotonic, ShardId};
+use crate::logic::merge::answer::NodeAnswer;
+use crate::logic::merge::deep::{Documents, id_of};
 use crate::logic::merge::distinct::Distinct;
 use crate::logic::merge::distinct_totals::ValueCounts;
-use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, Merged, Part, Question, merge};
+use crate::logic::merge::list::RankedHit;
+use crate::logic::merge::page::Page;
+use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, Merged, Part, Question, write};
 use crate::logic::replica_choice::query_hash;
+use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::{Asked, NodeQuery, SearchRequest};
@@ -22,6 +28,10 @@ const DEEPER: u64 = 4;
 
 /// Hits beyond the page that nodes are asked for where the total depends on what ties with its last hit.
 const TIES: u64 = 10;
+
+/// Nodes that are asked for so many hits are asked for ranks alone. Below that the second question costs more time than the
+/// documents do (docs/PERFORMANCE.md).
+const DEEP: u64 = 100;
 
 /// What the client gets.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +66,8 @@ struct Attempt {
     first_hits: u64,
     /// Nodes leave out hits that are alike.
     is_pushed_down: bool,
+    /// Hits come without their documents.
+    is_bare: bool,
 }
 
 impl Attempt {
@@ -64,6 +76,7 @@ impl Attempt {
         match error {
             MergeError::TooShallow => Some(Self { first_hits: self.first_hits.saturating_mul(DEEPER), ..self }),
             MergeError::HiddenByDropped => Some(Self { is_pushed_down: false, ..self }),
+            MergeError::DocumentGone => Some(Self { is_bare: false, ..self }),
             MergeError::Malformed | MergeError::TooManyFacetValues => None,
         }
     }
@@ -77,32 +90,25 @@ impl Searching<'_> {
     pub async fn answer(&self) -> Result<SearchAnswer, ApiError> {
         let started = self.core.now();
         let set = self.scope.choose(self.core, self.hash()).ok_or_else(nothing_to_read)?;
-        let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
-        let headroom = if self.distinct().is_some() { TIES } else { 0 };
-        let mut attempt = Attempt { first_hits: offset + limit + headroom, is_pushed_down: true };
-        let counts = self.count_values(set).await?;
+        let mut attempt = self.first_attempt();
+        let mut counts = None;
         loop {
-            let scattered = self.ask(set, attempt).await?;
+            let scattered = if counts.is_none() && set.parts.len() > 1 {
+                let (scattered, counted) = both(self.ask(set, attempt), self.count_values(set)).await;
+                counts = counted?;
+                scattered?
+            } else {
+                self.ask(set, attempt).await?
+            };
+            if counts.is_none() && self.asked(attempt, scattered.is_alone()) != Asked::Page {
+                // Others stood in for a node that was asked alone.
+                counts = self.count_values(set).await?;
+            }
             check_complete(&scattered, self.policy)?;
             // After the nodes, which find everything else that may be wrong first, and take a pattern that covers their
             // own rules alone.
             self.request.check_facets(&self.scope.index.settings)?;
-            let frame = AnswerFrame {
-                processing_time_ms: self.core.now().0.saturating_sub(started.0),
-                is_degraded: !scattered.missing.is_empty(),
-            };
-            let bodies = bodies_of(&scattered, self.scope.snapshot)?;
-            let asked = self.asked(attempt, scattered.is_alone());
-            let needed = self.needed(asked);
-            let distinct = |attribute| Distinct { attribute, is_pushed_down: attempt.is_pushed_down };
-            let question = Question {
-                request: self.request,
-                settings: self.settings,
-                asked,
-                distinct: self.distinct().map(distinct).zip(counts.as_ref()),
-                retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
-            };
-            match merge(&question, &bodies, &frame) {
+            match self.finish(&scattered, attempt, counts.as_ref(), started).await? {
                 Ok(Merged { body, approximate }) => {
                     return Ok(SearchAnswer { body, missing: scattered.missing, approximate });
                 }
@@ -111,21 +117,94 @@ impl Searching<'_> {
         }
     }
 
+    fn first_attempt(&self) -> Attempt {
+        let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
+        let headroom = if self.distinct().is_some() { TIES } else { 0 };
+        let first_hits = offset + limit + headroom;
+        let is_bare = first_hits >= DEEP && self.primary_key().is_some() && self.request.has_plain_hits();
+        Attempt { first_hits, is_pushed_down: true, is_bare }
+    }
+
+    /// The client's answer, or why the nodes must be asked again.
+    async fn finish(
+        &self,
+        scattered: &Scattered,
+        attempt: Attempt,
+        counts: Option<&ValueCounts>,
+        started: Monotonic,
+    ) -> Result<Result<Merged, MergeError>, ApiError> {
+        let bodies = bodies_of(scattered, self.scope.snapshot)?;
+        let asked = self.asked(attempt, scattered.is_alone());
+        let is_bare = attempt.is_bare && asked != Asked::Page;
+        // Documents that are fetched are found again by their key.
+        let needed = if is_bare { self.primary_key().into_iter().collect() } else { self.needed(attempt, asked) };
+        let distinct = |attribute| Distinct { attribute, is_pushed_down: attempt.is_pushed_down };
+        let question = Question {
+            request: self.request,
+            settings: self.settings,
+            asked,
+            distinct: self.distinct().map(distinct).zip(counts),
+            retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
+        };
+        let answers: Result<Vec<_>, _> = bodies.iter().map(|body| NodeAnswer::read(body)).collect();
+        let answers = answers.map_err(merge_failed)?;
+        let page = match Page::of(&question, &answers) {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        let frame = || AnswerFrame {
+            processing_time_ms: self.core.now().0.saturating_sub(started.0),
+            is_degraded: !scattered.missing.is_empty(),
+        };
+        if !is_bare {
+            return Ok(write(&question, &answers, &page, None, &frame()));
+        }
+        let fetched = self.fetch(&page).await?;
+        let bodies = bodies_of(&fetched, self.scope.snapshot)?;
+        let primary_key = self.primary_key().unwrap_or_default();
+        let documents = Documents::read(primary_key, &bodies).map_err(merge_failed)?;
+        let is_there = |ranked: &RankedHit<'_>| documents.has(&ranked.hit).unwrap_or(false);
+        if !page.hits.iter().all(is_there) {
+            return Ok(Err(MergeError::DocumentGone));
+        }
+        Ok(write(&question, &answers, &page, Some(&documents), &frame()))
+    }
+
+    /// The documents of the page, from whoever may be read for their shards.
+    async fn fetch(&self, page: &Page<'_>) -> Result<Scattered, ApiError> {
+        let primary_key = self.primary_key().unwrap_or_default();
+        let shard_count = self.scope.snapshot.placement.len() as u16;
+        let mut ids: Vec<(ShardId, String)> = Vec::with_capacity(page.hits.len());
+        for ranked in &page.hits {
+            let id = id_of(ranked.hit.text(), primary_key).map_err(merge_failed)?;
+            ids.push((shard_of(&id, shard_count), id));
+        }
+        let mut shards: Vec<ShardId> = ids.iter().map(|(shard, _)| *shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let set = self.scope.cover(&shards, &[]);
+        let target = format!("/indexes/{}/documents/fetch", self.scope.index.node_uid);
+        let make = |part: &CoverPart, _: bool| {
+            let own = ids.iter().filter(|(shard, _)| part.shards.contains(shard)).map(|(_, id)| id.clone());
+            let own: Vec<String> = own.collect();
+            let body = self.request.fetch_body(&self.settings.displayed, primary_key, &own);
+            NodeRequest::post_read(target.clone(), body)
+        };
+        let fetched = scatter(self.core, self.scope, &set, make).await;
+        fetched.map_err(|refusal| node_error(&refusal.response.body, self.scope.index))
+    }
+
     /// How many documents have each value of the attribute that makes hits distinct.
     async fn count_values(&self, set: &CoveringSet) -> Result<Option<ValueCounts>, ApiError> {
         let Some(attribute) = self.distinct() else { return Ok(None) };
         let of_values = |part: &CoverPart, _| self.request.count_body(part.filter.as_deref(), attribute);
         let without = |part: &CoverPart, _| self.request.count_without_body(part.filter.as_deref(), attribute);
-        let mut both = Gather::new();
-        both.push(0, self.scatter(set, of_values));
-        both.push(1, self.scatter(set, without));
-        let mut scattered = [Scattered::default(), Scattered::default()];
-        while let Some((place, result)) = both.next().await {
-            scattered[place] = result?;
-            check_complete(&scattered[place], self.policy)?;
-        }
+        let (values, without) = both(self.scatter(set, of_values), self.scatter(set, without)).await;
+        let (values, without) = (values?, without?);
+        check_complete(&values, self.policy)?;
+        check_complete(&without, self.policy)?;
         let snapshot = self.scope.snapshot;
-        let (values, without) = (bodies_of(&scattered[0], snapshot)?, bodies_of(&scattered[1], snapshot)?);
+        let (values, without) = (bodies_of(&values, snapshot)?, bodies_of(&without, snapshot)?);
         let values_max = self.settings.facets.node_values_max();
         ValueCounts::read(&values, &without, attribute, values_max).map(Some).map_err(merge_failed)
     }
@@ -137,8 +216,9 @@ impl Searching<'_> {
                 marker_filter: part.filter.as_deref(),
                 asked,
                 displayed: &self.settings.displayed,
-                needed: &self.needed(asked),
-                distinct: self.distinct().filter(|_| is_alone || attempt.is_pushed_down),
+                needed: &self.needed(attempt, asked),
+                distinct: self.distinct().filter(|_| asked == Asked::Page || attempt.is_pushed_down),
+                is_bare: attempt.is_bare && asked != Asked::Page,
             })
         };
         self.scatter(set, body).await
@@ -175,11 +255,18 @@ impl Searching<'_> {
     }
 
     /// Attributes that the merge needs of every hit.
-    fn needed(&self, asked: Asked) -> Vec<&str> {
+    fn needed(&self, attempt: Attempt, asked: Asked) -> Vec<&str> {
         match asked {
             Asked::Page => Vec::new(),
-            Asked::First(_) => self.distinct().into_iter().collect(),
+            Asked::First(_) => {
+                self.distinct().into_iter().chain(self.primary_key().filter(|_| attempt.is_bare)).collect()
+            }
         }
+    }
+
+    /// Where documents can be told apart by one of their members.
+    fn primary_key(&self) -> Option<&str> {
+        self.scope.index.primary_key.as_deref().filter(|name| !name.contains('.'))
     }
 
     /// The attribute whose values make hits distinct.
@@ -198,7 +285,7 @@ impl Searching<'_> {
 fn merge_failed(error: MergeError) -> ApiError {
     match error {
         // What can be asked again was; if that did not help, the node contradicts itself.
-        MergeError::Malformed | MergeError::TooShallow | MergeError::HiddenByDropped => {
+        MergeError::Malformed | MergeError::TooShallow | MergeError::HiddenByDropped | MergeError::DocumentGone => {
             ApiError::new(Code::Internal, "A node sent an answer that is not a search answer.")
         }
         MergeError::TooManyFacetValues => {

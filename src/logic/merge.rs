@@ -13,6 +13,7 @@
 //! | [`score_values`] | the order of hits of different queries |
 //! | [`list`] | the hits of all answers in that order |
 //! | [`distinct`], [`distinct_totals`] | one hit for each value of an attribute; how many there are then |
+//! | [`page`], [`deep`] | the client's page of them; pages whose documents are fetched by themselves |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`facet_values`] | what of a document is sorted, counted and told apart |
 //! | [`hit`], [`select`] | what a client may see of a hit |
@@ -27,6 +28,7 @@ use super::json::Malformed;
 use crate::meili::search::{Asked, Displayed, MAX_TOTAL_HITS_DEFAULT, Paging, Retrieved, SearchRequest};
 
 pub mod answer;
+pub mod deep;
 pub mod distinct;
 pub mod distinct_totals;
 pub mod documents;
@@ -34,18 +36,19 @@ pub mod facet_values;
 pub mod facets;
 pub mod hit;
 pub mod list;
+pub mod page;
 pub mod rank;
 pub mod score_values;
 pub mod select;
 pub mod sort_values;
 
 use answer::NodeAnswer;
-use distinct::{Distinct, DistinctHits};
-use distinct_totals::{DistinctTotal, ValueCounts};
+use deep::Documents;
+use distinct::Distinct;
+use distinct_totals::ValueCounts;
 use facets::{FacetLimits, FacetMerge};
-use hit::{Hit, HitView, Hits};
-use list::{MergedHits, RankedHit};
-use rank::Rank;
+use hit::HitView;
+use page::Page;
 
 /// What the user's settings say about answers.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -132,15 +135,6 @@ impl Part {
     }
 }
 
-/// What of an answer is known once its hits are.
-#[derive(Default)]
-struct HitsWritten {
-    /// A node ran out of time before it had ranked what it gave.
-    is_cut_off: bool,
-    /// Instead of the sum of the nodes' totals.
-    total: Option<DistinctTotal>,
-}
-
 /// A node's answer is not what a node answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MergeError {
@@ -156,6 +150,9 @@ pub enum MergeError {
     /// A node left out hits for the sake of one that is left out itself: ask again, with the walk over all hits done here.
     #[error("a hit that the whole leaves out has hidden others on its node")]
     HiddenByDropped,
+    /// A document was deleted between its ranking and its fetching: ask again, for both at once.
+    #[error("a document of the page is gone")]
+    DocumentGone,
 }
 
 impl From<Malformed> for MergeError {
@@ -169,18 +166,41 @@ impl From<Malformed> for MergeError {
 /// # Errors
 /// [`MergeError`]; after `TooShallow` and `HiddenByDropped` the nodes can be asked again.
 pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame) -> Result<Merged, MergeError> {
-    let Question { request, settings, .. } = question;
     let answers = bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>()?;
-    let capacity: usize = bodies.iter().map(|body| body.len()).max().unwrap_or_default();
-    let mut text = String::with_capacity(capacity + 256);
+    let page = Page::of(question, &answers)?;
+    write(question, &answers, &page, None, frame)
+}
+
+/// The client's answer once its hits are known; their documents, if the nodes sent them apart.
+///
+/// # Errors
+/// [`MergeError::Malformed`], [`MergeError::TooManyFacetValues`].
+pub fn write(
+    question: &Question<'_>,
+    answers: &[NodeAnswer<'_>],
+    page: &Page<'_>,
+    documents: Option<&Documents<'_>>,
+    frame: &AnswerFrame,
+) -> Result<Merged, MergeError> {
+    let Question { request, settings, retrieved, .. } = question;
+    let view = HitView { displayed: &settings.displayed, retrieved, shows_details: request.shows_score_details() };
+    let mut text = String::with_capacity(page.hits.iter().map(|ranked| ranked.hit.text().len()).sum::<usize>() + 256);
     text.push_str("{\"hits\":[");
-    let HitsWritten { is_cut_off, total } = write_hits(question, &answers, &mut text)?;
+    for (place, ranked) in page.hits.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        match documents {
+            Some(documents) => documents.write(&view, &ranked.hit, &mut text)?,
+            None => view.write(&ranked.hit, &mut text)?,
+        }
+    }
     let query = serde_json::to_string(request.text()).expect("a string is always valid JSON");
     write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
     let sum = || answers.iter().map(|answer| answer.total).sum();
-    write_totals(request.paging, total.map_or_else(sum, |total| total.total), &mut text);
+    write_totals(request.paging, page.total.map_or_else(sum, |total| total.total), &mut text);
     if request.has_facets() {
-        FacetMerge::of(&answers, &settings.facets)?.write(&settings.facets, &mut text)?;
+        FacetMerge::of(answers, &settings.facets)?.write(&settings.facets, &mut text)?;
     }
     if let Some(request_uid) = answers.iter().find_map(|answer| answer.request_uid) {
         write!(text, ",\"requestUid\":{request_uid}").expect("strings take all");
@@ -189,96 +209,17 @@ pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame) -> R
         write!(text, ",\"performanceDetails\":{{\"search\":\"{}.00ms\"}}", frame.processing_time_ms)
             .expect("strings take all");
     }
-    if frame.is_degraded || is_cut_off {
+    if frame.is_degraded || page.is_cut_off {
         text.push_str(",\"degraded\":true");
     }
     text.push('}');
     let approximate = [
         // Which document stands for a value is decided over all nodes, but each node has counted those that it shows.
-        (Part::Facets, total.is_some() && request.has_facets()),
-        (Part::Totals, total.is_some_and(|total| !total.is_exact)),
+        (Part::Facets, page.total.is_some() && request.has_facets()),
+        (Part::Totals, page.total.is_some_and(|total| !total.is_exact)),
     ];
     let approximate = approximate.into_iter().filter_map(|(part, is_off)| is_off.then_some(part)).collect();
     Ok(Merged { body: text, approximate })
-}
-
-/// Writes the hits of the client's page.
-fn write_hits(
-    question: &Question<'_>,
-    answers: &[NodeAnswer<'_>],
-    text: &mut String,
-) -> Result<HitsWritten, MergeError> {
-    let Question { request, settings, asked, distinct, retrieved } = *question;
-    let view = HitView { displayed: &settings.displayed, retrieved, shows_details: request.shows_score_details() };
-    let mut page = HitWriter { view, is_first: true, text };
-    let asked = match asked {
-        Asked::Page => {
-            let mut written = HitsWritten::default();
-            for answer in answers {
-                let mut list = Hits::new(answer.hits);
-                while let Some((hit, rank)) = list.next_hit()? {
-                    written.is_cut_off |= rank.is_cut_off();
-                    page.push(&hit)?;
-                }
-            }
-            return Ok(written);
-        }
-        Asked::First(asked) => asked,
-    };
-    let window = request.paging.window(settings.max_total_hits());
-    let mut hits = MergedHits::of(answers, asked);
-    let Some((distinct, counts)) = distinct else {
-        write_page(|| hits.next_hit(), window, &mut page)?;
-        return Ok(HitsWritten { is_cut_off: hits.is_cut_off(), total: None });
-    };
-    let mut kept = DistinctHits::of(hits, distinct);
-    let last = write_page(|| kept.next_hit(), window, &mut page)?;
-    if let Paging::Window { .. } = request.paging {
-        match kept.walk_ties(last.as_ref()) {
-            // So many ties that counting them would cost more than it is worth.
-            Err(MergeError::TooShallow) if asked >= TIES_MAX => {}
-            walked => walked?,
-        }
-    }
-    Ok(HitsWritten { is_cut_off: kept.is_cut_off(), total: Some(counts.total(request.paging, kept.kept())) })
-}
-
-/// Nodes are asked this deep for the sake of an exact total, no deeper.
-const TIES_MAX: u64 = 4_000;
-
-/// The hits of an offset and a limit. Gives the rank of the last one if the page is full.
-fn write_page<'a>(
-    mut next_hit: impl FnMut() -> Result<Option<RankedHit<'a>>, MergeError>,
-    (offset, limit): (u64, u64),
-    page: &mut HitWriter<'_>,
-) -> Result<Option<Rank<'a>>, MergeError> {
-    let wanted = offset.saturating_add(limit);
-    let mut last = None;
-    for taken in 0..wanted {
-        last = next_hit()?;
-        match &last {
-            Some(ranked) if taken >= offset => page.push(&ranked.hit)?,
-            Some(_) => {}
-            None => break,
-        }
-    }
-    Ok(last.map(|ranked| ranked.rank))
-}
-
-/// Hits as a JSON array without its brackets.
-struct HitWriter<'a> {
-    view: HitView<'a>,
-    is_first: bool,
-    text: &'a mut String,
-}
-
-impl HitWriter<'_> {
-    fn push(&mut self, hit: &Hit<'_>) -> Result<(), MergeError> {
-        if !std::mem::take(&mut self.is_first) {
-            self.text.push(',');
-        }
-        self.view.write(hit, self.text)
-    }
 }
 
 /// Totals count everything that matches: `maxTotalHits` bounds what can be paged to, not what is counted.

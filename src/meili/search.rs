@@ -94,6 +94,8 @@ pub struct NodeQuery<'a> {
     pub needed: &'a [&'a str],
     /// The node keeps one hit for each value of this attribute.
     pub distinct: Option<&'a str>,
+    /// Hits carry what the merge needs and nothing more: their documents are fetched by themselves.
+    pub is_bare: bool,
 }
 
 impl SearchRequest {
@@ -186,6 +188,30 @@ impl SearchRequest {
         wanted <= max_total_hits
     }
 
+    /// Whether hits are their documents and nothing that only a search can say: those can be fetched by themselves.
+    pub fn has_plain_hits(&self) -> bool {
+        let is_list_empty = |name: &str| self.texts(name).next().is_none();
+        is_list_empty("attributesToHighlight")
+            && is_list_empty("attributesToCrop")
+            && !self.is_on("showMatchesPosition")
+            && !self.texts("sort").any(|rule| rule.starts_with("_geoPoint"))
+    }
+
+    /// The body of a node's `POST /documents/fetch` for the documents of these hits.
+    pub fn fetch_body(&self, displayed: &Displayed, primary_key: &str, ids: &[String]) -> Vec<u8> {
+        let mut shown = self.parameters.clone();
+        displayed.restrict(&mut shown);
+        Retrieved::add(&mut shown, &[primary_key]);
+        let mut body = json!({"ids": ids, "limit": ids.len()});
+        if let Some(fields) = shown.get("attributesToRetrieve").filter(|fields| !has_wildcard(fields)) {
+            body["fields"] = fields.clone();
+        }
+        if self.is_on("retrieveVectors") {
+            body["retrieveVectors"] = Value::Bool(true);
+        }
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+
     /// What a node's hits hold beside what the client gets of them.
     pub fn retrieved(&self, displayed: &Displayed, needed: &[&str]) -> Retrieved {
         let mut body = self.parameters.clone();
@@ -219,8 +245,13 @@ impl SearchRequest {
             let user = body.shift_remove("filter");
             body.insert("filter".to_owned(), join_filters(user, marker_filter));
         }
-        query.displayed.restrict(&mut body);
-        Retrieved::add(&mut body, query.needed);
+        if query.is_bare {
+            body.insert("attributesToRetrieve".to_owned(), json!(query.needed));
+            body.shift_remove("retrieveVectors");
+        } else {
+            query.displayed.restrict(&mut body);
+            Retrieved::add(&mut body, query.needed);
+        }
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 
@@ -339,6 +370,10 @@ impl SearchRequest {
         }
         Ok(())
     }
+}
+
+fn has_wildcard(list: &Value) -> bool {
+    list.as_array().is_some_and(|names| names.iter().any(|name| name == "*"))
 }
 
 /// Refuses a text that names the marker.

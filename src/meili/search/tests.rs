@@ -212,6 +212,7 @@ fn a_node_is_asked_for_the_first_hits_of_its_shards() {
         displayed: &all,
         needed: &[],
         distinct: None,
+        is_bare: false,
     };
     for (request, expected) in [
         (
@@ -229,9 +230,21 @@ fn a_node_is_asked_for_the_first_hits_of_its_shards() {
     ] {
         assert_eq!(body(request, query), expected);
     }
-    let alone = NodeQuery { marker_filter: None, asked: Asked::Page, displayed: &all, needed: &[], distinct: None };
+    let alone = NodeQuery {
+        marker_filter: None,
+        asked: Asked::Page,
+        displayed: &all,
+        needed: &[],
+        distinct: None,
+        is_bare: false,
+    };
     let sent = r#"{"q":"a","offset":2,"limit":10}"#;
     assert_eq!(body(sent, alone), r#"{"q":"a","offset":2,"limit":10,"showRankingScoreDetails":true}"#);
+    let bare = NodeQuery { needed: &["id"], is_bare: true, ..query };
+    assert_eq!(
+        body(r#"{"attributesToRetrieve":["title"],"retrieveVectors":true}"#, bare),
+        r#"{"attributesToRetrieve":["id"],"offset":0,"limit":12,"showRankingScoreDetails":true,"filter":"_miroir IN [\"x\"]"}"#
+    );
     let walked = NodeQuery { needed: &["brand"], distinct: Some("brand"), ..query };
     assert_eq!(
         body(r#"{"distinct":"brand","attributesToRetrieve":["id"]}"#, walked),
@@ -242,8 +255,14 @@ fn a_node_is_asked_for_the_first_hits_of_its_shards() {
 #[test]
 fn hidden_attributes_are_not_asked_for() {
     let displayed = Displayed::Only(vec!["id".to_owned(), "title".to_owned()]);
-    let query =
-        NodeQuery { marker_filter: None, asked: Asked::Page, displayed: &displayed, needed: &[], distinct: None };
+    let query = NodeQuery {
+        marker_filter: None,
+        asked: Asked::Page,
+        displayed: &displayed,
+        needed: &[],
+        distinct: None,
+        is_bare: false,
+    };
     for (request, expected) in [
         ("{}", r#"{"showRankingScoreDetails":true,"attributesToRetrieve":["id","title"]}"#),
         (
@@ -263,4 +282,35 @@ fn hidden_attributes_are_not_asked_for() {
         assert_eq!(String::from_utf8(request.node_body(query)).expect("JSON"), expected);
     }
     assert!(displayed.shows("title.en") && !displayed.shows("titles"));
+}
+
+#[test]
+fn documents_are_fetched_as_the_client_would_see_them() {
+    let fetch = |request: &str, displayed: &Displayed| {
+        let request = SearchRequest::from_json(request.as_bytes()).expect(request);
+        String::from_utf8(request.fetch_body(displayed, "id", &["a".to_owned(), "2".to_owned()])).expect("JSON")
+    };
+    let some = Displayed::Only(vec!["title".to_owned(), "year".to_owned()]);
+    for (request, displayed, expected) in [
+        ("{}", &Displayed::All, r#"{"ids":["a","2"],"limit":2}"#),
+        (r#"{"attributesToRetrieve":["*"]}"#, &Displayed::All, r#"{"ids":["a","2"],"limit":2}"#),
+        (
+            r#"{"attributesToRetrieve":["t"],"retrieveVectors":true}"#,
+            &Displayed::All,
+            r#"{"ids":["a","2"],"limit":2,"fields":["t","id"],"retrieveVectors":true}"#,
+        ),
+        ("{}", &some, r#"{"ids":["a","2"],"limit":2,"fields":["title","year","id"]}"#),
+    ] {
+        assert_eq!(fetch(request, displayed), expected, "{request}");
+    }
+    for (request, is_plain) in [
+        (r#"{"attributesToHighlight":[],"sort":["a:asc"]}"#, true),
+        (r#"{"attributesToHighlight":["*"]}"#, false),
+        (r#"{"attributesToCrop":["a"]}"#, false),
+        (r#"{"showMatchesPosition":true}"#, false),
+        (r#"{"sort":["_geoPoint(1,2):asc"]}"#, false),
+    ] {
+        let request = SearchRequest::from_json(request.as_bytes()).expect(request);
+        assert_eq!(request.has_plain_hits(), is_plain);
+    }
 }

@@ -297,3 +297,51 @@ fn facets_are_judged_by_the_users_rules_alone() {
     let response = ask(&refused, fleet(&[&[0], &[1]], &[]), search_for(&json!({"facets": ["*"]})));
     assert_eq!((response.status, json_of(&response)["message"].as_str()), (400, Some(message)));
 }
+
+/// Each node has hits `n * 1000` and up, each worse than the one before; documents are fetched by their ids.
+fn long_lists(node: &NodeView, request: &NodeRequest) -> Result<NodeResponse, UpstreamError> {
+    let number: u64 = node.id.as_str()[1..].parse().expect("a number");
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    if request.target.ends_with("/documents/fetch") {
+        let ids = body["ids"].as_array().expect("ids").iter();
+        let document = |id: &Value| {
+            let id: u64 = id.as_str().expect("a text").parse().expect("a number");
+            json!({"_miroir": "x", "id": id, "title": format!("t{id}")})
+        };
+        let documents: Vec<Value> = ids.map(document).collect();
+        return ok(&json!({"results": documents, "offset": 0, "limit": 20, "total": documents.len()}));
+    }
+    let hit = |place: u64| {
+        let details = json!({"p:asc": {"order": 0, "value": place * 2 + number}});
+        json!({"_miroir": "x", "id": number * 1000 + place, "title": "t", "_rankingScoreDetails": details})
+    };
+    let hits: Vec<Value> = (0..body["limit"].as_u64().expect("a limit")).map(hit).collect();
+    ok(&json!({"hits": hits, "estimatedTotalHits": 900}))
+}
+
+#[test]
+fn far_pages_are_ranked_without_their_documents() {
+    let upstream = FakeUpstream::new(long_lists);
+    let body = json!({"offset": 150, "limit": 3, "attributesToRetrieve": ["title"], "showRankingScore": true});
+    let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), search_for(&body));
+    let answer = json_of(&response);
+    assert_eq!(answer["hits"], json!([{"title": "t75"}, {"title": "t1075"}, {"title": "t76"}]), "{answer}");
+    let requests = upstream.requests.borrow();
+    for (_, request) in requests.iter().filter(|(_, request)| request.target.ends_with("/search")) {
+        let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+        assert_eq!((&body["attributesToRetrieve"], &body["limit"]), (&json!(["id"]), &json!(153)));
+    }
+    assert!(requests.iter().any(|(_, request)| request.target == "/indexes/movies-1/documents/fetch"));
+}
+
+#[test]
+fn a_far_page_whose_documents_are_gone_is_asked_for_as_a_whole() {
+    let upstream = FakeUpstream::new(|node, request| {
+        if request.target.ends_with("/documents/fetch") {
+            return ok(&json!({"results": [], "offset": 0, "limit": 20, "total": 0}));
+        }
+        long_lists(node, request)
+    });
+    let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), search_for(&json!({"offset": 150, "limit": 1})));
+    assert_eq!(json_of(&response)["hits"], json!([{"id": 75, "title": "t"}]));
+}

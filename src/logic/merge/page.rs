@@ -1,0 +1,89 @@
+//! The hits of the client's page, out of the answers of all nodes.
+
+use super::answer::NodeAnswer;
+use super::distinct::DistinctHits;
+use super::distinct_totals::DistinctTotal;
+use super::hit::Hits;
+use super::list::{MergedHits, RankedHit};
+use super::rank::Rank;
+use super::{MergeError, Question};
+use crate::meili::search::{Asked, Paging};
+
+/// Nodes are asked this deep for the sake of an exact total, no deeper.
+const TIES_MAX: u64 = 4_000;
+
+/// The page, and what is known once its hits are.
+#[derive(Debug, Default)]
+pub struct Page<'a> {
+    /// In order.
+    pub hits: Vec<RankedHit<'a>>,
+    /// A node ran out of time before it had ranked what it gave.
+    pub is_cut_off: bool,
+    /// Instead of the sum of the nodes' totals.
+    pub total: Option<DistinctTotal>,
+}
+
+impl<'a> Page<'a> {
+    /// What the client asks for.
+    ///
+    /// # Errors
+    /// [`MergeError`]; after `TooShallow` and `HiddenByDropped` the nodes can be asked again.
+    pub fn of(question: &Question<'_>, answers: &[NodeAnswer<'a>]) -> Result<Self, MergeError> {
+        let Question { request, settings, asked, distinct, .. } = *question;
+        let Asked::First(asked) = asked else { return Self::whole(answers) };
+        let (offset, limit) = request.paging.window(settings.max_total_hits());
+        let mut page = Self::default();
+        let mut hits = MergedHits::of(answers, asked);
+        let Some((distinct, counts)) = distinct else {
+            page.fill(|| hits.next_hit(), offset, limit)?;
+            page.is_cut_off = hits.is_cut_off();
+            return Ok(page);
+        };
+        let mut kept = DistinctHits::of(hits, distinct);
+        let last = page.fill(|| kept.next_hit(), offset, limit)?;
+        if let Paging::Window { .. } = request.paging {
+            match kept.walk_ties(last.as_ref()) {
+                // So many ties that counting them would cost more than it is worth.
+                Err(MergeError::TooShallow) if asked >= TIES_MAX => {}
+                walked => walked?,
+            }
+        }
+        page.is_cut_off = kept.is_cut_off();
+        page.total = Some(counts.total(request.paging, kept.kept()));
+        Ok(page)
+    }
+
+    /// The hits from `offset` on, at most `limit`. Gives the rank of the last one if there are as many as that.
+    fn fill(
+        &mut self,
+        mut next_hit: impl FnMut() -> Result<Option<RankedHit<'a>>, MergeError>,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Option<Rank<'a>>, MergeError> {
+        let wanted = offset.saturating_add(limit);
+        let mut last = None;
+        for taken in 1..=wanted {
+            let Some(ranked) = next_hit()? else { return Ok(None) };
+            if taken == wanted {
+                last = Some(ranked.rank.clone());
+            }
+            if taken > offset {
+                self.hits.push(ranked);
+            }
+        }
+        Ok(last)
+    }
+
+    /// The page as the only node that was asked gives it.
+    fn whole(answers: &[NodeAnswer<'a>]) -> Result<Self, MergeError> {
+        let mut page = Self::default();
+        for (place, answer) in answers.iter().enumerate() {
+            let mut list = Hits::new(answer.hits);
+            while let Some((hit, rank)) = list.next_hit()? {
+                page.is_cut_off |= rank.is_cut_off();
+                page.hits.push(RankedHit { hit, rank, answer: place });
+            }
+        }
+        Ok(page)
+    }
+}
