@@ -76,8 +76,42 @@ pub async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Outp
     .await
 }
 
+/// The results of several futures in their order, of which `at_once` run at a time; with the first error (by place), none
+/// behind it is begun.
+///
+/// # Errors
+/// That error, with its place.
+pub async fn in_order<'a, T, E, F>(futures: impl IntoIterator<Item = F>, at_once: usize) -> Result<Vec<T>, (usize, E)>
+where
+    F: Future<Output = Result<T, E>> + 'a,
+    T: 'a,
+    E: 'a,
+{
+    let mut futures = futures.into_iter().enumerate();
+    let mut gather = Gather::new();
+    futures.by_ref().take(at_once).for_each(|(place, future)| gather.push(place, future));
+    let mut results = Vec::new();
+    let mut failed: Option<(usize, E)> = None;
+    while let Some((place, result)) = gather.next().await {
+        match result {
+            Ok(result) => results.push((place, result)),
+            Err(error) if failed.as_ref().is_none_or(|(earlier, _)| place < *earlier) => failed = Some((place, error)),
+            Err(_) => {}
+        }
+        if failed.is_none()
+            && let Some((place, future)) = futures.next()
+        {
+            gather.push(place, future);
+        }
+    }
+    results.sort_by_key(|(place, _)| *place);
+    failed.map_or_else(|| Ok(results.into_iter().map(|(_, result)| result).collect()), Err)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::data_plane::fake::{FakeUpstream, block_on, core_with};
 
@@ -105,5 +139,23 @@ mod tests {
             assert_eq!(both(slow, async { "now" }).await, (1, "now"));
             assert_eq!(both(async { "now" }, async { 2 }).await, ("now", 2));
         });
+    }
+
+    #[test]
+    fn results_come_in_order_and_the_first_error_ends_all() {
+        let begun = Cell::new(0);
+        let futures = |failing: &'static [usize]| {
+            begun.set(0);
+            let begun = &begun;
+            (0..10).map(move |place| async move {
+                begun.set(begun.get() + 1);
+                if failing.contains(&place) { Err("no") } else { Ok(place) }
+            })
+        };
+        assert_eq!(block_on(in_order(futures(&[]), 3)), Ok((0..10).collect()));
+        assert_eq!(block_on(in_order(futures(&[4, 5]), 3)), Err((4, "no")));
+        assert!(begun.get() < 10, "{} were begun", begun.get());
+        assert_eq!(block_on(in_order(futures(&[0]), 1)), Err((0, "no")));
+        assert_eq!(begun.get(), 1);
     }
 }

@@ -211,6 +211,17 @@ impl ListedQuery {
         Ok(())
     }
 
+    /// Whether the query keeps to one server; one server finds that out before it looks for the index.
+    ///
+    /// # Errors
+    /// `feature_not_enabled`.
+    pub fn check_network(&self) -> Result<(), ApiError> {
+        if self.has("useNetwork") {
+            return Err(switched_off("passing `useNetwork` in a search query"));
+        }
+        Ok(())
+    }
+
     fn check_federated(&self, federation: &Federation) -> Result<(), ApiError> {
         let refuse = |code, message: &str| Err(ApiError::new(code, message));
         if let Some(name) = ["offset", "limit", "page", "hitsPerPage"].into_iter().find(|name| self.has(name)) {
@@ -254,9 +265,7 @@ impl ListedQuery {
                 "Using `distinct` options is not allowed in federated queries when it also appears in `.federation.distinct`.\n - Hint: remove `distinct` from the query or remove `federation` from the request\n  - Note: `distinct` at the query level is discouraged in federated search.",
             );
         }
-        if self.has("useNetwork") {
-            return Err(switched_off("passing `useNetwork` in a search query"));
-        }
+        self.check_network()?;
         if options.remote.is_some() {
             return Err(switched_off("Performing a remote federated search"));
         }

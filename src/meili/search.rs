@@ -109,6 +109,14 @@ impl SearchRequest {
         Self::checked(query_string::from_query(query)?)
     }
 
+    /// From parameters that were checked one by one, as those of a list of searches are.
+    ///
+    /// # Errors
+    /// As [`SearchRequest::from_json`] has for parameters that do not go together, or are switched off.
+    pub fn from_parameters(parameters: Map<String, Value>) -> Result<Self, ApiError> {
+        Self::checked(parameters)
+    }
+
     fn checked(parameters: Map<String, Value>) -> Result<Self, ApiError> {
         let number = |name: &str| parameters.get(name).and_then(Value::as_u64);
         let (page, hits_per_page) = (number("page"), number("hitsPerPage"));

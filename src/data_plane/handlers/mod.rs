@@ -14,6 +14,7 @@ mod auth;
 pub mod documents_read;
 mod documents_write;
 mod indexes;
+mod multi_search;
 pub mod routes;
 pub mod search;
 mod settings;

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use super::arguments::Arguments;
-use super::{documents_read, documents_write, indexes, search, settings, stats, system, tasks, unsupported};
+use super::{
+    documents_read, documents_write, indexes, multi_search, search, settings, stats, system, tasks, unsupported,
+};
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
 use crate::http_types::{Request, Response};
@@ -112,6 +114,7 @@ fn supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
         "GET" "/indexes/{index}/stats" stats::one;
         "GET" "/indexes/{index}/search" search::get;
         "POST" "/indexes/{index}/search" search::post;
+        "POST" "/multi-search" multi_search::post;
         "GET" "/indexes/{index}/documents" documents_read::list;
         "POST" "/indexes/{index}/documents" documents_write::replace;
         "PUT" "/indexes/{index}/documents" documents_write::update;
@@ -134,7 +137,6 @@ fn supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
 /// What one server has besides.
 fn not_supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
     table! {
-        "POST" "/multi-search" unsupported::refuse;
         "POST" "/swap-indexes" unsupported::refuse;
         "POST" "/dumps" unsupported::refuse;
         "POST" "/snapshots" unsupported::refuse;

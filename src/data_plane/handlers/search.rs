@@ -8,7 +8,7 @@ use super::indexes::not_found;
 use crate::data_plane::core::{Core, PartialPolicy};
 use crate::data_plane::reading::list;
 use crate::data_plane::scatter::ScatterScope;
-use crate::data_plane::searching::Searching;
+use crate::data_plane::searching::{SearchAnswer, Searching};
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::merge::{AnswerSettings, Part};
@@ -46,14 +46,22 @@ pub async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Resu
 async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchRequest) -> Result<Response, ApiError> {
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
-    search.check(&index.settings)?;
-    let settings = AnswerSettings::from_settings(&index.settings);
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
-    let policy = partial_policy(core, request)?;
-    let searching = Searching { core, scope, request: search, settings: &settings, policy };
-    let answer = searching.answer().await?;
+    let answer = answer_query(core, scope, search, || partial_policy(core, request)).await?;
     let response = with_approximate(Response::json_bytes(200, Bytes::from(answer.body)), &answer.approximate);
     Ok(with_missing(response, &answer.missing))
+}
+
+/// Answers one search of an index that is there.
+pub(super) async fn answer_query(
+    core: &Core,
+    scope: ScatterScope<'_>,
+    search: &SearchRequest,
+    policy: impl FnOnce() -> Result<PartialPolicy, ApiError>,
+) -> Result<SearchAnswer, ApiError> {
+    search.check(&scope.index.settings)?;
+    let settings = AnswerSettings::from_settings(&scope.index.settings);
+    Searching { core, scope, request: search, settings: &settings, policy: policy()? }.answer().await
 }
 
 /// What this request wants of partial results.

@@ -412,7 +412,10 @@ const ERRORS: &[ErrorCase] = &[
     ("DELETE", "/tasks", None, "", 400, "missing_task_filters"),
     ("DELETE", "/tasks?limit=1", None, "", 400, "bad_request"),
     ("GET", "/keys", None, "", 501, "miroir_not_supported"),
-    ("POST", "/multi-search", JSON, "{}", 501, "miroir_not_supported"),
+    ("POST", "/swap-indexes", JSON, "[]", 501, "miroir_not_supported"),
+    ("POST", "/multi-search", JSON, "{}", 400, "bad_request"),
+    ("POST", "/multi-search", None, "{}", 415, "missing_content_type"),
+    ("POST", "/multi-search", JSON, r#"{"queries":[{"indexUid":"nope"}]}"#, 400, "index_not_found"),
 ];
 
 #[test]

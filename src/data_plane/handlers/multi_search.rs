@@ -1,0 +1,92 @@
+//! `POST /multi-search`: several searches in one request.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+
+use super::arguments::{Arguments, require_json};
+use super::indexes::not_found;
+use super::search::{answer_query, partial_policy, with_approximate, with_missing};
+use crate::data_plane::core::{Core, PartialPolicy};
+use crate::data_plane::gather::in_order;
+use crate::data_plane::scatter::ScatterScope;
+use crate::data_plane::searching::SearchAnswer;
+use crate::http_types::{Request, Response};
+use crate::logic::ids::IndexUid;
+use crate::logic::snapshot::RoutingSnapshot;
+use crate::meili::error::{ApiError, Code};
+use crate::meili::multi_search::{ListedQuery, MultiSearch, inside_query, options_without_federation, status_of};
+use crate::meili::search::SearchRequest;
+
+/// Queries of one request that are answered at a time; each asks several nodes.
+const AT_ONCE: usize = 8;
+
+/// `POST /multi-search`.
+///
+/// # Errors
+/// As one server; `miroir_reserved_field`, `miroir_not_supported`, `miroir_shard_unavailable`.
+pub(super) async fn post(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+    require_json(request)?;
+    let searches = MultiSearch::from_json(&request.body)?;
+    let policy = partial_policy(core, request)?;
+    let answered = match searches.federation {
+        Some(_) => {
+            let message = "Federated search is not supported by Miroir yet.";
+            return Err(ApiError::new(Code::MiroirNotSupported, message));
+        }
+        None => plain(core, &searches.queries, policy).await,
+    };
+    answered.or_else(|error| match status_of(&error) {
+        400 => Ok(Response::json(400, &error.body())),
+        _ => Err(error),
+    })
+}
+
+/// Answers each query as if it had come alone.
+async fn plain(core: &Core, queries: &[ListedQuery], policy: PartialPolicy) -> Result<Response, ApiError> {
+    let snapshot = core.snapshot();
+    let searches = queries.iter().map(|query| answer_one(core, &snapshot, query, policy));
+    let answers = in_order(searches, AT_ONCE).await.map_err(|(place, error)| inside_query(place, &error))?;
+    let mut results = String::from("{\"results\":[");
+    for (query, answer) in queries.iter().zip(&answers) {
+        if results.ends_with('}') {
+            results.push(',');
+        }
+        let members = answer.body.strip_prefix('{').unwrap_or_default();
+        write!(results, "{{\"indexUid\":\"{}\",{members}", query.index_uid).expect("strings take all");
+    }
+    results.push_str("]}");
+    Ok(marked(Response::json_bytes(200, Bytes::from(results)), &answers))
+}
+
+async fn answer_one(
+    core: &Core,
+    snapshot: &RoutingSnapshot,
+    query: &ListedQuery,
+    policy: PartialPolicy,
+) -> Result<SearchAnswer, ApiError> {
+    if query.options.is_some() {
+        return Err(options_without_federation());
+    }
+    query.check_filter()?;
+    query.check_network()?;
+    let uid = IndexUid::new(query.index_uid.as_str());
+    let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
+    let search = SearchRequest::from_parameters(query.parameters.clone())?;
+    let scope = ScatterScope { snapshot, index, deadline: core.read_deadline() };
+    answer_query(core, scope, &search, || Ok(policy)).await
+}
+
+/// Says what the answers lack, all together.
+fn marked(response: Response, answers: &[SearchAnswer]) -> Response {
+    let mut missing: Vec<_> = answers.iter().flat_map(|answer| answer.missing.iter().copied()).collect();
+    let mut approximate: Vec<_> = answers.iter().flat_map(|answer| answer.approximate.iter().copied()).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    approximate.sort_unstable();
+    approximate.dedup();
+    with_missing(with_approximate(response, &approximate), &missing)
+}
+
+#[cfg(test)]
+mod tests;
