@@ -7,6 +7,7 @@
 //! | [`adoption`] | acknowledging snapshots |
 //! | [`gather`], [`scatter`] | several sub-requests at once; one read over a covering set, with stand-ins for who fails |
 //! | [`searching`], [`reading`] | one search over all shards; what every read does with answers and refusals |
+//! | [`trace`] | what a search asked of which node, for who wants to know |
 //! | [`client_api`] | the handlers on one executor |
 //! | [`handlers`] | one file per operation |
 //! | [`rt`] | the runtime: executors, tasks, timers |
@@ -37,4 +38,5 @@ pub mod rt;
 pub mod scatter;
 pub mod searching;
 pub mod socket;
+pub mod trace;
 pub mod upstream;

@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::gather::Gather;
+use super::trace::{Occasion, Trace};
 use super::upstream::{LocalFuture, NodeLoad, NodeRequest, NodeResponse, UpstreamError};
 use crate::logic::covering::{CoverInput, cover_again};
 use crate::logic::ids::{Monotonic, NodeSlot, ShardId};
@@ -118,6 +119,8 @@ pub struct ScatterScope<'a> {
     pub index: &'a IndexView,
     /// When the answer must be there.
     pub deadline: Monotonic,
+    /// Where to note what was asked, if anybody wants to know.
+    pub trace: Option<&'a Trace>,
 }
 
 impl<'a> ScatterScope<'a> {
@@ -185,6 +188,18 @@ struct Way {
     tried: Vec<NodeSlot>,
 }
 
+impl Way {
+    fn occasion(&self) -> Occasion {
+        if self.is_hedge {
+            Occasion::Hedge
+        } else if self.tried.is_empty() {
+            Occasion::Chosen
+        } else {
+            Occasion::Retry
+        }
+    }
+}
+
 struct Asking<'a> {
     core: &'a Core,
     scope: ScatterScope<'a>,
@@ -219,15 +234,15 @@ impl Asking<'_> {
         let mut excluded = way.tried.clone();
         excluded.extend(self.failed.borrow().iter().copied().chain([part.node]));
         let stand_ins = self.scope.stand_ins(part, &excluded);
-        let mut own = pin!(self.ask(part, way.is_alone, stand_ins));
+        let mut own = pin!(self.ask(part, &way, stand_ins));
         let answered = if stand_ins != StandIns::None && !way.is_hedge {
             self.before_hedge(part, own.as_mut()).await
         } else {
             Some(own.as_mut().await)
         };
         match answered {
-            Some(Verdict::Failed) => self.stand_ins(part, way).await,
-            Some(Verdict::Busy) => self.stand_ins(part, way).await.map(Scattered::overloaded),
+            Some(Verdict::Failed) => self.stand_ins(part, way.clone()).await,
+            Some(Verdict::Busy) => self.stand_ins(part, way.clone()).await.map(Scattered::overloaded),
             Some(verdict) => verdict.settle(part, way.is_alone),
             None => {
                 let mut both = Gather::new();
@@ -283,14 +298,19 @@ impl Asking<'_> {
         })
     }
 
-    async fn ask(&self, part: &CoverPart, is_alone: bool, stand_ins: StandIns) -> Verdict {
+    async fn ask(&self, part: &CoverPart, way: &Way, stand_ins: StandIns) -> Verdict {
         let Self { core, scope, .. } = self;
         let now = core.now();
         let node = &scope.snapshot.nodes[usize::from(part.node.0)];
         let patience = core.patience.with(node, now, scope.deadline);
         let half = now.plus_ms(scope.deadline.0.saturating_sub(now.0) / 2);
         let deadline = if stand_ins == StandIns::All { patience.min(half) } else { patience };
-        let outcome = core.upstream.send(node, (self.make)(part, is_alone), deadline).await;
+        let request = (self.make)(part, way.is_alone);
+        let pending = scope.trace.map(|trace| trace.begin(&request));
+        let outcome = core.upstream.send(node, request, deadline).await;
+        if let Some(pending) = pending {
+            pending.end(part, way.occasion(), &outcome);
+        }
         core.patience.note(&node.id, &outcome, core.now());
         if matches!(outcome, Err(UpstreamError::Busy { .. })) {
             return Verdict::Busy;

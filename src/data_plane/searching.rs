@@ -4,10 +4,15 @@
 //! turn out to be too few: then they are asked again, for several times as many. Far from the beginning they are asked for
 //! ranks alone, and for the documents of the page afterwards.
 
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
 use super::core::{Core, PartialPolicy};
 use super::gather::both;
 use super::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
+use super::trace::Trace;
 use super::upstream::NodeRequest;
 use crate::logic::ids::{Monotonic, ShardId};
 use crate::logic::merge::answer::NodeAnswer;
@@ -17,11 +22,12 @@ use crate::logic::merge::distinct_totals::ValueCounts;
 use crate::logic::merge::list::RankedHit;
 use crate::logic::merge::page::Page;
 use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, Merged, Part, Question, write};
-use crate::logic::replica_choice::query_hash;
+use crate::logic::replica_choice::{choose, query_hash};
 use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::{Asked, NodeQuery, SearchRequest};
+use crate::telemetry::clock;
 
 /// How many times deeper nodes are asked when their hits were too few.
 const DEEPER: u64 = 4;
@@ -109,12 +115,29 @@ impl Searching<'_> {
             // own rules alone.
             self.request.check_facets(&self.scope.index.settings)?;
             match self.finish(&scattered, attempt, counts.as_ref(), started).await? {
-                Ok(Merged { body, approximate }) => {
+                Ok(Merged { mut body, approximate }) => {
+                    if let Some(trace) = self.scope.trace {
+                        add_member(&mut body, "explain", &self.explain(trace, set));
+                    }
                     return Ok(SearchAnswer { body, missing: scattered.missing, approximate });
                 }
                 Err(error) => attempt = attempt.after(error).ok_or_else(|| merge_failed(error))?,
             }
         }
+    }
+
+    fn explain(&self, trace: &Trace, set: &CoveringSet) -> Value {
+        let preferred = choose(&self.scope.index.covers, &self.scope.snapshot.nodes, self.hash(), |_| 0.0);
+        trace.explain(self.scope, set, preferred == Some(set))
+    }
+
+    /// Runs a merge, and notes how long it takes.
+    fn timed<T>(&self, merge: impl FnOnce() -> T) -> T {
+        let Some(trace) = self.scope.trace else { return merge() };
+        let begun = clock::instant();
+        let merged = merge();
+        trace.merged(begun.elapsed());
+        merged
     }
 
     fn first_attempt(&self) -> Attempt {
@@ -146,9 +169,9 @@ impl Searching<'_> {
             distinct: self.distinct().map(distinct).zip(counts),
             retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
         };
-        let answers: Result<Vec<_>, _> = bodies.iter().map(|body| NodeAnswer::read(body)).collect();
-        let answers = answers.map_err(merge_failed)?;
-        let page = match Page::of(&question, &answers) {
+        let read = || bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>();
+        let answers = self.timed(read).map_err(merge_failed)?;
+        let page = match self.timed(|| Page::of(&question, &answers)) {
             Ok(page) => page,
             Err(error) => return Ok(Err(error)),
         };
@@ -157,7 +180,7 @@ impl Searching<'_> {
             is_degraded: !scattered.missing.is_empty(),
         };
         if !is_bare {
-            return Ok(write(&question, &answers, &page, None, &frame()));
+            return Ok(self.timed(|| write(&question, &answers, &page, None, &frame())));
         }
         let fetched = self.fetch(&page).await?;
         let bodies = bodies_of(&fetched, self.scope.snapshot)?;
@@ -167,7 +190,7 @@ impl Searching<'_> {
         if !page.hits.iter().all(is_there) {
             return Ok(Err(MergeError::DocumentGone));
         }
-        Ok(write(&question, &answers, &page, Some(&documents), &frame()))
+        Ok(self.timed(|| write(&question, &answers, &page, Some(&documents), &frame())))
     }
 
     /// The documents of the page, from whoever may be read for their shards.
@@ -280,6 +303,12 @@ impl Searching<'_> {
         let uid = self.scope.index.uid.as_str().as_bytes();
         query_hash(std::iter::once(uid).chain(identity.iter().map(Vec::as_slice)))
     }
+}
+
+/// Adds a member to a JSON object.
+fn add_member(object: &mut String, name: &str, value: &Value) {
+    object.truncate(object.trim_end().len() - 1);
+    write!(object, ",\"{name}\":{value}}}").expect("strings take all");
 }
 
 fn merge_failed(error: MergeError) -> ApiError {

@@ -51,7 +51,7 @@ pub async fn get(core: &Core, request: &Request, arguments: &Arguments) -> Resul
     let (uid, id) = (arguments.index()?, arguments.text(1));
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
-    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
+    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
     let shard = shard_of(id, snapshot.placement.len().max(1) as u16);
     let set = scope.cover(&[shard], &[]);
     let mut target = format!("/indexes/{}/documents/{}", index.node_uid, encoded(id));
@@ -91,7 +91,7 @@ async fn answer_list(
     let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
     query.check()?;
     let policy = partial_policy(core, request)?;
-    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
+    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
     // All pages of a list must come from the same nodes: nothing but the index decides.
     let hash = query_hash([uid.as_str().as_bytes()]);
     let set = choose(&index.covers, &snapshot.nodes, hash, |_| 0.0).ok_or_else(nothing_to_read)?;

@@ -73,7 +73,7 @@ async fn answer_one(
     let uid = IndexUid::new(query.index_uid.as_str());
     let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
     let search = SearchRequest::from_parameters(query.parameters.clone())?;
-    let scope = ScatterScope { snapshot, index, deadline: core.read_deadline() };
+    let scope = ScatterScope { snapshot, index, deadline: core.read_deadline(), trace: None };
     answer_query(core, scope, &search, || Ok(policy)).await
 }
 

@@ -9,6 +9,7 @@ use crate::data_plane::core::{Core, PartialPolicy};
 use crate::data_plane::reading::list;
 use crate::data_plane::scatter::ScatterScope;
 use crate::data_plane::searching::{SearchAnswer, Searching};
+use crate::data_plane::trace::Trace;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::merge::{AnswerSettings, Part};
@@ -20,6 +21,9 @@ const DEGRADED: HeaderName = HeaderName::from_static("x-miroir-degraded");
 
 /// Which parts of an answer are not exact.
 const APPROXIMATE: HeaderName = HeaderName::from_static("x-miroir-approximate");
+
+/// `true`: the answer says how it came about.
+const EXPLAIN: &str = "x-miroir-explain";
 
 /// `allow` or `deny`: what one request wants instead of the configured policy.
 const PARTIAL: &str = "x-miroir-partial";
@@ -46,7 +50,8 @@ pub async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Resu
 async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchRequest) -> Result<Response, ApiError> {
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
-    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline() };
+    let trace = is_explained(request)?.then(Trace::default);
+    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: trace.as_ref() };
     let answer = answer_query(core, scope, search, || partial_policy(core, request)).await?;
     let response = with_approximate(Response::json_bytes(200, Bytes::from(answer.body)), &answer.approximate);
     Ok(with_missing(response, &answer.missing))
@@ -62,6 +67,18 @@ pub(super) async fn answer_query(
     search.check(&scope.index.settings)?;
     let settings = AnswerSettings::from_settings(&scope.index.settings);
     Searching { core, scope, request: search, settings: &settings, policy: policy()? }.answer().await
+}
+
+/// Whether the answer is to say how it came about.
+fn is_explained(request: &Request) -> Result<bool, ApiError> {
+    match request.header(EXPLAIN) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => {
+            let message = format!("The header `X-Miroir-Explain` must be `true` or `false`, found `{other}`.");
+            Err(ApiError::new(Code::BadRequest, message))
+        }
+    }
 }
 
 /// What this request wants of partial results.

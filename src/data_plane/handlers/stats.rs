@@ -137,7 +137,7 @@ async fn index_stats(
         summed.divide(replicas as u64);
         return Ok((summed, Vec::new()));
     }
-    let scope = ScatterScope { snapshot, index: view, deadline: core.read_deadline() };
+    let scope = ScatterScope { snapshot, index: view, deadline: core.read_deadline(), trace: None };
     let set = scope.cover(&(0..snapshot.placement.len() as u16).map(ShardId).collect::<Vec<_>>(), &[]);
     let target = format!("/indexes/{}/documents/fetch", view.node_uid);
     let count = DocumentsQuery::default();

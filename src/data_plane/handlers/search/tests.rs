@@ -345,3 +345,33 @@ fn a_far_page_whose_documents_are_gone_is_asked_for_as_a_whole() {
     let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), search_for(&json!({"offset": 150, "limit": 1})));
     assert_eq!(json_of(&response)["hits"], json!([{"id": 75, "title": "t"}]));
 }
+
+#[test]
+fn an_explained_answer_says_who_was_asked_and_why() {
+    let upstream =
+        FakeUpstream::new(|node, request| if node.id.as_str() == "n1" { down(node) } else { numbered(node, request) });
+    let request = |value: &'static str| {
+        search_for(&json!({})).with_header(HeaderName::from_static("x-miroir-explain"), HeaderValue::from_static(value))
+    };
+    let snapshot = || fleet(&[&[0], &[1, 2], &[3, 0]], &[3]);
+    let answer = json_of(&ask(&upstream, snapshot(), request("true")));
+    let explain = &answer["explain"];
+    assert_eq!(answer["hits"].as_array().map(Vec::len), Some(2), "{answer}");
+    assert_eq!((&explain["shards"], &explain["missing"]), (&json!(3), &json!([])), "{explain}");
+    let requests = explain["requests"].as_array().expect("requests");
+    let of = |node: &str| requests.iter().find(|sent| sent["node"] == node);
+    assert_eq!(of("n0").map(|sent| &sent["outcome"]), Some(&json!("status 200")));
+    let received = of("n0").and_then(|sent| sent["bytesReceived"].as_u64());
+    assert!(received.is_some_and(|bytes| bytes > 50), "{explain}");
+    let why = |node: usize| explain["nodes"][node]["why"].as_str().expect("a text");
+    assert!(why(0).starts_with("chosen"), "{explain}");
+    assert_eq!(why(3), "skipped: its replicas of this index are not in sync");
+    // Whichever of the two the query prefers for shard 1: when it is the dead one, the other stands in.
+    let retried = u64::from(of("n1").is_some());
+    assert_eq!(explain["retries"], json!(retried), "{explain}");
+    assert_eq!(of("n2").map(|sent| &sent["shards"]), Some(&json!([1])), "{explain}");
+
+    assert_eq!(json_of(&ask(&upstream, snapshot(), request("false"))).get("explain"), None);
+    let refused = ask(&upstream, snapshot(), request("perhaps"));
+    assert_eq!((refused.status, json_of(&refused)["code"].as_str()), (400, Some("bad_request")));
+}
