@@ -23,6 +23,7 @@ use crate::logic::primary_key::id_in;
 use crate::logic::snapshot::{CoverPart, CoveringSet, NodeView};
 use crate::logic::split::split_ids;
 use crate::meili::error::{ApiError, Code, ErrorBody};
+use crate::meili::filter::node_form;
 use crate::meili::search_message::client_message;
 
 #[cfg(test)]
@@ -183,7 +184,12 @@ impl<'a> Resolving<'a> {
 
     fn resolve_filter(&self, filter: &Value) -> Result<Resolved, ResolveError> {
         let mut ids = Vec::new();
-        let asked = self.ask_all(|part| self.ids(part, filter), |found| ids.extend(found));
+        let mut ask = |filter: &Value| self.ask_all(|part| self.ids(part, filter), |found| ids.extend(found));
+        let asked = match ask(&node_form(filter.clone())) {
+            // The message repeats the filter, and is to repeat the client's.
+            Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => ask(filter),
+            asked => asked,
+        };
         match asked {
             Ok(()) => {}
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {

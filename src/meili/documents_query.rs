@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
 use super::fields::select;
+use super::filter::node_form;
 use super::query_string::QueryString;
 use super::search::{check_filter, comma_separated, invalid_sort, join_filters, refuse_marker, sort_list};
 use crate::logic::document_id::canonical_id;
@@ -170,10 +171,8 @@ impl DocumentsQuery {
         if let Some(ids) = &self.ids {
             body.insert("ids".to_owned(), json!(ids));
         }
-        let filter = match marker_filter {
-            Some(marker_filter) => Some(join_filters(self.filter.clone(), marker_filter)),
-            None => self.filter.clone(),
-        };
+        let user = self.filter.clone().map(node_form);
+        let filter = marker_filter.map_or(user.clone(), |ours| Some(join_filters(user, ours)));
         if let Some(filter) = filter {
             body.insert("filter".to_owned(), filter);
         }

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 mod error;
+mod node_form;
 mod parser;
 
 pub use error::{FilterError, FilterErrorKind};
+pub use node_form::node_form;
 
 /// A word or quoted text of a filter, with where it stands.
 #[derive(Clone, Debug)]

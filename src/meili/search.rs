@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::error::{ApiError, Code};
-use super::filter::Filter;
+use super::filter::{Filter, node_form};
 use super::filterable;
 use super::hidden_distinct;
 use super::settings::Object;
@@ -249,9 +249,10 @@ impl SearchRequest {
         if let Some(distinct) = query.distinct {
             body.insert("distinct".to_owned(), Value::from(distinct));
         }
-        if let Some(marker_filter) = query.marker_filter {
-            let user = body.shift_remove("filter");
-            body.insert("filter".to_owned(), join_filters(user, marker_filter));
+        let user = body.shift_remove("filter").map(node_form);
+        let filter = query.marker_filter.map_or(user.clone(), |ours| Some(join_filters(user, ours)));
+        if let Some(filter) = filter {
+            body.insert("filter".to_owned(), filter);
         }
         if query.is_bare {
             body.insert("attributesToRetrieve".to_owned(), json!(query.needed));

@@ -1,0 +1,105 @@
+//! Filters as nodes are asked, where the client's own form would mean something else there.
+//!
+//! To a server of which no document ever had an attribute, every condition on that attribute is false, `!=` too. One of
+//! many nodes may be such a server although the fleet is not. `NOT` around a condition is true there, as it is to one
+//! server that has documents with the attribute: so `a != 1` goes to the nodes as `NOT a = 1`.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::{Comparison, Filter, Token};
+
+/// The filter of a request, in the form in which nodes are asked. What cannot be read stays as it is.
+pub fn node_form(filter: Value) -> Value {
+    match filter {
+        Value::String(text) => match rewritten(&text) {
+            Cow::Borrowed(_) => Value::String(text),
+            Cow::Owned(text) => Value::String(text),
+        },
+        Value::Array(items) => items.into_iter().map(node_form).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => other,
+    }
+}
+
+fn rewritten(text: &str) -> Cow<'_, str> {
+    if !text.contains("!=") {
+        return Cow::Borrowed(text);
+    }
+    let Ok(Some(filter)) = Filter::parse_text(text) else { return Cow::Borrowed(text) };
+    let mut found = Vec::new();
+    collect(&filter, &mut found);
+    found.sort_by_key(|condition| condition.start);
+    let mut changed = String::with_capacity(text.len() + 4 * found.len());
+    let mut done = 0;
+    for Inequality { start, sign } in found {
+        changed.push_str(&text[done..start]);
+        changed.push_str("NOT ");
+        changed.push_str(&text[start..sign.start]);
+        changed.push('=');
+        done = sign.end;
+    }
+    changed.push_str(&text[done..]);
+    Cow::Owned(changed)
+}
+
+/// Where an `attribute != value` stands.
+struct Inequality {
+    start: usize,
+    /// Of `!=`.
+    sign: Range<usize>,
+}
+
+fn collect(filter: &Filter, found: &mut Vec<Inequality>) {
+    match filter {
+        Filter::Not(filter) => collect(filter, found),
+        Filter::And(filters) | Filter::Or(filters) => filters.iter().for_each(|filter| collect(filter, found)),
+        Filter::Compare { attribute, comparison: Comparison::NotEqual, .. } => found.extend(inequality(attribute)),
+        Filter::Compare { .. }
+        | Filter::Between { .. }
+        | Filter::In { .. }
+        | Filter::Exists(_)
+        | Filter::IsNull(_)
+        | Filter::IsEmpty(_)
+        | Filter::Contains { .. }
+        | Filter::StartsWith { .. }
+        | Filter::GeoRadius { .. }
+        | Filter::GeoBoundingBox { .. }
+        | Filter::GeoPolygon(_)
+        | Filter::VectorExists { .. }
+        | Filter::Foreign { .. } => {}
+    }
+}
+
+fn inequality(attribute: &Token) -> Option<Inequality> {
+    let Range { start, end } = attribute.place;
+    let is_quoted = attribute.source[..start].ends_with(['\'', '"']);
+    let sign = end + attribute.source[end..].find("!=")?;
+    Some(Inequality { start: start - usize::from(is_quoted), sign: sign..sign + 2 })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_not_wanted_is_denied_from_outside() {
+        for (filter, expected) in [
+            (json!("a != 1"), json!("NOT a = 1")),
+            (json!("a!=1"), json!("NOT a=1")),
+            (json!("NOT a != '!='"), json!("NOT NOT a = '!='")),
+            (json!("\"a b\" != 1 OR (c != d AND e = '!=')"), json!("NOT \"a b\" = 1 OR (NOT c = d AND e = '!=')")),
+            (json!(["größe != 'x'", ["a != 1", "b = 2"]]), json!(["NOT größe = 'x'", ["NOT a = 1", "b = 2"]])),
+            (json!("a = '!='"), json!("a = '!='")),
+            (json!("a != "), json!("a != ")),
+            (json!(7), json!(7)),
+        ] {
+            assert_eq!(node_form(filter.clone()), expected, "{filter}");
+            let read = Filter::parse(&expected).ok().flatten();
+            assert_eq!(read.is_some(), Filter::parse(&filter).is_ok_and(|read| read.is_some()), "{expected}");
+        }
+    }
+}
