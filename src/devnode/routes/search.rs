@@ -25,10 +25,13 @@ pub(super) fn search_index(
     parameters: &Map<String, Value>,
 ) -> Result<Map<String, Value>, ApiError> {
     let started = clock::instant();
-    let vectors = parameters.get("retrieveVectors") == Some(&Value::Bool(true));
     let query = SearchQuery::from_json(parameters)?;
     let index = node.indexes.get(uid)?;
-    let mut result = index.read().engine.search(&query)?;
+    let index = index.read();
+    let displayed = index.engine.settings().displayed_attributes.as_ref();
+    let vectors = parameters.get("retrieveVectors") == Some(&Value::Bool(true))
+        && displayed.is_none_or(|names| names.iter().any(|name| name == "_vectors"));
+    let mut result = index.engine.search(&query)?;
     for hit in &mut result.hits {
         hit.fields = with_vectors(std::mem::take(&mut hit.fields), vectors);
     }

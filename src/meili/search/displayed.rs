@@ -51,6 +51,10 @@ impl Displayed {
             Some(_) | None => names.iter().map(|name| json!(name)).collect(),
         };
         parameters.insert("attributesToRetrieve".to_owned(), Value::Array(retrieved));
+        // A node adds `_vectors` to what is retrieved, whatever that is.
+        if !names.iter().any(|name| name == "_vectors") {
+            parameters.shift_remove("retrieveVectors");
+        }
         for list in ["attributesToHighlight", "attributesToCrop"] {
             if let Some(Value::Array(wanted)) = parameters.get_mut(list) {
                 *wanted = wanted.iter().filter_map(Value::as_str).flat_map(|wanted| expand(wanted, names)).collect();
