@@ -77,8 +77,9 @@ pub fn compare_distances(left: Option<f64>, right: Option<f64>, is_ascending: bo
 /// Of one hit.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Rank<'a> {
-    /// By the place of the rule.
-    scores: Vec<(u64, RuleScore<'a>)>,
+    /// In the order of the rules, which is that of the details' members. Their numbers are not: a rule that is there
+    /// twice has its first place and its second number.
+    scores: Vec<RuleScore<'a>>,
 }
 
 impl<'a> Rank<'a> {
@@ -99,13 +100,13 @@ impl<'a> Rank<'a> {
 
     /// Whether the node ran out of time before it had looked at every rule.
     pub fn is_cut_off(&self) -> bool {
-        self.scores.iter().any(|(_, score)| *score == RuleScore::Skipped)
+        self.scores.contains(&RuleScore::Skipped)
     }
 
     /// `Greater` is better.
     pub fn compare(&self, other: &Self) -> Ordering {
         let pairs = self.scores.iter().zip(&other.scores);
-        pairs.map(|((_, left), (_, right))| left.compare(right)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+        pairs.map(|(left, right)| left.compare(right)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     }
 }
 
@@ -156,9 +157,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Rank<'a> {
             fn visit_map<M: MapAccess<'de>>(self, mut rules: M) -> Result<Rank<'de>, M::Error> {
                 let mut scores = Vec::with_capacity(8);
                 while let Some((RuleName(name), rule)) = rules.next_entry::<RuleName<'de>, Rule<'de>>()? {
-                    scores.push((rule.order, rule.score_of(&name)));
+                    scores.push(rule.score_of(&name));
                 }
-                scores.sort_by_key(|(order, _)| *order);
                 Ok(Rank { scores })
             }
         }
@@ -173,7 +173,6 @@ struct RuleName<'a>(#[serde(borrow)] Cow<'a, str>);
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Rule<'a> {
-    order: u64,
     score: f64,
     matching_words: i64,
     typo_count: i64,

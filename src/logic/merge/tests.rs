@@ -76,8 +76,9 @@ fn better_hits_come_first_by_the_first_rule_that_differs() {
         ),
         (score("proximity", 0.1), json!({"skipped": {"order": 0}})),
         (
-            json!({"b:asc": {"order": 1, "value": 1}, "words": {"order": 0, "matchingWords": 2}}),
-            json!({"b:asc": {"order": 1, "value": 0}, "words": {"order": 0, "matchingWords": 1}}),
+            // The same point twice in `sort`: first place, second number.
+            json!({"_geoPoint(1, 2):asc": {"order": 2, "distance": 1}, "b:asc": {"order": 1, "value": 1}}),
+            json!({"_geoPoint(1, 2):asc": {"order": 2, "distance": 2}, "b:asc": {"order": 1, "value": 0}}),
         ),
     ] {
         for (first, second) in [(&better, &worse), (&worse, &better)] {
