@@ -21,8 +21,7 @@ mod shape;
 mod table;
 
 pub use drift::{differences, node_display};
-pub(in crate::meili) use table::LOCALES;
-pub use table::{SETTINGS, Setting, Verb};
+pub use table::{LOCALES, SETTINGS, Setting, Verb};
 
 /// A JSON object.
 pub type Object = Map<String, Value>;

@@ -141,7 +141,7 @@ settings! {
 }
 
 /// The languages that Meilisearch knows, by ISO 639-1 and 639-3.
-pub(in crate::meili) const LOCALES: &[&str] = &[
+pub const LOCALES: &[&str] = &[
     "af", "ak", "am", "ar", "az", "be", "bn", "bg", "ca", "cs", "da", "de", "el", "en", "eo", "et", "fi", "fr", "gu",
     "he", "hi", "hr", "hu", "hy", "id", "it", "jv", "ja", "kn", "ka", "km", "ko", "la", "lv", "lt", "ml", "mr", "mk",
     "my", "ne", "nl", "nb", "or", "pa", "fa", "pl", "pt", "ro", "ru", "si", "sk", "sl", "sn", "es", "sr", "sv", "ta",

@@ -6,6 +6,7 @@ use super::{MatchingStrategy, SearchQuery};
 use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::{code_of_parameter, parameter_names};
+use crate::meili::settings::LOCALES;
 
 /// A parameter with its name, for messages.
 struct Parameter<'a> {
@@ -41,6 +42,17 @@ impl Parameter<'_> {
                 value.as_str().map(str::to_owned).ok_or_else(|| self.wrong(&path, value, "a string"))
             })
             .collect()
+    }
+
+    /// Without dictionaries of languages they change nothing here.
+    fn check_locales(&self) -> Result<(), ApiError> {
+        for (place, locale) in self.texts()?.iter().enumerate() {
+            if !LOCALES.contains(&locale.as_str()) {
+                let path = format!(".{}[{place}]", self.name);
+                return Err(bad_value::unknown_value(self.code, &path, locale, LOCALES));
+            }
+        }
+        Ok(())
     }
 
     fn score(&self) -> Result<f64, ApiError> {
@@ -104,8 +116,7 @@ fn read(query: &mut SearchQuery, parameter: &Parameter<'_>) -> Result<(), ApiErr
         "matchingStrategy" => query.matching_strategy = parameter.strategy()?,
         "attributesToSearchOn" => query.attributes_to_search_on = Some(parameter.texts()?),
         "rankingScoreThreshold" => query.ranking_score_threshold = Some(parameter.score()?),
-        // Without dictionaries of languages they change nothing here.
-        "locales" => drop(parameter.texts()?),
+        "locales" => parameter.check_locales()?,
         "retrieveVectors" => drop(parameter.flag()?),
         "showRankingScore" => query.show_ranking_score = parameter.flag()?,
         "showRankingScoreDetails" => query.show_ranking_score_details = parameter.flag()?,
