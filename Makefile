@@ -40,8 +40,11 @@ compare: ## the comparison alone; installs nginx from Debian when it is missing
 	PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || $(AS_ROOT) apt-get install -qy --no-install-recommends nginx-light
 	cargo run --release -p miroir-loadtest -- compare
 
-parity: ## parity tests only; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs them on real nodes
-	$(TEST) --test parity
+# Fewer cases of the generated searches are part of the tests.
+PARITY := $(if $(SEED),MIROIR_TEST_SEED=$(SEED)) $(if $(CASES),MIROIR_TEST_CASES=$(CASES)) $(if $(ROUND),MIROIR_TEST_ROUND=$(ROUND))
+
+parity: ## parity tests only, with SEED=… CASES=…; ROUND=… repeats one round; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs them on real nodes
+	$(PARITY) $(TEST) --test parity $(if $(ROUND),random_searches) $(if $(NEXTEST),--no-capture,-- --nocapture)
 
 topology: ## nodes come and go under load, with many documents; MIROIR_TEST_MEILISEARCH runs it on real nodes, MIROIR_TEST_SEED varies it
 	cargo test --test integration -- --ignored --nocapture nobody_notices

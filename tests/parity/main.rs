@@ -1,8 +1,8 @@
-//! Parity: the same scenarios against one node and against Miroir over three; what clients see must be the same.
+//! Parity: the same requests to one node and to Miroir over several; what clients see must be the same.
 //!
 //! Nodes are embedded ones, or real ones with `MIROIR_TEST_MEILISEARCH=/path/to/meilisearch`. `MIROIR_TEST_SEED` changes the
-//! generated documents and queries. Every difference fails the test unless a rule in [`rules`] explains it, and each rule
-//! is bounded.
+//! generated documents and queries. Every difference fails the test unless a rule in [`rules`] or a class in
+//! [`harness::classes`] explains it, and all of these are bounded.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -10,6 +10,7 @@ mod support;
 mod compare;
 mod corpus;
 mod facets;
+mod harness;
 mod multi_search;
 mod queries;
 mod rules;

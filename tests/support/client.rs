@@ -150,12 +150,22 @@ impl Client {
         })
     }
 
+    /// A write of JSON, its 202, and the number of its task.
+    #[track_caller]
+    pub fn enqueue(&self, method: &str, target: &str, body: &Value) -> u64 {
+        self.enqueue_any(method, target, Some(body))
+    }
+
+    #[track_caller]
+    fn enqueue_any(&self, method: &str, target: &str, body: Option<&Value>) -> u64 {
+        let answer = self.ask(method, target, body).expect(202);
+        answer.json["taskUid"].as_u64().unwrap_or_else(|| panic!("no taskUid in {}", answer.text))
+    }
+
     /// A write, its 202, and the task at its end.
     #[track_caller]
     pub fn write(&self, method: &str, target: &str, body: Option<&Value>) -> Value {
-        let answer = self.ask(method, target, body).expect(202);
-        let uid = answer.json["taskUid"].as_u64().unwrap_or_else(|| panic!("no taskUid in {}", answer.text));
-        self.wait_for_task(uid)
+        self.wait_for_task(self.enqueue_any(method, target, body))
     }
 
     /// The same, and the task must have succeeded.

@@ -33,6 +33,21 @@ pub fn rounds(default: usize) -> usize {
     variable("MIROIR_TEST_ROUNDS").map_or(default, |text| text.parse().expect("MIROIR_TEST_ROUNDS is a number"))
 }
 
+/// Another build of Miroir to test, a release build for long runs.
+pub fn miroir_program() -> Option<PathBuf> {
+    variable("MIROIR_TEST_PROGRAM").map(PathBuf::from)
+}
+
+/// Cases of the generated searches.
+pub fn cases(default: usize) -> usize {
+    variable("MIROIR_TEST_CASES").map_or(default, |text| text.parse().expect("MIROIR_TEST_CASES is a number"))
+}
+
+/// The only round of generated searches that is to be run.
+pub fn only_round() -> Option<usize> {
+    variable("MIROIR_TEST_ROUND").map(|text| text.parse().expect("MIROIR_TEST_ROUND is a number"))
+}
+
 /// Write golden files instead of comparing with them.
 pub fn records() -> bool {
     variable("MIROIR_TEST_RECORD").is_some()

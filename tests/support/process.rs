@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use super::wait_for;
+use super::{miroir_program, wait_for};
 
 /// One running program. Dropping it kills it; when the test has failed, the end of its output is shown.
 #[derive(Debug)]
@@ -15,9 +15,9 @@ pub struct Process {
     output: PathBuf,
 }
 
-/// The program under test.
+/// The program under test: the one that was built with the tests, unless another one is named.
 pub fn miroir() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_miroir"))
+    Command::new(miroir_program().unwrap_or_else(|| env!("CARGO_BIN_EXE_miroir").into()))
 }
 
 /// The operator's command line.

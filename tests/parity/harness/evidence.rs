@@ -1,0 +1,96 @@
+//! What is known of a case with differences, and what more can be asked to find out where they come from.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::case::Case;
+use super::compare::rounded;
+use super::dictionary::LazyDictionary;
+use super::known::KnownAttributes;
+use super::order::first_disorder;
+use super::servers::Sides;
+
+/// Of one case.
+pub struct Evidence<'a> {
+    /// The query and the corpus.
+    pub case: Case<'a>,
+    /// The words of the corpus.
+    pub dictionary: &'a LazyDictionary<'a>,
+    /// Which node knows which attributes.
+    pub known: &'a KnownAttributes,
+    /// Who answered.
+    pub sides: Sides<'a>,
+    /// The body of the server's answer.
+    pub one: &'a Value,
+    /// The body of Miroir's answer.
+    pub miroir: &'a Value,
+    /// The first hits of both, as many as can be had.
+    pub first_hits: OnceCell<[Vec<Value>; 2]>,
+}
+
+/// So many hits are looked at for evidence.
+const FIRST_HITS: u64 = 1_000;
+
+/// Rules that look at the words of a document.
+const RULES_OF_WORDS: [&str; 7] =
+    ["words", "typo", "proximity", "attribute", "attributeRank", "wordPosition", "exactness"];
+
+impl Evidence<'_> {
+    /// Both lists from their beginnings, whatever page the case is about.
+    fn first_hits(&self) -> &[Vec<Value>; 2] {
+        self.first_hits.get_or_init(|| {
+            let mut body = self.case.body.clone();
+            body.retain(|name, _| !matches!(name.as_str(), "offset" | "page" | "hitsPerPage" | "facets"));
+            body.insert("limit".to_owned(), json!(FIRST_HITS));
+            body.insert("showRankingScoreDetails".to_owned(), json!(true));
+            body.shift_remove("attributesToRetrieve");
+            let target = format!("/indexes/{}/search", self.case.corpus.index);
+            let hits = |answer: Value| answer["hits"].as_array().cloned().unwrap_or_default();
+            let body = Value::from(body);
+            [self.sides.one, self.sides.miroir].map(|client| hits(client.post(&target, &body).json))
+        })
+    }
+
+    /// Whether nodes give documents other scores for their words than one server does, where Miroir sorts by the scores
+    /// that the nodes give, and all agree about everything else.
+    pub fn has_other_scores_of_words(&self) -> bool {
+        let [one, miroir] = self.first_hits();
+        let miroirs_page = self.miroir["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if first_disorder(miroir).is_some() || first_disorder(miroirs_page).is_some() {
+            return false;
+        }
+        let by_name: BTreeMap<String, &Value> = one.iter().map(|hit| (self.name(hit), hit)).collect();
+        let mut has_other = false;
+        for hit in miroir {
+            let Some(other) = by_name.get(&self.name(hit)) else { continue };
+            let (of_words, others) = differences(&other["_rankingScoreDetails"], &hit["_rankingScoreDetails"]);
+            if others {
+                return false;
+            }
+            has_other |= of_words;
+        }
+        has_other
+    }
+
+    /// What a hit is called: by its id, or, where that is not shown, by all that is shown.
+    pub fn name(&self, hit: &Value) -> String {
+        let body = || {
+            let fields = hit.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_'));
+            rounded(&fields.map(|(name, value)| (name.clone(), value.clone())).collect()).to_string()
+        };
+        hit.get(self.case.corpus.primary_key).map_or_else(body, ToString::to_string)
+    }
+}
+
+/// Whether details differ in rules of words, and whether in others.
+fn differences(one: &Value, miroir: &Value) -> (bool, bool) {
+    let (mut of_words, mut others) = (false, false);
+    let (one, miroir) = (rounded(one), rounded(miroir));
+    let names = one.as_object().into_iter().chain(miroir.as_object()).flat_map(serde_json::Map::keys);
+    for name in names.filter(|name| one.get(*name) != miroir.get(*name)) {
+        if RULES_OF_WORDS.contains(&name.as_str()) { of_words = true } else { others = true }
+    }
+    (of_words, others)
+}
