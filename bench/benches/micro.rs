@@ -1,13 +1,13 @@
 //! Micro benches: how fast are documents hashed and cut by shard (MB/s on one core), how long takes the merge of 3, 16 and
-//! 64 answers of 20 hits, how long takes a placement of 64 to 4096 shards, does it keep its promises,
-//! how near is a plan for one node more or less to the fewest moves, and how long is the protocol's state locked while 64
-//! shards of 20 indexes move?
+//! 64 answers of 20 hits, and of 3 with many values of a facet in count order, how long takes a placement of 64 to 4096
+//! shards, does it keep its promises, how near is a plan for one node more or less to the fewest moves, and how long is the
+//! protocol's state locked while 64 shards of 20 indexes move?
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use miroir_bench::moves::{MoveShape, Moves};
-use miroir_bench::{answers, documents, placement};
+use miroir_bench::{answers, documents, facets, placement};
 
 fn hash_and_split(criterion: &mut Criterion) {
     let ids = documents::ids(100_000);
@@ -33,6 +33,19 @@ fn merge(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(bodies.iter().map(|body| body.len() as u64).sum()));
         group.bench_with_input(BenchmarkId::new("answers of 20 hits", nodes), &bodies, |bencher, bodies| {
             bencher.iter(|| answers::merge_answers(black_box(bodies), 20));
+        });
+    }
+    group.finish();
+}
+
+fn merge_facets(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("facets by count");
+    // With 20,000 the lists are cut.
+    for values in [100, 3_000, 19_999, 20_000] {
+        let bodies = facets::answers(3, values);
+        group.throughput(Throughput::Bytes(bodies.iter().map(|body| body.len() as u64).sum()));
+        group.bench_with_input(BenchmarkId::new("values from each of 3 nodes", values), &bodies, |bencher, bodies| {
+            bencher.iter(|| facets::merge(black_box(bodies)));
         });
     }
     group.finish();
@@ -88,5 +101,5 @@ fn move_shards(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hash_and_split, merge, place, move_shards);
+criterion_group!(benches, hash_and_split, merge, merge_facets, place, move_shards);
 criterion_main!(benches);

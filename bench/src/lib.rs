@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod documents;
+pub mod facets;
 pub mod moves;
 pub mod placement;
 
@@ -18,6 +19,7 @@ mod tests {
         assert!(documents::split(&body, 64) > body.len(), "the payload is the body and the markers");
         let answers = answers::answers(3, 5);
         assert!(answers::merge_answers(&answers, 5) > 100);
+        assert!(facets::merge(&facets::answers(2, 120)) > 100);
         let moves = placement::Promises::measure(64, 2, 4);
         assert!(moves.fullest_over_share <= 1.0 && moves.added_moves <= moves.added_moves_promised, "{moves:?}");
         assert!(moves.removed_moves <= moves.removed_held, "{moves:?}");

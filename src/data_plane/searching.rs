@@ -83,7 +83,7 @@ impl Attempt {
             MergeError::TooShallow => Some(Self { first_hits: self.first_hits.saturating_mul(DEEPER), ..self }),
             MergeError::HiddenByDropped => Some(Self { is_pushed_down: false, ..self }),
             MergeError::DocumentGone => Some(Self { is_bare: false, ..self }),
-            MergeError::Malformed | MergeError::TooManyFacetValues => None,
+            MergeError::Malformed => None,
         }
     }
 }
@@ -132,7 +132,7 @@ impl Searching<'_> {
     }
 
     /// Runs a merge, and notes how long it takes.
-    fn timed<T>(&self, merge: impl FnOnce() -> T) -> T {
+    pub(super) fn timed<T>(&self, merge: impl FnOnce() -> T) -> T {
         let Some(trace) = self.scope.trace else { return merge() };
         let begun = clock::instant();
         let merged = merge();
@@ -175,12 +175,14 @@ impl Searching<'_> {
             Ok(page) => page,
             Err(error) => return Ok(Err(error)),
         };
-        let frame = || AnswerFrame {
+        let facets = self.facets(&answers, scattered).await.map_err(merge_failed)?;
+        let frame = |facets| AnswerFrame {
             processing_time_ms: self.core.now().0.saturating_sub(started.0),
             is_degraded: !scattered.missing.is_empty(),
+            facets,
         };
         if !is_bare {
-            return Ok(self.timed(|| write(&question, &answers, &page, None, &frame())));
+            return Ok(self.timed(|| write(&question, &answers, &page, None, &frame(facets))));
         }
         let fetched = self.fetch(&page).await?;
         let bodies = bodies_of(&fetched, self.scope.snapshot)?;
@@ -190,7 +192,7 @@ impl Searching<'_> {
         if !page.hits.iter().all(is_there) {
             return Ok(Err(MergeError::DocumentGone));
         }
-        Ok(self.timed(|| write(&question, &answers, &page, Some(&documents), &frame())))
+        Ok(self.timed(|| write(&question, &answers, &page, Some(&documents), &frame(facets))))
     }
 
     /// The documents of the page, from whoever may be read for their shards.
@@ -228,7 +230,7 @@ impl Searching<'_> {
         check_complete(&without, self.policy)?;
         let snapshot = self.scope.snapshot;
         let (values, without) = (bodies_of(&values, snapshot)?, bodies_of(&without, snapshot)?);
-        let values_max = self.settings.facets.node_values_max();
+        let values_max = self.settings.facets.node_values_max;
         ValueCounts::read(&values, &without, attribute, values_max).map(Some).map_err(merge_failed)
     }
 
@@ -293,7 +295,7 @@ impl Searching<'_> {
     }
 
     /// The attribute whose values make hits distinct.
-    fn distinct(&self) -> Option<&str> {
+    pub(super) fn distinct(&self) -> Option<&str> {
         self.request.distinct().or(self.settings.distinct.as_deref())
     }
 
@@ -316,11 +318,6 @@ fn merge_failed(error: MergeError) -> ApiError {
         // What can be asked again was; if that did not help, the node contradicts itself.
         MergeError::Malformed | MergeError::TooShallow | MergeError::HiddenByDropped | MergeError::DocumentGone => {
             ApiError::new(Code::Internal, "A node sent an answer that is not a search answer.")
-        }
-        MergeError::TooManyFacetValues => {
-            let message =
-                "Ordering the values of a facet by count is not supported by Miroir when it has so many values.";
-            ApiError::new(Code::MiroirNotSupported, message)
         }
     }
 }

@@ -100,11 +100,13 @@ pub struct Question<'a> {
 
 /// What else goes into the answer.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct AnswerFrame {
+pub struct AnswerFrame<'a> {
     /// The whole, measured by who asks.
     pub processing_time_ms: u64,
     /// Shards are missing: the answer says `"degraded": true`.
     pub is_degraded: bool,
+    /// Where they were asked for.
+    pub facets: Option<FacetMerge<'a>>,
 }
 
 /// The client's answer.
@@ -141,9 +143,6 @@ pub enum MergeError {
     /// It cannot be read.
     #[error("a node's answer is not a search answer")]
     Malformed,
-    /// Facet values by count: there are more than nodes return, so the most frequent ones are not known.
-    #[error("too many facet values to order them by count")]
-    TooManyFacetValues,
     /// More hits of some node are needed than it was asked for: ask again for more.
     #[error("more hits are needed than the nodes were asked for")]
     TooShallow,
@@ -161,26 +160,30 @@ impl From<Malformed> for MergeError {
     }
 }
 
-/// The client's answer from the bodies of the nodes' answers, in the order of the covering set.
+/// The client's answer from the bodies of the nodes' answers, in the order of the covering set. Facets are merged as they are,
+/// doubts or not.
 ///
 /// # Errors
 /// [`MergeError`]; after `TooShallow` and `HiddenByDropped` the nodes can be asked again.
-pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame) -> Result<Merged, MergeError> {
+pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame<'_>) -> Result<Merged, MergeError> {
     let answers = bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>()?;
     let page = Page::of(question, &answers)?;
-    write(question, &answers, &page, None, frame)
+    let Question { request, settings, .. } = question;
+    let facets = request.has_facets().then(|| FacetMerge::of(&answers, &settings.facets, &request.facets()));
+    let frame = AnswerFrame { facets: facets.transpose()?, ..*frame };
+    write(question, &answers, &page, None, &frame)
 }
 
 /// The client's answer once its hits are known; their documents, if the nodes sent them apart.
 ///
 /// # Errors
-/// [`MergeError::Malformed`], [`MergeError::TooManyFacetValues`].
+/// [`MergeError::Malformed`].
 pub fn write(
     question: &Question<'_>,
     answers: &[NodeAnswer<'_>],
     page: &Page<'_>,
     documents: Option<&Documents<'_>>,
-    frame: &AnswerFrame,
+    frame: &AnswerFrame<'_>,
 ) -> Result<Merged, MergeError> {
     let Question { request, settings, retrieved, .. } = question;
     let view = HitView { displayed: &settings.displayed, retrieved, shows_details: request.shows_score_details() };
@@ -199,8 +202,8 @@ pub fn write(
     write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
     let sum = || answers.iter().map(|answer| answer.total).sum();
     write_totals(request.paging, page.total.map_or_else(sum, |total| total.total), &mut text);
-    if request.has_facets() {
-        FacetMerge::of(answers, &settings.facets)?.write(&settings.facets, &mut text)?;
+    if let Some(facets) = &frame.facets {
+        facets.write(&mut text);
     }
     if let Some(request_uid) = answers.iter().find_map(|answer| answer.request_uid) {
         write!(text, ",\"requestUid\":{request_uid}").expect("strings take all");
@@ -215,7 +218,7 @@ pub fn write(
     text.push('}');
     let approximate = [
         // Which document stands for a value is decided over all nodes, but each node has counted those that it shows.
-        (Part::Facets, page.total.is_some() && request.has_facets()),
+        (Part::Facets, frame.facets.as_ref().is_some_and(|facets| page.total.is_some() || !facets.is_exact())),
         (Part::Totals, page.total.is_some_and(|total| !total.is_exact)),
     ];
     let approximate = approximate.into_iter().filter_map(|(part, is_off)| is_off.then_some(part)).collect();

@@ -161,6 +161,32 @@ impl SearchRequest {
         filterable::check_facets(&filterable::rules_of_settings(settings), self.texts("facets"))
     }
 
+    /// The patterns of `facets`.
+    pub fn facets(&self) -> Vec<&str> {
+        self.texts("facets").collect()
+    }
+
+    /// Whether totals and facets count every document that matches the query and the filter: then more filters count a part
+    /// of them.
+    pub fn counts_all_that_match(&self) -> bool {
+        ["distinct", "hybrid", "vector", "media", "rankingScoreThreshold"]
+            .iter()
+            .all(|name| !self.parameters.contains_key(*name))
+    }
+
+    /// The body that makes a node count values of one facet among the documents of its part that a filter matches.
+    pub fn clarifying_body(&self, facet: &str, filter: &str, marker_filter: Option<&str>) -> Vec<u8> {
+        let kept = ["q", "matchingStrategy", "attributesToSearchOn", "locales"];
+        let kept = kept.iter().filter_map(|name| Some(((*name).to_owned(), self.parameters.get(*name)?.clone())));
+        let mut body: Map<String, Value> = kept.collect();
+        let ours = marker_filter.into_iter().chain([filter]);
+        let joined = ours.fold(self.parameters.get("filter").cloned(), |user, ours| Some(join_filters(user, ours)));
+        body.insert("filter".to_owned(), joined.unwrap_or_default());
+        body.insert("facets".to_owned(), json!([facet]));
+        body.insert("limit".to_owned(), Value::from(0));
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+
     /// Whether the answer carries `facetDistribution`.
     pub fn has_facets(&self) -> bool {
         self.parameters.contains_key("facets")

@@ -213,7 +213,7 @@ pub fn node_settings(user: &Object) -> Object {
     node["filterableAttributes"] = Value::Array(filterable);
     node["typoTolerance"] = with_every_field("typoTolerance", &node["typoTolerance"]);
     node["pagination"] = json!({"maxTotalHits": NODE_TOTAL_HITS});
-    node["faceting"] = node_faceting(&display(user)["faceting"]);
+    node["faceting"] = node_faceting(user);
     node
 }
 
@@ -228,21 +228,31 @@ fn marker_rule() -> Value {
 /// out for being like others.
 const NODE_TOTAL_HITS: u64 = u32::MAX as u64;
 
-/// Where values are ordered by count, the most frequent of all nodes together can be told only from (nearly) all of them.
-pub const FACET_VALUES_BY_COUNT: u64 = 10_000;
+/// So many values per facet nodes return at least where any facet is ordered by count: up to so many different values on a
+/// node all counts are known at once. What it costs is in docs/decisions/0007-facets-by-count.md.
+pub const FACET_VALUES_BY_COUNT: u64 = 20_000;
 
 /// Up to this many matching documents the engine orders the numbers of a facet as texts, beyond by value.
 pub const FACET_NUMBERS_AS_TEXTS: u64 = 3_000;
 
-/// Nodes always order by value: their lists are merged and ordered as the user wants them afterwards. A node with few of
-/// many matching documents orders numbers otherwise than the whole would: only all of its values contain the right ones.
-/// With one number in each document these are no more than its documents.
-fn node_faceting(shown: &Value) -> Value {
-    let by_count =
-        shown["sortFacetValuesBy"].as_object().is_some_and(|orders| orders.values().any(|order| order == "count"));
+/// Values per facet that nodes return, given the user's settings. They are merged, ordered and cut as the user wants them
+/// afterwards. A node with few of many matching documents orders numbers otherwise than the whole would: only all of its
+/// values contain the right ones. With one number in each document these are no more than its documents.
+pub fn node_facet_values_max(user: &Object) -> u64 {
+    let shown = &display(user)["faceting"];
     let wanted = shown["maxValuesPerFacet"].as_u64().unwrap_or_default();
-    let max = wanted.max(if by_count { FACET_VALUES_BY_COUNT } else { FACET_NUMBERS_AS_TEXTS });
-    json!({"maxValuesPerFacet": max, "sortFacetValuesBy": null})
+    wanted.max(if is_any_facet_by_count(shown) { FACET_VALUES_BY_COUNT } else { FACET_NUMBERS_AS_TEXTS })
+}
+
+/// Whose lists are cut must have cut what is least frequent, so nodes order as the user wants it.
+fn node_faceting(user: &Object) -> Value {
+    let shown = &display(user)["faceting"];
+    let orders = if is_any_facet_by_count(shown) { &shown["sortFacetValuesBy"] } else { &Value::Null };
+    json!({"maxValuesPerFacet": node_facet_values_max(user), "sortFacetValuesBy": orders})
+}
+
+fn is_any_facet_by_count(faceting: &Value) -> bool {
+    faceting["sortFacetValuesBy"].as_object().is_some_and(|orders| orders.values().any(|order| order == "count"))
 }
 
 /// The fields that were not set as `null`, so that a node forgets them.

@@ -1,24 +1,35 @@
-//! Facets of several answers: counts added up, in the engine's order, cut as the settings say; minimum and maximum.
+//! Facets of several answers: counts added up, in the engine's order, cut as one server cuts; minimum and maximum.
 //!
 //! The engine returns the numbers of a facet before its texts. Texts that are equal once normalised are one value, shown
-//! as the first answer spells it. In alphabetical order numbers are ordered as texts as long as no more than
-//! [`FACET_NUMBERS_AS_TEXTS`] documents match, and by value beyond. A node whose order is not that of the whole returns all
-//! its values; of the others only the first ones are read. By count, the most frequent values come first and equal ones in falling order (the engine's order of
-//! equal ones follows its tree of values, which nobody else has).
+//! as the first answer spells it. By value, numbers are ordered as texts as long as no more than
+//! [`FACET_NUMBERS_AS_TEXTS`] documents match, and by value beyond; a node whose order is not that of the whole is read to
+//! the end, of the others only the first values. By count, the most frequent values come first; equal ones come in falling
+//! order, as they mostly do in the engine (there it follows a tree of values, which nobody else has).
+//!
+//! Nodes return more values than the user wants to see, but not without end. By count the lists that were cut leave doubts,
+//! and bounds: what such a list lacks counts there no more than its last value. So at most some values have to be asked for
+//! once more ([`FacetMerge::doubts`]), with a filter that names them; then all is known, unless more values than that lie
+//! so near to each other. See [`FacetMerge::is_exact`].
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use charabia::normalizer::{CharNormalizer, CompatibilityDecompositionNormalizer};
 use serde_json::{Map, Value};
 
 use super::MergeError;
 use super::answer::NodeAnswer;
-use crate::logic::json::{ObjectWriter, Part, members};
+use crate::logic::json::{ObjectWriter, members};
 use crate::logic::marker::FIELD;
+use crate::meili::attribute_pattern::wildcard;
 use crate::meili::hidden_distinct;
-use crate::meili::settings::{FACET_NUMBERS_AS_TEXTS, FACET_VALUES_BY_COUNT};
+use crate::meili::settings::{FACET_NUMBERS_AS_TEXTS, node_facet_values_max};
+
+mod facet;
+mod kind;
+mod list;
+
+use facet::{Facet, FacetOrder};
+pub use list::normalize;
+use list::{Listing, list_values};
 
 /// Values that are returned for one facet, unless the settings say otherwise.
 const VALUES_PER_FACET_DEFAULT: u64 = 100;
@@ -28,6 +39,8 @@ const VALUES_PER_FACET_DEFAULT: u64 = 100;
 pub struct FacetLimits {
     /// `maxValuesPerFacet`.
     pub values_max: u64,
+    /// The same on the nodes.
+    pub node_values_max: u64,
     /// Facets that are ordered by count; `*` stands for all others, a facet with `false` is ordered by value.
     by_count: HashMap<String, bool>,
     /// No facet of the user's: nodes tell hits apart by it.
@@ -36,107 +49,181 @@ pub struct FacetLimits {
 
 impl Default for FacetLimits {
     fn default() -> Self {
-        Self { values_max: VALUES_PER_FACET_DEFAULT, by_count: HashMap::new(), hidden: None }
+        Self::from_settings(&Map::new())
     }
 }
 
 impl FacetLimits {
     /// From the user's settings.
     pub fn from_settings(settings: &Map<String, Value>) -> Self {
-        let hidden = hidden_distinct::attribute(settings).map(str::to_owned);
-        let Some(faceting) = settings.get("faceting") else { return Self { hidden, ..Self::default() } };
-        let orders = faceting.get("sortFacetValuesBy").and_then(Value::as_object);
+        let faceting = settings.get("faceting");
+        let field = |name: &str| faceting.and_then(|faceting| faceting.get(name));
+        let orders = field("sortFacetValuesBy").and_then(Value::as_object);
         Self {
-            values_max: faceting.get("maxValuesPerFacet").and_then(Value::as_u64).unwrap_or(VALUES_PER_FACET_DEFAULT),
+            values_max: field("maxValuesPerFacet").and_then(Value::as_u64).unwrap_or(VALUES_PER_FACET_DEFAULT),
+            node_values_max: node_facet_values_max(settings),
             by_count: orders.into_iter().flatten().map(|(facet, order)| (facet.clone(), order == "count")).collect(),
-            hidden,
+            hidden: hidden_distinct::attribute(settings).map(str::to_owned),
         }
     }
 
-    fn is_by_count(&self, facet: &str) -> bool {
+    /// Whether the values of this facet are ordered by count where it is asked for by its own name.
+    pub fn is_by_count(&self, facet: &str) -> bool {
         let own = self.by_count.get(facet).or_else(|| self.by_count.get("*"));
         own.copied().unwrap_or(false)
     }
 
-    /// Values per facet that a node returns: more than the user wants when counts decide.
-    pub fn node_values_max(&self) -> u64 {
-        let has_count = self.by_count.values().any(|by_count| *by_count);
-        if has_count { self.values_max.max(FACET_VALUES_BY_COUNT) } else { self.values_max }
+    /// Whether a facet of a node is one of the user's.
+    fn shows(&self, facet: &str) -> bool {
+        facet != FIELD && self.hidden.as_deref() != Some(facet)
+    }
+
+    /// The same for a facet of an answer. One that is there only because it lies below another one has the order of `*`.
+    fn is_listed_by_count(&self, facet: &str, patterns: &[&str]) -> bool {
+        let is_named = patterns.iter().any(|pattern| wildcard(pattern, facet).is_yes());
+        self.is_by_count(if is_named { facet } else { "*" })
     }
 }
 
-/// One value of a facet.
-#[derive(Clone, PartialEq, Debug)]
-struct FacetValue<'a> {
-    shown: Cow<'a, str>,
-    count: u64,
+/// Some values of one facet of which an answer does not say how often they are there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Doubt {
+    /// The facet.
+    pub facet: String,
+    /// Which of the answers.
+    pub answer: usize,
+    /// The values, as a filter: `facet IN [...]`. What the node counts with it beside its own is the answer.
+    pub filter: String,
 }
 
-/// The values of one facet.
-#[derive(Clone, PartialEq, Debug, Default)]
-struct Facet<'a> {
-    /// By their text, which is how the engine writes a number.
-    numbers: BTreeMap<String, FacetValue<'a>>,
-    /// By their normalised text.
-    texts: BTreeMap<String, FacetValue<'a>>,
-    /// The longest list of one answer.
-    listed_max: u64,
+/// What nodes say to a doubt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Clarification {
+    /// The facet.
+    pub facet: String,
+    /// Which of the answers it clarifies.
+    pub answer: usize,
+    /// The bodies of the nodes that were asked for the shards of that answer; each shard is in one of them.
+    pub bodies: Vec<String>,
 }
 
 /// All facets of a search.
-#[derive(Clone, PartialEq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct FacetMerge<'a> {
     facets: BTreeMap<String, Facet<'a>>,
     stats: BTreeMap<String, (f64, f64)>,
     /// Some answer has the member, though perhaps nothing in it.
     has_distribution: bool,
     has_stats: bool,
-    orders_by_value: bool,
 }
 
 impl<'a> FacetMerge<'a> {
-    /// Reads and adds up the facets of all answers.
-    pub fn of(answers: &[NodeAnswer<'a>], limits: &FacetLimits) -> Result<Self, MergeError> {
-        let matching_documents = answers.iter().map(|answer| answer.total).sum();
-        let mut merged = Self { orders_by_value: orders_by_value(matching_documents), ..Self::default() };
-        for answer in answers {
-            let has_final_order = orders_by_value(answer.total) == merged.orders_by_value;
-            // Stats first: they say which facets have numbers at all.
-            let stats = answer.facet_stats.map(|stats| read_stats(stats, limits)).transpose()?.unwrap_or_default();
-            merged.has_stats |= answer.facet_stats.is_some();
-            if let Some(distribution) = answer.facet_distribution {
-                merged.has_distribution = true;
-                for member in members(distribution) {
-                    let member = member?;
-                    if member.key != FIELD && limits.hidden.as_deref() != Some(member.key.as_ref()) {
-                        let has_numbers = stats.contains_key(member.key.as_ref());
-                        let values_max = if limits.is_by_count(&member.key) { u64::MAX } else { limits.values_max };
-                        let reading = Reading { has_numbers, has_final_order, values_max };
-                        merged.facets.entry(member.key.into_owned()).or_default().add(member.value, reading)?;
-                    }
+    /// Reads and adds up the facets of all answers. `patterns` is what the client asked for.
+    ///
+    /// # Errors
+    /// An answer that is none.
+    pub fn of(answers: &[NodeAnswer<'a>], limits: &FacetLimits, patterns: &[&str]) -> Result<Self, MergeError> {
+        let matching_documents: u64 = answers.iter().map(|answer| answer.total).sum();
+        let mut merged = Self {
+            facets: BTreeMap::new(),
+            stats: BTreeMap::new(),
+            has_distribution: answers.iter().any(|answer| answer.facet_distribution.is_some()),
+            has_stats: answers.iter().any(|answer| answer.facet_stats.is_some()),
+        };
+        // Stats first: they say which facets have numbers, in this answer or in any.
+        let stats = answers.iter().map(|answer| read_stats(answer, limits)).collect::<Result<Vec<_>, _>>()?;
+        for (facet, (min, max)) in stats.iter().flatten() {
+            let own = merged.stats.entry(facet.clone()).or_insert((*min, *max));
+            *own = (own.0.min(*min), own.1.max(*max));
+        }
+        for (place, answer) in answers.iter().enumerate() {
+            for member in answer.facet_distribution.into_iter().flat_map(members) {
+                let member = member?;
+                let name = member.key.as_ref();
+                if !limits.shows(name) {
+                    continue;
                 }
-            }
-            for (facet, (min, max)) in stats {
-                let own = merged.stats.entry(facet).or_insert((min, max));
-                *own = (own.0.min(min), own.1.max(max));
+                let is_by_count = limits.is_listed_by_count(name, patterns);
+                let order = FacetOrder::of(is_by_count, matching_documents);
+                let facet =
+                    merged.facets.entry(name.to_owned()).or_insert_with(|| Facet::new(order, limits.values_max));
+                let listing = Listing {
+                    order: FacetOrder::of(is_by_count, answer.total),
+                    numbers: stats[place].get(name).copied(),
+                    values_max: limits.node_values_max,
+                    wanted: facet.wanted(merged.stats.contains_key(name)),
+                };
+                facet.add(place, list_values(member.value, listing)?, listing.order);
             }
         }
         Ok(merged)
     }
 
+    /// What has to be known more exactly for the answer to be right; nothing as a rule.
+    pub fn doubts(&self) -> Vec<Doubt> {
+        let facets = self.facets.iter();
+        facets
+            .flat_map(|(name, facet)| {
+                facet.doubts().into_iter().map(|(answer, values)| Doubt {
+                    facet: name.clone(),
+                    answer,
+                    filter: filter_of(name, &values),
+                })
+            })
+            .collect()
+    }
+
+    /// Takes in what nodes said to [`FacetMerge::doubts`]. A doubt that nobody clarified stays one.
+    ///
+    /// # Errors
+    /// An answer that is none.
+    pub fn clarify(&mut self, clarifications: &[Clarification], limits: &FacetLimits) -> Result<(), MergeError> {
+        // All doubts as they are now: what is clarified of one answer must not hide what was asked of another.
+        let asked: BTreeMap<String, Vec<(usize, Vec<String>)>> =
+            self.facets.iter().map(|(name, facet)| (name.clone(), facet.doubts())).collect();
+        for clarification in clarifications {
+            let Clarification { facet: name, answer: place, bodies } = clarification;
+            let Some(facet) = self.facets.get_mut(name) else { continue };
+            let Some((_, values)) = asked[name].iter().find(|(answer, _)| answer == place) else { continue };
+            let mut lists = Vec::with_capacity(bodies.len());
+            for body in bodies {
+                let answer = NodeAnswer::read(body)?;
+                let listing = Listing {
+                    order: facet.order(),
+                    numbers: read_stats(&answer, limits)?.get(name).copied(),
+                    values_max: limits.node_values_max,
+                    wanted: u64::MAX,
+                };
+                for member in answer.facet_distribution.into_iter().flat_map(members) {
+                    let member = member?;
+                    if member.key == name.as_str() {
+                        lists.push(list_values(member.value, listing)?);
+                    }
+                }
+            }
+            facet.clarify(*place, values, &lists);
+        }
+        Ok(())
+    }
+
+    /// Whether nodes should be asked for [`FacetMerge::doubts`].
+    pub fn has_doubts(&self) -> bool {
+        self.facets.values().any(|facet| !facet.doubts().is_empty())
+    }
+
+    /// Whether all values and counts are those of one server. If not, too many values are nearly equally frequent.
+    pub fn is_exact(&self) -> bool {
+        self.facets.values().all(Facet::is_exact)
+    }
+
     /// Appends `,"facetDistribution":{…},"facetStats":{…}`.
-    pub fn write(&self, limits: &FacetLimits, text: &mut String) -> Result<(), MergeError> {
+    pub fn write(&self, text: &mut String) {
         if self.has_distribution {
             let mut distribution = ObjectWriter::with_capacity(256);
             for (name, facet) in &self.facets {
-                let is_by_count = limits.is_by_count(name);
-                if is_by_count && facet.listed_max >= limits.node_values_max() {
-                    return Err(MergeError::TooManyFacetValues);
-                }
                 let mut values = ObjectWriter::with_capacity(256);
-                let ordered = if is_by_count { facet.by_count() } else { facet.by_value(self.orders_by_value) };
-                for value in ordered.into_iter().take(limits.values_max as usize) {
-                    values.push(&value.shown, itoa::Buffer::new().format(value.count));
+                for (shown, count) in facet.shown() {
+                    values.push(shown, itoa::Buffer::new().format(count));
                 }
                 distribution.push(name, &values.finish());
             }
@@ -151,88 +238,22 @@ impl<'a> FacetMerge<'a> {
             text.push_str(",\"facetStats\":");
             text.push_str(&stats.finish());
         }
-        Ok(())
     }
 }
 
-/// How one answer's list of values is read.
-#[derive(Clone, Copy)]
-struct Reading {
-    /// The facet has numbers in this answer.
-    has_numbers: bool,
-    /// Its numbers are ordered as they are in the end.
-    has_final_order: bool,
-    /// So many of a list in the final order are enough.
-    values_max: u64,
+/// `"facet" IN ["a", "b"]`.
+fn filter_of(facet: &str, values: &[String]) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+    format!("{} IN [{}]", quoted(facet), values.join(","))
 }
 
-/// How the engine orders the numbers of so many documents.
-fn orders_by_value(matching_documents: u64) -> bool {
-    matching_documents > FACET_NUMBERS_AS_TEXTS
-}
-
-impl<'a> Facet<'a> {
-    /// Adds one answer's values.
-    fn add(&mut self, values: Part<'a>, reading: Reading) -> Result<(), MergeError> {
-        let mut is_among_numbers = reading.has_numbers;
-        let mut wanted = reading.values_max;
-        let mut listed = 0;
-        for member in values.members()? {
-            if wanted == 0 {
-                break;
-            }
-            let member = member?;
-            listed += 1;
-            let count: u64 = member.value.text.parse().map_err(|_| MergeError::Malformed)?;
-            is_among_numbers = is_among_numbers && is_number_text(&member.key);
-            let values = if is_among_numbers { &mut self.numbers } else { &mut self.texts };
-            let key = if is_among_numbers { member.key.to_string() } else { normalize(&member.key) };
-            values.entry(key).or_insert(FacetValue { shown: member.key, count: 0 }).count += count;
-            wanted -= u64::from(reading.has_final_order || !is_among_numbers);
-        }
-        self.listed_max = self.listed_max.max(listed);
-        Ok(())
-    }
-
-    fn by_value(&self, orders_by_value: bool) -> Vec<&FacetValue<'a>> {
-        let mut values: Vec<&FacetValue<'a>> = self.numbers.values().collect();
-        if orders_by_value {
-            values.sort_by(|left, right| compare_numbers(left, right));
-        }
-        values.extend(self.texts.values());
-        values
-    }
-
-    fn by_count(&self) -> Vec<&FacetValue<'a>> {
-        let mut values: Vec<&FacetValue<'a>> = self.numbers.values().collect();
-        values.sort_by(|left, right| right.count.cmp(&left.count).then_with(|| compare_numbers(right, left)));
-        let mut texts: Vec<(&String, &FacetValue<'a>)> = self.texts.iter().collect();
-        texts.sort_by(|left, right| right.1.count.cmp(&left.1.count).then_with(|| right.0.cmp(left.0)));
-        values.extend(texts.into_iter().map(|(_, value)| value));
-        values
-    }
-}
-
-fn compare_numbers(left: &FacetValue<'_>, right: &FacetValue<'_>) -> Ordering {
-    let number = |value: &FacetValue<'_>| value.shown.parse::<f64>().unwrap_or(f64::MAX);
-    number(left).total_cmp(&number(right))
-}
-
-/// Whether this is how the engine writes a number that is a facet value.
-fn is_number_text(text: &str) -> bool {
-    text.parse::<f64>().is_ok_and(|number| number.is_finite() && number.to_string() == text)
-}
-
-/// As the engine normalises facet values.
-pub fn normalize(text: &str) -> String {
-    CompatibilityDecompositionNormalizer.normalize_str(text.trim()).to_lowercase()
-}
-
-fn read_stats(stats: &str, limits: &FacetLimits) -> Result<BTreeMap<String, (f64, f64)>, MergeError> {
+/// Least and greatest number of each facet that has any.
+fn read_stats(answer: &NodeAnswer<'_>, limits: &FacetLimits) -> Result<BTreeMap<String, (f64, f64)>, MergeError> {
     let mut read = BTreeMap::new();
-    for facet in members(stats) {
+    for facet in answer.facet_stats.into_iter().flat_map(members) {
         let facet = facet?;
-        if facet.key == FIELD || limits.hidden.as_deref() == Some(facet.key.as_ref()) {
+        if !limits.shows(&facet.key) {
             continue;
         }
         let mut bounds = (f64::MAX, f64::MIN);
@@ -249,3 +270,6 @@ fn read_stats(stats: &str, limits: &FacetLimits) -> Result<BTreeMap<String, (f64
     }
     Ok(read)
 }
+
+#[cfg(test)]
+mod tests;
