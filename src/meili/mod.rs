@@ -16,5 +16,6 @@ pub mod query_string;
 pub mod search;
 pub mod search_message;
 pub mod settings;
+pub mod similar;
 pub mod task_query;
 pub mod tasks;

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::bad_value::parse_json;
 use super::error::{ApiError, Code};
 use super::filter::{Filter, node_form};
 use super::filterable;
@@ -19,10 +20,10 @@ mod query_string;
 mod retrieved;
 
 pub use displayed::Displayed;
-pub(super) use parameters::{PARAMETERS, Parameter};
+pub(super) use parameters::{PARAMETERS, Parameter, Shape, fixed, nullable, read_body};
 pub use parameters::{code_of_parameter, parameter_names};
 pub use query_string::from_query as parameters_of_query;
-pub(super) use query_string::{comma_separated, sort_list};
+pub(super) use query_string::{comma_separated, sort_list, value_of};
 pub use retrieved::{Retrieved, Share};
 
 /// Hits that are returned when nothing else is asked.
@@ -101,7 +102,7 @@ pub struct NodeQuery<'a> {
 impl SearchRequest {
     /// Reads the body of `POST /indexes/{uid}/search`.
     pub fn from_json(body: &[u8]) -> Result<Self, ApiError> {
-        Self::checked(parameters::from_json(body)?)
+        Self::checked(read_body(parse_json(body)?, &PARAMETERS)?)
     }
 
     /// Reads the query string of `GET /indexes/{uid}/search`.

@@ -17,3 +17,4 @@ mod rules;
 mod scenario;
 mod search;
 mod steps;
+mod vectors;

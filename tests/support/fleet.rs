@@ -93,6 +93,8 @@ impl Node {
                 NODE_KEY,
             ]);
             command.arg("--db-path").arg(&data).args(["--log-level", "WARN"]);
+            // Searches by vectors look at every vector: what a graph leaves out would differ from server to server.
+            command.env("MEILI_EXPERIMENTAL_HNSW_LINEAR_BELOW_RATIO", "1");
             command
         } else {
             let mut command = miroir();

@@ -126,7 +126,7 @@ pub(super) fn search(
     let hits = index.text_rules.with_highlight_tokenizer(|tokenizer| {
         let mut lists = Vec::new();
         let mut makers = Vec::new();
-        for (query, Found { ranking, words, criteria }) in searches {
+        for (query, Found { ranking, words, criteria, .. }) in searches {
             let list = ranking.page.into_iter().map(|(document, scores)| {
                 let score = score::weighted(&scores, query.weight);
                 (query.position, Candidate { document, scores, score })

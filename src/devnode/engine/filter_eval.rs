@@ -75,9 +75,14 @@ impl Evaluation<'_> {
                 Some([latitude, _]) => Err(self.not_filterable("_geojson", latitude)),
                 None => Ok(()),
             },
-            Filter::VectorExists { .. } | Filter::Foreign { .. } => Err(ApiError::new(
+            Filter::VectorExists { keyword, .. } => {
+                let message = "using a vector filter requires enabling the `multimodal` experimental feature. See \
+                               https://github.com/orgs/meilisearch/discussions/846";
+                Err(ApiError::new(Code::FeatureNotEnabled, keyword.explain(message)))
+            }
+            Filter::Foreign { .. } => Err(ApiError::new(
                 Code::MiroirNotSupported,
-                "The embedded node does not support filters on vectors and foreign keys.",
+                "The embedded node does not support filters on foreign keys.",
             )),
         }
     }

@@ -19,6 +19,7 @@ use super::query::{Hit, SearchQuery};
 use super::score::{self, Score};
 use super::settings::RankingRule;
 use super::sort::{Criterion, SortKey};
+use super::vectors::VECTORS;
 use crate::meili::attribute_pattern::is_at_or_below;
 use crate::meili::fields::select;
 
@@ -100,7 +101,12 @@ impl<'a, 'r, 't> HitMaker<'a, 'r, 't> {
         let empty = Document::new();
         let document = self.index.document(number).unwrap_or(&empty);
         let mut fields = select(document, &self.retrieved);
-        fields.shift_remove("_vectors");
+        fields.shift_remove(VECTORS);
+        let displayed = self.index.settings.displayed_attributes.as_ref();
+        if self.query.retrieve_vectors && displayed.is_none_or(|names| names.iter().any(|name| name == VECTORS)) {
+            let vectors = self.index.with_vectors(number).and_then(|mut document| document.shift_remove(VECTORS));
+            fields.insert(VECTORS.to_owned(), vectors.unwrap_or_else(|| Map::new().into()));
+        }
         if let Some(target) = self.point
             && let Some(Value::Object(geo)) = fields.get("_geo")
             && let (Some(latitude), Some(longitude)) =

@@ -20,11 +20,14 @@ use super::geo;
 use super::postings::Postings;
 use super::query::{FacetSearchQuery, SearchQuery, SearchResult};
 use super::settings::{FacetOrder, Settings};
+use super::similar::{self, SimilarResult};
 use super::tokenize::{self, TextRules};
+use super::vectors::{self, DocumentVectors, Missing};
 use super::{federated, filter_eval, search, sort};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::fields::select;
 use crate::meili::filterable::check_facets;
+use crate::meili::similar::SimilarRequest;
 
 /// One document task of a batch.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,6 +59,10 @@ pub struct BatchReport {
 pub struct IndexStats {
     /// Documents stored.
     pub number_of_documents: u64,
+    /// Vectors of all embedders.
+    pub number_of_embeddings: u64,
+    /// Documents with a vector.
+    pub number_of_embedded_documents: u64,
     /// Documents that have a top-level field, by its name.
     pub field_distribution: BTreeMap<String, u64>,
 }
@@ -70,6 +77,8 @@ pub struct Index {
     pub(super) fields: Fields,
     pub(super) all: RoaringBitmap,
     documents: BTreeMap<u32, Document>,
+    /// What configured embedders have of each document.
+    vectors: BTreeMap<u32, DocumentVectors>,
     numbers: HashMap<String, u32>,
     pub(super) postings: Postings,
     pub(super) facets: Facets,
@@ -98,6 +107,7 @@ impl Index {
             fields,
             all: RoaringBitmap::new(),
             documents: BTreeMap::new(),
+            vectors: BTreeMap::new(),
             numbers: HashMap::new(),
             postings: Postings::default(),
             facets: Facets::default(),
@@ -162,7 +172,8 @@ impl Index {
     ///
     /// # Errors
     /// An error that fails every task of the batch: `invalid_document_geo_field` when the last state of a document in
-    /// this batch has a bad `_geo` and `_geo` is filterable or sortable. Nothing is applied then.
+    /// this batch has a bad `_geo` and `_geo` is filterable or sortable; `invalid_vectors_type`,
+    /// `invalid_vector_dimensions` and `vector_embedding_error` likewise. Nothing is applied then.
     pub fn apply(&mut self, payloads: &[Payload]) -> Result<BatchReport, ApiError> {
         batch::apply(self, payloads)
     }
@@ -172,9 +183,13 @@ impl Index {
     /// # Errors
     /// `invalid_document_geo_field` when a stored `_geo` is bad; the old settings stay in force then. Seen on a real
     /// server: whatever is changed, and whether or not `_geo` is filterable or sortable before or after.
+    /// `vector_embedding_error` and the like when stored documents have no vectors for a new embedder.
     pub fn set_settings(&mut self, settings: Settings) -> Result<(), ApiError> {
         for document in self.documents.values() {
             geo::document_point(document, &self.id_of(document)).map_err(|error| self.named(&error))?;
+        }
+        if settings.embedders != self.settings.embedders {
+            self.set_embedders(&settings)?;
         }
         let rebuild = settings.needs_rebuild(&self.settings);
         self.text_rules = TextRules::new(&settings);
@@ -226,6 +241,14 @@ impl Index {
         check_facets(&self.settings.filterable_attributes, patterns.iter().map(String::as_str))
     }
 
+    /// Finds the documents that are near to one.
+    ///
+    /// # Errors
+    /// `invalid_similar_embedder`, `invalid_similar_filter`, `not_found_similar_id`.
+    pub fn similar(&self, request: &SimilarRequest) -> Result<SimilarResult, ApiError> {
+        similar::similar(self, request)
+    }
+
     /// Answers a search in the values of one facet: `facetHits` (`value`, `count`) and `facetQuery`.
     ///
     /// # Errors
@@ -258,12 +281,12 @@ impl Index {
             .into_iter()
             .skip(query.offset)
             .take(query.limit)
-            .filter_map(|number| self.documents.get(&number))
+            .filter_map(|number| self.with_vectors(number))
             .map(|document| match &query.fields {
                 Some(fields) if !fields.iter().any(|field| field == "*") => {
-                    select(document, &fields.iter().map(String::as_str).collect())
+                    select(&document, &fields.iter().map(String::as_str).collect())
                 }
-                Some(_) | None => document.clone(),
+                Some(_) | None => document,
             })
             .collect();
         Ok(DocumentsPage { results, total })
@@ -283,14 +306,34 @@ impl Index {
             .collect())
     }
 
-    /// One document by its external id, all its fields.
+    /// One document by its external id, all its fields, its vectors among them.
     pub fn get(&self, id: &str) -> Option<Document> {
-        self.documents.get(self.numbers.get(id)?).cloned()
+        self.with_vectors(self.number(id)?)
+    }
+
+    /// The number of a document by its external id.
+    pub(super) fn number(&self, id: &str) -> Option<u32> {
+        self.numbers.get(id).copied()
+    }
+
+    /// A stored document with its vectors.
+    pub(super) fn with_vectors(&self, number: u32) -> Option<Document> {
+        Some(vectors::with_vectors(self.documents.get(&number)?, self.vectors.get(&number)))
+    }
+
+    /// The vectors that an embedder has of a document.
+    pub(super) fn embeddings(&self, number: u32, embedder: &str) -> &[Vec<f32>] {
+        self.vectors.get(&number).and_then(|vectors| vectors.get(embedder)).map_or(&[], |vectors| vectors.embeddings())
     }
 
     /// Counts.
     pub fn stats(&self) -> IndexStats {
-        IndexStats { number_of_documents: self.documents.len() as u64, field_distribution: self.distribution.clone() }
+        IndexStats {
+            number_of_documents: self.documents.len() as u64,
+            number_of_embeddings: self.embedding_counts().sum(),
+            number_of_embedded_documents: self.embedding_counts().filter(|count| *count > 0).count() as u64,
+            field_distribution: self.distribution.clone(),
+        }
     }
 
     /// A stored document by its number.
@@ -301,6 +344,30 @@ impl Index {
     /// The message with the name of the index before it, as Meilisearch writes some.
     pub(super) fn message(&self, message: &str) -> String {
         if self.uid.is_empty() { message.to_owned() } else { format!("Index `{}`: {message}", self.uid) }
+    }
+
+    /// How many vectors each document has.
+    fn embedding_counts(&self) -> impl Iterator<Item = u64> {
+        let count = |vectors: &DocumentVectors| vectors.values().map(|vectors| vectors.embeddings().len() as u64).sum();
+        self.vectors.values().map(count)
+    }
+
+    /// Moves vectors between documents and embedders.
+    fn set_embedders(&mut self, settings: &Settings) -> Result<(), ApiError> {
+        let (mut documents, mut all) = (BTreeMap::new(), BTreeMap::new());
+        let mut missing = Missing::default();
+        for (number, document) in &self.documents {
+            let mut document = vectors::with_vectors(document, self.vectors.get(number));
+            let id = self.id_of(&document);
+            let read = vectors::read(&mut document, &id, &settings.embedders, None, &mut missing);
+            all.insert(*number, read.map_err(|error| self.named(&error))?);
+            documents.insert(*number, document);
+        }
+        if let Some(error) = missing.error() {
+            return Err(self.named(&error));
+        }
+        (self.documents, self.vectors) = (documents, all);
+        Ok(())
     }
 
     fn named(&self, error: &ApiError) -> ApiError {

@@ -21,8 +21,10 @@ mod query;
 mod score;
 mod search;
 mod settings;
+mod similar;
 mod sort;
 mod tokenize;
+mod vectors;
 
 pub use documents::{Document, DocumentsPage, DocumentsQuery, document_id};
 pub use federated::{
@@ -32,3 +34,4 @@ pub use federated::{
 pub use index::{BatchReport, Index, IndexStats, Payload};
 pub use query::{FacetSearchQuery, Hit, HitsInfo, MatchingStrategy, SearchQuery, SearchResult};
 pub use settings::{FacetOrder, Settings};
+pub use similar::SimilarResult;

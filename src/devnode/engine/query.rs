@@ -66,6 +66,23 @@ pub struct SearchQuery {
     pub attributes_to_search_on: Option<Vec<String>>,
     /// Leave out hits with a lower score.
     pub ranking_score_threshold: Option<f64>,
+    /// Search by vectors, too.
+    pub hybrid: Option<Hybrid>,
+    /// The vector to search by.
+    pub vector: Option<Vec<f32>>,
+    /// Whether something else than words is to be made a vector.
+    pub has_media: bool,
+    /// Adds `_vectors` to hits, and `queryVector`.
+    pub retrieve_vectors: bool,
+}
+
+/// `hybrid`.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Hybrid {
+    /// How much vectors count, from 0 to 1.
+    pub semantic_ratio: f32,
+    /// Whose vectors.
+    pub embedder: String,
 }
 
 impl Default for SearchQuery {
@@ -93,6 +110,10 @@ impl Default for SearchQuery {
             matching_strategy: MatchingStrategy::default(),
             attributes_to_search_on: None,
             ranking_score_threshold: None,
+            hybrid: None,
+            vector: None,
+            has_media: false,
+            retrieve_vectors: false,
         }
     }
 }
@@ -101,8 +122,7 @@ impl SearchQuery {
     /// Reads the body of `POST /indexes/{uid}/search`.
     ///
     /// # Errors
-    /// `invalid_search_...` for the first parameter with a wrong shape, `bad_request` for an unknown one,
-    /// `miroir_not_supported` for hybrid and vector search.
+    /// `invalid_search_...` for the first parameter with a wrong shape, `bad_request` for an unknown one.
     pub fn from_json(body: &Map<String, Value>) -> Result<Self, ApiError> {
         parse::from_json(body)
     }
@@ -168,6 +188,10 @@ pub struct SearchResult {
     pub facet_distribution: Option<Map<String, Value>>,
     /// Minimum and maximum of numeric facets.
     pub facet_stats: Option<Map<String, Value>>,
+    /// The vector that was searched by, where it was asked for.
+    pub query_vector: Option<Vec<f32>>,
+    /// How many hits vectors brought; `None` in a search by words only.
+    pub semantic_hit_count: Option<usize>,
 }
 
 impl SearchResult {
@@ -177,6 +201,11 @@ impl SearchResult {
         let mut body = Map::new();
         body.insert("hits".to_owned(), hits.into());
         body.insert("query".to_owned(), self.query.as_str().into());
+        if let Some(vector) = &self.query_vector {
+            // Shown in single precision, other than everything else.
+            let numbers = vector.iter().map(|number| json!(number.to_string().parse::<f64>().ok()));
+            body.insert("queryVector".to_owned(), numbers.collect::<Vec<_>>().into());
+        }
         body.insert("processingTimeMs".to_owned(), processing_time_ms.into());
         let info = match &self.hits_info {
             HitsInfo::Pages { hits_per_page, page, total_pages, total_hits } => json!({
@@ -194,6 +223,9 @@ impl SearchResult {
         }
         if let Some(stats) = &self.facet_stats {
             body.insert("facetStats".to_owned(), stats.clone().into());
+        }
+        if let Some(count) = self.semantic_hit_count {
+            body.insert("semanticHitCount".to_owned(), count.into());
         }
         body
     }

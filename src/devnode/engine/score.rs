@@ -89,9 +89,16 @@ pub(super) enum Score {
         is_ascending: bool,
         point: Option<Point>,
     },
+    /// The similarity; `None` without a vector.
+    Vector(Option<f32>),
 }
 
 impl Score {
+    /// How near the vector is; 0 without one.
+    fn similarity(&self) -> Option<f64> {
+        if let Self::Vector(similarity) = self { Some(similarity.map_or(0.0, f64::from)) } else { None }
+    }
+
     fn rank(&self) -> Option<Rank> {
         match self {
             Self::Words(rank)
@@ -101,13 +108,17 @@ impl Score {
             | Self::Position(rank)
             | Self::ExactWords(rank) => Some(*rank),
             Self::ExactAttribute(exact) => Some(exact.rank()),
-            Self::Sort { .. } | Self::Geo { .. } => None,
+            Self::Sort { .. } | Self::Geo { .. } | Self::Vector(_) => None,
         }
     }
 }
 
-/// `_rankingScore`: all rules together, those that sort by values left out.
+/// `_rankingScore`: all rules together, those that sort by values left out. A similarity stands for all of them.
 pub(super) fn ranking_score(scores: &[Score]) -> f64 {
+    let similarity = scores.iter().rev().find_map(Score::similarity);
+    if let Some(similarity) = similarity {
+        return similarity;
+    }
     Rank::combined(scores.iter().filter_map(Score::rank))
 }
 
@@ -122,9 +133,16 @@ pub(super) struct WeightedScore {
 
 #[derive(Clone, PartialEq, Debug)]
 enum WeightedValue {
-    Rank(f64),
-    Sort { is_ascending: bool, value: Value },
-    Distance { is_ascending: bool, metres: Option<f64> },
+    /// Of neighbouring ranks, or a similarity.
+    Score(f64),
+    Sort {
+        is_ascending: bool,
+        value: Value,
+    },
+    Distance {
+        is_ascending: bool,
+        metres: Option<f64>,
+    },
 }
 
 /// The scores of a document, counted by the weight of its query.
@@ -136,7 +154,7 @@ pub(super) fn weighted(scores: &[Score], weight: f64) -> WeightedScore {
             open = Some(open.map_or(rank, |outer| outer.then(rank)));
             continue;
         }
-        values.extend(open.take().map(|rank| WeightedValue::Rank(rank.score() * weight)));
+        values.extend(open.take().map(|rank| WeightedValue::Score(rank.score() * weight)));
         match score {
             Score::Sort { is_ascending, value, .. } => {
                 values.push(WeightedValue::Sort { is_ascending: *is_ascending, value: value.clone() });
@@ -144,6 +162,9 @@ pub(super) fn weighted(scores: &[Score], weight: f64) -> WeightedScore {
             Score::Geo { target, is_ascending, point } => {
                 let metres = point.map(|point| target.distance_m(point));
                 values.push(WeightedValue::Distance { is_ascending: *is_ascending, metres });
+            }
+            Score::Vector(similarity) => {
+                values.push(WeightedValue::Score(similarity.map_or(0.0, f64::from) * weight));
             }
             Score::Words(_)
             | Score::Typo(_)
@@ -154,7 +175,7 @@ pub(super) fn weighted(scores: &[Score], weight: f64) -> WeightedScore {
             | Score::ExactWords(_) => {}
         }
     }
-    values.extend(open.map(|rank| WeightedValue::Rank(rank.score() * weight)));
+    values.extend(open.map(|rank| WeightedValue::Score(rank.score() * weight)));
     WeightedScore { global: ranking_score(scores) * weight, values }
 }
 
@@ -175,6 +196,23 @@ impl WeightedScore {
         }
         self.values.len().cmp(&other.values.len())
     }
+
+    /// As the lists of words and of vectors of one search are compared; `Greater` is better.
+    pub(super) fn compare_lists(&self, other: &Self) -> Ordering {
+        use WeightedValue::{Distance, Score, Sort};
+        let decided = self.values.iter().zip(&other.values).map(|pair| match pair {
+            (Distance { is_ascending, metres: left }, Distance { metres: right, .. }) => match (left, right) {
+                (Some(left), Some(right)) if *is_ascending => right.total_cmp(left),
+                (left, right) => left.partial_cmp(right).unwrap_or(Ordering::Equal),
+            },
+            (Score(score), Sort { .. } | Distance { .. }) if *score == 0.0 => Ordering::Less,
+            (Score(_), Sort { .. } | Distance { .. }) => Ordering::Greater,
+            (Sort { .. } | Distance { .. }, Score(score)) if *score == 0.0 => Ordering::Greater,
+            (Sort { .. } | Distance { .. }, Score(_)) => Ordering::Less,
+            (left, right) => left.compare(right).unwrap_or(Ordering::Equal),
+        });
+        decided.fold(Ordering::Equal, Ordering::then).then(self.values.len().cmp(&other.values.len()))
+    }
 }
 
 impl WeightedValue {
@@ -188,7 +226,7 @@ impl WeightedValue {
             }
         };
         match (self, other) {
-            (Self::Rank(left), Self::Rank(right)) => Some(by_number(*left, *right)),
+            (Self::Score(left), Self::Score(right)) => Some(by_number(*left, *right)),
             (Self::Sort { is_ascending, value: left }, Self::Sort { is_ascending: other, value: right })
                 if is_ascending == other =>
             {
@@ -203,7 +241,7 @@ impl WeightedValue {
                     (left, right) => left.is_some().cmp(&right.is_some()),
                 })
             }
-            (Self::Rank(_) | Self::Sort { .. } | Self::Distance { .. }, _) => None,
+            (Self::Score(_) | Self::Sort { .. } | Self::Distance { .. }, _) => None,
         }
     }
 }
@@ -270,6 +308,7 @@ pub(super) fn details(scores: &[Score], attributes_apart: bool) -> Map<String, V
             Score::Sort { field, is_ascending, value, is_hidden: false } => {
                 (format!("{field}:{}", direction(*is_ascending)), json!({"order": order, "value": value}))
             }
+            Score::Vector(similarity) => ("vectorSort".to_owned(), json!({"order": order, "similarity": similarity})),
             Score::Geo { target, is_ascending, point } => (
                 format!("_geoPoint({}, {}):{}", target.latitude, target.longitude, direction(*is_ascending)),
                 json!({

@@ -5,6 +5,7 @@ mod conditions;
 mod context;
 mod graph;
 mod graph_rule;
+mod hybrid;
 mod parse;
 mod proximity;
 mod resolve;
@@ -21,9 +22,10 @@ use std::rc::Rc;
 use roaring::RoaringBitmap;
 
 use self::bucket_sort::{Ranking, Request};
-
 use self::context::{RestrictedFields, SearchedWord};
 use self::graph::QueryGraph;
+use self::hybrid::{Kind, Lists};
+use self::rules::{Nearness, Rule, Target, Words};
 use self::terms::{QueryTerm, TermId};
 use super::fields::FieldId;
 use super::format::{HitMaker, MatchingWords};
@@ -71,48 +73,123 @@ pub(super) struct Found {
     pub(super) ranking: Ranking,
     pub(super) words: MatchingWords,
     pub(super) criteria: Vec<Criterion>,
+    /// The vector that was searched by.
+    pub(super) query_vector: Option<Vec<f32>>,
+    /// How many hits of the page vectors brought; `None` in a search by words only.
+    pub(super) semantic_hit_count: Option<usize>,
 }
 
 /// Checks and ranks.
 pub(super) fn find(index: &Index, query: &SearchQuery, extent: Extent) -> Result<Found, ApiError> {
+    let kind = Kind::of(index, query)?;
     let refused = |message| ApiError::new(Code::InvalidSearchSort, message);
     let criteria = sort::parse(query.sort.as_deref().unwrap_or_default()).map_err(refused)?;
-    let mut context = Context::new(index);
-    context.restricted = restricted_fields(index, query)?;
-    let distinct = distinct_field(index, query)?;
-    let mut universe = match &query.filter {
-        Some(filter) => filter_eval::evaluate(index, filter, Code::InvalidSearchFilter)?,
-        None => None,
-    }
-    .unwrap_or_else(|| index.all.clone());
-    let graph = read_query(&mut context, query, &mut universe);
-    check_sort(index, &criteria)?;
-    let (graph, terms) = graph.unzip();
-    if let Some(graph) = &graph {
-        universe &= possible_documents(&mut context, graph, query.matching_strategy, &universe);
-    }
-    let rules = rules::rules(&index.settings.ranking_rules, query.matching_strategy, &criteria, graph.is_some());
-    let request = Request {
-        rules: &rules,
-        graph: graph.map(Rc::new),
-        universe,
-        offset: extent.offset,
-        limit: extent.limit,
-        wants_scores: extent.wants_scores,
-        threshold: query.ranking_score_threshold,
-        exhaustive_limit: extent.is_exhaustive.then_some(index.settings.max_total_hits),
-        distinct,
+    let run = Run { index, query, criteria: &criteria, distinct: distinct_field(index, query)? };
+    let (ranking, words, target, semantic_hit_count) = match kind {
+        Kind::Words => {
+            let (ranking, words) = run.by_words(extent)?;
+            (ranking, words, None, None)
+        }
+        Kind::Vector(target) => {
+            let ranking = run.by_vector(&target, None, extent)?;
+            let count = ranking.page.len();
+            (ranking, MatchingWords::default(), Some(target), Some(count))
+        }
+        Kind::Hybrid { target, semantic_ratio } => {
+            let Extent { offset, limit, .. } = extent;
+            let whole = Extent { offset: 0, limit: offset + limit, wants_scores: true, ..extent };
+            let (mut by_words, words) = run.by_words(whole)?;
+            match target.filter(|_| !hybrid::is_good_enough(&by_words.page, whole.limit, semantic_ratio)) {
+                None => {
+                    by_words.page = by_words.page.into_iter().skip(offset).take(limit).collect();
+                    (by_words, words, None, Some(0))
+                }
+                Some(target) => {
+                    let by_vector = run.by_vector(&target, query.q.as_deref(), whole)?;
+                    let lists = Lists { words: by_words, vector: by_vector, semantic_ratio };
+                    let (ranking, count) = lists.combined(index, run.distinct, offset, limit);
+                    (ranking, words, Some(target), Some(count))
+                }
+            }
+        }
     };
-    let mut ranking = bucket_sort::rank(&mut context, &request);
-    if let (Some(field), true) = (distinct, extent.is_exhaustive) {
-        ranking.candidates = bucket_sort::distinct(index, field, &ranking.candidates).0;
+    let query_vector = target.map(|target| target.vector.clone());
+    Ok(Found { ranking, words, criteria, query_vector, semantic_hit_count })
+}
+
+/// What every list of one search has in common.
+struct Run<'a> {
+    index: &'a Index,
+    query: &'a SearchQuery,
+    criteria: &'a [Criterion],
+    distinct: Option<FieldId>,
+}
+
+impl<'a> Run<'a> {
+    fn by_words(&self, extent: Extent) -> Result<(Ranking, MatchingWords), ApiError> {
+        let (index, query) = (self.index, self.query);
+        let mut context = self.context()?;
+        let (mut universe, graph) = self.universe(&mut context, query.q.as_deref())?;
+        let (graph, terms) = graph.unzip();
+        if let Some(graph) = &graph {
+            universe &= possible_documents(&mut context, graph, query.matching_strategy, &universe);
+        }
+        let words = if graph.is_some() { Words::Strategy(query.matching_strategy) } else { Words::None };
+        let rules = rules::rules(&index.settings.ranking_rules, &words, self.criteria);
+        let request = Request { graph: graph.map(Rc::new), ..self.request(&rules, universe, extent) };
+        let mut ranking = bucket_sort::rank(&mut context, &request);
+        if let (Some(field), true) = (self.distinct, extent.is_exhaustive) {
+            ranking.candidates = bucket_sort::distinct(index, field, &ranking.candidates).0;
+        }
+        let words = MatchingWords::new(&context, terms.as_deref().unwrap_or_default());
+        Ok((ranking, words))
     }
-    let words = MatchingWords::new(&context, terms.as_deref().unwrap_or_default());
-    Ok(Found { ranking, words, criteria })
+
+    /// Of `q` only the negative words count.
+    fn by_vector(&self, target: &Rc<Target>, q: Option<&str>, extent: Extent) -> Result<Ranking, ApiError> {
+        let mut context = self.context()?;
+        let (universe, _) = self.universe(&mut context, q)?;
+        let limit = extent.offset + extent.limit;
+        let words = Words::Vector(Nearness { target: Rc::clone(target), limit });
+        let rules = rules::rules(&self.index.settings.ranking_rules, &words, self.criteria);
+        Ok(bucket_sort::rank(&mut context, &self.request(&rules, universe, extent)))
+    }
+
+    fn context(&self) -> Result<Context<'a>, ApiError> {
+        let mut context = Context::new(self.index);
+        context.restricted = restricted_fields(self.index, self.query)?;
+        Ok(context)
+    }
+
+    /// What the filter and the negative words leave, and the words.
+    fn universe(&self, context: &mut Context<'a>, q: Option<&str>) -> Result<(RoaringBitmap, Option<Terms>), ApiError> {
+        let universe = match &self.query.filter {
+            Some(filter) => filter_eval::evaluate(self.index, filter, Code::InvalidSearchFilter)?,
+            None => None,
+        };
+        let mut universe = universe.unwrap_or_else(|| self.index.all.clone());
+        let graph = q.and_then(|q| read_query(context, q, &mut universe));
+        check_sort(self.index, self.criteria)?;
+        Ok((universe, graph))
+    }
+
+    fn request<'r>(&self, rules: &'r [Rule], universe: RoaringBitmap, extent: Extent) -> Request<'r> {
+        Request {
+            rules,
+            graph: None,
+            universe,
+            offset: extent.offset,
+            limit: extent.limit,
+            wants_scores: extent.wants_scores,
+            threshold: self.query.ranking_score_threshold,
+            exhaustive_limit: extent.is_exhaustive.then_some(self.index.settings.max_total_hits),
+            distinct: self.distinct,
+        }
+    }
 }
 
 fn answer(index: &Index, query: &SearchQuery, found: Found) -> Result<SearchResult, ApiError> {
-    let Found { ranking, words, criteria } = found;
+    let Found { ranking, words, criteria, query_vector, semantic_hit_count } = found;
     let counts = query
         .facets
         .as_ref()
@@ -129,6 +206,8 @@ fn answer(index: &Index, query: &SearchQuery, found: Found) -> Result<SearchResu
         hits_info: hits_info(query, &ranking.candidates),
         facet_distribution,
         facet_stats,
+        query_vector: query_vector.filter(|_| query.retrieve_vectors),
+        semantic_hit_count,
     })
 }
 
@@ -160,13 +239,14 @@ fn page(index: &Index, query: &SearchQuery) -> (usize, usize) {
     (offset, limit.min(most - offset))
 }
 
+/// The words of a query, as a graph and one by one.
+type Terms = (QueryGraph, Vec<LocatedTerm>);
+
 /// Reads the words of the query and takes out what negative words find. `None` is a placeholder search.
-fn read_query(
-    context: &mut Context<'_>,
-    query: &SearchQuery,
-    universe: &mut RoaringBitmap,
-) -> Option<(QueryGraph, Vec<LocatedTerm>)> {
-    let text = query.q.as_deref().filter(|text| !text.trim().is_empty())?;
+fn read_query(context: &mut Context<'_>, text: &str, universe: &mut RoaringBitmap) -> Option<Terms> {
+    if text.trim().is_empty() {
+        return None;
+    }
     let rules = &context.index.text_rules;
     rules.with_tokenizer(|tokenizer| {
         let parsed = parse::parse(context, tokenizer, text);

@@ -1,7 +1,8 @@
 //! The settings of one index, with Meilisearch's defaults.
 //!
-//! Values that the engine does not act on (embedders, localized attributes, foreign keys, chat) are kept as they are.
+//! Values that the engine does not act on (localized attributes, foreign keys, chat) are kept as they are.
 
+mod embedders;
 mod parse;
 mod serialize;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+pub use self::embedders::Embedder;
 use crate::meili::attribute_pattern::{Match, is_at_or_below, plain};
 use crate::meili::error::ApiError;
 use crate::meili::filterable::{FilterFeatures, FilterableRule, deciding_rule, names_that};
@@ -48,8 +50,8 @@ pub struct Settings {
     pub faceting: Faceting,
     /// The most hits that any search can page through.
     pub max_total_hits: usize,
-    /// Embedders, opaque.
-    pub embedders: Map<String, Value>,
+    /// Embedders by name.
+    pub embedders: BTreeMap<String, Embedder>,
     /// Time limit of a search in milliseconds, kept but not enforced.
     pub search_cutoff_ms: Option<u64>,
     /// Locales per attribute, opaque: without dictionaries they change nothing here.
@@ -187,7 +189,7 @@ impl Default for Settings {
             typo_tolerance: TypoTolerance::default(),
             faceting: Faceting::default(),
             max_total_hits: 1000,
-            embedders: Map::new(),
+            embedders: BTreeMap::new(),
             search_cutoff_ms: None,
             localized_attributes: None,
             facet_search: true,

@@ -92,8 +92,8 @@ fn index_stats(node: &Node, index: &NamedIndex) -> Value {
         "rawDocumentDbSize": 0,
         "avgDocumentSize": 0,
         "isIndexing": node.queue.is_indexing(&index.uid),
-        "numberOfEmbeddings": 0,
-        "numberOfEmbeddedDocuments": 0,
+        "numberOfEmbeddings": stats.number_of_embeddings,
+        "numberOfEmbeddedDocuments": stats.number_of_embedded_documents,
         "fieldDistribution": stats.field_distribution,
     })
 }

@@ -10,6 +10,7 @@ mod multi_search;
 mod params;
 mod search;
 mod settings;
+mod similar;
 mod tasks;
 
 use std::sync::Arc;
@@ -115,6 +116,7 @@ impl Node {
             (_, ["indexes", uid, "compact"]) => indexes::compact(self, uid),
             (_, ["indexes", uid, "stats"]) => indexes::stats(self, uid),
             (_, ["indexes", uid, "search"]) => search::search(self, uid, request),
+            (_, ["indexes", uid, "similar"]) => similar::similar(self, uid, request),
             (_, ["indexes", uid, "facet-search"]) => search::facet_search(self, uid, request),
             ("GET", ["indexes", uid, "documents"]) => documents::list(self, uid, &request),
             ("DELETE", ["indexes", uid, "documents"]) => documents::clear(self, uid, &request),

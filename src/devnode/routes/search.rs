@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use super::documents::with_vectors;
 use super::params::check_uid;
 use super::{Node, body};
 use crate::devnode::engine::{FacetSearchQuery, SearchQuery};
@@ -27,14 +26,7 @@ pub(super) fn search_index(
     let started = clock::instant();
     let query = SearchQuery::from_json(parameters)?;
     let index = node.indexes.get(uid)?;
-    let index = index.read();
-    let displayed = index.engine.settings().displayed_attributes.as_ref();
-    let vectors = parameters.get("retrieveVectors") == Some(&Value::Bool(true))
-        && displayed.is_none_or(|names| names.iter().any(|name| name == "_vectors"));
-    let mut result = index.engine.search(&query)?;
-    for hit in &mut result.hits {
-        hit.fields = with_vectors(std::mem::take(&mut hit.fields), vectors);
-    }
+    let result = index.read().engine.search(&query)?;
     Ok(result.to_json(started.elapsed().as_millis() as u64))
 }
 

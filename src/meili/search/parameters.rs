@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::bad_value::{missing_field, parse_json, unexpected, unknown_field, unknown_value, wrong_type};
+use super::super::bad_value::{missing_field, unexpected, unknown_field, unknown_value, wrong_type};
 use super::super::error::{ApiError, Code};
 use super::super::settings::LOCALES;
 
@@ -32,11 +32,13 @@ pub(in crate::meili) struct Parameter {
     pub(super) code: Code,
 }
 
-const fn nullable(name: &'static str, shape: Shape, code: Code) -> Parameter {
+/// A parameter for which `null` is as good as nothing.
+pub(in crate::meili) const fn nullable(name: &'static str, shape: Shape, code: Code) -> Parameter {
     Parameter { name, shape, is_nullable: true, code }
 }
 
-const fn fixed(name: &'static str, shape: Shape, code: Code) -> Parameter {
+/// A parameter that must have a value where it stands.
+pub(in crate::meili) const fn fixed(name: &'static str, shape: Shape, code: Code) -> Parameter {
     Parameter { name, shape, is_nullable: false, code }
 }
 
@@ -91,14 +93,18 @@ pub(super) const STRATEGIES: [&str; 3] = ["last", "all", "frequency"];
 pub(super) const THRESHOLD_RANGE: &str =
     "the value of `rankingScoreThreshold` is invalid, expected a float between `0.0` and `1.0`.";
 
-/// A JSON body as checked parameters, nulls left out.
-pub(super) fn from_json(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    let body = parse_json(body)?;
+/// The text about a ratio out of range.
+pub(super) const RATIO_RANGE: &str =
+    "the value of `semanticRatio` is invalid, expected a float between `0.0` and `1.0`.";
+
+/// A JSON body as checked parameters of a table, nulls left out.
+pub(in crate::meili) fn read_body(body: Value, table: &[Parameter]) -> Result<Map<String, Value>, ApiError> {
     let Value::Object(fields) = body else { return Err(wrong_type(Code::BadRequest, "", "an object", &body)) };
     let mut parameters = Map::new();
     for (name, value) in fields {
-        let Some(parameter) = PARAMETERS.iter().find(|parameter| parameter.name == name) else {
-            return Err(unknown_field(Code::BadRequest, "", &name, &parameter_names()));
+        let Some(parameter) = table.iter().find(|parameter| parameter.name == name) else {
+            let names: Vec<&str> = table.iter().map(|parameter| parameter.name).collect();
+            return Err(unknown_field(Code::BadRequest, "", &name, &names));
         };
         if parameter.is_nullable && value.is_null() {
             continue;
@@ -177,7 +183,12 @@ impl Parameter {
                         value,
                     ));
                 }
-                ("semanticRatio", Value::Number(_)) => {}
+                ("semanticRatio", Value::Number(ratio))
+                    if ratio.as_f64().is_some_and(|ratio| (0.0..=1.0).contains(&ratio)) => {}
+                ("semanticRatio", Value::Number(_)) => {
+                    let location = format!("{location}.semanticRatio");
+                    return Err(unexpected(Code::InvalidSearchSemanticRatio, &location, RATIO_RANGE));
+                }
                 ("semanticRatio", _) => {
                     let location = format!("{location}.semanticRatio");
                     return Err(wrong_type(Code::InvalidSearchSemanticRatio, &location, "a number", value));

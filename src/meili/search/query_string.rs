@@ -6,7 +6,7 @@ use super::super::bad_value::{bad_parameter, unknown_parameter};
 use super::super::error::{ApiError, Code};
 use super::super::query_string::QueryString;
 use super::super::settings::LOCALES;
-use super::parameters::{PARAMETERS, Parameter, STRATEGIES, Shape, THRESHOLD_RANGE};
+use super::parameters::{PARAMETERS, Parameter, RATIO_RANGE, STRATEGIES, Shape, THRESHOLD_RANGE};
 
 /// Names of GET, in the order of error messages: those of POST with hybrid search and personalisation spelled flat.
 fn names() -> Vec<&'static str> {
@@ -36,8 +36,7 @@ pub fn from_query(query: &str) -> Result<Map<String, Value>, ApiError> {
             }
             "hybridSemanticRatio" => {
                 let ratio = text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-                let reason = "the value of `semanticRatio` is invalid, expected a float between `0.0` and `1.0`.";
-                let ratio = ratio.ok_or_else(|| bad_parameter(Code::InvalidSearchSemanticRatio, name, reason))?;
+                let ratio = ratio.ok_or_else(|| bad_parameter(Code::InvalidSearchSemanticRatio, name, RATIO_RANGE))?;
                 hybrid.insert("semanticRatio".to_owned(), json!(ratio));
             }
             "personalizeUserContext" => {
@@ -65,7 +64,8 @@ pub fn from_query(query: &str) -> Result<Map<String, Value>, ApiError> {
     Ok(parameters)
 }
 
-fn value_of(parameter: &Parameter, text: &str) -> Result<Value, ApiError> {
+/// The value of a parameter as a JSON body would have it.
+pub(in crate::meili) fn value_of(parameter: &Parameter, text: &str) -> Result<Value, ApiError> {
     let bad = |reason: &str| Err(bad_parameter(parameter.code, parameter.name, reason));
     match parameter.shape {
         Shape::Text => Ok(Value::from(text)),

@@ -4,9 +4,12 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::{BatchReport, Index, Payload};
 use crate::devnode::engine::documents::{Document, document_id};
 use crate::devnode::engine::geo;
+use crate::devnode::engine::vectors::{self, DocumentVectors, Missing, VECTORS};
 use crate::meili::error::ApiError;
 
 /// What becomes of one external id.
@@ -14,6 +17,10 @@ struct Change {
     id: String,
     /// The document to store; `None` deletes.
     document: Option<Document>,
+    /// The vectors to keep with it, those of configured embedders.
+    vectors: DocumentVectors,
+    /// Whether it was deleted in between, so that nothing of what is stored stays.
+    is_fresh: bool,
 }
 
 /// The changes of a batch, each id once, in the order of first appearance.
@@ -31,7 +38,12 @@ impl Changes {
         }
         let place = self.list.len();
         self.places.insert(id.to_owned(), place);
-        self.list.push(Change { id: id.to_owned(), document: index.get(id) });
+        self.list.push(Change {
+            id: id.to_owned(),
+            document: index.get(id),
+            vectors: DocumentVectors::new(),
+            is_fresh: false,
+        });
         place
     }
 }
@@ -49,12 +61,13 @@ pub(super) fn apply(index: &mut Index, payloads: &[Payload]) -> Result<BatchRepo
         outcomes.push(add_payload(index, &mut changes, payload));
     }
     if index.settings.is_geo_enabled() {
-        for Change { id, document } in &changes.list {
+        for Change { id, document, .. } in &changes.list {
             if let Some(document) = document {
                 geo::document_point(document, id).map_err(|error| index.named(&error))?;
             }
         }
     }
+    read_vectors(index, &mut changes)?;
     let changed =
         changes.list.iter().filter(|change| change.document.is_some() || index.numbers.contains_key(&change.id));
     let changed = changed.map(|change| change.id.clone()).collect();
@@ -67,7 +80,7 @@ fn add_payload(index: &Index, changes: &mut Changes, payload: &Payload) -> Resul
         Payload::Clear => {
             for document in index.documents.values() {
                 let place = changes.place(index, &index.id_of(document));
-                changes.list[place].document = None;
+                changes.list[place].delete();
             }
             Ok(index.all.len())
         }
@@ -75,7 +88,7 @@ fn add_payload(index: &Index, changes: &mut Changes, payload: &Payload) -> Resul
             let mut deleted = 0;
             for id in ids {
                 let place = changes.place(index, id);
-                deleted += u64::from(changes.list[place].document.take().is_some());
+                deleted += u64::from(changes.list[place].delete());
             }
             Ok(deleted)
         }
@@ -92,11 +105,46 @@ fn add_payload(index: &Index, changes: &mut Changes, payload: &Payload) -> Resul
             for (id, document) in ids.iter().zip(documents) {
                 let place = changes.place(index, id);
                 let state = changes.list[place].document.get_or_insert_default();
-                state.extend(document.iter().map(|(key, value)| (key.clone(), value.clone())));
+                merge(state, document);
             }
             Ok(distinct(ids))
         }
     }
+}
+
+impl Change {
+    /// Whether there was something to delete.
+    fn delete(&mut self) -> bool {
+        self.is_fresh = true;
+        self.document.take().is_some()
+    }
+}
+
+/// Field by field; `_vectors` embedder by embedder.
+fn merge(state: &mut Document, document: &Document) {
+    for (key, value) in document {
+        match (state.get_mut(key), value) {
+            (Some(Value::Object(state)), Value::Object(vectors)) if key == VECTORS => {
+                state.extend(vectors.iter().map(|(name, vectors)| (name.clone(), vectors.clone())));
+            }
+            _ => {
+                state.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// A document that is put without vectors keeps those it has.
+fn read_vectors(index: &Index, changes: &mut Changes) -> Result<(), ApiError> {
+    let mut missing = Missing::default();
+    for change in &mut changes.list {
+        let Some(document) = &mut change.document else { continue };
+        let had =
+            index.numbers.get(&change.id).filter(|_| !change.is_fresh).and_then(|number| index.vectors.get(number));
+        let read = vectors::read(document, &change.id, &index.settings.embedders, had, &mut missing);
+        change.vectors = read.map_err(|error| index.named(&error))?;
+    }
+    missing.error().map_or(Ok(()), |error| Err(index.named(&error)))
 }
 
 fn ids_of(index: &Index, documents: &[Document]) -> Result<Vec<String>, ApiError> {
@@ -117,10 +165,11 @@ fn store(index: &mut Index, changes: Vec<Change>) {
     let mut free = gaps.into_iter().chain(last.map_or(0, |last| last + 1)..);
     let rules = index.text_rules.clone();
     rules.with_tokenizer(|tokenizer| {
-        for Change { id, document } in changes {
+        for Change { id, document, vectors, .. } in changes {
             let known = index.numbers.get(&id).copied();
             if let Some(number) = known {
                 if document.is_some() && document.as_ref() == index.documents.get(&number) {
+                    index.vectors.insert(number, vectors);
                     continue;
                 }
                 remove(index, number);
@@ -131,6 +180,7 @@ fn store(index: &mut Index, changes: Vec<Change>) {
             };
             let number = known.or_else(|| free.next()).expect("fewer than 2^32 documents");
             index.numbers.insert(id, number);
+            index.vectors.insert(number, vectors);
             insert(index, tokenizer, number, document);
         }
     });
@@ -139,6 +189,7 @@ fn store(index: &mut Index, changes: Vec<Change>) {
 fn remove(index: &mut Index, number: u32) {
     index.unindex_document(number);
     index.all.remove(number);
+    index.vectors.remove(&number);
     for name in index.documents.remove(&number).iter().flat_map(Document::keys) {
         if let Some(count) = index.distribution.get_mut(name) {
             *count -= 1;
@@ -153,7 +204,8 @@ fn insert(index: &mut Index, tokenizer: &charabia::Tokenizer<'_>, number: u32, d
     let mut keyed: Vec<_> =
         document.into_iter().map(|(name, value)| (index.fields.id_or_insert(&name), name, value)).collect();
     keyed.sort_by_key(|(field, _, _)| *field);
-    for (_, name, _) in &keyed {
+    // `_vectors` counts as no field of a document.
+    for (_, name, _) in keyed.iter().filter(|(_, name, _)| name != VECTORS) {
         *index.distribution.entry(name.clone()).or_default() += 1;
     }
     let document = keyed.into_iter().map(|(_, name, value)| (name, value)).collect();

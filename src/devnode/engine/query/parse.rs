@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{MatchingStrategy, SearchQuery};
+use super::{Hybrid, MatchingStrategy, SearchQuery};
 use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::{code_of_parameter, parameter_names};
@@ -55,16 +55,42 @@ impl Parameter<'_> {
         Ok(())
     }
 
-    fn score(&self) -> Result<f64, ApiError> {
-        let score = self.value.as_f64().ok_or_else(|| self.wrong(self.name, self.value, "a number"))?;
-        if (0.0..=1.0).contains(&score) {
-            return Ok(score);
+    /// A number between 0 and 1, called `name` in messages.
+    fn ratio(&self, name: &str) -> Result<f64, ApiError> {
+        let ratio = self.value.as_f64().ok_or_else(|| self.wrong(self.name, self.value, "a number"))?;
+        if (0.0..=1.0).contains(&ratio) {
+            return Ok(ratio);
         }
-        Err(ApiError::new(
-            self.code,
-            "Invalid value at `.rankingScoreThreshold`: the value of `rankingScoreThreshold` is invalid, expected a \
-             float between `0.0` and `1.0`.",
-        ))
+        let reason = format!("the value of `{name}` is invalid, expected a float between `0.0` and `1.0`.");
+        Err(bad_value::unexpected(self.code, &format!(".{}", self.name), &reason))
+    }
+
+    fn vector(&self) -> Result<Vec<f32>, ApiError> {
+        let list = self.value.as_array().ok_or_else(|| self.wrong(self.name, self.value, "an array"))?;
+        list.iter()
+            .enumerate()
+            .map(|(place, value)| {
+                let wrong = || self.wrong(&format!("{}[{place}]", self.name), value, "a number");
+                value.as_f64().map(|number| number as f32).ok_or_else(wrong)
+            })
+            .collect()
+    }
+
+    fn hybrid(&self) -> Result<Hybrid, ApiError> {
+        let fields = self.value.as_object().ok_or_else(|| self.wrong(self.name, self.value, "an object"))?;
+        let (mut embedder, mut semantic_ratio) = (None, 0.5);
+        for (name, value) in fields {
+            let path = format!("{}.{name}", self.name);
+            let at = |code| Parameter { name: &path, value, code };
+            match name.as_str() {
+                "embedder" => embedder = Some(at(Code::InvalidSearchEmbedder).text()?),
+                "semanticRatio" if value.is_null() => {}
+                "semanticRatio" => semantic_ratio = at(Code::InvalidSearchSemanticRatio).ratio("semanticRatio")? as f32,
+                _ => return Err(bad_value::unknown_field(self.code, ".hybrid", name, &["semanticRatio", "embedder"])),
+            }
+        }
+        let embedder = embedder.ok_or_else(|| bad_value::missing_field(self.code, ".hybrid", "embedder"))?;
+        Ok(Hybrid { semantic_ratio, embedder })
     }
 
     fn strategy(&self) -> Result<MatchingStrategy, ApiError> {
@@ -115,9 +141,12 @@ fn read(query: &mut SearchQuery, parameter: &Parameter<'_>) -> Result<(), ApiErr
         "facets" => query.facets = Some(parameter.texts()?),
         "matchingStrategy" => query.matching_strategy = parameter.strategy()?,
         "attributesToSearchOn" => query.attributes_to_search_on = Some(parameter.texts()?),
-        "rankingScoreThreshold" => query.ranking_score_threshold = Some(parameter.score()?),
+        "rankingScoreThreshold" => query.ranking_score_threshold = Some(parameter.ratio("rankingScoreThreshold")?),
         "locales" => parameter.check_locales()?,
-        "retrieveVectors" => drop(parameter.flag()?),
+        "retrieveVectors" => query.retrieve_vectors = parameter.flag()?,
+        "hybrid" => query.hybrid = Some(parameter.hybrid()?),
+        "vector" => query.vector = Some(parameter.vector()?),
+        "media" => query.has_media = true,
         "showRankingScore" => query.show_ranking_score = parameter.flag()?,
         "showRankingScoreDetails" => query.show_ranking_score_details = parameter.flag()?,
         other => {
@@ -145,7 +174,11 @@ mod tests {
             (json!({"rankingScoreThreshold": 2}), "invalid_search_ranking_score_threshold"),
             (json!({"facets": ["a", 1]}), "invalid_search_facets"),
             (json!({"nope": 1}), "bad_request"),
-            (json!({"hybrid": {}}), "miroir_not_supported"),
+            (json!({"hybrid": {}}), "invalid_search_hybrid_query"),
+            (json!({"hybrid": {"embedder": 1}}), "invalid_search_embedder"),
+            (json!({"hybrid": {"embedder": "e", "semanticRatio": 2}}), "invalid_search_semantic_ratio"),
+            (json!({"vector": [1, "a"]}), "invalid_search_vector"),
+            (json!({"personalize": {}}), "miroir_not_supported"),
         ];
         for (body, code) in table {
             assert_eq!(from_json(body.as_object().unwrap()).unwrap_err().code.name(), code, "{body}");
@@ -154,7 +187,7 @@ mod tests {
 
     #[test]
     fn null_is_the_default() {
-        let body = json!({"q": null, "limit": null, "hybrid": null, "page": 2});
+        let body = json!({"q": null, "limit": null, "hybrid": null, "vector": null, "page": 2});
         let query = from_json(body.as_object().unwrap()).unwrap();
         assert_eq!(query, SearchQuery { page: Some(2), ..SearchQuery::default() });
     }

@@ -186,7 +186,8 @@ pub(super) fn distinct(index: &Index, field: FieldId, documents: &RoaringBitmap)
     (kept, excluded)
 }
 
-fn exclude_same_values(index: &Index, field: FieldId, document: u32, excluded: &mut RoaringBitmap) {
+/// Adds the documents that share a value with one of them.
+pub(super) fn exclude_same_values(index: &Index, field: FieldId, document: u32, excluded: &mut RoaringBitmap) {
     let Some(facets) = index.facets.field(field) else { return };
     let strings = facets.strings.values().map(|value| &value.documents);
     for documents in facets.numbers.values().chain(strings) {

@@ -1,6 +1,6 @@
 //! The ranking rules at work: each cuts a set of documents into buckets, best first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use roaring::RoaringBitmap;
@@ -12,12 +12,14 @@ use super::graph::QueryGraph;
 use super::graph_rule::GraphWalk;
 use super::terms::ExactTerm;
 use crate::devnode::engine::geo::Point;
+use crate::devnode::engine::index::Index;
 use crate::devnode::engine::postings::WordId;
 use crate::devnode::engine::query::MatchingStrategy;
 use crate::devnode::engine::score::{ExactMatch, Score};
 use crate::devnode::engine::settings::RankingRule;
 use crate::devnode::engine::sort::{self, Criterion, SortKey};
 use crate::devnode::engine::tokenize::bucketed_position;
+use crate::devnode::engine::vectors;
 
 /// One bucket of a rule.
 pub(super) struct Bucket {
@@ -33,6 +35,31 @@ pub(super) enum Rule {
     Graph(GraphRule),
     ExactAttribute,
     Sort(Criterion),
+    Vector(Nearness),
+}
+
+/// A vector to be near to.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) vector: Vec<f32>,
+    /// The name of the embedder.
+    pub(super) embedder: String,
+}
+
+/// A search by a vector.
+#[derive(Clone, Debug)]
+pub(super) struct Nearness {
+    pub(super) target: Rc<Target>,
+    /// How many documents are looked for at a time, among the first vectors, the second ones and so on.
+    pub(super) limit: usize,
+}
+
+/// What stands for the rules about words.
+pub(super) enum Words {
+    /// Nothing: every document is found.
+    None,
+    Strategy(MatchingStrategy),
+    Vector(Nearness),
 }
 
 /// A rule at work on one set of documents.
@@ -44,16 +71,16 @@ pub(super) enum RunningRule<'i> {
         buckets: Box<dyn Iterator<Item = (RoaringBitmap, Score)> + 'i>,
         rest: Score,
     },
+    Nearest {
+        nearness: Nearness,
+        /// Distances and documents that were found and not yet given.
+        found: VecDeque<(f32, u32)>,
+    },
 }
 
-/// The rules of a search, in order. Rules about words are left out of a placeholder search; what is sorted by twice
-/// counts once.
-pub(super) fn rules(
-    settings: &[RankingRule],
-    strategy: MatchingStrategy,
-    criteria: &[Criterion],
-    has_words: bool,
-) -> Vec<Rule> {
+/// The rules of a search, in order. Rules about words are left out of a placeholder search, a vector takes the place of
+/// the first; what is sorted by twice counts once.
+pub(super) fn rules(settings: &[RankingRule], words: &Words, criteria: &[Criterion]) -> Vec<Rule> {
     let mut list = RuleList { rules: Vec::new(), sorted: BTreeSet::new(), seen: Vec::new() };
     for rule in settings {
         match rule {
@@ -73,18 +100,15 @@ pub(super) fn rules(
             | RankingRule::Attribute
             | RankingRule::AttributeRank
             | RankingRule::WordPosition
-            | RankingRule::Exactness
-                if has_words =>
-            {
-                list.about_words(rule, strategy);
-            }
-            RankingRule::Words
-            | RankingRule::Typo
-            | RankingRule::Proximity
-            | RankingRule::Attribute
-            | RankingRule::AttributeRank
-            | RankingRule::WordPosition
-            | RankingRule::Exactness => {}
+            | RankingRule::Exactness => match words {
+                Words::None => {}
+                Words::Strategy(strategy) => list.about_words(rule, *strategy),
+                Words::Vector(nearness) => {
+                    if list.first_time(&RankingRule::Words) {
+                        list.rules.push(Rule::Vector(nearness.clone()));
+                    }
+                }
+            },
         }
     }
     list.rules
@@ -167,6 +191,9 @@ impl Rule {
                 let rest = Score::ExactAttribute(ExactMatch::No);
                 RunningRule::Listed { graph: graph.cloned(), buckets: Box::new(buckets.into_iter()), rest }
             }
+            (Self::Vector(nearness), _) => {
+                RunningRule::Nearest { nearness: nearness.clone(), found: nearness.find(context.index, universe) }
+            }
             (Self::Sort(criterion), _) => sorted(context, criterion, graph, universe),
             (Self::Graph(_) | Self::ExactAttribute, None) => {
                 unreachable!("rules about words are left out of placeholder searches")
@@ -175,11 +202,54 @@ impl Rule {
     }
 }
 
+impl Nearness {
+    /// The nearest documents, `limit` of the first vectors of documents, `limit` of the second ones, and so on.
+    fn find(&self, index: &Index, universe: &RoaringBitmap) -> VecDeque<(f32, u32)> {
+        let mut found = Vec::new();
+        for place in 0.. {
+            let distance = |document: u32| {
+                let vector = index.embeddings(document, &self.target.embedder).get(place)?;
+                Some((vectors::distance(&self.target.vector, vector), document))
+            };
+            let mut documents: Vec<(f32, u32)> = universe.iter().filter_map(distance).collect();
+            if documents.is_empty() {
+                break;
+            }
+            documents.sort_by(|left, right| left.0.total_cmp(&right.0));
+            documents.truncate(self.limit);
+            found.extend(documents);
+        }
+        found.sort_by(|left, right| left.0.total_cmp(&right.0));
+        found.into()
+    }
+
+    /// The nearest documents of those found; when they are used up others are looked for.
+    fn next_bucket(&self, index: &Index, found: &mut VecDeque<(f32, u32)>, universe: &RoaringBitmap) -> Bucket {
+        let bucket = |documents, similarity| Bucket { graph: None, documents, score: Score::Vector(similarity) };
+        for _ in 0..2 {
+            while let Some((distance, _)) = found.front().copied() {
+                let mut documents = RoaringBitmap::new();
+                while let Some((_, document)) = found.pop_front_if(|(other, _)| other.total_cmp(&distance).is_eq()) {
+                    documents.insert(document);
+                }
+                documents &= universe;
+                if !documents.is_empty() {
+                    let embedder = index.settings.embedders.get(&self.target.embedder);
+                    return bucket(documents, embedder.map(|embedder| vectors::similarity(distance, embedder)));
+                }
+            }
+            *found = self.find(index, universe);
+        }
+        bucket(universe.clone(), None)
+    }
+}
+
 impl RunningRule<'_> {
     /// The next bucket of the documents in `universe`; `None` after the last.
     pub(super) fn next_bucket(&mut self, context: &mut Context<'_>, universe: &RoaringBitmap) -> Option<Bucket> {
         match self {
             Self::Graph(walk) => walk.next_bucket(context, universe),
+            Self::Nearest { nearness, found } => Some(nearness.next_bucket(context.index, found, universe)),
             Self::Listed { graph, buckets, rest } => Some(match buckets.next() {
                 Some((documents, score)) => Bucket { graph: graph.clone(), documents: documents & universe, score },
                 None => Bucket { graph: graph.clone(), documents: universe.clone(), score: rest.clone() },

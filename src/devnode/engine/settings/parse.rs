@@ -4,33 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{FacetOrder, Faceting, PrefixSearch, ProximityPrecision, RankingRule, Settings, TypoTolerance};
+use super::{FacetOrder, Faceting, PrefixSearch, ProximityPrecision, RankingRule, Settings, TypoTolerance, embedders};
 use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::filterable::{FilterFeatures, FilterableRule};
 
 /// A value together with where it stands, for messages.
 #[derive(Clone, Copy)]
-struct Located<'a> {
-    value: &'a Value,
-    path: &'a str,
-    code: Code,
+pub(super) struct Located<'a> {
+    pub(super) value: &'a Value,
+    pub(super) path: &'a str,
+    pub(super) code: Code,
 }
 
 impl Located<'_> {
-    fn wrong(self, expected: &str) -> ApiError {
+    pub(super) fn wrong(self, expected: &str) -> ApiError {
         bad_value::wrong_type(self.code, &format!(".{}", self.path), expected, self.value)
     }
 
-    fn text(self) -> Result<String, ApiError> {
+    pub(super) fn text(self) -> Result<String, ApiError> {
         self.value.as_str().map(str::to_owned).ok_or_else(|| self.wrong("a string"))
     }
 
-    fn flag(self) -> Result<bool, ApiError> {
+    pub(super) fn flag(self) -> Result<bool, ApiError> {
         self.value.as_bool().ok_or_else(|| self.wrong("a boolean"))
     }
 
-    fn count(self) -> Result<u64, ApiError> {
+    pub(super) fn count(self) -> Result<u64, ApiError> {
         self.value.as_u64().ok_or_else(|| self.wrong("a positive integer"))
     }
 
@@ -54,7 +54,7 @@ impl Located<'_> {
     }
 
     /// Runs `read` on each key of an object.
-    fn each(self, mut read: impl FnMut(&str, Located<'_>) -> Result<(), ApiError>) -> Result<(), ApiError> {
+    pub(super) fn each(self, mut read: impl FnMut(&str, Located<'_>) -> Result<(), ApiError>) -> Result<(), ApiError> {
         self.object()?;
         for (key, value) in self.value.as_object().into_iter().flatten() {
             let path = format!("{}.{key}", self.path);
@@ -63,7 +63,7 @@ impl Located<'_> {
         Ok(())
     }
 
-    fn unknown_field(self, key: &str, known: &[&str]) -> ApiError {
+    pub(super) fn unknown_field(self, key: &str, known: &[&str]) -> ApiError {
         bad_value::unknown_field(self.code, &format!(".{}", self.path), key, known)
     }
 }
@@ -140,7 +140,8 @@ fn patch_key(settings: &mut Settings, key: &str, value: &Value) -> Result<(), Ap
             if field.value.is_null() {
                 settings.embedders.remove(name);
             } else {
-                settings.embedders.insert(name.to_owned(), field.value.clone());
+                let embedder = embedders::patched(settings.embedders.get(name), field)?;
+                settings.embedders.insert(name.to_owned(), embedder);
             }
             Ok(())
         })?,

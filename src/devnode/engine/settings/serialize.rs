@@ -56,7 +56,7 @@ pub(super) fn to_json(settings: &Settings) -> Map<String, Value> {
             json!({"maxValuesPerFacet": settings.faceting.max_values_per_facet, "sortFacetValuesBy": facet_orders}),
         ),
         ("pagination", json!({"maxTotalHits": settings.max_total_hits})),
-        ("embedders", settings.embedders.clone().into()),
+        ("embedders", embedders(settings)),
         ("searchCutoffMs", json!(settings.search_cutoff_ms)),
         ("localizedAttributes", json!(settings.localized_attributes)),
         ("facetSearch", settings.facet_search.into()),
@@ -71,6 +71,10 @@ pub(super) fn to_json(settings: &Settings) -> Map<String, Value> {
     let mut object: Map<String, Value> = keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     object.extend(settings.other.clone());
     object
+}
+
+fn embedders(settings: &Settings) -> Value {
+    settings.embedders.iter().map(|(name, embedder)| (name.clone(), embedder.to_json())).collect::<Map<_, _>>().into()
 }
 
 fn wildcard_list(list: Option<&Vec<String>>) -> Value {

@@ -1,0 +1,267 @@
+//! Searches by vectors: alone, together with words, and what is similar to a document.
+
+use serde_json::{Map, Value, json};
+
+use super::compare::{Aspect, Difference, compare};
+use super::corpus::{Corpus, films};
+use super::search::{Alone, load, say_which_nodes};
+use crate::support::{Answer, Client, Random, real_meilisearch, seed};
+
+/// Documents of the corpus.
+const DOCUMENTS: usize = 500;
+
+/// Numbers in a vector: enough for the widest registers, and some more.
+const DIMENSIONS: usize = 35;
+
+/// Generated searches, and half as many questions for similar documents.
+const SEARCHES: usize = 500;
+
+/// How many differences are printed.
+const SHOWN_MAX: usize = 8;
+
+/// What is promised of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Promise {
+    All,
+    /// `estimatedTotalHits` depends on how deep each search went.
+    NotTheEstimate,
+}
+
+/// A route below the index, a body, and what is promised.
+type Case = (&'static str, Value, Promise);
+
+/// Not far from each other, so that similarities are like scores of words.
+fn vector(random: &mut Random, dimensions: usize) -> Vec<f64> {
+    (0..dimensions).map(|_| random.between(-200, 1000) as f64 / 1000.0).collect()
+}
+
+/// Films with vectors: most have one, some two, some none.
+fn films_with_vectors() -> Corpus {
+    let random = &mut Random::new(seed() ^ 0x7EC7);
+    let mut corpus = films(seed(), DOCUMENTS);
+    for film in &mut corpus.documents {
+        let vectors = match random.below(12) {
+            0 => Value::Null,
+            1 => json!([vector(random, DIMENSIONS), vector(random, DIMENSIONS)]),
+            2 => json!({"embeddings": vector(random, DIMENSIONS), "regenerate": false}),
+            _ => json!(vector(random, DIMENSIONS)),
+        };
+        let shifted = json!([random.between(1, 9), random.between(-9, 9), random.between(-9, 9)]);
+        film["_vectors"] = json!({"wide": vectors, "shifted": shifted});
+    }
+    corpus.settings["embedders"] = json!({
+        "wide": {"source": "userProvided", "dimensions": DIMENSIONS},
+        "shifted": {"source": "userProvided", "dimensions": 3, "distribution": {"mean": 0.6, "sigma": 0.2}},
+    });
+    corpus
+}
+
+fn embedder(random: &mut Random) -> (&'static str, usize) {
+    *random.pick(&[("wide", DIMENSIONS), ("wide", DIMENSIONS), ("shifted", 3)])
+}
+
+fn search(random: &mut Random, corpus: &Corpus) -> Case {
+    let mut body = Map::new();
+    let mut add = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    let words: Vec<&String> = (0..random.below(4)).map(|_| random.pick_skewed(&corpus.words)).collect();
+    let mut text = words.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(" ");
+    if !text.is_empty() && random.percent(15) {
+        text = format!("{text} -{}", random.pick_skewed(&corpus.words));
+    }
+    if !text.is_empty() {
+        // The whole last word: which words begin with it is not what is compared here.
+        add("q", format!("{text} ").into());
+    }
+    let (embedder, dimensions) = embedder(random);
+    let mut hybrid = json!({"embedder": embedder});
+    if random.percent(60) {
+        // Where neither list wins altogether.
+        hybrid["semanticRatio"] = (random.between(300, 560) as f64 / 1000.0).into();
+    } else if random.percent(80) {
+        hybrid["semanticRatio"] = random.pick(&[0.0, 0.2, 0.7, 1.0]).to_owned().into();
+    }
+    add("hybrid", hybrid);
+    if random.percent(93) {
+        add("vector", vector(random, dimensions).into());
+    }
+    let mut promise = Promise::All;
+    if random.percent(40) {
+        add("page", (1 + random.below(4)).into());
+        add("hitsPerPage", (1 + random.below(15)).into());
+    } else {
+        add("offset", random.below(30).into());
+        add("limit", random.below(40).into());
+        promise = Promise::NotTheEstimate;
+    }
+    if random.percent(25) {
+        add("filter", random.pick(&["year > 1970", "genres = Drama", "seen = true AND rating < 7"]).to_owned().into());
+    }
+    if random.percent(25) {
+        add("sort", json!([random.pick(&["year:asc", "rating:desc", "title:asc"])]));
+    }
+    if random.percent(20) {
+        add("distinct", random.pick(&["year", "director.name"]).to_owned().into());
+    }
+    if random.percent(15) {
+        add("rankingScoreThreshold", random.pick(&[0.3, 0.5, 0.55, 0.9]).to_owned().into());
+    }
+    if random.percent(30) {
+        add("facets", json!(["genres", "seen"]));
+    }
+    if random.percent(20) {
+        add("retrieveVectors", true.into());
+    }
+    if random.percent(20) {
+        add("attributesToHighlight", json!(["title", "overview"]));
+    }
+    if random.percent(15) {
+        add("attributesToRetrieve", json!(["id", "title"]));
+    }
+    ("search", body.into(), promise)
+}
+
+fn similar(random: &mut Random) -> Case {
+    let mut body = json!({"id": random.below(DOCUMENTS), "embedder": embedder(random).0, "limit": random.below(30)});
+    if random.percent(30) {
+        body["offset"] = random.below(20).into();
+    }
+    if random.percent(25) {
+        body["filter"] = "year > 1970".into();
+    }
+    if random.percent(25) {
+        body["rankingScoreThreshold"] = random.pick(&[0.3, 0.55, 0.65]).to_owned().into();
+    }
+    if random.percent(20) {
+        body["retrieveVectors"] = true.into();
+    }
+    ("similar", body, Promise::All)
+}
+
+/// Requests that try one thing each, most of them refused.
+fn written() -> Vec<Case> {
+    let wide: Vec<f64> = vec![0.5; DIMENSIONS];
+    let hybrid = |ratio: f64| json!({"embedder": "wide", "semanticRatio": ratio});
+    let searches = [
+        json!({"vector": wide}),
+        json!({"media": {"a": 1}}),
+        json!({"vector": [1, 2], "hybrid": hybrid(0.5)}),
+        json!({"vector": [1, 2], "hybrid": hybrid(0.0)}),
+        json!({"vector": wide, "hybrid": {"embedder": "nobody"}}),
+        json!({"hybrid": {"embedder": "nobody"}}),
+        json!({"q": "night", "hybrid": {"embedder": "nobody"}}),
+        json!({"q": "night", "hybrid": hybrid(1.0)}),
+        json!({"q": "night", "hybrid": hybrid(0.5)}),
+        json!({"q": "night", "hybrid": hybrid(1.5)}),
+        json!({"q": "night", "hybrid": {"semanticRatio": 0.5}}),
+        json!({"q": "night", "hybrid": {"embedder": "wide", "semanticRatio": "x"}}),
+        json!({"q": "night", "hybrid": {"embedder": 7}}),
+        json!({"q": "night", "hybrid": {"embedder": "wide", "ratio": 1}}),
+        json!({"q": "night", "hybrid": "wide"}),
+        json!({"q": "night", "vector": "wide", "hybrid": hybrid(0.5)}),
+        json!({"q": "night", "vector": [1, "x"], "hybrid": hybrid(0.5)}),
+        json!({"q": "night", "vector": wide, "media": {"a": 1}, "hybrid": hybrid(0.5)}),
+        json!({"q": "night", "media": {"a": 1}, "hybrid": hybrid(0.5)}),
+        json!({"q": "night", "vector": wide, "hybrid": hybrid(0.5), "limit": 0, "facets": ["seen"]}),
+        json!({"q": "night", "vector": wide, "hybrid": hybrid(0.5), "offset": 2000}),
+        json!({"q": "night", "vector": wide, "hybrid": hybrid(0.5), "page": 0}),
+        json!({"q": "night", "vector": wide, "hybrid": hybrid(0.5), "sort": ["nowhere:asc"]}),
+        json!({"q": "night", "vector": wide, "hybrid": hybrid(0.5), "filter": "nowhere"}),
+        json!({"filter": "_vectors.wide EXISTS"}),
+    ];
+    let similar = [
+        json!({"id": 3}),
+        json!({"embedder": "wide"}),
+        json!({"id": 100_000, "embedder": "wide"}),
+        json!({"id": "a b", "embedder": "wide"}),
+        json!({"id": null, "embedder": "wide"}),
+        json!({"id": 1.5, "embedder": "wide"}),
+        json!({"id": 3, "embedder": "nobody"}),
+        json!({"id": 3, "embedder": null}),
+        json!({"id": 3, "embedder": "wide", "filter": "nowhere = 1"}),
+        json!({"id": 3, "embedder": "wide", "filter": "year"}),
+        json!({"id": 3, "embedder": "wide", "limit": -1}),
+        json!({"id": 3, "embedder": "wide", "offset": "x"}),
+        json!({"id": 3, "embedder": "wide", "q": "x"}),
+        json!({"id": 3, "embedder": "wide", "rankingScoreThreshold": 2}),
+        json!({"id": 3, "embedder": "wide", "rankingScoreThreshold": "x"}),
+        json!({"id": 3, "embedder": "wide", "showRankingScore": 1}),
+        json!({"id": 3, "embedder": "wide", "retrieveVectors": "x"}),
+        json!({"id": 3, "embedder": "wide", "attributesToRetrieve": "x"}),
+        json!({"id": "3", "embedder": "wide", "attributesToRetrieve": ["id", "title"], "retrieveVectors": true}),
+    ];
+    let of = |route| move |body| (route, body, Promise::NotTheEstimate);
+    searches.into_iter().map(of("search")).chain(similar.into_iter().map(of("similar"))).collect()
+}
+
+/// Questions as query strings.
+const QUERY_STRINGS: [&str; 9] = [
+    "similar?id=3&embedder=wide&limit=5&showRankingScore=true&showRankingScoreDetails=true",
+    "similar?id=3&embedder=shifted&filter=year%20%3E%201970&offset=1&rankingScoreThreshold=0.5&showRankingScoreDetails=true",
+    "similar?id=3",
+    "similar?embedder=wide",
+    "similar?id=3&embedder=wide&limit=x",
+    "similar?id=3&embedder=wide&rankingScoreThreshold=x",
+    "similar?id=3&embedder=wide&nothing=1",
+    "similar?id=3&embedder=wide&retrieveVectors=maybe",
+    "search?q=night%20&hybridEmbedder=shifted&hybridSemanticRatio=0.6&vector=1,2,3&showRankingScoreDetails=true",
+];
+
+fn differences(case: &Case, one: &Answer, other: &Answer) -> Vec<Difference> {
+    if one.status != 200 || other.status != 200 {
+        let is_equal = one.status == other.status && one.json == other.json;
+        let text = format!("{} {}, and {} {}", one.status, one.text, other.status, other.text);
+        return (!is_equal).then_some(Difference { aspect: Aspect::Status, text }).into_iter().collect();
+    }
+    let mut found = compare("id", &one.json, &other.json);
+    found.retain(|difference| case.2 == Promise::All || difference.aspect != Aspect::Estimate);
+    found
+}
+
+/// Asks both everything.
+///
+/// # Panics
+/// When answers differ.
+fn ask_all(corpus: &Corpus, one: &Client, other: &Client) {
+    let random = &mut Random::new(seed() ^ 0x5EA2);
+    let mut cases = written();
+    cases.extend((0..SEARCHES).map(|_| search(random, corpus)));
+    cases.extend((0..SEARCHES / 2).map(|_| similar(random)));
+    let mut unexplained = Vec::new();
+    let (mut answered, mut both) = (0, 0);
+    for case in &mut cases {
+        case.1["showRankingScoreDetails"] = true.into();
+        case.1["showRankingScore"] = case.1.get("showRankingScore").cloned().unwrap_or(true.into());
+        let target = format!("/indexes/{}/{}", corpus.index, case.0);
+        let (expected, found) = (one.post(&target, &case.1), other.post(&target, &case.1));
+        let hits = expected.json["hits"].as_array().map_or(0, Vec::len);
+        answered += usize::from(hits > 0);
+        let semantic = expected.json["semanticHitCount"].as_u64().unwrap_or(0) as usize;
+        both += usize::from(0 < semantic && semantic < hits);
+        for difference in differences(case, &expected, &found) {
+            unexplained.push(format!("{:?}: {} {}\n    {}", difference.aspect, case.0, case.1, difference.text));
+        }
+    }
+    for query in QUERY_STRINGS {
+        let target = format!("/indexes/{}/{query}", corpus.index);
+        let case: Case = ("", target.as_str().into(), Promise::NotTheEstimate);
+        for difference in differences(&case, &one.get(&target), &other.get(&target)) {
+            unexplained.push(format!("{:?}: GET {target}\n    {}", difference.aspect, difference.text));
+        }
+    }
+    eprintln!("{} questions, {answered} with hits, {both} with hits of words and of vectors", cases.len());
+    assert!(answered * 10 > cases.len() * 7 && both * 20 > cases.len(), "{answered} and {both} of {}", cases.len());
+    let total = unexplained.len();
+    unexplained.truncate(SHOWN_MAX);
+    assert!(total == 0, "{total} differences (MIROIR_TEST_SEED={}); first:\n{}", seed(), unexplained.join("\n"));
+}
+
+#[test]
+fn an_embedded_node_searches_by_vectors_as_a_real_one() {
+    say_which_nodes();
+    let Some(meilisearch) = real_meilisearch() else { return };
+    let corpus = films_with_vectors();
+    let (real, embedded) = (Alone::of(Some(meilisearch)), Alone::of(None));
+    load(&real.node.client(), &corpus);
+    load(&embedded.node.client(), &corpus);
+    ask_all(&corpus, &real.node.client(), &embedded.node.client());
+}
