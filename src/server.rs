@@ -158,6 +158,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         read_deadline_ms: milliseconds(settings.search.deadline),
         write_deadline_ms: milliseconds(settings.write_deadline),
         partial: settings.search.partial,
+        sort_ties_by_id: settings.search.sort_ties_by_id,
     }
 }
 

@@ -48,6 +48,7 @@ pub fn merge_answers(bodies: &[String], limit: usize) -> usize {
         asked: Asked::First(limit as u64),
         distinct: None,
         retrieved: &Retrieved::default(),
+        hidden_rule: None,
     };
     merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers").body.len()
 }

@@ -249,6 +249,12 @@ pub const KEYS: &[Key] = &[
         "What a search answers when a shard has no replica that can be read: `partial` (what there is, marked as degraded) or `error` (503). One request can choose with `X-Miroir-Partial: allow` or `deny`.",
     ),
     key(
+        "search.sort_ties_by_id",
+        Kind::Choice(&["on", "off"]),
+        "off",
+        "Whether hits that no ranking rule tells apart come in the order of their ids (`on`), so that pages fit together even when other replicas answer for the next one; or in the order in which each node got them (`off`), as on one server. On makes every search somewhat slower and needs room on the nodes for one more sorted attribute. Nodes are told within `drift.interval`, unless `drift.action` is not `repair`.",
+    ),
+    key(
         "write.deadline",
         Kind::Duration,
         "30s",

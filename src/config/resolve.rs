@@ -81,6 +81,7 @@ impl Reader {
             search: SearchSettings {
                 deadline: self.duration("search.deadline"),
                 partial: self.choice("search.partial", [PartialPolicy::Partial, PartialPolicy::Error]),
+                sort_ties_by_id: self.choice("search.sort_ties_by_id", [true, false]),
             },
             write_deadline: self.duration("write.deadline"),
             upstream: UpstreamSettings {

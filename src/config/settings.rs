@@ -114,6 +114,8 @@ pub struct SearchSettings {
     pub deadline: Duration,
     /// Unless the request chooses.
     pub partial: PartialPolicy,
+    /// The primary key is the nodes' last ranking rule.
+    pub sort_ties_by_id: bool,
 }
 
 /// `verify.*`: the comparison of replicas in the background.

@@ -89,6 +89,8 @@ pub struct Coordinator {
     node_key: Option<String>,
     /// Bytes of a body that every node takes.
     body_max: u64,
+    /// The primary key is the nodes' last ranking rule.
+    sort_ties_by_id: bool,
     /// Parts of copies on their way.
     chunks: Chunks,
     throttle: parking_lot::Mutex<Throttle>,

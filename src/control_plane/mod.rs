@@ -116,6 +116,7 @@ pub fn start(
         node_key: settings.node_master_key.as_ref().map(|key| key.expose().to_owned()),
         timing: timing(settings),
         body_max: settings.feeder.max_body,
+        sort_ties_by_id: settings.search.sort_ties_by_id,
         resolve_timeout: RESOLVE_TIMEOUT,
         probes: ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout },
         looks: looks.clone(),

@@ -37,6 +37,8 @@ pub struct CoreSettings {
     pub write_deadline_ms: u64,
     /// When a shard has no replica that answers, unless the request chooses.
     pub partial: PartialPolicy,
+    /// The primary key is the nodes' last ranking rule.
+    pub sort_ties_by_id: bool,
 }
 
 impl Default for CoreSettings {
@@ -48,6 +50,7 @@ impl Default for CoreSettings {
             read_deadline_ms: 10_000,
             write_deadline_ms: 30_000,
             partial: PartialPolicy::Partial,
+            sort_ties_by_id: false,
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::{Asked, NodeQuery, SearchRequest};
+use crate::meili::settings::{sorts_by, tie_rule};
 use crate::telemetry::clock;
 
 /// How many times deeper nodes are asked when their hits were too few.
@@ -162,12 +163,14 @@ impl Searching<'_> {
         // Documents that are fetched are found again by their key.
         let needed = if is_bare { self.primary_key().into_iter().collect() } else { self.needed(attempt, asked) };
         let distinct = |attribute| Distinct { attribute, is_pushed_down: attempt.is_pushed_down };
+        let hidden_rule = self.hidden_rule();
         let question = Question {
             request: self.request,
             settings: self.settings,
             asked,
             distinct: self.distinct().map(distinct).zip(counts),
             retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
+            hidden_rule: hidden_rule.as_deref(),
         };
         let read = || bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>();
         let answers = self.timed(read).map_err(merge_failed)?;
@@ -297,6 +300,14 @@ impl Searching<'_> {
     /// The attribute whose values make hits distinct.
     pub(super) fn distinct(&self) -> Option<&str> {
         self.request.distinct().or(self.settings.distinct.as_deref())
+    }
+
+    /// The rule that only the nodes have, where ties are sorted by id.
+    fn hidden_rule(&self) -> Option<String> {
+        let primary_key = self.scope.index.primary_key.as_deref().filter(|_| self.core.settings.sort_ties_by_id)?;
+        let rules = self.scope.index.settings.get("rankingRules").and_then(Value::as_array);
+        let own = rules.into_iter().flatten().filter_map(Value::as_str).chain(self.request.sort());
+        (!sorts_by(own, primary_key)).then(|| tie_rule(primary_key))
     }
 
     /// What decides which replicas answer: two pages of one search have the same.

@@ -96,6 +96,8 @@ pub struct Question<'a> {
     pub distinct: Option<(Distinct<'a>, &'a ValueCounts)>,
     /// What only the merge needs.
     pub retrieved: &'a Retrieved,
+    /// A ranking rule that the nodes have and the user's settings have not.
+    pub hidden_rule: Option<&'a str>,
 }
 
 /// What else goes into the answer.
@@ -185,8 +187,9 @@ pub fn write(
     documents: Option<&Documents<'_>>,
     frame: &AnswerFrame<'_>,
 ) -> Result<Merged, MergeError> {
-    let Question { request, settings, retrieved, .. } = question;
-    let view = HitView { displayed: &settings.displayed, retrieved, shows_details: request.shows_score_details() };
+    let Question { request, settings, retrieved, hidden_rule, .. } = *question;
+    let (displayed, shows_details) = (&settings.displayed, request.shows_score_details());
+    let view = HitView { displayed, retrieved, shows_details, hidden_rule };
     let mut text = String::with_capacity(page.hits.iter().map(|ranked| ranked.hit.text().len()).sum::<usize>() + 256);
     text.push_str("{\"hits\":[");
     for (place, ranked) in page.hits.iter().enumerate() {

@@ -223,6 +223,11 @@ impl SearchRequest {
         wanted <= max_total_hits
     }
 
+    /// The rules of `sort`.
+    pub fn sort(&self) -> impl Iterator<Item = &str> {
+        self.texts("sort")
+    }
+
     /// Whether hits are their documents and nothing that only a search can say: those can be fetched by themselves.
     pub fn has_plain_hits(&self) -> bool {
         let is_list_empty = |name: &str| self.texts(name).next().is_none();

@@ -217,6 +217,29 @@ pub fn node_settings(user: &Object) -> Object {
     node
 }
 
+/// The settings with a last ranking rule that tells all hits apart: by the primary key. None is added where a rule sorts by
+/// it already.
+#[must_use]
+pub fn with_tie_rule(user: &Object, primary_key: &str) -> Object {
+    let mut with_rule = user.clone();
+    let mut rules = display(user)["rankingRules"].as_array().cloned().unwrap_or_default();
+    if !sorts_by(rules.iter().filter_map(Value::as_str), primary_key) {
+        rules.push(Value::from(tie_rule(primary_key)));
+        with_rule.insert("rankingRules".to_owned(), Value::Array(rules));
+    }
+    with_rule
+}
+
+/// The rule that tells hits apart by their primary key.
+pub fn tie_rule(primary_key: &str) -> String {
+    format!("{primary_key}:asc")
+}
+
+/// Whether one of the ranking rules, or of the rules of `sort`, is about this attribute.
+pub fn sorts_by<'a>(rules: impl IntoIterator<Item = &'a str>, attribute: &str) -> bool {
+    rules.into_iter().any(|rule| rule.rsplit_once(':').is_some_and(|(name, _)| name == attribute))
+}
+
 fn marker_rule() -> Value {
     json!({
         "attributePatterns": [marker::FIELD],

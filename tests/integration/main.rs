@@ -23,6 +23,7 @@ mod losses;
 mod marker;
 mod node_calls;
 mod operator;
+mod order;
 mod replicas;
 mod rolling;
 mod topology;

@@ -178,7 +178,8 @@ impl Coordinator {
         let wrong = match answer {
             Ok((found, primary_key)) => {
                 let other_key = (primary_key != record.primary_key).then_some(PRIMARY_KEY);
-                let differing = settings::differences(&record.settings, &found);
+                let expected = self.with_tie_rule(&record.settings, record.primary_key.as_deref());
+                let differing = settings::differences(&expected, &found);
                 let all: Vec<&'static str> = other_key.into_iter().chain(differing).collect();
                 (!all.is_empty()).then_some(Wrong::Settings(all))
             }

@@ -1,5 +1,7 @@
 //! What a request to a node is made of: read from the journal, from the index records, or from what a mover has read.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 
 use super::Coordinator;
@@ -10,7 +12,7 @@ use crate::logic::feeder::{Purpose, Send, TransferId};
 use crate::logic::ids::NodeIndexUid;
 use crate::logic::marker;
 use crate::logic::payload::Payload;
-use crate::meili::settings;
+use crate::meili::settings::{self, Object};
 
 /// A write with everything that is in it.
 pub(in crate::control_plane) enum Material {
@@ -77,7 +79,8 @@ impl Coordinator {
             StepKind::Settings => {
                 let (before, after) = settings_around(&entry, resolution.as_deref()).unwrap_or_default();
                 let wanted = if send.purpose == Purpose::Revert { before } else { after };
-                Material::Settings(settings::node_settings(&wanted))
+                let primary_key = self.state.lock().book.get(&send.index).and_then(|record| record.primary_key.clone());
+                Material::Settings(settings::node_settings(&self.with_tie_rule(&wanted, primary_key.as_deref())))
             }
             StepKind::Put(_) => Material::Put(BodyParts::lines(&payload, wanted), primary_key),
             StepKind::Delete => Material::Delete(BodyParts::array(&payload, wanted)),
@@ -92,10 +95,21 @@ impl Coordinator {
         let record = record.ok_or("the record of an index that a node needs is not there")?;
         Ok(match send.kind {
             StepKind::Create => Material::Create(record.primary_key),
-            StepKind::Settings => Material::Settings(settings::node_settings(&record.settings)),
+            StepKind::Settings => {
+                let wanted = self.with_tie_rule(&record.settings, record.primary_key.as_deref());
+                Material::Settings(settings::node_settings(&wanted))
+            }
             StepKind::PrimaryKey => Material::PrimaryKey(record.primary_key),
             StepKind::Put(_) | StepKind::Delete | StepKind::Clear | StepKind::Drop => Material::Plain,
         })
+    }
+
+    /// What the nodes' settings are derived from.
+    pub(super) fn with_tie_rule<'a>(&self, user: &'a Object, primary_key: Option<&str>) -> Cow<'a, Object> {
+        match primary_key.filter(|_| self.sort_ties_by_id) {
+            Some(primary_key) => Cow::Owned(settings::with_tie_rule(user, primary_key)),
+            None => Cow::Borrowed(user),
+        }
     }
 
     fn chunk_material(&self, index: &NodeIndexUid, transfer: TransferId, number: u32) -> Result<Material, String> {

@@ -48,6 +48,8 @@ pub struct CoordinatorParts {
     pub timing: Timing,
     /// Bytes of a body that every node takes.
     pub body_max: u64,
+    /// The primary key is the nodes' last ranking rule.
+    pub sort_ties_by_id: bool,
     /// For one answer of a node to the resolver.
     pub resolve_timeout: Duration,
     /// How members are looked at.
@@ -109,7 +111,7 @@ impl Coordinator {
     /// With all nodes in the order of the protocol's numbers.
     fn load(parts: CoordinatorParts, attendance: Attendance) -> Result<(Self, Vec<NodeRecord>), StoreError> {
         let CoordinatorParts { store, publisher, bridge, node_key, .. } = parts;
-        let CoordinatorParts { timing, troubles, body_max, .. } = parts;
+        let CoordinatorParts { timing, troubles, body_max, sort_ties_by_id, .. } = parts;
         let cluster_id = store.cluster()?.map(|cluster| cluster.cluster_id).unwrap_or_default();
         let stored = store.protocol_state()?;
         let next_entry = store.next_entry()?;
@@ -163,6 +165,7 @@ impl Coordinator {
             cluster_id,
             node_key,
             body_max,
+            sort_ties_by_id,
             chunks: Chunks::default(),
             throttle: new_throttle(ThrottleLimits::default()),
             shard_count,

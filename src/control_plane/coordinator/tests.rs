@@ -194,6 +194,7 @@ impl Fixture {
             node_key: Some(KEY.to_owned()),
             timing: self.timing,
             body_max: 100 << 20,
+            sort_ties_by_id: false,
             resolve_timeout: Duration::from_secs(5),
             probes: PROBES,
             looks: Looks::default(),

@@ -132,6 +132,8 @@ pub struct HitView<'a> {
     pub retrieved: &'a Retrieved,
     /// The client asked for `_rankingScoreDetails`.
     pub shows_details: bool,
+    /// A ranking rule that is not the user's.
+    pub hidden_rule: Option<&'a str>,
 }
 
 impl HitView<'_> {
@@ -215,12 +217,15 @@ impl HitView<'_> {
 
     /// Sort rules on hidden attributes show neither name nor value.
     fn visible_details<'a>(&self, details: &'a str) -> Result<Cow<'a, str>, Malformed> {
-        if *self.displayed == Displayed::All {
+        if *self.displayed == Displayed::All && self.hidden_rule.is_none() {
             return Ok(Cow::Borrowed(details));
         }
         let mut visible = ObjectWriter::with_capacity(details.len());
         for member in members(details) {
             let member = member?;
+            if self.hidden_rule == Some(member.key.as_ref()) {
+                continue;
+            }
             let attribute = member.key.strip_suffix(":asc").or_else(|| member.key.strip_suffix(":desc"));
             match attribute {
                 Some(attribute) if !attribute.starts_with("_geoPoint(") && !self.displayed.lists(attribute) => {

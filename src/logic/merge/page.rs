@@ -29,7 +29,7 @@ impl<'a> Page<'a> {
     /// # Errors
     /// [`MergeError`]; after `TooShallow` and `HiddenByDropped` the nodes can be asked again.
     pub fn of(question: &Question<'_>, answers: &[NodeAnswer<'a>]) -> Result<Self, MergeError> {
-        let Question { request, settings, asked, distinct, .. } = *question;
+        let Question { request, settings, asked, distinct, hidden_rule, .. } = *question;
         let Asked::First(asked) = asked else { return Self::whole(answers) };
         let (offset, limit) = request.paging.window(settings.max_total_hits());
         let mut page = Self::default();
@@ -41,7 +41,8 @@ impl<'a> Page<'a> {
         };
         let mut kept = DistinctHits::of(hits, distinct);
         let last = page.fill(|| kept.next_hit(), offset, limit)?;
-        if let Paging::Window { .. } = request.paging {
+        // With a rule that tells all hits apart nobody knows which would tie without it.
+        if matches!(request.paging, Paging::Window { .. }) && hidden_rule.is_none() {
             match kept.walk_ties(last.as_ref()) {
                 // So many ties that counting them would cost more than it is worth.
                 Err(MergeError::TooShallow) if asked >= TIES_MAX => {}

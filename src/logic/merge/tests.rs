@@ -28,7 +28,14 @@ fn merged(request: &str, user_settings: &Value, answers: &[Value]) -> Value {
 /// Nodes were asked for so many hits that their lists are all they have.
 fn first_hits<'a>(request: &'a SearchRequest, settings: &'a AnswerSettings) -> Question<'a> {
     static NOTHING_ADDED: LazyLock<Retrieved> = LazyLock::new(Retrieved::default);
-    Question { request, settings, asked: Asked::First(1_000), distinct: None, retrieved: &NOTHING_ADDED }
+    Question {
+        request,
+        settings,
+        asked: Asked::First(1_000),
+        distinct: None,
+        retrieved: &NOTHING_ADDED,
+        hidden_rule: None,
+    }
 }
 
 fn ids(answer: &Value) -> Vec<u64> {
@@ -384,4 +391,19 @@ fn distinct_totals_are_those_of_one_server() {
     let more = ValueCounts::read(&bodies, &without[..1], "brand", 3).expect("well-formed answers");
     let kept = distinct::Kept::default();
     assert!(!more.total(search(r#"{"page":1}"#).paging, &kept).is_exact, "some documents have several values");
+}
+
+#[test]
+fn a_rule_that_only_the_nodes_have_is_not_shown() {
+    let details = |id: u64| json!({"words": {"order": 0, "matchingWords": 1}, "id:asc": {"order": 1, "value": id}});
+    let answers = [answer(&[hit(7, &details(7))]), answer(&[hit(3, &details(3))])];
+    let texts: Vec<String> = answers.iter().map(Value::to_string).collect();
+    let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (request, settings) = (search(r#"{"showRankingScoreDetails":true}"#), AnswerSettings::default());
+    let question = Question { hidden_rule: Some("id:asc"), ..first_hits(&request, &settings) };
+    let text = merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers").body;
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    let shown = json!({"words": {"order": 0, "matchingWords": 1}});
+    let hit = |id: u64| json!({"id": id, "_rankingScoreDetails": shown});
+    assert_eq!(answer["hits"], json!([hit(3), hit(7)]));
 }

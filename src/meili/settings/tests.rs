@@ -208,3 +208,17 @@ fn details_show_the_patch_in_the_order_of_the_table() {
     assert_eq!(details.len(), SETTINGS.len());
     assert_eq!(task_details(&reset_patch(by_route("stop-words"))).len(), 1);
 }
+
+#[test]
+fn a_last_rule_tells_all_hits_apart_unless_one_does_already() {
+    let rules = |user: Value| with_tie_rule(&object(user), "id").get("rankingRules").cloned();
+    let default = rules(json!({})).expect("it is set");
+    assert_eq!(default[0], "words");
+    assert_eq!(default.as_array().and_then(|rules| rules.last()), Some(&json!("id:asc")));
+    assert_eq!(rules(json!({"rankingRules": ["words", "id:desc"]})), Some(json!(["words", "id:desc"])));
+    assert_eq!(rules(json!({"rankingRules": []})), Some(json!(["id:asc"])));
+    let user = object(json!({"stopWords": ["a"]}));
+    let found = node_display(&with_tie_rule(&user, "id"));
+    assert_eq!(differences(&with_tie_rule(&user, "id"), &found), [""; 0]);
+    assert_eq!(differences(&user, &found), ["rankingRules"]);
+}

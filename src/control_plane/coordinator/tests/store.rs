@@ -56,6 +56,7 @@ impl Fixture {
             node_key: None,
             timing: Timing::default(),
             body_max: 100 << 20,
+            sort_ties_by_id: false,
             resolve_timeout: PATIENCE,
             probes: PROBES,
             looks: Looks::default(),
