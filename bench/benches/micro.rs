@@ -1,11 +1,12 @@
 //! Micro benches: how fast are documents hashed and cut by shard (MB/s on one core), how long takes the merge of 3, 16 and
-//! 64 answers of 20 hits, and of 3 with many values of a facet in count order, how long takes a placement of 64 to 4096
+//! 64 answers of 20 hits, and of a page far from the beginning, and of 3 with many values of a facet in count order, how long takes a placement of 64 to 4096
 //! shards, does it keep its promises, how near is a plan for one node more or less to the fewest moves, and how long is the
 //! protocol's state locked while 64 shards of 20 indexes move?
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use miroir_bench::answers::Shape;
 use miroir_bench::moves::{MoveShape, Moves};
 use miroir_bench::{answers, documents, facets, placement};
 
@@ -28,11 +29,22 @@ fn hash_and_split(criterion: &mut Criterion) {
 
 fn merge(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("merge");
-    for nodes in [1, 3, 16, 64] {
-        let bodies = answers::answers(nodes, 20);
+    for (nodes, hit_bytes) in [(1, 720), (3, 720), (16, 720), (64, 720), (3, 2_000), (64, 2_000)] {
+        let bodies = answers::answers(Shape { nodes, hits: 20, hit_bytes });
+        let name = format!("answers of 20 hits of {hit_bytes} bytes");
         group.throughput(Throughput::Bytes(bodies.iter().map(|body| body.len() as u64).sum()));
-        group.bench_with_input(BenchmarkId::new("answers of 20 hits", nodes), &bodies, |bencher, bodies| {
-            bencher.iter(|| answers::merge_answers(black_box(bodies), 20));
+        group.bench_with_input(BenchmarkId::new(name, nodes), &bodies, |bencher, bodies| {
+            bencher.iter(|| answers::merge_answers(black_box(bodies), 0, 20));
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("deep page");
+    for (name, hit_bytes) in [("with documents", 2_000), ("ranks alone", 0)] {
+        let bodies = answers::answers(Shape { nodes: 3, hits: 1_020, hit_bytes });
+        let bytes: usize = bodies.iter().map(String::len).sum();
+        println!("deep page, offset 1,000, three nodes, {name}: {bytes} bytes come from the nodes");
+        group.bench_with_input(BenchmarkId::new("offset 1000", name), &bodies, |bencher, bodies| {
+            bencher.iter(|| answers::merge_answers(black_box(bodies), 1_000, 20));
         });
     }
     group.finish();

@@ -17,8 +17,8 @@ mod tests {
         let body = documents::body(20, 200);
         assert_eq!(documents::hash(&documents::ids(100), 64), documents::hash(&documents::ids(100), 64));
         assert!(documents::split(&body, 64) > body.len(), "the payload is the body and the markers");
-        let answers = answers::answers(3, 5);
-        assert!(answers::merge_answers(&answers, 5) > 100);
+        let answers = answers::answers(answers::Shape { nodes: 3, hits: 5, hit_bytes: 700 });
+        assert!(answers::merge_answers(&answers, 1, 4) > 100);
         assert!(facets::merge(&facets::answers(2, 120)) > 100);
         let moves = placement::Promises::measure(64, 2, 4);
         assert!(moves.fullest_over_share <= 1.0 && moves.added_moves <= moves.added_moves_promised, "{moves:?}");

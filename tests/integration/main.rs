@@ -9,6 +9,7 @@ mod support;
 mod cities;
 mod compaction;
 mod crashes;
+mod cut_off;
 mod deaths;
 mod dev;
 mod drift;

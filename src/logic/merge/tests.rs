@@ -407,3 +407,22 @@ fn a_rule_that_only_the_nodes_have_is_not_shown() {
     let hit = |id: u64| json!({"id": id, "_rankingScoreDetails": shown});
     assert_eq!(answer["hits"], json!([hit(3), hit(7)]));
 }
+
+#[test]
+fn a_node_that_ran_out_of_time_makes_the_answer_degraded() {
+    let cut_off = json!({"words": {"order": 0, "matchingWords": 1}, "skipped": {"order": 1}});
+    let whole = json!({"words": {"order": 0, "matchingWords": 2}});
+    let is_degraded = |first: &Value, second: &Value, asked: Asked, request: &str| {
+        let texts = [answer(&[hit(1, first)]).to_string(), answer(&[hit(2, second)]).to_string()];
+        let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let (request, settings) = (search(request), AnswerSettings::default());
+        let question = Question { asked, ..first_hits(&request, &settings) };
+        let text = merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers").body;
+        serde_json::from_str::<Value>(&text).expect("JSON").get("degraded") == Some(&json!(true))
+    };
+    for asked in [Asked::First(20), Asked::Page] {
+        assert!(is_degraded(&whole, &cut_off, asked, "{}"));
+        assert!(is_degraded(&cut_off, &whole, asked, r#"{"limit":1}"#), "another order might have been right");
+        assert!(!is_degraded(&whole, &whole, asked, "{}"));
+    }
+}
