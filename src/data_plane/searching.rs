@@ -38,7 +38,7 @@ const TIES: u64 = 10;
 
 /// Nodes that are asked for so many hits are asked for ranks alone. Below that the second question costs more time than the
 /// documents do (docs/PERFORMANCE.md).
-const DEEP: u64 = 100;
+const DEEP: u64 = 150;
 
 /// What the client gets.
 #[derive(Clone, PartialEq, Eq, Debug)]

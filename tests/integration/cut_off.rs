@@ -19,7 +19,7 @@ fn a_search_that_is_cut_off_is_degraded() {
             FleetOptions { replication_factor, meilisearch: Some(meilisearch.clone()), ..FleetOptions::new() };
         let fleet = Fleet::start(&options);
         let client = fleet.client();
-        let title = |id: usize| if id % 2 == 0 { "red stone" } else { "stone and red" };
+        let title = |id: usize| if id.is_multiple_of(2) { "red stone" } else { "stone and red" };
         let documents: Value = (0..300).map(|id| json!({"id": id, "title": title(id)})).collect();
         client.write_well("POST", "/indexes/things/documents", Some(&documents));
         let is_degraded = |query: &str| {
