@@ -42,7 +42,8 @@ pub(super) fn count(index: &Index, patterns: &[String], found: &RoaringBitmap) -
         .collect();
     let (mut counts, mut stats) = (Map::new(), Map::new());
     for (name, facets) in chosen {
-        let order = settings.faceting.order_of(name);
+        // What is only below a facet that was asked for has the order of all others.
+        let order = settings.faceting.order_of(if named.contains(&name) { name } else { "*" });
         let values = counted(facets, found, order, settings.faceting.max_values_per_facet);
         counts.insert(name.to_owned(), Value::Object(values));
         let mut numbers = facets.numbers.iter().filter(|(_, documents)| !documents.is_disjoint(found));
@@ -54,6 +55,9 @@ pub(super) fn count(index: &Index, patterns: &[String], found: &RoaringBitmap) -
     Ok((counts, stats))
 }
 
+/// The values of one facet with their counts, as the engine puts them into the answer: numbers, then texts, of which one that
+/// reads like a number takes its place. Document by document it stops at the limit; walking its tree of values it looks at
+/// the limit only after it put something in, so that numbers which reach it let all texts in.
 fn counted(facets: &FieldFacets, found: &RoaringBitmap, order: FacetOrder, limit: usize) -> Map<String, Value> {
     let count = |documents: &RoaringBitmap| Some(documents.intersection_len(found)).filter(|count| *count > 0);
     let mut numbers: Vec<(String, u64)> = facets
@@ -66,21 +70,66 @@ fn counted(facets: &FieldFacets, found: &RoaringBitmap, order: FacetOrder, limit
         let first = (&value.documents & found).min()?;
         Some((value.original(key, first).to_owned(), count))
     });
+    let mut strings: Vec<(String, u64)> = strings.collect();
+    let is_by_document = order == FacetOrder::Alpha && found.len() <= COUNT_BY_DOCUMENT_MAX;
     match order {
-        FacetOrder::Alpha => {
-            if found.len() <= COUNT_BY_DOCUMENT_MAX {
-                numbers.sort();
-            }
-            numbers.extend(strings);
-        }
+        FacetOrder::Alpha if is_by_document => numbers.sort(),
+        FacetOrder::Alpha => {}
         FacetOrder::Count => {
             // Of equal counts the largest value comes first.
-            let mut strings: Vec<(String, u64)> = strings.rev().collect();
-            numbers.reverse();
-            numbers.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-            strings.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-            numbers.extend(strings);
+            for values in [&mut numbers, &mut strings] {
+                values.reverse();
+                values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            }
         }
     }
-    numbers.into_iter().take(limit).map(|(value, count)| (value, count.into())).collect()
+    let mut shown = Map::new();
+    if is_by_document {
+        shown.extend(numbers.into_iter().take(limit).map(|(value, count)| (value, count.into())));
+        let left = limit - shown.len();
+        shown.extend(strings.into_iter().take(left).map(|(value, count)| (value, count.into())));
+        return shown;
+    }
+    for values in [numbers, strings] {
+        for (value, count) in values {
+            shown.insert(value, count.into());
+            if shown.len() == limit {
+                break;
+            }
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Documents 0 to 3: a number, and a text that the number of the last one reads like.
+    fn facets() -> FieldFacets {
+        let mut facets = FieldFacets::default();
+        for (document, value) in
+            [(0, json!(1)), (0, json!("a")), (1, json!(10)), (2, json!(9)), (2, json!("b")), (3, json!("9"))]
+        {
+            facets.add(document, true, &value);
+        }
+        facets
+    }
+
+    fn shown(order: FacetOrder, documents: u32, limit: usize) -> String {
+        let found = (0..documents).collect();
+        Value::Object(counted(&facets(), &found, order, limit)).to_string()
+    }
+
+    #[test]
+    fn numbers_that_fill_the_list_keep_texts_out_only_document_by_document() {
+        let (few, many) = (4, COUNT_BY_DOCUMENT_MAX as u32 + 1);
+        assert_eq!(shown(FacetOrder::Alpha, few, 3), r#"{"1":1,"10":1,"9":1}"#);
+        assert_eq!(shown(FacetOrder::Alpha, few, 4), r#"{"1":1,"10":1,"9":1}"#, "a text took the place of a number");
+        assert_eq!(shown(FacetOrder::Alpha, many, 3), r#"{"1":1,"9":1,"10":1}"#);
+        assert_eq!(shown(FacetOrder::Alpha, many, 2), r#"{"1":1,"9":1}"#);
+        assert_eq!(shown(FacetOrder::Count, few, 1), r#"{"10":1,"b":1,"a":1,"9":1}"#);
+        assert_eq!(shown(FacetOrder::Alpha, few, 0), "{}");
+        assert_eq!(shown(FacetOrder::Count, few, 0), r#"{"10":1,"9":1,"1":1,"b":1,"a":1}"#);
+    }
 }

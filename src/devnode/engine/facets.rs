@@ -148,7 +148,7 @@ impl Facets {
 }
 
 impl FieldFacets {
-    fn add(&mut self, document: u32, nested: bool, value: &Value) {
+    pub(super) fn add(&mut self, document: u32, nested: bool, value: &Value) {
         self.exists.insert(document);
         match value {
             Value::Number(number) => {

@@ -360,15 +360,16 @@ fn patch_faceting(faceting: &mut Faceting, at: Located<'_>) -> Result<(), ApiErr
                 faceting.max_values_per_facet = if null { fresh.max_values_per_facet } else { field.count()? as usize };
             }
             "sortFacetValuesBy" if null => faceting.sort_values_by.clone_from(&fresh.sort_values_by),
-            "sortFacetValuesBy" => field.each(|facet, order| {
-                if order.value.is_null() {
-                    faceting.sort_values_by.remove(facet);
-                } else {
+            "sortFacetValuesBy" => {
+                // What was set before is forgotten.
+                let mut orders = fresh.sort_values_by.clone();
+                field.each(|facet, order| {
                     let order = one_of(order, [("alpha", FacetOrder::Alpha), ("count", FacetOrder::Count)])?;
-                    faceting.sort_values_by.insert(facet.to_owned(), order);
-                }
-                Ok(())
-            })?,
+                    orders.insert(facet.to_owned(), order);
+                    Ok(())
+                })?;
+                faceting.sort_values_by = orders;
+            }
             _ => return Err(at.unknown_field(key, &["maxValuesPerFacet", "sortFacetValuesBy"])),
         }
         Ok(())
