@@ -38,6 +38,10 @@ pub struct Distinct<'a> {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Kept {
     values: HashSet<DistinctValue>,
+    /// How many they are.
+    pub hits: u64,
+    /// There are no others.
+    pub is_all: bool,
     /// All hits were looked at that tie with the last one kept.
     pub has_all_ties: bool,
 }
@@ -76,6 +80,7 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
                 return Ok(Some(ranked));
             }
         }
+        self.kept.is_all = true;
         Ok(None)
     }
 
@@ -83,6 +88,7 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
         let values = values_of(&ranked.hit.facet_values(self.distinct.attribute)?);
         if values.iter().all(|value| !self.kept.values.contains(value)) {
             self.kept.values.extend(values);
+            self.kept.hits += 1;
             return Ok(true);
         }
         if self.distinct.is_pushed_down && values.len() > 1 {

@@ -7,6 +7,8 @@
 //! * With `limit`: every match, less those that are left out for the sake of a hit that was looked at. Looked at are the hits
 //!   up to the end of the page, and with ranking rules all that tie with the last one.
 //!
+//! Where there are no more hits than those that were looked at, those are the total.
+//!
 //! With several values in a document the first count depends on the order of the documents in one server: it is approximate.
 
 use std::collections::HashMap;
@@ -72,15 +74,21 @@ impl ValueCounts {
         Ok(counts)
     }
 
+    /// So many hits there are at most: one for each value, and those that have none.
+    pub fn values_and_without(&self) -> u64 {
+        self.by_value.len() as u64 + self.without
+    }
+
     /// What one server would say after it has kept these hits.
     pub fn total(&self, paging: Paging, kept: &Kept) -> DistinctTotal {
         let with_values: u64 = self.by_value.values().sum();
         let has_several = with_values + self.without != self.total;
         match paging {
             Paging::Page { .. } => {
-                let total = self.by_value.len() as u64 + self.without;
+                let total = self.values_and_without();
                 DistinctTotal { total, is_exact: self.is_complete && !has_several }
             }
+            Paging::Window { .. } if kept.is_all => DistinctTotal { total: kept.hits, is_exact: !has_several },
             Paging::Window { .. } => {
                 let left_out = |value: String| self.by_value.get(&value).map_or(0, |count| count.saturating_sub(1));
                 let left_out: u64 = kept.values().map(left_out).sum();

@@ -41,6 +41,10 @@ impl<'a> Page<'a> {
         };
         let mut kept = DistinctHits::of(hits, distinct);
         let last = page.fill(|| kept.next_hit(), offset, limit)?;
+        if distinct.is_pushed_down && kept.kept().is_all && kept.kept().hits < counts.values_and_without() {
+            // Some have several values; or a node gave fewer than it has, which happens where a value is the empty text.
+            return Err(MergeError::HiddenByDropped);
+        }
         // With a rule that tells all hits apart nobody knows which would tie without it.
         if matches!(request.paging, Paging::Window { .. }) && hidden_rule.is_none() {
             match kept.walk_ties(last.as_ref()) {

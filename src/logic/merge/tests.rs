@@ -388,6 +388,17 @@ fn distinct_totals_are_those_of_one_server() {
         "unless nothing ranks"
     );
     assert_eq!(total(r#"{"limit":1}"#, [&[several], nothing]).0, 6);
+    // Three values and two without: nodes that give only one hit have kept back some.
+    let texts = [answer(&[branded(1, 9, &json!("a"))]).to_string(), answer(&[]).to_string()];
+    let few: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (request, settings) = (search("{}"), AnswerSettings::default());
+    let of = |is_pushed_down| {
+        let distinct = Some((Distinct { attribute: "brand", is_pushed_down }, &counts));
+        merge(&Question { distinct, ..first_hits(&request, &settings) }, &few, &AnswerFrame::default())
+    };
+    assert_eq!(of(true), Err(MergeError::HiddenByDropped));
+    let whole = of(false).expect("well-formed answers");
+    assert!(whole.body.contains("\"estimatedTotalHits\":1") && whole.approximate.is_empty(), "{whole:?}");
     let more = ValueCounts::read(&bodies, &without[..1], "brand", 3).expect("well-formed answers");
     let kept = distinct::Kept::default();
     assert!(!more.total(search(r#"{"page":1}"#).paging, &kept).is_exact, "some documents have several values");
