@@ -157,9 +157,14 @@ pub(super) fn seen(task: TaskView, client_uid: impl Fn(&NodeIndexUid) -> Option<
     }
 }
 
+/// What a node says when documents lack vectors that nobody but the user makes.
+const NO_VECTORS: &str = ": no vectors provided for document `";
+
 /// The documents are to blame, not the node or a service that it asks.
 fn is_verdict(error: &ErrorBody) -> bool {
-    error.kind == ErrorType::InvalidRequest.name() && Code::from_name(&error.code) != Some(Code::VectorEmbeddingError)
+    let is_of_service = Code::from_name(&error.code) == Some(Code::VectorEmbeddingError);
+    let is_of_documents = !is_of_service || error.message.contains(NO_VECTORS);
+    error.kind == ErrorType::InvalidRequest.name() && is_of_documents
 }
 
 fn shown(mut error: ErrorBody, index: Option<&NodeIndexUid>, uid: Option<&IndexUid>) -> ErrorBody {

@@ -17,6 +17,7 @@ use super::hidden_distinct;
 use crate::logic::marker;
 
 mod drift;
+mod embedders;
 mod shape;
 mod table;
 
@@ -96,17 +97,11 @@ fn refuse_unsupported(patch: &Object) -> Result<(), ApiError> {
         );
         ApiError::new(Code::FeatureNotEnabled, message)
     };
-    let not_supported =
-        |what: &str| ApiError::new(Code::MiroirNotSupported, format!("Miroir does not support {what} yet."));
     if is_set("chat") {
         return Err(not_enabled("chat", "chat completions", 835));
     }
     if is_set("foreignKeys") {
         return Err(not_enabled("foreignKeys", "foreign_keys", 873));
-    }
-    let embedders = patch.get("embedders").and_then(Value::as_object);
-    if embedders.is_some_and(|embedders| embedders.values().any(|embedder| !embedder.is_null())) {
-        return Err(not_supported("embedders"));
     }
     Ok(())
 }
@@ -165,7 +160,10 @@ fn merge_field(fields: &mut Object, key: &str, value: &Value) {
             // An object without fields is as good as none.
             merge_field_plain(fields, key, if inner.is_empty() { Value::Null } else { Value::Object(inner) });
         }
-        Value::Object(embedders) if key == "embedders" => debug_assert!(embedders.values().all(Value::is_null)),
+        Value::Object(changes) if key == "embedders" => {
+            let merged = embedders::merge(fields.get(key), changes);
+            merge_field_plain(fields, key, merged);
+        }
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
             merge_field_plain(fields, key, value.clone());
         }
@@ -183,8 +181,9 @@ fn merge_field_plain(fields: &mut Object, key: &str, value: Value) {
 /// What can only be wrong in the whole: checked on the user's settings after a patch. The task fails with this.
 ///
 /// # Errors
-/// `invalid_settings_typo_tolerance`.
+/// `invalid_settings_typo_tolerance`, `invalid_settings_embedders`.
 pub fn check_merged(user: &Object) -> Result<(), ApiError> {
+    embedders::check_merged(user)?;
     let shown = display(user);
     let sizes = &shown["typoTolerance"]["minWordSizeForTypos"];
     shape::check_word_sizes(sizes).map_err(|reason| ApiError::new(Code::InvalidSettingsTypoTolerance, reason))
@@ -214,6 +213,7 @@ pub fn node_settings(user: &Object) -> Object {
     node["typoTolerance"] = with_every_field("typoTolerance", &node["typoTolerance"]);
     node["pagination"] = json!({"maxTotalHits": NODE_TOTAL_HITS});
     node["faceting"] = node_faceting(user);
+    node["embedders"] = embedders::node_form(user);
     node
 }
 

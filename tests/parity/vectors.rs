@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::compare::{Aspect, Difference, compare};
 use super::corpus::{Corpus, films};
 use super::search::{Alone, load, say_which_nodes};
-use crate::support::{Answer, Client, Random, real_meilisearch, seed};
+use crate::support::{Answer, Client, Fleet, FleetOptions, Random, real_meilisearch, seed};
 
 /// Documents of the corpus.
 const DOCUMENTS: usize = 500;
@@ -264,4 +264,98 @@ fn an_embedded_node_searches_by_vectors_as_a_real_one() {
     load(&real.node.client(), &corpus);
     load(&embedded.node.client(), &corpus);
     ask_all(&corpus, &real.node.client(), &embedded.node.client());
+}
+
+/// What is written, one after the other: `PATCH` of settings, `POST` or `PUT` of documents.
+fn writes() -> Vec<(&'static str, Value)> {
+    let pair = json!({"source": "userProvided", "dimensions": 2});
+    vec![
+        ("POST", json!([{"id": 1, "_vectors": {"pair": [1, 2]}}, {"id": 2}])),
+        ("PATCH", json!({"embedders": {"pair": pair}})),
+        ("POST", json!([{"id": 2, "t": 1, "_vectors": {"pair": null}}])),
+        ("PATCH", json!({"embedders": {"pair": pair}})),
+        ("POST", json!([{"id": 3}])),
+        ("POST", json!([{"id": 3, "_vectors": {"other": [1, 2]}}])),
+        ("POST", json!([{"id": 3, "_vectors": {"pair": [1, 2, 3]}}])),
+        ("POST", json!([{"id": 3, "_vectors": {"pair": [1, "x"]}}])),
+        ("POST", json!([{"id": 3, "_vectors": {"pair": {"embeddings": [1, 2]}}}])),
+        ("POST", json!([{"id": 3, "_vectors": {"pair": {"regenerate": true}}}])),
+        ("POST", json!([{"id": 3, "_vectors": {"pair": [[1, 0.3], [0.1, 1]], "other": [7]}}])),
+        ("POST", json!([{"id": 4, "_vectors": {"pair": {"embeddings": [1, 2], "regenerate": true}}}])),
+        ("POST", json!([{"id": 3, "t": "put without vectors"}])),
+        ("PUT", json!([{"id": 1, "_vectors": {"other": [5]}}])),
+        ("PUT", json!([{"id": 1, "_vectors": {"pair": [0, 2]}}])),
+        ("PUT", json!([{"id": 1, "t": "changed"}])),
+        ("PATCH", json!({"embedders": {"pair": {"distribution": {"mean": 0.3, "sigma": 0.2}}}})),
+        ("PATCH", json!({"embedders": {"pair": {"source": "userProvided", "dimensions": 2, "model": "x"}}})),
+        ("PATCH", json!({"embedders": {"pair": {"source": "userProvided"}}})),
+        ("PATCH", json!({"embedders": {"pair": {"source": "userProvided", "dimensions": 0}}})),
+        ("PATCH", json!({"embedders": {"pair": {"source": "nobody", "dimensions": 1}}})),
+        ("PATCH", json!({"embedders": {"pair": {"distribution": {"mean": 3, "sigma": 0.2}}}})),
+        ("PATCH", json!({"embedders": {"pair": {"distribution": {"mean": 0.3}}}})),
+        ("PATCH", json!({"embedders": {"pair": {"dimensions": "2"}}})),
+        ("PATCH", json!({"embedders": {"pair": 2}})),
+        ("PATCH", json!({"embedders": {"more": {"source": "userProvided", "dimensions": 1}}})),
+        ("PATCH", json!({"embedders": {"nobody": null}})),
+        ("PATCH", json!({"embedders": {"pair": null}})),
+        ("PATCH", json!({"embedders": {"pair": pair}})),
+        ("PATCH", json!({"embedders": null})),
+    ]
+}
+
+/// Vectors of an embedder that was taken back are written in full, those that no embedder ever had as they were sent.
+fn in_full(vectors: &mut Value) {
+    let single = |value: &Value| value.as_f64().map_or(Value::Null, |number| json!(f64::from(number as f32)));
+    if let Some(numbers) = vectors.as_array().filter(|items| items.iter().all(Value::is_number)) {
+        let embedding: Vec<Value> = numbers.iter().map(single).collect();
+        *vectors = json!({"embeddings": [embedding], "regenerate": false});
+    }
+}
+
+/// How a write ends, and what can be read then.
+fn written_state(client: &Client, method: &str, body: &Value) -> Value {
+    let target = if method == "PATCH" { "/indexes/pairs/settings" } else { "/indexes/pairs/documents" };
+    let answer = client.ask(method, target, Some(body));
+    let end = if answer.status == 202 {
+        let task = client.wait_for_task(answer.json["taskUid"].as_u64().expect("a task"));
+        // How many documents lack vectors is counted by each node, and the first of them is named.
+        json!([task["status"], task["error"]["code"]])
+    } else if real_meilisearch().is_some() {
+        json!([answer.status, answer.json])
+    } else {
+        // The embedded node says it in fewer words.
+        json!([answer.status, answer.code()])
+    };
+    let mut documents =
+        client.post("/indexes/pairs/documents/fetch", &json!({"retrieveVectors": true})).expect(200).json;
+    let list = documents["results"].as_array_mut().expect("a list");
+    list.sort_by_key(|document| document["id"].as_u64());
+    for document in list.iter_mut() {
+        for vectors in document["_vectors"].as_object_mut().into_iter().flat_map(|vectors| vectors.values_mut()) {
+            in_full(vectors);
+        }
+    }
+    let stats = client.get("/indexes/pairs/stats").expect(200).json;
+    json!({
+        "end": end,
+        "documents": list,
+        "embedders": client.get("/indexes/pairs/settings/embedders").expect(200).json,
+        "embeddings": [stats["numberOfEmbeddings"], stats["numberOfEmbeddedDocuments"], stats["fieldDistribution"]],
+    })
+}
+
+#[test]
+fn vectors_are_kept_as_on_one_server() {
+    say_which_nodes();
+    let alone = Alone::start();
+    let options = FleetOptions { meilisearch: real_meilisearch(), ..FleetOptions::new() };
+    let fleet = Fleet::start(&options);
+    let (one, miroir) = (alone.node.client(), fleet.client());
+    for client in [&one, &miroir] {
+        client.write_well("POST", "/indexes", Some(&json!({"uid": "pairs", "primaryKey": "id"})));
+    }
+    for (method, body) in writes() {
+        let (expected, found) = (written_state(&one, method, &body), written_state(&miroir, method, &body));
+        assert_eq!(found, expected, "{method} {body}");
+    }
 }

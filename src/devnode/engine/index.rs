@@ -188,6 +188,7 @@ impl Index {
         for document in self.documents.values() {
             geo::document_point(document, &self.id_of(document)).map_err(|error| self.named(&error))?;
         }
+        settings.check_whole()?;
         if settings.embedders != self.settings.embedders {
             self.set_embedders(&settings)?;
         }

@@ -224,6 +224,14 @@ impl Settings {
         parse::patched(self, patch)
     }
 
+    /// Checks what a patch may leave out and the whole may not.
+    ///
+    /// # Errors
+    /// `miroir_not_supported` for an embedder of which nobody said whose vectors it has.
+    pub(super) fn check_whole(&self) -> Result<(), ApiError> {
+        if self.embedders.values().all(|embedder| embedder.is_whole) { Ok(()) } else { Err(embedders::other_source()) }
+    }
+
     /// Settings from an object, other keys at their defaults.
     ///
     /// # Errors

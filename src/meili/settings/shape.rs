@@ -49,6 +49,8 @@ pub enum Shape {
     Fields(&'static [(&'static str, Shape)]),
     /// An object with all of these fields.
     Required(&'static [(&'static str, Shape)]),
+    /// This, or `null`.
+    Nullable(&'static Shape),
     /// Anything at all, or `null`.
     Anything,
 }
@@ -97,6 +99,7 @@ pub(super) fn field_names(key: &str) -> Option<Vec<&'static str>> {
         | Shape::Set(_)
         | Shape::MapOf { .. }
         | Shape::Required(_)
+        | Shape::Nullable(_)
         | Shape::Anything => None,
     }
 }
@@ -126,6 +129,8 @@ impl Shape {
     pub(super) fn check(&self, value: Value, place: Place<'_>) -> Result<Value, ApiError> {
         match self {
             Self::Anything => Ok(value),
+            Self::Nullable(_) if value.is_null() => Ok(value),
+            Self::Nullable(shape) => shape.check(value, place),
             Self::Boolean if value.is_boolean() => Ok(value),
             Self::Boolean => Err(place.wrong_type("a boolean", &value)),
             Self::Integer { min, max } => check_integer(value, *min, *max, place),
@@ -168,6 +173,7 @@ impl Shape {
             | Self::MapOf { .. }
             | Self::Fields(_)
             | Self::Required(_)
+            | Self::Nullable(_)
             | Self::Anything => Ok(()),
         }
     }

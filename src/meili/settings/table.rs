@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Object;
+use super::embedders::{self, EMBEDDERS};
 use super::shape::{FACETING, LOCALIZED_RULE, PAGINATION, Place, Shape, TYPO_TOLERANCE};
 use crate::meili::error::{ApiError, Code};
 
@@ -41,7 +42,11 @@ impl Setting {
         if value.is_null() {
             return Ok(value);
         }
-        let value = self.shape.check(value, Place { code: self.code, location })?;
+        let place = Place { code: self.code, location };
+        let value = self.shape.check(value, place)?;
+        if self.key == "embedders" {
+            embedders::check(&value, place)?;
+        }
         if self.key == "rankingRules" {
             check_no_mix(&value)?;
         }
@@ -53,6 +58,7 @@ impl Setting {
         let default = (self.default)();
         match (user.get(self.key), default) {
             (None, default) => default,
+            (Some(set), _) if self.key == "embedders" => embedders::display(set),
             (Some(Value::Object(set)), Value::Object(default)) => with_defaults(set, default),
             (Some(set), _) => set.clone(),
         }
@@ -101,7 +107,6 @@ const ATTRIBUTE_SET: Shape = Shape::Set(&Shape::Attribute);
 const TEXT_SET: Shape = Shape::Set(&Shape::Text);
 const WORD_SET: Shape = Shape::Set(&Shape::Word);
 const SYNONYMS: Shape = Shape::MapOf { keys: &Shape::Text, values: &Shape::List(&Shape::Text) };
-const EMBEDDERS: Shape = Shape::MapOf { keys: &Shape::Text, values: &Shape::Anything };
 const FOREIGN_KEYS: Shape =
     Shape::List(&Shape::Required(&[("foreignIndexUid", Shape::Text), ("fieldName", Shape::Attribute)]));
 const CHAT: Shape = Shape::Fields(&[

@@ -101,7 +101,12 @@ fn the_marker_cannot_be_named_in_any_setting() {
 #[test]
 fn what_is_not_there_yet_is_refused() {
     for (patch, code) in [
-        (r#"{"embedders":{"a":{"source":"userProvided","dimensions":3}}}"#, Code::MiroirNotSupported),
+        (r#"{"embedders":{"a":{"source":"openAi"}}}"#, Code::MiroirNotSupported),
+        (r#"{"embedders":{"a":{"source":"userProvided"}}}"#, Code::InvalidSettingsEmbedders),
+        (r#"{"embedders":{"a":{"source":"userProvided","dimensions":0}}}"#, Code::InvalidSettingsEmbedders),
+        (r#"{"embedders":{"a":{"model":"x"}}}"#, Code::InvalidSettingsEmbedders),
+        (r#"{"embedders":{"a":{"distribution":{"mean":2,"sigma":0.1}}}}"#, Code::InvalidSettingsEmbedders),
+        (r#"{"embedders":{"a":{"colour":"x"}}}"#, Code::InvalidSettingsEmbedders),
         (r#"{"chat":{"description":"d"}}"#, Code::FeatureNotEnabled),
         (r#"{"foreignKeys":[{"foreignIndexUid":"a","fieldName":"b"}]}"#, Code::FeatureNotEnabled),
     ] {
@@ -184,6 +189,39 @@ fn node_settings_do_not_depend_on_how_the_user_got_there() {
     );
     let text = |user| serde_json::to_string(&node_settings(user)).expect("JSON");
     assert_eq!(text(&first), text(&again));
+}
+
+#[test]
+fn embedders_are_patched_by_field_and_forgotten_on_nodes() {
+    let given = json!({"source": "userProvided", "dimensions": 3});
+    let both = patched(
+        json!({}),
+        r#"{"embedders":{"b":{"source":"userProvided","dimensions":2},"a":{"source":"userProvided","dimensions":3}}}"#,
+    );
+    assert_eq!(display(&both)["embedders"]["a"], given);
+    let changed = patched(
+        Value::Object(both),
+        r#"{"embedders":{"a":{"distribution":{"mean":0.5,"sigma":0.1},"binaryQuantized":null},"b":null,"never":null}}"#,
+    );
+    check_merged(&changed).expect("it is whole");
+    let node = &node_settings(&changed)["embedders"];
+    let distribution = json!({"mean": 0.5, "sigma": 0.1});
+    let expected = json!({
+        "a": {"source": "userProvided", "dimensions": 3, "distribution": distribution}, "b": null,
+    });
+    assert_eq!(*node, expected);
+    assert_eq!(
+        display(&changed)["embedders"],
+        json!({"a": {"source": "userProvided", "dimensions": 3, "distribution": distribution}})
+    );
+    assert_eq!(node_display(&changed)["embedders"], display(&changed)["embedders"]);
+    let none = patched(Value::Object(changed.clone()), r#"{"embedders":{"a":null}}"#);
+    assert_eq!(node_settings(&none)["embedders"], Value::Null, "all are forgotten");
+    assert_eq!(display(&none)["embedders"], json!({}));
+    let incomplete = patched(Value::Object(changed), r#"{"embedders":{"a":{"dimensions":null}}}"#);
+    assert_eq!(check_merged(&incomplete).expect_err("bad").code, Code::InvalidSettingsEmbedders);
+    let unknown = patched(json!({}), r#"{"embedders":{"c":{"dimensions":3}}}"#);
+    assert_eq!(check_merged(&unknown).expect_err("bad").code, Code::MiroirNotSupported);
 }
 
 #[test]

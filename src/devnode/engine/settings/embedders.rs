@@ -9,6 +9,8 @@ use crate::meili::error::{ApiError, Code};
 /// An embedder with `source: userProvided`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Embedder {
+    /// False where only a part of it is known: a patch of one that is set elsewhere.
+    pub is_whole: bool,
     /// Numbers in a vector.
     pub dimensions: usize,
     /// Which similarities the embedder gives.
@@ -54,9 +56,15 @@ fn unsupported(what: &str) -> ApiError {
     ApiError::new(Code::MiroirNotSupported, format!("The embedded node does not support {what}."))
 }
 
+/// Somebody else than the user makes the vectors.
+pub(super) fn other_source() -> ApiError {
+    unsupported("embedders but those with `source: userProvided`")
+}
+
 /// The embedder after a patch of its fields.
 pub(super) fn patched(old: Option<&Embedder>, at: Located<'_>) -> Result<Embedder, ApiError> {
-    let mut source = old.map(|_| "userProvided".to_owned());
+    let is_patch = old.is_none_or(|old| !old.is_whole);
+    let mut source = (!is_patch).then(|| "userProvided".to_owned());
     let mut dimensions = old.map(|old| old.dimensions);
     let mut distribution = old.and_then(|old| old.distribution);
     let mut binary_quantized = old.and_then(|old| old.binary_quantized);
@@ -76,8 +84,8 @@ pub(super) fn patched(old: Option<&Embedder>, at: Located<'_>) -> Result<Embedde
         Ok(())
     })?;
     let refused = |message: String| Err(ApiError::new(at.code, format!("`.{}{message}", at.path)));
-    if source.as_deref() != Some("userProvided") {
-        return Err(unsupported("embedders but those with `source: userProvided`"));
+    if source.as_deref().is_some_and(|source| source != "userProvided") {
+        return Err(other_source());
     }
     if let Some(key) = foreign {
         return refused(format!("`: Field `{key}` unavailable for source `userProvided`."));
@@ -87,7 +95,8 @@ pub(super) fn patched(old: Option<&Embedder>, at: Located<'_>) -> Result<Embedde
     }
     match dimensions {
         Some(0) => refused(".dimensions`: `dimensions` cannot be zero".to_owned()),
-        Some(dimensions) => Ok(Embedder { dimensions, distribution, binary_quantized }),
+        Some(dimensions) => Ok(Embedder { is_whole: source.is_some(), dimensions, distribution, binary_quantized }),
+        None if source.is_none() => Ok(Embedder { is_whole: false, dimensions: 0, distribution, binary_quantized }),
         None => refused(
             "`: Missing field `dimensions` (note: this field is mandatory for source `userProvided`)".to_owned(),
         ),
@@ -140,7 +149,9 @@ impl Embedder {
             fields.insert("binaryQuantized".to_owned(), binary_quantized.into());
         }
         if let Some(Distribution { mean, sigma }) = self.distribution {
-            fields.insert("distribution".to_owned(), json!({"mean": mean, "sigma": sigma}));
+            // With the digits of single precision.
+            let number = |number: f32| number.to_string().parse::<f64>().unwrap_or_default();
+            fields.insert("distribution".to_owned(), json!({"mean": number(mean), "sigma": number(sigma)}));
         }
         fields.into()
     }
