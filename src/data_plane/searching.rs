@@ -17,7 +17,7 @@ use super::upstream::NodeRequest;
 use crate::logic::ids::{Monotonic, ShardId};
 use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::deep::{Documents, id_of};
-use crate::logic::merge::distinct::Distinct;
+use crate::logic::merge::distinct::{Distinct, Walk};
 use crate::logic::merge::distinct_totals::ValueCounts;
 use crate::logic::merge::list::RankedHit;
 use crate::logic::merge::page::Page;
@@ -35,6 +35,10 @@ const DEEPER: u64 = 4;
 
 /// Hits beyond the page that nodes are asked for where the total depends on what ties with its last hit.
 const TIES: u64 = 10;
+
+/// Nodes are asked for so many hits at most for the sake of those that are distinct. A page that needs more is made of what
+/// the nodes themselves keep apart, and says so.
+const WALK_MAX: u64 = 50_000;
 
 /// Nodes that are asked for so many hits are asked for ranks alone. Below that the second question costs more time than the
 /// documents do (docs/PERFORMANCE.md).
@@ -71,20 +75,33 @@ pub struct Searching<'a> {
 struct Attempt {
     /// Of each node, where there are several.
     first_hits: u64,
-    /// Nodes leave out hits that are alike.
-    is_pushed_down: bool,
-    /// Hits come without their documents.
-    is_bare: bool,
+    /// Who leaves out hits that are alike.
+    walk: Walk,
+    /// Hits may come without their documents.
+    may_be_bare: bool,
 }
 
 impl Attempt {
     /// What to try after a merge that could not be ended; none when that does not help.
     fn after(self, error: MergeError) -> Option<Self> {
         match error {
+            MergeError::TooShallow if self.walk == Walk::Here && self.first_hits >= WALK_MAX => {
+                Some(Self { walk: Walk::NodesAnyway, ..self })
+            }
             MergeError::TooShallow => Some(Self { first_hits: self.first_hits.saturating_mul(DEEPER), ..self }),
-            MergeError::HiddenByDropped => Some(Self { is_pushed_down: false, ..self }),
-            MergeError::DocumentGone => Some(Self { is_bare: false, ..self }),
+            MergeError::HiddenByDropped => Some(Self { walk: Walk::Here, ..self }),
+            MergeError::DocumentGone => Some(Self { may_be_bare: false, ..self }),
             MergeError::Malformed => None,
+        }
+    }
+}
+
+impl Attempt {
+    /// Hits come without their documents.
+    fn is_bare(self, asked: Asked) -> bool {
+        match asked {
+            Asked::Page => false,
+            Asked::First(first_hits) => self.may_be_bare && first_hits >= DEEP,
         }
     }
 }
@@ -145,8 +162,8 @@ impl Searching<'_> {
         let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
         let headroom = if self.distinct().is_some() { TIES } else { 0 };
         let first_hits = offset + limit + headroom;
-        let is_bare = first_hits >= DEEP && self.primary_key().is_some() && self.request.has_plain_hits();
-        Attempt { first_hits, is_pushed_down: true, is_bare }
+        let may_be_bare = self.primary_key().is_some() && self.request.has_plain_hits();
+        Attempt { first_hits, walk: Walk::NodesFirst, may_be_bare }
     }
 
     /// The client's answer, or why the nodes must be asked again.
@@ -159,10 +176,10 @@ impl Searching<'_> {
     ) -> Result<Result<Merged, MergeError>, ApiError> {
         let bodies = bodies_of(scattered, self.scope.snapshot)?;
         let asked = self.asked(attempt, scattered.is_alone());
-        let is_bare = attempt.is_bare && asked != Asked::Page;
+        let is_bare = attempt.is_bare(asked);
         // Documents that are fetched are found again by their key.
         let needed = if is_bare { self.primary_key().into_iter().collect() } else { self.needed(attempt, asked) };
-        let distinct = |attribute| Distinct { attribute, is_pushed_down: attempt.is_pushed_down };
+        let distinct = |attribute| Distinct { attribute, walk: attempt.walk };
         let hidden_rule = self.hidden_rule();
         let question = Question {
             request: self.request,
@@ -245,8 +262,8 @@ impl Searching<'_> {
                 asked,
                 displayed: &self.settings.displayed,
                 needed: &self.needed(attempt, asked),
-                distinct: self.distinct().filter(|_| asked == Asked::Page || attempt.is_pushed_down),
-                is_bare: attempt.is_bare && asked != Asked::Page,
+                distinct: self.distinct().filter(|_| asked == Asked::Page || attempt.walk.is_pushed_down()),
+                is_bare: attempt.is_bare(asked),
             })
         };
         self.scatter(set, body).await
@@ -287,7 +304,7 @@ impl Searching<'_> {
         match asked {
             Asked::Page => Vec::new(),
             Asked::First(_) => {
-                self.distinct().into_iter().chain(self.primary_key().filter(|_| attempt.is_bare)).collect()
+                self.distinct().into_iter().chain(self.primary_key().filter(|_| attempt.is_bare(asked))).collect()
             }
         }
     }

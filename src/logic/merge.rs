@@ -125,6 +125,8 @@ pub struct Merged {
 pub enum Part {
     /// `facetDistribution` and `facetStats`.
     Facets,
+    /// Which hits there are.
+    Hits,
     /// How many hits there are.
     Totals,
 }
@@ -134,6 +136,7 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Self::Facets => "facets",
+            Self::Hits => "hits",
             Self::Totals => "totals",
         }
     }
@@ -222,6 +225,7 @@ pub fn write(
     let approximate = [
         // Which document stands for a value is decided over all nodes, but each node has counted those that it shows.
         (Part::Facets, frame.facets.as_ref().is_some_and(|facets| page.total.is_some() || !facets.is_exact())),
+        (Part::Hits, page.may_lack_hits),
         (Part::Totals, page.total.is_some_and(|total| !total.is_exact)),
     ];
     let approximate = approximate.into_iter().filter_map(|(part, is_off)| is_off.then_some(part)).collect();

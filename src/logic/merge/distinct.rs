@@ -30,8 +30,29 @@ enum DistinctValue {
 pub struct Distinct<'a> {
     /// The path of the attribute.
     pub attribute: &'a str,
-    /// The nodes have walked their own hits already.
-    pub is_pushed_down: bool,
+    /// Who walks.
+    pub walk: Walk,
+}
+
+/// Who leaves out hits that are alike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Walk {
+    /// The nodes among their own hits first. Where that may hide what the whole would show, it is found out.
+    NodesFirst,
+    /// Nobody but the merge.
+    Here,
+    /// The nodes first, whatever they hide: there are too many hits to look at all of them.
+    NodesAnyway,
+}
+
+impl Walk {
+    /// Whether nodes are asked to leave out hits.
+    pub fn is_pushed_down(self) -> bool {
+        match self {
+            Self::NodesFirst | Self::NodesAnyway => true,
+            Self::Here => false,
+        }
+    }
 }
 
 /// What the hits that were kept say about the others.
@@ -91,7 +112,7 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
             self.kept.hits += 1;
             return Ok(true);
         }
-        if self.distinct.is_pushed_down && values.len() > 1 {
+        if self.distinct.walk == Walk::NodesFirst && values.len() > 1 {
             return Err(MergeError::HiddenByDropped);
         }
         Ok(false)

@@ -1,7 +1,7 @@
 //! The hits of the client's page, out of the answers of all nodes.
 
 use super::answer::NodeAnswer;
-use super::distinct::DistinctHits;
+use super::distinct::{DistinctHits, Walk};
 use super::distinct_totals::DistinctTotal;
 use super::hit::Hits;
 use super::list::{MergedHits, RankedHit};
@@ -21,6 +21,8 @@ pub struct Page<'a> {
     pub is_cut_off: bool,
     /// Instead of the sum of the nodes' totals.
     pub total: Option<DistinctTotal>,
+    /// Nodes may have left out what the whole would show.
+    pub may_lack_hits: bool,
 }
 
 impl<'a> Page<'a> {
@@ -41,7 +43,7 @@ impl<'a> Page<'a> {
         };
         let mut kept = DistinctHits::of(hits, distinct);
         let last = page.fill(|| kept.next_hit(), offset, limit)?;
-        if distinct.is_pushed_down && kept.kept().is_all && kept.kept().hits < counts.values_and_without() {
+        if distinct.walk == Walk::NodesFirst && kept.kept().is_all && kept.kept().hits < counts.values_and_without() {
             // Some have several values; or a node gave fewer than it has, which happens where a value is the empty text.
             return Err(MergeError::HiddenByDropped);
         }
@@ -54,6 +56,7 @@ impl<'a> Page<'a> {
             }
         }
         page.is_cut_off = kept.is_cut_off();
+        page.may_lack_hits = distinct.walk == Walk::NodesAnyway;
         page.total = Some(counts.total(request.paging, kept.kept()));
         Ok(page)
     }

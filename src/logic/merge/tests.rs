@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::distinct::Walk;
 use super::rank::Rank;
 use super::*;
 
@@ -274,12 +275,12 @@ fn branded(id: u64, words: u64, brand: &Value) -> Value {
     json!({"_miroir": "x", "id": id, "brand": brand, "_rankingScoreDetails": {"words": {"order": 0, "matchingWords": words}}})
 }
 
-fn walk(request: &str, answers: &[Value], asked: u64, is_pushed_down: bool) -> Result<Vec<u64>, MergeError> {
+fn walk(request: &str, answers: &[Value], asked: u64, walk: Walk) -> Result<Vec<u64>, MergeError> {
     let texts: Vec<String> = answers.iter().map(Value::to_string).collect();
     let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (request, settings) = (search(request), AnswerSettings::default());
     let counts = ValueCounts::default();
-    let distinct = Some((Distinct { attribute: "brand", is_pushed_down }, &counts));
+    let distinct = Some((Distinct { attribute: "brand", walk }, &counts));
     let question = Question { asked: Asked::First(asked), distinct, ..first_hits(&request, &settings) };
     let text = merge(&question, &bodies, &AnswerFrame::default())?.body;
     Ok(ids(&serde_json::from_str(&text).expect("JSON")))
@@ -291,8 +292,8 @@ fn of_hits_with_a_common_value_only_the_best_is_kept() {
         answer(&[branded(1, 9, &json!("Ä")), branded(2, 7, &json!([1, 2])), branded(3, 5, &json!(null))]),
         answer(&[branded(4, 8, &json!(" a\u{308}")), branded(5, 6, &json!(2.0)), branded(6, 4, &json!("2"))]),
     ];
-    assert_eq!(walk("{}", &answers, 9, false), Ok(vec![1, 2, 3, 6]));
-    assert_eq!(walk(r#"{"offset":1,"limit":2}"#, &answers, 9, false), Ok(vec![2, 3]));
+    assert_eq!(walk("{}", &answers, 9, Walk::Here), Ok(vec![1, 2, 3, 6]));
+    assert_eq!(walk(r#"{"offset":1,"limit":2}"#, &answers, 9, Walk::Here), Ok(vec![2, 3]));
 }
 
 #[test]
@@ -302,21 +303,26 @@ fn a_page_that_the_lists_cannot_fill_needs_longer_lists() {
         let hits: Vec<Value> = (0..3).map(|place| branded(place, 9 - place, &json!(brands[place as usize]))).collect();
         [answer(&hits[..length]), answer(&[])]
     };
-    assert_eq!(walk(r#"{"limit":2}"#, &lists(2), 2, false), Err(MergeError::TooShallow));
-    assert_eq!(walk(r#"{"hitsPerPage":2}"#, &lists(3), 3, false), Ok(vec![0, 2]), "the page is full");
-    assert_eq!(walk(r#"{"limit":2}"#, &lists(3), 3, false), Err(MergeError::TooShallow), "what ties with it counts");
-    assert_eq!(walk(r#"{"limit":3}"#, &lists(3), 4, false), Ok(vec![0, 2]), "there is no more");
-    assert_eq!(walk(r#"{"limit":0}"#, &lists(0), 0, false), Ok(vec![]));
+    assert_eq!(walk(r#"{"limit":2}"#, &lists(2), 2, Walk::Here), Err(MergeError::TooShallow));
+    assert_eq!(walk(r#"{"hitsPerPage":2}"#, &lists(3), 3, Walk::Here), Ok(vec![0, 2]), "the page is full");
+    assert_eq!(
+        walk(r#"{"limit":2}"#, &lists(3), 3, Walk::Here),
+        Err(MergeError::TooShallow),
+        "what ties with it counts"
+    );
+    assert_eq!(walk(r#"{"limit":3}"#, &lists(3), 4, Walk::Here), Ok(vec![0, 2]), "there is no more");
+    assert_eq!(walk(r#"{"limit":0}"#, &lists(0), 0, Walk::Here), Ok(vec![]));
 }
 
 #[test]
 fn what_nodes_left_out_counts_only_if_it_would_be_left_out_of_the_whole() {
     let one_value = [answer(&[branded(1, 9, &json!("a"))]), answer(&[branded(2, 8, &json!("a"))])];
-    assert_eq!(walk("{}", &one_value, 9, true), Ok(vec![1]));
+    assert_eq!(walk("{}", &one_value, 9, Walk::NodesFirst), Ok(vec![1]));
     // The second node may have left out a hit with `b` for the sake of this one.
     let two_values = [answer(&[branded(1, 9, &json!("a"))]), answer(&[branded(2, 8, &json!(["a", "b"]))])];
-    assert_eq!(walk("{}", &two_values, 9, true), Err(MergeError::HiddenByDropped));
-    assert_eq!(walk("{}", &two_values, 9, false), Ok(vec![1]));
+    assert_eq!(walk("{}", &two_values, 9, Walk::NodesFirst), Err(MergeError::HiddenByDropped));
+    assert_eq!(walk("{}", &two_values, 9, Walk::Here), Ok(vec![1]));
+    assert_eq!(walk("{}", &two_values, 9, Walk::NodesAnyway), Ok(vec![1]));
 }
 
 proptest! {
@@ -346,8 +352,8 @@ proptest! {
             answer(&own.iter().map(|(id, words, brands)| branded(*id as u64, *words, &json!(brands))).collect::<Vec<_>>())
         };
         let answers = |is_pushed_down| (0..nodes).map(|node| list(node, is_pushed_down)).collect::<Vec<_>>();
-        prop_assert_eq!(walk("{}", &answers(false), 100, false), Ok(expected.clone()));
-        let pushed_down = walk("{}", &answers(true), 100, true);
+        prop_assert_eq!(walk("{}", &answers(false), 100, Walk::Here), Ok(expected.clone()));
+        let pushed_down = walk("{}", &answers(true), 100, Walk::NodesFirst);
         prop_assert!(pushed_down == Ok(expected) || pushed_down == Err(MergeError::HiddenByDropped));
     }
 }
@@ -366,7 +372,7 @@ fn distinct_totals_are_those_of_one_server() {
         let texts: Vec<String> = hits.iter().map(|hits| answer(hits).to_string()).collect();
         let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
         let (request, settings) = (search(request), AnswerSettings::default());
-        let distinct = Some((Distinct { attribute: "brand", is_pushed_down: false }, &counts));
+        let distinct = Some((Distinct { attribute: "brand", walk: Walk::Here }, &counts));
         let question = Question { distinct, ..first_hits(&request, &settings) };
         let merged = merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers");
         let json: Value = serde_json::from_str(&merged.body).expect("JSON");
@@ -392,13 +398,14 @@ fn distinct_totals_are_those_of_one_server() {
     let texts = [answer(&[branded(1, 9, &json!("a"))]).to_string(), answer(&[]).to_string()];
     let few: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (request, settings) = (search("{}"), AnswerSettings::default());
-    let of = |is_pushed_down| {
-        let distinct = Some((Distinct { attribute: "brand", is_pushed_down }, &counts));
+    let of = |walk| {
+        let distinct = Some((Distinct { attribute: "brand", walk }, &counts));
         merge(&Question { distinct, ..first_hits(&request, &settings) }, &few, &AnswerFrame::default())
     };
-    assert_eq!(of(true), Err(MergeError::HiddenByDropped));
-    let whole = of(false).expect("well-formed answers");
+    assert_eq!(of(Walk::NodesFirst), Err(MergeError::HiddenByDropped));
+    let whole = of(Walk::Here).expect("well-formed answers");
     assert!(whole.body.contains("\"estimatedTotalHits\":1") && whole.approximate.is_empty(), "{whole:?}");
+    assert_eq!(of(Walk::NodesAnyway).expect("well-formed answers").approximate, [Part::Hits]);
     let more = ValueCounts::read(&bodies, &without[..1], "brand", 3).expect("well-formed answers");
     let kept = distinct::Kept::default();
     assert!(!more.total(search(r#"{"page":1}"#).paging, &kept).is_exact, "some documents have several values");
