@@ -23,8 +23,10 @@ use crate::logic::primary_key::id_in;
 use crate::logic::snapshot::{CoverPart, CoveringSet, NodeView};
 use crate::logic::split::split_ids;
 use crate::meili::error::{ApiError, Code, ErrorBody};
-use crate::meili::filter::node_form;
+use crate::meili::filter::{denied_attributes, has_attribute, node_form};
+use crate::meili::hidden_distinct;
 use crate::meili::search_message::client_message;
+use crate::meili::settings::Object;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,8 @@ pub struct ResolveRequest<'a> {
     pub index: &'a NodeIndexUid,
     /// Of the index at this position; none when it never had documents.
     pub primary_key: Option<&'a str>,
+    /// The user's settings at this position.
+    pub settings: &'a Object,
     /// As of the moment when it became due.
     pub fleet: ReadableFleet<'a>,
 }
@@ -182,10 +186,34 @@ impl<'a> Resolving<'a> {
         self.owners.len() as u16
     }
 
+    /// Attributes that the filter denies and that no document has: to say that they are not equal to something finds
+    /// nothing then, and on a node that is asked in its own form everything.
+    fn unknown_attributes(&self, filter: &Value) -> Result<Vec<String>, ResolveError> {
+        let mut unknown = Vec::new();
+        for attribute in denied_attributes(filter) {
+            let mut is_known = false;
+            let having = Value::from(has_attribute(&attribute));
+            match self.ask_all(|part| self.ids(part, &having), |found| is_known |= !found.is_empty()) {
+                Ok(()) if is_known => {}
+                // What is wrong with the attribute is said about the client's filter.
+                Ok(()) | Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => {
+                    unknown.push(attribute);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(unknown)
+    }
+
     fn resolve_filter(&self, filter: &Value) -> Result<Resolved, ResolveError> {
+        if let Err(error) = hidden_distinct::check_filter(self.request.settings, filter, Code::InvalidDocumentFilter) {
+            let resolution = Resolution::Failed(shown_error(self.request, &error.body()));
+            return Ok(Resolved { resolution, payload: None });
+        }
+        let unknown = self.unknown_attributes(filter)?;
         let mut ids = Vec::new();
         let mut ask = |filter: &Value| self.ask_all(|part| self.ids(part, filter), |found| ids.extend(found));
-        let asked = match ask(&node_form(filter.clone())) {
+        let asked = match ask(&node_form(filter.clone(), &unknown)) {
             // The message repeats the filter, and is to repeat the client's.
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => ask(filter),
             asked => asked,

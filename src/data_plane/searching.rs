@@ -114,6 +114,35 @@ impl Searching<'_> {
     pub async fn answer(&self) -> Result<SearchAnswer, ApiError> {
         let started = self.core.now();
         let set = self.scope.choose(self.core, self.hash()).ok_or_else(nothing_to_read)?;
+        let unknown = self.unknown_attributes(set).await?;
+        if unknown.is_empty() {
+            return self.answer_from(set, started).await;
+        }
+        let request = &self.request.with_unknown(unknown);
+        Searching { request, ..*self }.answer_from(set, started).await
+    }
+
+    /// Attributes that the filter denies and that are in no document.
+    async fn unknown_attributes(&self, set: &CoveringSet) -> Result<Vec<String>, ApiError> {
+        let denied = self.request.denied_attributes();
+        if set.parts.len() < 2 {
+            // The only node means by it what one server means.
+            return Ok(denied);
+        }
+        let mut unknown = Vec::new();
+        for attribute in denied {
+            let body = |part: &CoverPart, _| SearchRequest::having_body(part.filter.as_deref(), &attribute);
+            let scattered = self.scatter(set, body).await?;
+            let bodies = bodies_of(&scattered, self.scope.snapshot)?;
+            let read = bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>();
+            if read.map_err(merge_failed)?.iter().all(|answer| answer.total == 0) {
+                unknown.push(attribute);
+            }
+        }
+        Ok(unknown)
+    }
+
+    async fn answer_from(&self, set: &CoveringSet, started: Monotonic) -> Result<SearchAnswer, ApiError> {
         let mut attempt = self.first_attempt();
         let mut counts = None;
         loop {
@@ -161,7 +190,7 @@ impl Searching<'_> {
     fn first_attempt(&self) -> Attempt {
         let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
         let headroom = if self.distinct().is_some() { TIES } else { 0 };
-        let first_hits = offset + limit + headroom;
+        let first_hits = offset.saturating_add(limit).saturating_add(headroom).min(u64::from(u32::MAX));
         let may_be_bare = self.primary_key().is_some() && self.request.has_plain_hits();
         Attempt { first_hits, walk: Walk::NodesFirst, may_be_bare }
     }
@@ -205,6 +234,9 @@ impl Searching<'_> {
             return Ok(self.timed(|| write(&question, &answers, &page, None, &frame(facets))));
         }
         let fetched = self.fetch(&page).await?;
+        if fetched.is_overloaded {
+            return Err(ApiError::overloaded("too many requests wait for the nodes"));
+        }
         let bodies = bodies_of(&fetched, self.scope.snapshot)?;
         let primary_key = self.primary_key().unwrap_or_default();
         let documents = Documents::read(primary_key, &bodies).map_err(merge_failed)?;
@@ -248,10 +280,12 @@ impl Searching<'_> {
         let (values, without) = (values?, without?);
         check_complete(&values, self.policy)?;
         check_complete(&without, self.policy)?;
+        let is_whole = values.missing.is_empty() && without.missing.is_empty();
         let snapshot = self.scope.snapshot;
         let (values, without) = (bodies_of(&values, snapshot)?, bodies_of(&without, snapshot)?);
         let values_max = self.settings.facets.node_values_max;
-        ValueCounts::read(&values, &without, attribute, values_max).map(Some).map_err(merge_failed)
+        let counts = ValueCounts::read(&values, &without, attribute, values_max).map_err(merge_failed)?;
+        Ok(Some(if is_whole { counts } else { counts.of_some_shards() }))
     }
 
     async fn ask(&self, set: &CoveringSet, attempt: Attempt) -> Result<Scattered, ApiError> {

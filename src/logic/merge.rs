@@ -222,11 +222,19 @@ pub fn write(
         text.push_str(",\"degraded\":true");
     }
     text.push('}');
+    // How many hits a threshold leaves is known as deep as each node has looked, and all together have looked deeper.
+    let is_threshold_estimated = request.has_estimated_threshold() && answers.len() > 1;
     let approximate = [
         // Which document stands for a value is decided over all nodes, but each node has counted those that it shows.
-        (Part::Facets, frame.facets.as_ref().is_some_and(|facets| page.total.is_some() || !facets.is_exact())),
+        (
+            Part::Facets,
+            frame
+                .facets
+                .as_ref()
+                .is_some_and(|facets| page.total.is_some() || is_threshold_estimated || !facets.is_exact()),
+        ),
         (Part::Hits, page.may_lack_hits),
-        (Part::Totals, page.total.is_some_and(|total| !total.is_exact)),
+        (Part::Totals, page.total.is_some_and(|total| !total.is_exact) || is_threshold_estimated),
     ];
     let approximate = approximate.into_iter().filter_map(|(part, is_off)| is_off.then_some(part)).collect();
     Ok(Merged { body: text, approximate })

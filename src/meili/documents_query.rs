@@ -171,7 +171,7 @@ impl DocumentsQuery {
         if let Some(ids) = &self.ids {
             body.insert("ids".to_owned(), json!(ids));
         }
-        let user = self.filter.clone().map(node_form);
+        let user = self.filter.clone().map(|filter| node_form(filter, &[]));
         let filter = marker_filter.map_or(user.clone(), |ours| Some(join_filters(user, ours)));
         if let Some(filter) = filter {
             body.insert("filter".to_owned(), filter);

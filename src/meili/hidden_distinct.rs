@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::error::{ApiError, Code};
 use super::filter::Filter;
-use super::filterable::{FilterFeatures, deciding_rule, names_that, rules_of_settings};
+use super::filterable::{FilterFeatures, FilterableRule, deciding_rule, names_that, rules_of_settings};
 use super::settings::Object;
 
 /// The attribute, if there is one and clients cannot filter by it.
@@ -34,26 +34,36 @@ pub fn node_rule(user: &Object) -> Option<Value> {
 /// `invalid_search_distinct`, `invalid_search_filter`, in the words of one server.
 pub fn check(user: &Object, distinct: Option<&str>, filter: Option<&Value>) -> Result<(), ApiError> {
     let Some(attribute) = attribute(user) else { return Ok(()) };
-    let rules = rules_of_settings(user);
-    let names: Vec<&str> = names_that(&rules, FilterFeatures::is_filterable).into_iter().collect();
-    let available = |kind: &str, separator: &str| match names.len() {
-        0 => "This index does not have configured filterable attributes.".to_owned(),
-        _ => format!("Available filterable {kind} patterns are: `{}`.", names.join(separator)),
-    };
     if distinct == Some(attribute) {
         let message = format!(
             "Attribute `{attribute}` is not filterable and thus, cannot be used as distinct attribute. {}",
-            available("attributes", ", ")
+            available(&rules_of_settings(user), "attributes", ", ")
         );
         return Err(ApiError::new(Code::InvalidSearchDistinct, message));
     }
-    let Some(filter) = filter else { return Ok(()) };
-    let parsed = Filter::parse(filter).map_err(|error| ApiError::new(Code::InvalidSearchFilter, error.to_string()))?;
-    if parsed.is_some_and(|parsed| parsed.attributes().any(|name| name == attribute)) {
-        let message = format!("Attribute `{attribute}` is not filterable. {}", available("attribute", "`, `"));
-        return Err(ApiError::new(Code::InvalidSearchFilter, message));
+    filter.map_or(Ok(()), |filter| check_filter(user, filter, Code::InvalidSearchFilter))
+}
+
+/// Checks what anything else filters by.
+///
+/// # Errors
+/// `code`, in the words of one server.
+pub fn check_filter(user: &Object, filter: &Value, code: Code) -> Result<(), ApiError> {
+    let Some(attribute) = attribute(user) else { return Ok(()) };
+    let parsed = Filter::parse(filter).map_err(|error| ApiError::new(code, error.to_string()))?;
+    if !parsed.is_some_and(|parsed| parsed.attributes().any(|name| name == attribute)) {
+        return Ok(());
     }
-    Ok(())
+    let available = available(&rules_of_settings(user), "attribute", "`, `");
+    Err(ApiError::new(code, format!("Attribute `{attribute}` is not filterable. {available}")))
+}
+
+fn available(rules: &[FilterableRule], kind: &str, separator: &str) -> String {
+    let names: Vec<&str> = names_that(rules, FilterFeatures::is_filterable).into_iter().collect();
+    match names.len() {
+        0 => "This index does not have configured filterable attributes.".to_owned(),
+        _ => format!("Available filterable {kind} patterns are: `{}`.", names.join(separator)),
+    }
 }
 
 #[cfg(test)]

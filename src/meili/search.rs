@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::parse_json;
 use super::error::{ApiError, Code};
-use super::filter::{Filter, node_form};
+use super::filter::{Filter, denied_attributes, has_attribute, node_form, quoted};
 use super::filterable;
 use super::hidden_distinct;
 use super::settings::Object;
@@ -71,6 +71,8 @@ pub struct SearchRequest {
     parameters: Map<String, Value>,
     /// See there.
     pub paging: Paging,
+    /// Attributes that the filter denies and that no document has.
+    unknown: Vec<String>,
 }
 
 /// Which hits a node is asked for.
@@ -126,7 +128,7 @@ impl SearchRequest {
         } else {
             Paging::Window { offset: number("offset").unwrap_or(0), limit: number("limit").unwrap_or(LIMIT_DEFAULT) }
         };
-        let request = Self { parameters, paging };
+        let request = Self { parameters, paging, unknown: Vec::new() };
         request.refuse_switched_off()?;
         Ok(request)
     }
@@ -142,6 +144,11 @@ impl SearchRequest {
     /// The text that is searched for; empty for a placeholder search.
     pub fn text(&self) -> &str {
         self.parameters.get("q").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether how many hits there are depends on how deep a server has looked.
+    pub fn has_estimated_threshold(&self) -> bool {
+        matches!(self.paging, Paging::Window { .. }) && self.parameters.contains_key("rankingScoreThreshold")
     }
 
     /// Whether hits carry `_rankingScoreDetails`.
@@ -180,9 +187,8 @@ impl SearchRequest {
         let kept = ["q", "matchingStrategy", "attributesToSearchOn", "locales"];
         let kept = kept.iter().filter_map(|name| Some(((*name).to_owned(), self.parameters.get(*name)?.clone())));
         let mut body: Map<String, Value> = kept.collect();
-        let ours = marker_filter.into_iter().chain([filter]);
-        let joined = ours.fold(self.parameters.get("filter").cloned(), |user, ours| Some(join_filters(user, ours)));
-        body.insert("filter".to_owned(), joined.unwrap_or_default());
+        body.extend(self.parameters.get("filter").map(|filter| ("filter".to_owned(), filter.clone())));
+        self.set_node_filter(&mut body, marker_filter.into_iter().chain([filter]));
         body.insert("facets".to_owned(), json!([facet]));
         body.insert("limit".to_owned(), Value::from(0));
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
@@ -281,11 +287,7 @@ impl SearchRequest {
         if let Some(distinct) = query.distinct {
             body.insert("distinct".to_owned(), Value::from(distinct));
         }
-        let user = body.shift_remove("filter").map(node_form);
-        let filter = query.marker_filter.map_or(user.clone(), |ours| Some(join_filters(user, ours)));
-        if let Some(filter) = filter {
-            body.insert("filter".to_owned(), filter);
-        }
+        self.set_node_filter(&mut body, query.marker_filter);
         if query.is_bare {
             body.insert("attributesToRetrieve".to_owned(), json!(query.needed));
             body.shift_remove("retrieveVectors");
@@ -307,7 +309,7 @@ impl SearchRequest {
     pub fn count_without_body(&self, marker_filter: Option<&str>, attribute: &str) -> Vec<u8> {
         let mut body = self.counting(marker_filter);
         body.shift_remove("facets");
-        let name = format!("\"{}\"", attribute.replace('"', "\\\""));
+        let name = quoted(attribute);
         let user = body.shift_remove("filter");
         let without = format!("{name} NOT EXISTS OR {name} IS NULL OR {name} IS EMPTY");
         body.insert("filter".to_owned(), join_filters(user, &without));
@@ -324,11 +326,34 @@ impl SearchRequest {
         }
         body.insert("page".to_owned(), Value::from(1));
         body.insert("hitsPerPage".to_owned(), Value::from(0));
-        if let Some(marker_filter) = marker_filter {
-            let user = body.shift_remove("filter");
-            body.insert("filter".to_owned(), join_filters(user, marker_filter));
-        }
+        self.set_node_filter(&mut body, marker_filter);
         body
+    }
+
+    /// The client's filter in the form for nodes, and ours.
+    fn set_node_filter<'a>(&self, body: &mut Map<String, Value>, ours: impl IntoIterator<Item = &'a str>) {
+        let user = body.shift_remove("filter").map(|filter| node_form(filter, &self.unknown));
+        if let Some(filter) = ours.into_iter().fold(user, |joined, ours| Some(join_filters(joined, ours))) {
+            body.insert("filter".to_owned(), filter);
+        }
+    }
+
+    /// Attributes of which it must be known whether some document has them before nodes can be asked.
+    pub fn denied_attributes(&self) -> Vec<String> {
+        self.parameters.get("filter").map(denied_attributes).unwrap_or_default()
+    }
+
+    /// The same search, when these attributes are in no document.
+    #[must_use]
+    pub fn with_unknown(&self, unknown: Vec<String>) -> Self {
+        Self { unknown, ..self.clone() }
+    }
+
+    /// The body that makes a node count its documents with an attribute.
+    pub fn having_body(marker_filter: Option<&str>, attribute: &str) -> Vec<u8> {
+        let filter = join_filters(marker_filter.map(Value::from), &has_attribute(attribute));
+        let body = json!({"filter": filter, "page": 1, "hitsPerPage": 0});
+        serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 
     /// The body that makes a node say what is wrong with the client's request, in the words that are for the client: as

@@ -14,6 +14,7 @@ use miroir::logic::feeder::Publication;
 use miroir::logic::ids::{EntryId, IndexUid, NodeId, Timestamp};
 use miroir::logic::shard_hash::id_hash;
 use miroir::logic::snapshot::NodeView;
+use miroir::meili::settings::Object;
 use serde_json::{Value, json};
 
 use crate::fleet::{ANSWER_TIMEOUT, Fleet};
@@ -74,7 +75,8 @@ fn resolve_unless(
     readable.nodes = nodes.iter().map(|node| node.id.clone()).collect();
     readable.out_of_sync = out_of_sync.iter().map(|node| (node.clone(), index.clone())).collect();
     let fleet = ReadableFleet { readable: &readable, nodes };
-    let request = ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), fleet };
+    let request =
+        ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), settings: &Object::new(), fleet };
     resolver.resolve(request, &|| stops)
 }
 

@@ -11,6 +11,7 @@ mod compaction;
 mod crashes;
 mod cut_off;
 mod deaths;
+mod denied;
 mod dev;
 mod drift;
 mod errors;

@@ -91,7 +91,8 @@ impl Coordinator {
         fleet: ReadableFleet<'_>,
         (index, entry, record): (&NodeIndexUid, &Entry, &IndexRecord),
     ) -> Option<Resolved> {
-        let request = ResolveRequest { entry, index, primary_key: record.primary_key.as_deref(), fleet };
+        let (primary_key, settings) = (record.primary_key.as_deref(), &record.settings);
+        let request = ResolveRequest { entry, index, primary_key, settings, fleet };
         match resolver.resolve(request, &|| self.is_stopping()) {
             Ok(resolved) => Some(self.bounded(resolved, record)),
             Err(ResolveError::Stopping) => None,

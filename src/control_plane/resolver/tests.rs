@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::logic::ids::{EntryId, IndexUid, Timestamp};
+use crate::meili::settings::Object;
 
 #[test]
 fn the_users_filter_is_narrowed_to_the_shards() {
@@ -30,7 +31,7 @@ fn a_refusal_names_the_clients_index_and_never_the_marker() {
     let index = NodeIndexUid::new("a-0");
     let readable = Publication::default();
     let fleet = ReadableFleet { readable: &readable, nodes: &[] };
-    let request = ResolveRequest { entry: &entry, index: &index, primary_key: None, fleet };
+    let request = ResolveRequest { entry: &entry, index: &index, primary_key: None, settings: &Object::new(), fleet };
     let start = "Attribute `x` is not filterable.";
     let cases = [
         (

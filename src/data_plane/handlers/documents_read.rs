@@ -22,6 +22,7 @@ use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::documents_query::{DocumentQuery, DocumentsQuery};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::hidden_distinct;
 
 /// `GET /indexes/{index}/documents`.
 ///
@@ -90,6 +91,9 @@ async fn answer_list(
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
     query.check()?;
+    if let Some(filter) = &query.filter {
+        hidden_distinct::check_filter(&index.settings, filter, Code::InvalidDocumentFilter)?;
+    }
     let policy = partial_policy(core, request)?;
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
     // All pages of a list must come from the same nodes: nothing but the index decides.

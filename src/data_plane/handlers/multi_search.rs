@@ -12,7 +12,7 @@ use crate::data_plane::gather::in_order;
 use crate::data_plane::scatter::ScatterScope;
 use crate::data_plane::searching::SearchAnswer;
 use crate::http_types::{Request, Response};
-use crate::logic::ids::IndexUid;
+use crate::logic::ids::{IndexUid, Monotonic};
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::multi_search::{ListedQuery, MultiSearch, inside_query, options_without_federation, status_of};
@@ -45,7 +45,9 @@ pub(super) async fn post(core: &Core, request: &Request, _arguments: &Arguments)
 /// Answers each query as if it had come alone.
 async fn plain(core: &Core, queries: &[ListedQuery], policy: PartialPolicy) -> Result<Response, ApiError> {
     let snapshot = core.snapshot();
-    let searches = queries.iter().map(|query| answer_one(core, &snapshot, query, policy));
+    // All of them together have the time of one.
+    let deadline = core.read_deadline();
+    let searches = queries.iter().map(|query| answer_one(core, &snapshot, query, policy, deadline));
     let answers = in_order(searches, AT_ONCE).await.map_err(|(place, error)| inside_query(place, &error))?;
     let mut results = String::from("{\"results\":[");
     for (query, answer) in queries.iter().zip(&answers) {
@@ -64,6 +66,7 @@ async fn answer_one(
     snapshot: &RoutingSnapshot,
     query: &ListedQuery,
     policy: PartialPolicy,
+    deadline: Monotonic,
 ) -> Result<SearchAnswer, ApiError> {
     if query.options.is_some() {
         return Err(options_without_federation());
@@ -73,7 +76,7 @@ async fn answer_one(
     let uid = IndexUid::new(query.index_uid.as_str());
     let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
     let search = SearchRequest::from_parameters(query.parameters.clone())?;
-    let scope = ScatterScope { snapshot, index, deadline: core.read_deadline(), trace: None };
+    let scope = ScatterScope { snapshot, index, deadline, trace: None };
     answer_query(core, scope, &search, || Ok(policy)).await
 }
 

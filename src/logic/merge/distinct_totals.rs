@@ -74,18 +74,33 @@ impl ValueCounts {
         Ok(counts)
     }
 
+    /// The same, when some shards were not counted.
+    #[must_use]
+    pub fn of_some_shards(self) -> Self {
+        Self { is_complete: false, ..self }
+    }
+
+    /// Whether these hits have all the values there are, and are all the hits that have none.
+    pub fn are_all(&self, kept: &Kept) -> bool {
+        self.is_complete
+            && kept.without >= self.without
+            && kept.value_count() >= self.by_value.len()
+            && kept.values().filter(|value| self.by_value.contains_key(value)).count() >= self.by_value.len()
+    }
+
     /// So many hits there are at most: one for each value, and those that have none.
     pub fn values_and_without(&self) -> u64 {
         self.by_value.len() as u64 + self.without
     }
 
-    /// What one server would say after it has kept these hits.
-    pub fn total(&self, paging: Paging, kept: &Kept) -> DistinctTotal {
+    /// What one server would say after it has kept these hits. `by_nodes` is the sum of what the nodes say, each of its own
+    /// hits: the best that is left where there are more values than they list.
+    pub fn total(&self, paging: Paging, kept: &Kept, by_nodes: u64) -> DistinctTotal {
         let with_values: u64 = self.by_value.values().sum();
         let has_several = with_values + self.without != self.total;
         match paging {
             Paging::Page { .. } => {
-                let total = self.values_and_without();
+                let total = if self.is_complete { self.values_and_without() } else { by_nodes.max(kept.hits) };
                 DistinctTotal { total, is_exact: self.is_complete && !has_several }
             }
             Paging::Window { .. } if kept.is_all => DistinctTotal { total: kept.hits, is_exact: !has_several },

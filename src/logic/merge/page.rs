@@ -10,7 +10,7 @@ use super::{MergeError, Question};
 use crate::meili::search::{Asked, Paging};
 
 /// Nodes are asked this deep for the sake of an exact total, no deeper.
-const TIES_MAX: u64 = 4_000;
+const TIES_MAX: u64 = 500;
 
 /// The page, and what is known once its hits are.
 #[derive(Debug, Default)]
@@ -41,9 +41,10 @@ impl<'a> Page<'a> {
             page.is_cut_off = hits.is_cut_off();
             return Ok(page);
         };
-        let mut kept = DistinctHits::of(hits, distinct);
+        let mut kept = DistinctHits::of(hits, distinct, counts);
         let last = page.fill(|| kept.next_hit(), offset, limit)?;
-        if distinct.walk == Walk::NodesFirst && kept.kept().is_all && kept.kept().hits < counts.values_and_without() {
+        let lacks_hits = kept.kept().hits < counts.values_and_without() && !counts.are_all(kept.kept());
+        if distinct.walk == Walk::NodesFirst && kept.kept().is_all && lacks_hits {
             // Some have several values; or a node gave fewer than it has, which happens where a value is the empty text.
             return Err(MergeError::HiddenByDropped);
         }
@@ -57,7 +58,8 @@ impl<'a> Page<'a> {
         }
         page.is_cut_off = kept.is_cut_off();
         page.may_lack_hits = distinct.walk == Walk::NodesAnyway;
-        page.total = Some(counts.total(request.paging, kept.kept()));
+        let by_nodes = answers.iter().map(|answer| answer.total).sum();
+        page.total = Some(counts.total(request.paging, kept.kept(), by_nodes));
         Ok(page)
     }
 

@@ -406,9 +406,12 @@ fn distinct_totals_are_those_of_one_server() {
     let whole = of(Walk::Here).expect("well-formed answers");
     assert!(whole.body.contains("\"estimatedTotalHits\":1") && whole.approximate.is_empty(), "{whole:?}");
     assert_eq!(of(Walk::NodesAnyway).expect("well-formed answers").approximate, [Part::Hits]);
+    let cut = counts.clone().of_some_shards();
+    let total = cut.total(search(r#"{"page":1}"#).paging, &distinct::Kept::default(), 9);
+    assert_eq!((total.total, total.is_exact), (9, false), "the nodes' own totals where values were cut");
     let more = ValueCounts::read(&bodies, &without[..1], "brand", 3).expect("well-formed answers");
     let kept = distinct::Kept::default();
-    assert!(!more.total(search(r#"{"page":1}"#).paging, &kept).is_exact, "some documents have several values");
+    assert!(!more.total(search(r#"{"page":1}"#).paging, &kept, 0).is_exact, "some documents have several values");
 }
 
 #[test]

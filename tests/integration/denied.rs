@@ -1,0 +1,57 @@
+//! Filters that deny a value of an attribute which few documents have, or none: on one server `!=` finds nothing where no
+//! document has the attribute, and a fleet must mean the same by it.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Fleet, FleetOptions, real_meilisearch};
+
+fn total(client: &Client, filter: &str) -> u64 {
+    let body = json!({"filter": filter, "page": 1, "hitsPerPage": 1});
+    let answer = client.post("/indexes/things/search", &body).expect(200);
+    answer.json["totalHits"].as_u64().expect("an integer")
+}
+
+/// Goal: a search and a delete by `!=` find what one server finds: nothing while nobody has the attribute, and all that
+/// have another value or none as soon as one document has it, on whatever node it lies.
+#[test]
+fn what_is_not_equal_is_found_as_on_one_server() {
+    let options = FleetOptions { replication_factor: 1, meilisearch: real_meilisearch(), ..FleetOptions::new() };
+    let fleet = Fleet::start(&options);
+    let client = fleet.client();
+    let documents: Value = (0..60).map(|id| json!({"id": id, "group": id % 3})).collect();
+    client.write_well("POST", "/indexes/things/documents", Some(&documents));
+    client.write_well("PUT", "/indexes/things/settings/filterable-attributes", Some(&json!(["status", "group"])));
+    assert_eq!(total(&client, "status != 'gone'"), 0);
+    assert_eq!(total(&client, "NOT status = 'gone'"), 60);
+    let deleted =
+        client.write_well("POST", "/indexes/things/documents/delete", Some(&json!({"filter": "status != 'gone'"})));
+    assert_eq!(deleted["details"]["deletedDocuments"], json!(0), "nothing may be deleted: {deleted}");
+    assert_eq!(total(&client, "group >= 0"), 60);
+
+    client.write_well("PUT", "/indexes/things/documents", Some(&json!([{"id": 7, "status": "gone"}])));
+    assert_eq!(total(&client, "status != 'gone'"), 59);
+    let filter = json!({"filter": "status != 'gone' AND group = 0"});
+    let deleted = client.write_well("POST", "/indexes/things/documents/delete", Some(&filter));
+    assert_eq!(deleted["details"]["deletedDocuments"], json!(20), "{deleted}");
+    assert_eq!(total(&client, "group >= 0"), 40);
+}
+
+/// Goal: what only the nodes can filter by, to tell hits apart, deletes nothing either.
+#[test]
+fn nothing_is_deleted_by_a_distinct_attribute_that_is_not_filterable() {
+    let fleet = Fleet::start(&FleetOptions { meilisearch: real_meilisearch(), ..FleetOptions::new() });
+    let client = fleet.client();
+    client.write_well("POST", "/indexes/things/documents", Some(&json!([{"id": 1, "sku": 1}, {"id": 2, "sku": 1}])));
+    client.write_well("PUT", "/indexes/things/settings/distinct-attribute", Some(&json!("sku")));
+    let hits = |body: &Value| client.post("/indexes/things/search", body).expect(200).json["hits"].clone();
+    assert_eq!(hits(&json!({})).as_array().map(Vec::len), Some(1));
+    let task = client.write("POST", "/indexes/things/documents/delete", Some(&json!({"filter": "sku = 1"})));
+    assert_eq!(
+        (&task["status"], &task["error"]["code"]),
+        (&json!("failed"), &json!("invalid_document_filter")),
+        "{task}"
+    );
+    let refused = client.post("/indexes/things/documents/fetch", &json!({"filter": "sku = 1"}));
+    assert_eq!((refused.status, refused.code()), (400, "invalid_document_filter"));
+    assert_eq!(client.get("/indexes/things/stats").json["numberOfDocuments"], json!(2));
+}
