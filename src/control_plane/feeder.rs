@@ -169,7 +169,7 @@ fn is_verdict(error: &ErrorBody) -> bool {
 
 fn shown(mut error: ErrorBody, index: Option<&NodeIndexUid>, uid: Option<&IndexUid>) -> ErrorBody {
     if let (Some(index), Some(uid)) = (index, uid) {
-        error.message = client_message(&error.message, index.as_str(), uid.as_str());
+        error.message = client_message(&error.message, index.as_str(), uid.as_str(), None);
     }
     error
 }

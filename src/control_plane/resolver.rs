@@ -365,7 +365,8 @@ fn id_of(document: &serde_json::Map<String, Value>, primary_key: Option<&str>) -
 /// A node's refusal as the task of one server shows it: with the client's name of the index and without the marker.
 fn shown_error(request: ResolveRequest<'_>, error: &ErrorBody) -> ErrorBody {
     let uid = request.entry.index.as_ref().map(ToString::to_string).unwrap_or_default();
-    let message = client_message(&error.message, request.index.as_str(), &uid);
+    let hidden = hidden_distinct::attribute(request.settings);
+    let message = client_message(&error.message, request.index.as_str(), &uid, hidden);
     let prefix = format!("Index `{uid}`: ");
     let message = if message.starts_with(&prefix) { message } else { prefix + &message };
     ApiError::new(Code::from_name(&error.code).unwrap_or(Code::InvalidDocumentFilter), message).body()

@@ -6,6 +6,7 @@ use super::upstream::NodeRequest;
 use crate::logic::ids::ShardId;
 use crate::logic::snapshot::{IndexView, RoutingSnapshot};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::hidden_distinct;
 use crate::meili::search_message::client_error;
 
 /// There is nobody to ask.
@@ -61,6 +62,7 @@ pub async fn explained(core: &Core, scope: ScatterScope<'_>, refusal: NodeRefusa
 
 /// A node's error body as the client's error.
 pub fn node_error(body: &[u8], index: &IndexView) -> ApiError {
-    client_error(body, index.node_uid.as_str(), index.uid.as_str())
+    let hidden = hidden_distinct::attribute(&index.settings);
+    client_error(body, index.node_uid.as_str(), index.uid.as_str(), hidden)
         .unwrap_or_else(|| ApiError::new(Code::Internal, "A node sent an error that cannot be read."))
 }

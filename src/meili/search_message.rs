@@ -1,6 +1,7 @@
 //! Error messages of nodes in the words that are for clients: their names of indexes, nothing of the marker.
 //!
-//! A node's `filterableAttributes` begin with the rule for the marker; its messages list them, and number them from 0.
+//! A node's `filterableAttributes` begin with the rules that are not the user's: that for the marker, and that for a distinct
+//! attribute which clients cannot filter by. Its messages list them, and number them from 0.
 
 use super::error::{ApiError, Code, ErrorBody};
 use crate::logic::marker::FIELD;
@@ -12,35 +13,53 @@ const LISTS: [&str; 3] = [
     "Available filterable attributes are: ",
 ];
 
-/// A node's error as the client gets it; none when the body is no error body or its code is not known.
-pub fn client_error(body: &[u8], node_uid: &str, client_uid: &str) -> Option<ApiError> {
+/// A node's error as the client gets it; none when the body is no error body or its code is not known. `hidden`: the distinct
+/// attribute that clients cannot filter by.
+pub fn client_error(body: &[u8], node_uid: &str, client_uid: &str, hidden: Option<&str>) -> Option<ApiError> {
     let error: ErrorBody = serde_json::from_slice(body).ok()?;
     let code = Code::from_name(&error.code)?;
-    Some(ApiError::new(code, client_message(&error.message, node_uid, client_uid)))
+    Some(ApiError::new(code, client_message(&error.message, node_uid, client_uid, hidden)))
 }
 
 /// The message alone.
-pub fn client_message(message: &str, node_uid: &str, client_uid: &str) -> String {
+pub fn client_message(message: &str, node_uid: &str, client_uid: &str, hidden: Option<&str>) -> String {
     let mut message = message.replace(&format!("`{node_uid}`"), &format!("`{client_uid}`"));
-    for list in LISTS {
-        message =
-            message.replace(&format!("{list}`{FIELD}`."), "This index does not have configured filterable attributes.");
+    // Clients know the attribute and may name it anywhere, so only the list is looked at, which comes last.
+    if let Some(attribute) = hidden
+        && let Some(place) = LISTS.iter().find_map(|list| message.find(list))
+    {
+        let listed = without_mention(&message[place..], attribute);
+        message.replace_range(place.., &listed);
     }
-    for mention in [format!("`{FIELD}`, "), format!(", `{FIELD}`"), format!("{FIELD}, "), format!(", {FIELD}")] {
-        message = message.replace(&mention, "");
+    message = without_mention(&message, FIELD);
+    if !message.contains("filterableAttributes") {
+        return message;
     }
-    if message.contains("filterableAttributes") { without_first_rule(&message) } else { message }
+    renumbered(&message, 1 + u64::from(hidden.is_some()))
 }
 
-/// Numbers of rules as they are without the first one.
-fn without_first_rule(message: &str) -> String {
+fn without_mention(message: &str, attribute: &str) -> String {
+    let mut message = message.to_owned();
+    for list in LISTS {
+        let nothing = "This index does not have configured filterable attributes.";
+        message = message.replace(&format!("{list}`{attribute}`."), nothing);
+    }
+    let quoted = format!("`{attribute}`");
+    for mention in [format!("{quoted}, "), format!(", {quoted}"), format!("{attribute}, "), format!(", {attribute}")] {
+        message = message.replace(&mention, "");
+    }
+    message
+}
+
+/// Numbers of rules as they are without the first ones.
+fn renumbered(message: &str, hidden_rules: u64) -> String {
     const RULE: &str = "rule #";
     let mut parts = message.split(RULE);
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let digits = part.len() - part.trim_start_matches(|character: char| character.is_ascii_digit()).len();
         let (number, rest) = part.split_at(digits);
-        let renumbered = number.parse::<u64>().ok().and_then(|number| number.checked_sub(1));
+        let renumbered = number.parse::<u64>().ok().and_then(|number| number.checked_sub(hidden_rules));
         text.push_str(RULE);
         text.push_str(&renumbered.map_or_else(|| number.to_owned(), |number| number.to_string()));
         text.push_str(rest);
@@ -76,7 +95,7 @@ mod tests {
                 "This index does not have configured filterable attributes.",
             ),
         ] {
-            assert_eq!(client_message(message, "movies-12", "movies"), expected);
+            assert_eq!(client_message(message, "movies-12", "movies", None), expected);
         }
     }
 
@@ -85,7 +104,25 @@ mod tests {
         let body =
             br#"{"message":"Index `m-1` not found.","code":"index_not_found","type":"invalid_request","link":""}"#;
         let expected = ApiError::new(Code::IndexNotFound, "Index `m` not found.");
-        assert_eq!(client_error(body, "m-1", "m"), Some(expected));
-        assert_eq!(client_error(b"oops", "m-1", "m"), None);
+        assert_eq!(client_error(body, "m-1", "m", None), Some(expected));
+        assert_eq!(client_error(b"oops", "m-1", "m", None), None);
+    }
+
+    #[test]
+    fn an_attribute_that_only_nodes_filter_by_is_not_listed() {
+        let say = |message: &str| client_message(message, "movies-1", "movies", Some("sku"));
+        for (message, expected) in [
+            (
+                "Attribute `sku` is not x. Available filterable attribute patterns are: `_miroir`, `sku`, `genres`.",
+                "Attribute `sku` is not x. Available filterable attribute patterns are: `genres`.",
+            ),
+            (
+                "Available filterable attributes patterns are: `_miroir, sku`.",
+                "This index does not have configured filterable attributes.",
+            ),
+            ("matched rule #4 in filterableAttributes", "matched rule #2 in filterableAttributes"),
+        ] {
+            assert_eq!(say(message), expected);
+        }
     }
 }
