@@ -9,7 +9,6 @@
 use std::collections::HashSet;
 
 use super::MergeError;
-use super::distinct_totals::ValueCounts;
 use super::facet_values::FacetValues;
 use super::list::{MergedHits, RankedHit};
 use super::rank::Rank;
@@ -62,8 +61,6 @@ pub struct Kept {
     values: HashSet<DistinctValue>,
     /// How many they are.
     pub hits: u64,
-    /// How many of them have no value.
-    pub without: u64,
     /// There are no others.
     pub is_all: bool,
     /// All hits were looked at that tie with the last one kept.
@@ -71,11 +68,6 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// How many values they have.
-    pub fn value_count(&self) -> usize {
-        self.values.len()
-    }
-
     /// Their values, written as facets are.
     pub fn values(&self) -> impl Iterator<Item = String> {
         self.values.iter().map(|value| match value {
@@ -90,14 +82,13 @@ impl Kept {
 pub struct DistinctHits<'a, 'd> {
     hits: MergedHits<'a>,
     distinct: Distinct<'d>,
-    counts: &'d ValueCounts,
     kept: Kept,
 }
 
 impl<'a, 'd> DistinctHits<'a, 'd> {
-    /// Over hits in order, of documents that were counted.
-    pub fn of(hits: MergedHits<'a>, distinct: Distinct<'d>, counts: &'d ValueCounts) -> Self {
-        Self { hits, distinct, counts, kept: Kept::default() }
+    /// Over hits in order.
+    pub fn of(hits: MergedHits<'a>, distinct: Distinct<'d>) -> Self {
+        Self { hits, distinct, kept: Kept::default() }
     }
 
     /// The next hit that is kept.
@@ -105,10 +96,7 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
     /// # Errors
     /// As [`MergedHits::next_hit`], and [`MergeError::HiddenByDropped`].
     pub fn next_hit(&mut self) -> Result<Option<RankedHit<'a>>, MergeError> {
-        // Once every value was kept there is no need to look at what is left.
-        while !self.counts.are_all(&self.kept)
-            && let Some(ranked) = self.hits.next_hit()?
-        {
+        while let Some(ranked) = self.hits.next_hit()? {
             if self.keeps(&ranked)? {
                 return Ok(Some(ranked));
             }
@@ -119,11 +107,9 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
 
     fn keeps(&mut self, ranked: &RankedHit<'_>) -> Result<bool, MergeError> {
         let values = values_of(&ranked.hit.facet_values(self.distinct.attribute)?);
-        let has_none = values.is_empty();
         if values.iter().all(|value| !self.kept.values.contains(value)) {
             self.kept.values.extend(values);
             self.kept.hits += 1;
-            self.kept.without += u64::from(has_none);
             return Ok(true);
         }
         if self.distinct.walk == Walk::NodesFirst && values.len() > 1 {

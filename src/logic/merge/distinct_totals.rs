@@ -80,14 +80,6 @@ impl ValueCounts {
         Self { is_complete: false, ..self }
     }
 
-    /// Whether these hits have all the values there are, and are all the hits that have none.
-    pub fn are_all(&self, kept: &Kept) -> bool {
-        self.is_complete
-            && kept.without >= self.without
-            && kept.value_count() >= self.by_value.len()
-            && kept.values().filter(|value| self.by_value.contains_key(value)).count() >= self.by_value.len()
-    }
-
     /// So many hits there are at most: one for each value, and those that have none.
     pub fn values_and_without(&self) -> u64 {
         self.by_value.len() as u64 + self.without

@@ -41,9 +41,9 @@ impl<'a> Page<'a> {
             page.is_cut_off = hits.is_cut_off();
             return Ok(page);
         };
-        let mut kept = DistinctHits::of(hits, distinct, counts);
+        let mut kept = DistinctHits::of(hits, distinct);
         let last = page.fill(|| kept.next_hit(), offset, limit)?;
-        let lacks_hits = kept.kept().hits < counts.values_and_without() && !counts.are_all(kept.kept());
+        let lacks_hits = kept.kept().hits < counts.values_and_without();
         if distinct.walk == Walk::NodesFirst && kept.kept().is_all && lacks_hits {
             // Some have several values; or a node gave fewer than it has, which happens where a value is the empty text.
             return Err(MergeError::HiddenByDropped);
