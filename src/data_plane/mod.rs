@@ -25,6 +25,7 @@ pub mod core;
 pub mod cores;
 #[cfg(test)]
 pub mod fake;
+pub mod federating;
 pub mod gather;
 pub mod handlers;
 pub mod http_server;

@@ -123,7 +123,7 @@ impl Searching<'_> {
     }
 
     /// Attributes that the filter denies and that are in no document.
-    async fn unknown_attributes(&self, set: &CoveringSet) -> Result<Vec<String>, ApiError> {
+    pub(super) async fn unknown_attributes(&self, set: &CoveringSet) -> Result<Vec<String>, ApiError> {
         let denied = self.request.denied_attributes();
         if set.parts.len() < 2 {
             // The only node means by it what one server means.
@@ -375,7 +375,8 @@ fn add_member(object: &mut String, name: &str, value: &Value) {
     write!(object, ",\"{name}\":{value}}}").expect("strings take all");
 }
 
-fn merge_failed(error: MergeError) -> ApiError {
+/// What the client reads where the nodes' answers cannot be merged.
+pub(super) fn merge_failed(error: MergeError) -> ApiError {
     match error {
         // What can be asked again was; if that did not help, the node contradicts itself.
         MergeError::Malformed | MergeError::TooShallow | MergeError::HiddenByDropped | MergeError::DocumentGone => {

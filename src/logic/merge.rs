@@ -11,6 +11,7 @@
 //! | [`answer`] | taking a node's answer apart |
 //! | [`rank`] | the order of hits |
 //! | [`score_values`] | the order of hits of different queries |
+//! | [`federation`] | from the answers to several queries to one list of hits |
 //! | [`list`] | the hits of all answers in that order |
 //! | [`distinct`], [`distinct_totals`] | one hit for each value of an attribute; how many there are then |
 //! | [`page`], [`deep`] | the client's page of them; pages whose documents are fetched by themselves |
@@ -34,6 +35,7 @@ pub mod distinct_totals;
 pub mod documents;
 pub mod facet_values;
 pub mod facets;
+pub mod federation;
 pub mod hit;
 pub mod list;
 pub mod page;
@@ -192,7 +194,7 @@ pub fn write(
 ) -> Result<Merged, MergeError> {
     let Question { request, settings, retrieved, hidden_rule, .. } = *question;
     let (displayed, shows_details) = (&settings.displayed, request.shows_score_details());
-    let view = HitView { displayed, retrieved, shows_details, hidden_rule };
+    let view = HitView { displayed, retrieved, shows_details, hidden_rule, federated: None };
     let mut text = String::with_capacity(page.hits.iter().map(|ranked| ranked.hit.text().len()).sum::<usize>() + 256);
     text.push_str("{\"hits\":[");
     for (place, ranked) in page.hits.iter().enumerate() {

@@ -101,6 +101,23 @@ pub struct NodeQuery<'a> {
     pub is_bare: bool,
 }
 
+/// What a list of searches wants of one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Widening<'a> {
+    /// What the user's settings let be seen.
+    pub displayed: &'a Displayed,
+    /// Attributes that the merge needs of every hit.
+    pub needed: &'a [&'a str],
+    /// So many hits from the first one on.
+    pub hits: u64,
+    /// Whether totals must be exact.
+    pub is_exhaustive: bool,
+    /// Facets to count.
+    pub facets: Option<&'a [String]>,
+    /// The attribute that makes hits distinct, if the whole list has one.
+    pub distinct: Option<&'a str>,
+}
+
 impl SearchRequest {
     /// Reads the body of `POST /indexes/{uid}/search`.
     pub fn from_json(body: &[u8]) -> Result<Self, ApiError> {
@@ -149,6 +166,11 @@ impl SearchRequest {
     /// Whether how many hits there are depends on how deep a server has looked.
     pub fn has_estimated_threshold(&self) -> bool {
         matches!(self.paging, Paging::Window { .. }) && self.parameters.contains_key("rankingScoreThreshold")
+    }
+
+    /// Whether hits carry `_rankingScore`.
+    pub fn shows_score(&self) -> bool {
+        self.is_on("showRankingScore")
     }
 
     /// Whether hits carry `_rankingScoreDetails`.
@@ -265,6 +287,32 @@ impl SearchRequest {
         Retrieved::add(&mut body, needed)
     }
 
+    /// The same search with more to its hits and other pages: as a part of a list of searches that is merged into one.
+    pub fn widened(&self, widening: &Widening<'_>) -> (Self, Retrieved) {
+        let mut parameters = self.parameters.clone();
+        widening.displayed.restrict(&mut parameters);
+        let retrieved = Retrieved::add(&mut parameters, widening.needed);
+        let (first, size) = if widening.is_exhaustive { ("page", "hitsPerPage") } else { ("offset", "limit") };
+        let paging = if widening.is_exhaustive {
+            Paging::Page { page: 1, hits_per_page: widening.hits }
+        } else {
+            Paging::Window { offset: 0, limit: widening.hits }
+        };
+        parameters.insert(first.to_owned(), Value::from(u64::from(widening.is_exhaustive)));
+        parameters.insert(size.to_owned(), Value::from(widening.hits));
+        for shown in ["showRankingScore", "showRankingScoreDetails"] {
+            parameters.insert(shown.to_owned(), Value::Bool(true));
+        }
+        match widening.facets {
+            Some(facets) => drop(parameters.insert("facets".to_owned(), json!(facets))),
+            None => drop(parameters.shift_remove("facets")),
+        }
+        if let Some(distinct) = widening.distinct {
+            parameters.insert("distinct".to_owned(), Value::from(distinct));
+        }
+        (Self { parameters, paging, unknown: self.unknown.clone() }, retrieved)
+    }
+
     /// The body of a node's `POST /search`.
     pub fn node_body(&self, query: NodeQuery<'_>) -> Vec<u8> {
         let mut body = self.parameters.clone();
@@ -338,6 +386,13 @@ impl SearchRequest {
         }
     }
 
+    /// The parameters with the filter in the form for nodes, and ours.
+    pub(super) fn node_parameters(&self, marker_filter: Option<&str>) -> Map<String, Value> {
+        let mut parameters = self.parameters.clone();
+        self.set_node_filter(&mut parameters, marker_filter);
+        parameters
+    }
+
     /// Attributes of which it must be known whether some document has them before nodes can be asked.
     pub fn denied_attributes(&self) -> Vec<String> {
         self.parameters.get("filter").map(denied_attributes).unwrap_or_default()
@@ -400,10 +455,7 @@ impl SearchRequest {
     }
 
     fn refuse_reserved(&self) -> Result<(), ApiError> {
-        for pattern in self.texts("facets") {
-            let beginning = pattern.strip_suffix('*').filter(|text| text.len() > 1 && marker::FIELD.starts_with(text));
-            refuse_marker("facets", beginning.map_or(pattern, |_| marker::FIELD))?;
-        }
+        self.texts("facets").try_for_each(|pattern| refuse_marker_pattern("facets", pattern))?;
         for name in ["attributesToRetrieve", "attributesToHighlight", "attributesToSearchOn"] {
             for attribute in self.texts(name) {
                 refuse_marker(name, attribute)?;
@@ -440,6 +492,12 @@ impl SearchRequest {
 
 fn has_wildcard(list: &Value) -> bool {
     list.as_array().is_some_and(|names| names.iter().any(|name| name == "*"))
+}
+
+/// Refuses a pattern that is about the marker; those that cover it with everything else are taken.
+pub(super) fn refuse_marker_pattern(parameter: &str, pattern: &str) -> Result<(), ApiError> {
+    let beginning = pattern.strip_suffix('*').filter(|text| text.len() > 1 && marker::FIELD.starts_with(text));
+    refuse_marker(parameter, beginning.map_or(pattern, |_| marker::FIELD))
 }
 
 /// Refuses a text that names the marker.

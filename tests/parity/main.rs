@@ -10,6 +10,7 @@ mod support;
 mod compare;
 mod corpus;
 mod facets;
+mod federation;
 mod harness;
 mod multi_search;
 mod queries;

@@ -22,6 +22,9 @@ const SHOWN_MAX: usize = 8;
 /// Kinds of queries whose results depend on a node's dictionary, or on what estimates are.
 const LEFT_OUT: [&str; 5] = ["typo", "prefix", "refused", "threshold", "everything"];
 
+/// Attributes with several values: which of several ties is shown for one of them decides about hits with the others.
+const SEVERAL_VALUES: [&str; 2] = ["genres", "tags"];
+
 /// A request with what is promised of its answer.
 struct Case {
     body: Value,
@@ -70,7 +73,7 @@ fn written(films: &Corpus, cities: &Corpus) -> Vec<Value> {
         two(json!({"distinct": "nowhere"})),
         two(json!({"personalize": {"userContext": "x"}})),
         json!({"queries": [{"indexUid": film, "distinct": "year"}], "federation": {"distinct": "year"}}),
-        json!({"queries": [{"indexUid": film, "distinct": "genres"}, {"indexUid": city, "distinct": "country"}], "federation": {}}),
+        json!({"queries": [{"indexUid": film, "distinct": "year"}, {"indexUid": city, "distinct": "country"}], "federation": {}}),
         two(json!({"page": 0})),
         two(json!({"page": 2, "hitsPerPage": 4})),
         two(json!({"hitsPerPage": 0})),
@@ -145,7 +148,9 @@ fn federated(random: &mut Random, pools: &[(&Corpus, Vec<Query>); 2]) -> Value {
     if let Some(corpus) = corpus
         && random.below(3) == 0
     {
-        federation.insert("distinct".to_owned(), random.pick(&corpus.fields.texts).0.into());
+        let names = corpus.fields.texts.iter().map(|(name, _)| *name);
+        let names: Vec<&str> = names.filter(|name| !SEVERAL_VALUES.contains(name)).collect();
+        federation.insert("distinct".to_owned(), (*random.pick(&names)).into());
     }
     json!({"queries": queries, "federation": federation})
 }
@@ -168,6 +173,7 @@ fn differences(case: &Case, keys: &Map<String, Value>, one: &Answer, other: &Ans
         let text = format!("{} {}, and {} {}", one.status, one.text, other.status, other.text);
         return (!is_equal).then_some(Difference { aspect: Aspect::Status, text }).into_iter().collect();
     }
+    let other_answer = other;
     let (one, other) = (comparable(&one.json, keys), comparable(&other.json, keys));
     let mut found = match (one["results"].as_array(), other["results"].as_array()) {
         (Some(left), Some(right)) if left.len() == right.len() => {
@@ -177,7 +183,16 @@ fn differences(case: &Case, keys: &Map<String, Value>, one: &Answer, other: &Ans
         }
         _ => compare("_id", &one, &other),
     };
-    found.retain(|difference| case.is_exhaustive || difference.aspect != Aspect::Estimate);
+    let approximate = other_answer.header("x-miroir-approximate").unwrap_or_default();
+    found.retain(|difference| match difference.aspect {
+        Aspect::Estimate => case.is_exhaustive,
+        Aspect::Total => !approximate.contains("totals"),
+        Aspect::Facets => !approximate.contains("facets"),
+        Aspect::Fields if difference.text.starts_with("facetsByIndex") => !approximate.contains("facets"),
+        // Which of several ties stands for a value is up to each server.
+        Aspect::Ties => case.body["federation"].get("distinct").is_none(),
+        Aspect::Status | Aspect::Fields | Aspect::Order | Aspect::Body => true,
+    });
     found
 }
 
@@ -246,8 +261,9 @@ fn lists_of_searches_are_answered_as_on_one_server() {
         load(server, &films);
         load(server, &cities);
     }
-    let written = written(&films, &cities).into_iter().filter(|body| body.get("federation").is_none());
-    let bodies = written.chain(plain(&films, &cities)).collect();
+    let mut bodies = written(&films, &cities);
+    bodies.extend(plain(&films, &cities));
+    bodies.extend(generated(&films, &cities));
     ask_all([&films, &cities], bodies, &alone.node.client(), &fleet.client(), 0);
 }
 

@@ -8,14 +8,17 @@ use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
 use super::search::{answer_query, partial_policy, with_approximate, with_missing};
 use crate::data_plane::core::{Core, PartialPolicy};
+use crate::data_plane::federating::Federating;
 use crate::data_plane::gather::in_order;
 use crate::data_plane::scatter::ScatterScope;
 use crate::data_plane::searching::SearchAnswer;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, Monotonic};
 use crate::logic::snapshot::RoutingSnapshot;
-use crate::meili::error::{ApiError, Code};
-use crate::meili::multi_search::{ListedQuery, MultiSearch, inside_query, options_without_federation, status_of};
+use crate::meili::error::ApiError;
+use crate::meili::multi_search::{
+    Federation, ListedQuery, MultiSearch, inside_query, options_without_federation, status_of,
+};
 use crate::meili::search::SearchRequest;
 
 /// Queries of one request that are answered at a time; each asks several nodes.
@@ -29,11 +32,8 @@ pub(super) async fn post(core: &Core, request: &Request, _arguments: &Arguments)
     require_json(request)?;
     let searches = MultiSearch::from_json(&request.body)?;
     let policy = partial_policy(core, request)?;
-    let answered = match searches.federation {
-        Some(_) => {
-            let message = "Federated search is not supported by Miroir yet.";
-            return Err(ApiError::new(Code::MiroirNotSupported, message));
-        }
+    let answered = match &searches.federation {
+        Some(federation) => federated(core, &searches, federation, policy).await,
         None => plain(core, &searches.queries, policy).await,
     };
     answered.or_else(|error| match status_of(&error) {
@@ -59,6 +59,20 @@ async fn plain(core: &Core, queries: &[ListedQuery], policy: PartialPolicy) -> R
     }
     results.push_str("]}");
     Ok(marked(Response::json_bytes(200, Bytes::from(results)), &answers))
+}
+
+/// Answers all queries as one.
+async fn federated(
+    core: &Core,
+    searches: &MultiSearch,
+    federation: &Federation,
+    policy: PartialPolicy,
+) -> Result<Response, ApiError> {
+    let snapshot = core.snapshot();
+    let answer = Federating { core, snapshot: &snapshot, searches, federation, policy }.answer().await?;
+    let SearchAnswer { body, missing, approximate } = answer;
+    let response = with_approximate(Response::json_bytes(200, Bytes::from(body)), &approximate);
+    Ok(with_missing(response, &missing))
 }
 
 async fn answer_one(

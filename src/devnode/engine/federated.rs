@@ -285,10 +285,14 @@ pub fn remove_from_counts(distribution: &mut Map<String, Value>, document: &Docu
         let Value::Object(counts) = counts else { continue };
         each_leaf(document, facet, &mut |value| {
             let Some(value) = distinct_value(value) else { return };
-            let shown = counts.keys().find(|shown| match &value {
-                DistinctValue::Text(key) => facet_key(shown) == *key,
-                DistinctValue::Number(number) => **shown == number.to_string(),
-            });
+            let shown = match &value {
+                // A spelling that is not the normalised one goes first.
+                DistinctValue::Text(key) => {
+                    let other = counts.keys().rev().find(|shown| *shown != key && facet_key(shown) == *key);
+                    other.or_else(|| counts.keys().find(|shown| *shown == key))
+                }
+                DistinctValue::Number(number) => counts.keys().find(|shown| **shown == number.to_string()),
+            };
             if let Some(shown) = shown.cloned() {
                 let count = counts[&shown].as_u64().unwrap_or_default().saturating_sub(1);
                 counts[&shown] = count.into();

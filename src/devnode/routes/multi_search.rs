@@ -12,7 +12,7 @@ use crate::devnode::engine::{
 };
 use crate::devnode::http::{Request, Response};
 use crate::meili::error::{ApiError, Code};
-use crate::meili::multi_search::ranking_rules::{Comparability, QueryKind, RankedQuery, ranking_rules_of};
+use crate::meili::multi_search::ranking_rules::{Comparability, RankedQuery, ranking_rules_of};
 use crate::meili::multi_search::{
     Federation, ListedQuery, MergeFacets, MultiSearch, inside_facets, inside_query, options_without_federation,
     status_of,
@@ -108,17 +108,13 @@ impl Work<'_> {
     fn comparable(&mut self, position: usize, query: &ListedQuery, rules: &[String]) -> Result<SearchQuery, ApiError> {
         let search = SearchQuery::from_json(&query.parameters)?;
         search.check_sort_syntax()?;
-        let kind = match search.q.as_deref() {
-            None | Some("") => QueryKind::Placeholder,
-            Some(_) => QueryKind::Words,
-        };
         self.comparability.add(&RankedQuery {
             position,
             index_uid: &query.index_uid,
             ranking_rules: rules,
             sort: search.sort.as_deref(),
             needs_all_words: query.parameters.get("matchingStrategy") == Some(&json!("all")),
-            kind,
+            kind: query.kind(),
         })?;
         Ok(search)
     }

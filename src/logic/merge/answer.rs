@@ -18,15 +18,27 @@ pub struct NodeAnswer<'a> {
     pub facet_distribution: Option<&'a str>,
     /// An object of objects, if facets were asked for.
     pub facet_stats: Option<&'a str>,
+    /// An object of such pairs by index, if it is federated and they were asked for.
+    pub facets_by_index: Option<&'a str>,
     /// A string with its quotes.
     pub request_uid: Option<&'a str>,
+    /// It says that it lacks something.
+    pub is_degraded: bool,
 }
 
 impl<'a> NodeAnswer<'a> {
     /// Takes an answer apart.
     pub fn read(body: &'a str) -> Result<Self, MergeError> {
         let mut total = None;
-        let mut answer = Self { hits: "", total: 0, facet_distribution: None, facet_stats: None, request_uid: None };
+        let mut answer = Self {
+            hits: "",
+            total: 0,
+            facet_distribution: None,
+            facet_stats: None,
+            facets_by_index: None,
+            request_uid: None,
+            is_degraded: false,
+        };
         let mut unread = Backwards { text: body };
         unread.byte(b'}')?;
         while let Some((key, value)) = unread.member()? {
@@ -36,7 +48,9 @@ impl<'a> NodeAnswer<'a> {
                 }
                 "\"facetDistribution\"" => answer.facet_distribution = Some(value),
                 "\"facetStats\"" => answer.facet_stats = Some(value),
+                "\"facetsByIndex\"" => answer.facets_by_index = Some(value),
                 "\"requestUid\"" => answer.request_uid = Some(value),
+                "\"degraded\"" => answer.is_degraded = value == "true",
                 _ => {}
             }
         }

@@ -28,6 +28,7 @@ enum Special {
     Marker,
     Formatted,
     MatchesPosition,
+    Score,
     ScoreDetails,
 }
 
@@ -51,13 +52,14 @@ impl<'a> Hit<'a> {
                 FIELD => Special::Marker,
                 "_formatted" => Special::Formatted,
                 "_matchesPosition" => Special::MatchesPosition,
-                "_rankingScoreDetails" => {
-                    // A document may have a field of that name: the engine's comes after it.
-                    special.retain(|(why, _)| *why != Special::ScoreDetails);
-                    Special::ScoreDetails
-                }
+                "_rankingScore" => Special::Score,
+                "_rankingScoreDetails" => Special::ScoreDetails,
                 _ => continue,
             };
+            if matches!(why, Special::Score | Special::ScoreDetails) {
+                // A document may have a field of that name: the engine's comes after it.
+                special.retain(|(before, _)| *before != why);
+            }
             special.push((why, Slice { member: text, value: value.text }));
             if why == Special::ScoreDetails {
                 details = Some(value.text);
@@ -65,6 +67,12 @@ impl<'a> Hit<'a> {
         }
         let rank = details.map(Rank::of_details).transpose()?.unwrap_or_default();
         Ok((Self { text: &text[..members.end()?], special }, rank))
+    }
+
+    /// The values of `_rankingScore` and `_rankingScoreDetails`, if they are there.
+    pub fn scores(&self) -> Option<(&'a str, &'a str)> {
+        let value = |wanted: Special| self.special.iter().find(|(why, _)| *why == wanted).map(|(_, slice)| slice.value);
+        Some((value(Special::Score)?, value(Special::ScoreDetails)?))
     }
 
     /// As its node sent it.
@@ -134,6 +142,17 @@ pub struct HitView<'a> {
     pub shows_details: bool,
     /// A ranking rule that is not the user's.
     pub hidden_rule: Option<&'a str>,
+    /// The hit is one of several queries.
+    pub federated: Option<FederatedView<'a>>,
+}
+
+/// How a hit of several queries is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct FederatedView<'a> {
+    /// The client asked for `_rankingScore`.
+    pub shows_score: bool,
+    /// The value of `_federation`.
+    pub federation: &'a str,
 }
 
 impl HitView<'_> {
@@ -180,12 +199,20 @@ impl HitView<'_> {
         text.push('{');
         let mut is_first = true;
         let mut unread = 1;
+        let mut federation = self.federated.map(|federated| federated.federation);
         for (why, slice) in &hit.special {
             let start = offset_of(hit.text, slice.member);
             push(text, &mut is_first, &hit.text[unread..start]);
             unread = start + slice.member.len();
+            if *why != Special::Marker
+                && let Some(federation) = federation.take()
+            {
+                push_member(text, &mut is_first, "_federation", federation);
+            }
             match why {
                 Special::Marker => {}
+                Special::Score if self.federated.is_some_and(|federated| !federated.shows_score) => {}
+                Special::Score => push_member(text, &mut is_first, "_rankingScore", slice.value),
                 Special::ScoreDetails if !self.shows_details => {}
                 Special::ScoreDetails => {
                     push_member(text, &mut is_first, "_rankingScoreDetails", &self.visible_details(slice.value)?);
@@ -197,6 +224,9 @@ impl HitView<'_> {
             }
         }
         push(text, &mut is_first, &hit.text[unread..hit.text.len() - 1]);
+        if let Some(federation) = federation {
+            push_member(text, &mut is_first, "_federation", federation);
+        }
         text.push('}');
         Ok(())
     }

@@ -27,6 +27,8 @@ use ranks::RankSource;
 pub struct ScoreValues<'a> {
     /// `_rankingScore`.
     pub global: f64,
+    /// Vectors were compared.
+    pub is_semantic: bool,
     values: Vec<ScoreValue<'a>>,
 }
 
@@ -59,9 +61,11 @@ impl<'a> ScoreValues<'a> {
     pub fn read(details: &'a str, ranking_score: &str) -> Result<Self, MergeError> {
         let global = ranking_score.parse().map_err(|_| MergeError::Malformed)?;
         let mut rules = Vec::with_capacity(8);
+        let mut is_semantic = false;
         for member in members(details) {
             let member = member?;
             let fields: Fields<'a> = sonic_rs::from_str(member.value.text).map_err(|_| MergeError::Malformed)?;
+            is_semantic |= member.key == "vectorSort";
             rules.push((fields.order, member.key, fields));
         }
         rules.sort_by_key(|(order, ..)| *order);
@@ -81,7 +85,7 @@ impl<'a> ScoreValues<'a> {
             Ok(_) => ScoreValue::Score(merged.next().unwrap_or(global)),
             Err(value) => value,
         });
-        Ok(Self { global, values: values.collect() })
+        Ok(Self { global, is_semantic, values: values.collect() })
     }
 
     /// The scores of rules about words and vectors, neighbouring rules merged, in order.

@@ -1,8 +1,11 @@
 //! Bodies of lists of searches: what is read, and what is refused.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
+use crate::meili::search::Paging;
 
 fn refused(body: &Value) -> (&'static str, String) {
     let error = match MultiSearch::from_value(body.clone()) {

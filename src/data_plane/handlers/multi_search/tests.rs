@@ -7,7 +7,9 @@ use super::*;
 use crate::data_plane::fake::FakeUpstream;
 use crate::data_plane::handlers::search::tests::{ask, down, fleet, json_of, ok};
 use crate::data_plane::upstream::{NodeRequest, NodeResponse, UpstreamError};
+use crate::logic::ids::NodeIndexUid;
 use crate::logic::snapshot::NodeView;
+use crate::meili::error::Code;
 
 fn searches(body: &Value) -> Request {
     Request::new(Method::POST, "/multi-search").with_json(body.to_string())
@@ -83,4 +85,123 @@ fn what_one_query_lacks_is_said_of_the_whole() {
     assert!(
         json_of(&response)["message"].as_str().is_some_and(|text| text.starts_with("Inside `.queries[1]`: No replica"))
     );
+}
+
+/// Two indexes, `movies` and `books`, over two nodes.
+fn library() -> RoutingSnapshot {
+    let mut snapshot = fleet(&[&[0], &[1]], &[]);
+    let movies = snapshot.indexes.values().next().expect("there is one").clone();
+    let settings = serde_json::Map::from_iter([
+        ("filterableAttributes".to_owned(), json!(["a"])),
+        ("displayedAttributes".to_owned(), json!(["id"])),
+    ]);
+    let mut books = (*movies).clone();
+    books.uid = IndexUid::new("books");
+    books.node_uid = NodeIndexUid::new("books-2");
+    books.settings = std::sync::Arc::new(settings);
+    snapshot.indexes = [(movies.uid.clone(), movies), (books.uid.clone(), std::sync::Arc::new(books))].into();
+    snapshot
+}
+
+/// One hit of each index on each node; node 0 is better, books are better. Federated searches count five documents.
+fn library_node(node: &NodeView, request: &NodeRequest) -> Result<NodeResponse, UpstreamError> {
+    let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    if request.target == "/multi-search" {
+        let uid = body["queries"][0]["indexUid"].as_str().expect("a name");
+        let facets = json!({uid: {"distribution": {"a": {"x": 2}}, "stats": {}}});
+        return ok(&json!({"hits": [{}], "limit": 20, "estimatedTotalHits": 5, "facetsByIndex": facets}));
+    }
+    let (is_first, is_book) = (node.id.as_str() == "n0", request.target.contains("books-2"));
+    let words = u64::from(is_first) * 2 + u64::from(is_book) + 1;
+    let score = words as f64 / 4.0;
+    let words = json!({"order": 0, "matchingWords": words, "maxMatchingWords": 4, "score": score});
+    let details = json!({"words": words, "secret:asc": {"order": 1, "value": 3}});
+    let hit = json!({"id": node.id, "_miroir": "x", "_rankingScore": score, "_rankingScoreDetails": details});
+    ok(&json!({"hits": [hit], "estimatedTotalHits": 1, "facetDistribution": {"a": {"x": 1}}, "facetStats": {}}))
+}
+
+fn federated(body: &Value) -> (Response, Vec<(String, Value)>) {
+    let upstream = FakeUpstream::new(library_node);
+    let response = ask(&upstream, library(), searches(body));
+    let requests = upstream.requests.borrow();
+    let asked = requests
+        .iter()
+        .map(|(_, request)| (request.target.clone(), serde_json::from_slice(&request.body).expect("JSON")));
+    (response, asked.collect())
+}
+
+#[test]
+fn several_queries_become_one_list() {
+    let queries = json!([{"indexUid": "movies", "q": "a"}, {"indexUid": "books", "showRankingScoreDetails": true}]);
+    let facets = json!({"books": ["a"], "movies": ["a"]});
+    let body = json!({"queries": queries, "federation": {"limit": 3, "facetsByIndex": facets, "mergeFacets": {}}});
+    let (response, asked) = federated(&body);
+    assert_eq!(response.status, 200);
+    let answer = json_of(&response);
+    let shown: Vec<_> =
+        answer["hits"].as_array().expect("a list").iter().map(|hit| &hit["_federation"]["indexUid"]).collect();
+    assert_eq!(shown, ["books", "movies", "books"]);
+    let federation = json!({"indexUid": "movies", "queriesPosition": 0, "weightedRankingScore": 0.75});
+    assert_eq!(answer["hits"][1], json!({"id": "n0", "_federation": federation}));
+    // What is not displayed is not shown, though it has decided.
+    assert_eq!(answer["hits"][0]["_rankingScoreDetails"]["<hidden-rule-1>"], json!({"order": 1, "value": "<hidden>"}));
+    assert_eq!((&answer["estimatedTotalHits"], &answer["facetDistribution"]), (&json!(4), &json!({"a": {"x": 4}})));
+    assert_eq!(asked.len(), 4);
+    let expected = json!({
+        "q": "a", "offset": 0, "limit": 3, "showRankingScore": true, "showRankingScoreDetails": true, "facets": ["a"]
+    });
+    assert!(asked.contains(&("/indexes/movies-1/search".to_owned(), expected)), "{asked:?}");
+}
+
+#[test]
+fn queries_of_one_index_are_counted_together_by_its_nodes() {
+    let queries = json!([{"indexUid": "movies", "q": "a"}, {"indexUid": "movies", "q": "b", "filter": "a = 1"}]);
+    let body = json!({"queries": queries, "federation": {"page": 1, "facetsByIndex": {"movies": ["a"]}}});
+    let (response, asked) = federated(&body);
+    let answer = json_of(&response);
+    // Both queries find the same document on each node.
+    let positions = |answer: &Value| -> Vec<Value> {
+        answer["hits"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|hit| hit["_federation"]["queriesPosition"].clone())
+            .collect()
+    };
+    assert_eq!((positions(&answer), &answer["totalHits"]), (vec![json!(0), json!(0)], &json!(10)));
+    assert_eq!(answer["facetsByIndex"], json!({"movies": {"distribution": {"a": {"x": 4}}, "stats": {}}}));
+    let united: Vec<&Value> =
+        asked.iter().filter(|(target, _)| target == "/multi-search").map(|(_, body)| body).collect();
+    let expected = json!({
+        "queries": [
+            {"q": "a", "indexUid": "movies-1", "attributesToRetrieve": []},
+            {"q": "b", "filter": "a = 1", "indexUid": "movies-1", "attributesToRetrieve": []},
+        ],
+        "federation": {"page": 1, "hitsPerPage": 20, "facetsByIndex": {"movies-1": ["a"]}},
+    });
+    assert_eq!(united, [&expected, &expected]);
+}
+
+#[test]
+fn the_first_wrong_thing_decides_in_the_order_of_one_server() {
+    let refused = |queries: Value, federation: Value| {
+        let (response, asked) = federated(&json!({"queries": queries, "federation": federation}));
+        (response.status, json_of(&response)["message"].as_str().unwrap_or_default().to_owned(), asked.len())
+    };
+    let (movies, nowhere) = (json!({"indexUid": "movies"}), json!({"indexUid": "nowhere"}));
+    let not_found = "Inside `.queries[1]`: Index `nowhere` not found.".to_owned();
+    assert_eq!(refused(json!([movies, nowhere]), json!({})), (400, not_found, 2));
+    let unused = "Inside `.federation.facetsByIndex.nowhere`: Index `nowhere` not found.\n - Note: index `nowhere` is not used in queries";
+    assert_eq!(refused(json!([]), json!({"facetsByIndex": {"nowhere": null}})), (400, unused.to_owned(), 0));
+    let (status, message, _) = refused(json!([movies]), json!({"facetsByIndex": {"movies": ["b"]}}));
+    let wrong =
+        "Inside `.queries[0]`: Inside `.federation.facetsByIndex.movies`: Invalid facet distribution: Pattern `b`";
+    assert!(status == 400 && message.starts_with(wrong), "{message}");
+    for reserved in [json!({"distinct": "_miroir"}), json!({"facetsByIndex": {"movies": ["_mir*"]}})] {
+        let (status, message, asked) = refused(json!([movies]), reserved);
+        assert!(status == 400 && message.starts_with("`_miroir` is reserved") && asked == 0, "{message}");
+    }
+    let sorted = json!([{"indexUid": "movies", "sort": ["a:asc"]}, {"indexUid": "books", "sort": ["a:desc"]}]);
+    let (status, message, _) = refused(sorted, json!({}));
+    assert!(status == 400 && message.contains("cannot compare two sort rules in opposite directions"), "{message}");
 }
