@@ -17,6 +17,7 @@
 //! | [`page`], [`deep`] | the client's page of them; pages whose documents are fetched by themselves |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`facet_values`] | what of a document is sorted, counted and told apart |
+//! | [`facet_hits`] | facet search: the same for values that were searched for |
 //! | [`hit`], [`select`] | what a client may see of a hit |
 //! | [`documents`] | lists of documents |
 //! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
@@ -33,6 +34,7 @@ pub mod deep;
 pub mod distinct;
 pub mod distinct_totals;
 pub mod documents;
+pub mod facet_hits;
 pub mod facet_values;
 pub mod facets;
 pub mod federation;

@@ -5,6 +5,8 @@ pub mod bad_value;
 pub mod dates;
 pub mod documents_query;
 pub mod error;
+pub mod facet_search;
+pub mod facet_text;
 pub mod fields;
 pub mod filter;
 pub mod filterable;

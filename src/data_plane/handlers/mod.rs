@@ -13,6 +13,7 @@ pub mod arguments;
 mod auth;
 pub mod documents_read;
 mod documents_write;
+mod facet_search;
 mod indexes;
 mod multi_search;
 pub mod routes;

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use super::arguments::Arguments;
 use super::{
-    documents_read, documents_write, indexes, multi_search, search, settings, stats, system, tasks, unsupported,
+    documents_read, documents_write, facet_search, indexes, multi_search, search, settings, stats, system, tasks,
+    unsupported,
 };
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
@@ -114,6 +115,7 @@ fn supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
         "GET" "/indexes/{index}/stats" stats::one;
         "GET" "/indexes/{index}/search" search::get;
         "POST" "/indexes/{index}/search" search::post;
+        "POST" "/indexes/{index}/facet-search" facet_search::post;
         "POST" "/multi-search" multi_search::post;
         "GET" "/indexes/{index}/documents" documents_read::list;
         "POST" "/indexes/{index}/documents" documents_write::replace;
@@ -156,7 +158,6 @@ fn not_supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
         "DELETE" "/webhooks/{webhook}" unsupported::refuse;
         "GET" "/batches" unsupported::refuse;
         "GET" "/batches/{batch}" unsupported::refuse;
-        "POST" "/indexes/{index}/facet-search" unsupported::refuse;
         "GET" "/indexes/{index}/similar" unsupported::refuse;
         "POST" "/indexes/{index}/similar" unsupported::refuse;
         "POST" "/indexes/{index}/fields" unsupported::refuse;

@@ -6,7 +6,6 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
-use charabia::normalizer::{CharNormalizer as _, CompatibilityDecompositionNormalizer};
 use roaring::RoaringBitmap;
 use serde_json::{Map, Value};
 
@@ -15,9 +14,7 @@ use super::fields::{FieldId, Fields};
 use super::geo::{self, Point};
 use super::settings::Settings;
 use crate::meili::attribute_pattern::Match;
-
-/// Facet keys are cut to this many bytes.
-const FACET_BYTES_MAX: usize = 468;
+use crate::meili::facet_text::stored_key;
 
 /// A number with a total order.
 #[derive(Clone, Copy, Debug)]
@@ -79,22 +76,6 @@ pub(super) struct FieldFacets {
 pub(super) struct Facets {
     fields: HashMap<FieldId, FieldFacets>,
     points: HashMap<u32, Point>,
-}
-
-/// The facet key of a string.
-pub(super) fn facet_key(text: &str) -> String {
-    CompatibilityDecompositionNormalizer.normalize_str(text.trim()).to_lowercase()
-}
-
-fn stored_key(text: &str) -> String {
-    let mut key = facet_key(text);
-    let end = key
-        .char_indices()
-        .map(|(start, letter)| start + letter.len_utf8())
-        .take_while(|end| *end <= FACET_BYTES_MAX)
-        .last();
-    key.truncate(end.unwrap_or(0));
-    key
 }
 
 impl Facets {

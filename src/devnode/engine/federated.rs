@@ -12,7 +12,6 @@ use serde_json::{Map, Number, Value, json};
 
 use super::documents::Document;
 use super::facet_counts;
-use super::facets::facet_key;
 use super::format::HitMaker;
 use super::index::Index;
 use super::query::SearchQuery;
@@ -21,6 +20,7 @@ use super::search::{self as searches, Extent, Found};
 use super::settings::FacetOrder;
 use crate::meili::attribute_pattern::wildcard;
 use crate::meili::error::ApiError;
+use crate::meili::facet_text::facet_key;
 
 /// One query of a federated search.
 #[derive(Clone, PartialEq, Debug)]

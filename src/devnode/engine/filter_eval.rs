@@ -8,11 +8,12 @@ use std::ops::Bound;
 use roaring::RoaringBitmap;
 use serde_json::Value;
 
-use super::facets::{FieldFacets, Number, facet_key};
+use super::facets::{FieldFacets, Number};
 use super::geo::Point;
 use super::index::Index;
 use super::sort::{bad_latitude, bad_longitude};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::facet_text::facet_key;
 use crate::meili::filter::{Comparison, Filter, FilterError, Token};
 use crate::meili::filterable::FilterFeatures;
 

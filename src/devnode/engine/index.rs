@@ -23,7 +23,7 @@ use super::settings::{FacetOrder, Settings};
 use super::similar::{self, SimilarResult};
 use super::tokenize::{self, TextRules};
 use super::vectors::{self, DocumentVectors, Missing};
-use super::{federated, filter_eval, search, sort};
+use super::{facet_search, federated, filter_eval, search, sort};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::fields::select;
 use crate::meili::filterable::check_facets;
@@ -253,12 +253,9 @@ impl Index {
     /// Answers a search in the values of one facet: `facetHits` (`value`, `count`) and `facetQuery`.
     ///
     /// # Errors
-    /// `miroir_not_supported`: the part of the API that Miroir uses does not need it yet.
+    /// Those of a search; `facet_search_disabled`, `invalid_facet_search_facet_name`.
     pub fn facet_search(&self, query: &FacetSearchQuery) -> Result<Map<String, Value>, ApiError> {
-        Err(ApiError::new(
-            Code::MiroirNotSupported,
-            format!("The embedded node does not search in the values of facets (`{}`).", query.facet_name),
-        ))
+        facet_search::facet_search(self, query)
     }
 
     /// Lists documents.

@@ -9,6 +9,7 @@
 
 mod documents;
 mod facet_counts;
+mod facet_search;
 mod facets;
 mod federated;
 mod fields;

@@ -236,7 +236,7 @@ impl SearchResult {
 pub struct FacetSearchQuery {
     /// The facet whose values are searched.
     pub facet_name: String,
-    /// The beginning of the values.
+    /// What the values are searched for.
     pub facet_query: Option<String>,
     /// The search that chooses the documents.
     pub search: SearchQuery,

@@ -57,6 +57,24 @@ pub(super) fn search(index: &Index, query: &SearchQuery) -> Result<SearchResult,
     answer(index, query, found)
 }
 
+/// The documents over which values of facets are counted. Where vectors are searched by, too, the filter alone chooses.
+pub(super) fn candidates(index: &Index, query: &SearchQuery) -> Result<RoaringBitmap, ApiError> {
+    match Kind::of(index, query)? {
+        Kind::Words => {
+            let (offset, limit) = page(index, query);
+            let wants_scores = query.ranking_score_threshold.is_some();
+            let extent = Extent { offset, limit, is_exhaustive: query.is_paged(), wants_scores };
+            Ok(find(index, query, extent)?.ranking.candidates)
+        }
+        Kind::Vector(_) | Kind::Hybrid { .. } => {
+            let filter = query.filter.as_ref();
+            let chosen =
+                filter.map(|filter| filter_eval::evaluate(index, filter, Code::InvalidSearchFilter)).transpose()?;
+            Ok(chosen.flatten().unwrap_or_else(|| index.all.clone()))
+        }
+    }
+}
+
 /// How much of the list of hits is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {

@@ -6,7 +6,8 @@ use super::params::check_uid;
 use super::{Node, body};
 use crate::devnode::engine::{FacetSearchQuery, SearchQuery};
 use crate::devnode::http::{Request, Response};
-use crate::meili::error::{ApiError, Code};
+use crate::meili::error::ApiError;
+use crate::meili::facet_search::FacetSearchRequest;
 use crate::meili::search::parameters_of_query;
 use crate::telemetry::clock;
 
@@ -34,15 +35,12 @@ pub(super) fn search_index(
 pub fn facet_search(node: &Node, uid: &str, request: Request) -> Result<Response, ApiError> {
     let started = clock::instant();
     let uid = check_uid(uid)?;
-    let mut body = body::object(request)?;
-    let facet_name = body::text(&body, "facetName", Code::InvalidFacetSearchFacetName)?
-        .ok_or_else(|| ApiError::new(Code::MissingFacetSearchFacetName, "Missing field `facetName`"))?;
-    let facet_query = body::text(&body, "facetQuery", Code::InvalidFacetSearchQuery)?;
-    body.shift_remove("facetName");
-    body.shift_remove("facetQuery");
-    body.shift_remove("exhaustiveFacetCount");
-    let query = FacetSearchQuery { facet_name, facet_query, search: SearchQuery::from_json(&body)? };
+    let request = FacetSearchRequest::from_value(body::json(request)?)?;
     let index = node.indexes.get(uid)?;
+    let mut search = SearchQuery::from_json(&request.search())?;
+    search.page = request.is_exhaustive().then_some(0);
+    let facet_query = request.facet_query().map(str::to_owned);
+    let query = FacetSearchQuery { facet_name: request.facet().to_owned(), facet_query, search };
     let mut answer = index.read().engine.facet_search(&query)?;
     answer.insert("processingTimeMs".to_owned(), Value::from(started.elapsed().as_millis() as u64));
     Ok(Response::json(200, &answer))

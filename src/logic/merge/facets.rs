@@ -20,15 +20,16 @@ use super::answer::NodeAnswer;
 use crate::logic::json::{ObjectWriter, members};
 use crate::logic::marker::FIELD;
 use crate::meili::attribute_pattern::wildcard;
+pub use crate::meili::facet_text::stored_key as normalize;
 use crate::meili::hidden_distinct;
 use crate::meili::settings::{FACET_NUMBERS_AS_TEXTS, node_facet_values_max};
 
 mod facet;
-mod kind;
-mod list;
+pub(super) mod kind;
+pub(super) mod list;
 
+pub(super) use facet::DOUBTS_MAX;
 use facet::{Facet, FacetOrder};
-pub use list::normalize;
 use list::{Listing, list_values};
 
 /// Values that are returned for one facet, unless the settings say otherwise.
@@ -242,7 +243,7 @@ impl<'a> FacetMerge<'a> {
 }
 
 /// `"facet" IN ["a", "b"]`.
-fn filter_of(facet: &str, values: &[String]) -> String {
+pub(super) fn filter_of(facet: &str, values: &[String]) -> String {
     let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
     let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
     format!("{} IN [{}]", quoted(facet), values.join(","))

@@ -13,11 +13,11 @@ use super::kind::{Keyed, Kind};
 use super::list::ValueList;
 
 /// Values of one facet that are asked for once more at most: a filter that names them is sent to a node.
-const DOUBTS_MAX: usize = 2_000;
+pub(in crate::logic::merge) const DOUBTS_MAX: usize = 2_000;
 
 /// In which order values come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum FacetOrder {
+pub(in crate::logic::merge) enum FacetOrder {
     /// Numbers as texts: the engine looks at one document after the other.
     AsTexts,
     /// Numbers by value: the engine walks its tree of values.

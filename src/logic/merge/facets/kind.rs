@@ -8,7 +8,7 @@ use super::list::KindList;
 
 /// One value.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct FacetValue<'a> {
+pub(in crate::logic::merge) struct FacetValue<'a> {
     /// As the first answer spells it.
     pub shown: Cow<'a, str>,
     /// In how many documents, as far as known.
@@ -30,28 +30,38 @@ struct Cut<'a> {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Kind<'a> {
+pub(in crate::logic::merge) struct Kind<'a> {
     /// By key.
     values: HashMap<Cow<'a, str>, FacetValue<'a>>,
     cuts: Vec<Cut<'a>>,
 }
 
 /// A value with its key.
-pub(super) type Keyed<'v, 'a> = (&'v str, &'v FacetValue<'a>);
+pub(in crate::logic::merge) type Keyed<'v, 'a> = (&'v str, &'v FacetValue<'a>);
 
 impl<'a> Kind<'a> {
+    /// The value with this key.
+    pub(in crate::logic::merge) fn get(&self, key: &str) -> Option<&FacetValue<'a>> {
+        self.values.get(key)
+    }
+
+    /// All of them, in no order.
+    pub(in crate::logic::merge) fn iter(&self) -> impl Iterator<Item = Keyed<'_, 'a>> {
+        self.values.iter().map(|(key, value)| (key.as_ref(), value))
+    }
+
     /// So many different ones.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::logic::merge) fn len(&self) -> usize {
         self.values.len()
     }
 
     /// Whether some list lacks values.
-    pub(super) fn is_cut(&self) -> bool {
+    pub(in crate::logic::merge) fn is_cut(&self) -> bool {
         !self.cuts.is_empty()
     }
 
     /// Adds the list of one answer.
-    pub(super) fn add(&mut self, answer: usize, list: KindList<'a>) {
+    pub(in crate::logic::merge) fn add(&mut self, answer: usize, list: KindList<'a>) {
         if list.is_cut {
             let known = list.values.iter().map(|value| value.key.clone()).collect();
             self.cuts.push(Cut { answer, unlisted_max: list.unlisted_max(), known });
@@ -65,12 +75,12 @@ impl<'a> Kind<'a> {
     }
 
     /// The first so many in this order.
-    pub(super) fn first(
+    pub(in crate::logic::merge) fn first(
         &self,
         count: usize,
         order: impl Fn(&Keyed<'_, 'a>, &Keyed<'_, 'a>) -> Ordering,
     ) -> Vec<Keyed<'_, 'a>> {
-        let mut values: Vec<Keyed<'_, 'a>> = self.values.iter().map(|(key, value)| (key.as_ref(), value)).collect();
+        let mut values: Vec<Keyed<'_, 'a>> = self.iter().collect();
         if count < values.len() {
             if count > 0 {
                 values.select_nth_unstable_by(count - 1, &order);
@@ -83,7 +93,7 @@ impl<'a> Kind<'a> {
 
     /// Whether nothing that is not known could be among those that are `shown`, or change their counts. `wanted`: so many are
     /// shown where there are so many.
-    pub(super) fn is_certain(&self, shown: &[Keyed<'_, 'a>], wanted: usize) -> bool {
+    pub(in crate::logic::merge) fn is_certain(&self, shown: &[Keyed<'_, 'a>], wanted: usize) -> bool {
         let least = least_shown(shown, wanted);
         let unseen: u64 = self.cuts.iter().map(|cut| cut.unlisted_max).sum();
         unseen <= least && self.doubtful(shown, wanted).is_empty()
@@ -91,7 +101,7 @@ impl<'a> Kind<'a> {
 
     /// Values that may be among those that are shown, or are, and whose count is not known; those that may be most frequent
     /// first.
-    pub(super) fn doubtful(&self, shown: &[Keyed<'_, 'a>], wanted: usize) -> Vec<&str> {
+    pub(in crate::logic::merge) fn doubtful(&self, shown: &[Keyed<'_, 'a>], wanted: usize) -> Vec<&str> {
         let unseen: u64 = self.cuts.iter().map(|cut| cut.unlisted_max).sum();
         if unseen == 0 {
             return Vec::new();
@@ -115,7 +125,7 @@ impl<'a> Kind<'a> {
     }
 
     /// Of these values those that an answer's list lacks, for each answer whose list was cut.
-    pub(super) fn unknown<'k>(&self, keys: &[&'k str]) -> impl Iterator<Item = (usize, Vec<&'k str>)> {
+    pub(in crate::logic::merge) fn unknown<'k>(&self, keys: &[&'k str]) -> impl Iterator<Item = (usize, Vec<&'k str>)> {
         self.cuts.iter().map(|cut| {
             let lacking = keys.iter().copied().filter(|key| !cut.known.contains(*key));
             (cut.answer, lacking.collect())
@@ -124,7 +134,7 @@ impl<'a> Kind<'a> {
 
     /// Takes in what one answer's nodes say to these values. What their lists do not have is not there, unless they were cut,
     /// too.
-    pub(super) fn clarify(&mut self, answer: usize, keys: &[String], lists: &[&KindList<'_>]) {
+    pub(in crate::logic::merge) fn clarify(&mut self, answer: usize, keys: &[String], lists: &[&KindList<'_>]) {
         let Some(cut) = self.cuts.iter_mut().find(|cut| cut.answer == answer) else { return };
         let is_cut = lists.iter().any(|list| list.is_cut);
         let mut counts: HashMap<&str, (usize, u64)> = HashMap::new();

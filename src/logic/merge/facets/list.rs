@@ -2,18 +2,14 @@
 
 use std::borrow::Cow;
 
-use charabia::normalizer::{CharNormalizer, CompatibilityDecompositionNormalizer};
-
 use super::facet::FacetOrder;
 use crate::logic::json::Part;
 use crate::logic::merge::MergeError;
-
-/// Normalised texts are cut to so many bytes by the engine: what is equal up to there is one value.
-const FACET_BYTES_MAX: usize = 468;
+use crate::meili::facet_text::{KEY_BYTES_MAX, stored_key};
 
 /// How a list is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Listing {
+pub(in crate::logic::merge) struct Listing {
     /// Its order: that of the documents which match on its node.
     pub order: FacetOrder,
     /// Least and greatest number of it; none: it has texts only.
@@ -26,7 +22,7 @@ pub(super) struct Listing {
 
 /// One value.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Listed<'a> {
+pub(in crate::logic::merge) struct Listed<'a> {
     /// The text of a number, the normalised text of a text.
     pub key: Cow<'a, str>,
     /// As the node spells it.
@@ -37,14 +33,14 @@ pub(super) struct Listed<'a> {
 
 /// A list as read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct ValueList<'a> {
+pub(in crate::logic::merge) struct ValueList<'a> {
     pub numbers: KindList<'a>,
     pub texts: KindList<'a>,
 }
 
 /// Numbers, or texts.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct KindList<'a> {
+pub(in crate::logic::merge) struct KindList<'a> {
     /// In the order of the list.
     pub values: Vec<Listed<'a>>,
     /// The node may have more than these.
@@ -53,7 +49,7 @@ pub(super) struct KindList<'a> {
 
 impl KindList<'_> {
     /// So often a value may be there that the list lacks.
-    pub(super) fn unlisted_max(&self) -> u64 {
+    pub(in crate::logic::merge) fn unlisted_max(&self) -> u64 {
         let is_falling = self.values.is_sorted_by(|left, right| left.count >= right.count);
         match self.values.last() {
             _ if !self.is_cut => 0,
@@ -65,7 +61,7 @@ impl KindList<'_> {
 }
 
 /// Reads a list.
-pub(super) fn list_values(values: Part<'_>, listing: Listing) -> Result<ValueList<'_>, MergeError> {
+pub(in crate::logic::merge) fn list_values(values: Part<'_>, listing: Listing) -> Result<ValueList<'_>, MergeError> {
     let mut list = ValueList::default();
     let mut is_among_numbers = listing.numbers.is_some();
     for member in values.members()? {
@@ -112,24 +108,12 @@ fn number_of(text: &str) -> Option<f64> {
     (number.is_finite() && number.to_string() == text).then_some(number)
 }
 
-/// As the engine normalises facet values.
-pub fn normalize(text: &str) -> String {
-    let trimmed = text.trim();
-    let mut key = if trimmed.is_ascii() {
-        trimmed.to_ascii_lowercase()
-    } else {
-        CompatibilityDecompositionNormalizer.normalize_str(trimmed).to_lowercase()
-    };
-    key.truncate(key.floor_char_boundary(FACET_BYTES_MAX));
-    key
-}
-
-/// The same without a copy where the text is so already.
-fn normalized<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
+/// The key of a text, without a copy where the text is so already.
+pub(in crate::logic::merge) fn normalized<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
     let is_lower = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-    if is_lower && text.len() <= FACET_BYTES_MAX && text.trim().len() == text.len() {
+    if is_lower && text.len() <= KEY_BYTES_MAX && text.trim().len() == text.len() {
         text.clone()
     } else {
-        Cow::Owned(normalize(text))
+        Cow::Owned(stored_key(text))
     }
 }

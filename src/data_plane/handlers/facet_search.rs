@@ -1,0 +1,115 @@
+//! Facet search: the values of one facet, counted over all shards.
+
+use bytes::Bytes;
+
+use super::arguments::{Arguments, require_json};
+use super::indexes::not_found;
+use super::search::{partial_policy, with_approximate, with_missing};
+use crate::data_plane::core::Core;
+use crate::data_plane::gather::Gather;
+use crate::data_plane::reading::{bodies_of, check_complete, explained, nothing_to_read};
+use crate::data_plane::scatter::{ScatterScope, Scattered, scatter};
+use crate::data_plane::upstream::NodeRequest;
+use crate::http_types::{Request, Response};
+use crate::logic::ids::IndexUid;
+use crate::logic::merge::facet_hits::{FacetHits, FacetHitsOrder};
+use crate::logic::merge::facets::FacetLimits;
+use crate::logic::merge::{MergeError, Part};
+use crate::logic::replica_choice::query_hash;
+use crate::logic::snapshot::{CoverPart, CoveringSet};
+use crate::meili::error::{ApiError, Code};
+use crate::meili::facet_search::FacetSearchRequest;
+
+/// `POST /indexes/{index}/facet-search`.
+///
+/// # Errors
+/// As one server; `miroir_reserved_field`, `miroir_shard_unavailable`.
+pub async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    require_json(request)?;
+    let search = FacetSearchRequest::from_json(&request.body)?;
+    let uid = arguments.index()?;
+    let started = core.now();
+    let snapshot = core.snapshot();
+    let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
+    search.check(&index.settings)?;
+    let policy = partial_policy(core, request)?;
+    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
+    let searching = FacetSearching { core, scope, request: &search };
+    let scattered = searching.ask(&uid).await?;
+    check_complete(&scattered, policy)?;
+    let limits = FacetLimits::from_settings(&index.settings);
+    let order = FacetHitsOrder::of(&limits, search.facet(), search.facet_query().is_some());
+    let bodies = bodies_of(&scattered, &snapshot)?;
+    let mut hits = FacetHits::of(&bodies, order).map_err(malformed)?;
+    // One server's setting leaves documents out of what is counted; nodes are never told about it.
+    let is_distinct = index.settings.contains_key("distinctAttribute");
+    let doubts = hits.doubts(search.facet());
+    if !doubts.is_empty() && search.counts_all_that_match() {
+        hits.clarify(&searching.clarify(doubts, &scattered).await).map_err(malformed)?;
+    }
+    let elapsed = core.now().0.saturating_sub(started.0);
+    let body = search.answer(&hits.shown(), elapsed, !scattered.missing.is_empty());
+    let approximate = if hits.is_exact() && !is_distinct { &[][..] } else { &[Part::Facets] };
+    let response = with_approximate(Response::json_bytes(200, Bytes::from(body)), approximate);
+    Ok(with_missing(response, &scattered.missing))
+}
+
+fn malformed(_: MergeError) -> ApiError {
+    ApiError::new(Code::Internal, "A node sent an answer that is no answer to a facet search.")
+}
+
+struct FacetSearching<'a> {
+    core: &'a Core,
+    scope: ScatterScope<'a>,
+    request: &'a FacetSearchRequest,
+}
+
+impl FacetSearching<'_> {
+    fn node_request(&self, body: Vec<u8>) -> NodeRequest {
+        NodeRequest::post_read(format!("/indexes/{}/facet-search", self.scope.index.node_uid), body)
+    }
+
+    async fn ask(&self, uid: &IndexUid) -> Result<Scattered, ApiError> {
+        let identity = self.request.identity();
+        let hash = query_hash(std::iter::once(uid.as_str().as_bytes()).chain(identity.iter().map(Vec::as_slice)));
+        let set = self.scope.choose(self.core, hash).ok_or_else(nothing_to_read)?;
+        let make =
+            |part: &CoverPart, _is_alone: bool| self.node_request(self.request.node_body(part.filter.as_deref()));
+        match scatter(self.core, self.scope, set, make).await {
+            Ok(scattered) => Ok(scattered),
+            Err(refusal) => {
+                let explain = self.node_request(self.request.node_body([]));
+                let error = explained(self.core, self.scope, refusal, explain).await;
+                if error.code == Code::InvalidFacetSearchFacetName {
+                    self.request.check_facet(&self.scope.index.settings)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks for values that cut lists lack, answer by answer. Who does not answer leaves the doubt.
+    async fn clarify(&self, doubts: Vec<(usize, String)>, scattered: &Scattered) -> Vec<(usize, Vec<String>)> {
+        let mut asked = Gather::new();
+        for (answer, filter) in doubts {
+            let set = CoveringSet { parts: vec![scattered.answers[answer].part.clone()], missing: Vec::new() };
+            asked.push(answer, async move {
+                let make = |part: &CoverPart, _is_alone: bool| {
+                    let filters = part.filter.as_deref().into_iter().chain([filter.as_str()]);
+                    self.node_request(self.request.node_body(filters))
+                };
+                let answered = scatter(self.core, self.scope, &set, make).await.ok()?;
+                let bodies = bodies_of(&answered, self.scope.snapshot).ok()?.into_iter().map(str::to_owned).collect();
+                answered.missing.is_empty().then_some(bodies)
+            });
+        }
+        let mut clarified = Vec::new();
+        while let Some((answer, bodies)) = asked.next().await {
+            clarified.extend(bodies.map(|bodies| (answer, bodies)));
+        }
+        clarified
+    }
+}
+
+#[cfg(test)]
+mod tests;
