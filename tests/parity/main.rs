@@ -9,7 +9,9 @@ mod support;
 
 mod compare;
 mod corpus;
+mod facet_search;
 mod facets;
+mod facets_by_count;
 mod federation;
 mod harness;
 mod multi_search;

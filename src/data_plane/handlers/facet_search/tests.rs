@@ -5,22 +5,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::data_plane::fake::FakeUpstream;
-use crate::data_plane::handlers::search::tests::{ask, down, fleet, fleet_with_foreign, json_of, ok};
+use crate::data_plane::handlers::search::tests::{ask, down, fleet, fleet_with, fleet_with_foreign, json_of, ok};
 use crate::data_plane::upstream::NodeResponse;
-use crate::logic::snapshot::RoutingSnapshot;
 
 fn facet_search(body: &Value) -> Request {
     Request::new(Method::POST, "/indexes/movies/facet-search").with_json(body.to_string())
-}
-
-/// A fleet whose index has these settings, too.
-fn fleet_with(mut snapshot: RoutingSnapshot, settings: &Value) -> RoutingSnapshot {
-    for index in snapshot.indexes.values_mut() {
-        let index = std::sync::Arc::make_mut(index);
-        let own = settings.as_object().expect("an object").clone();
-        std::sync::Arc::make_mut(&mut index.settings).extend(own);
-    }
-    snapshot
 }
 
 #[test]

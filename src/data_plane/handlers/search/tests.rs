@@ -59,6 +59,15 @@ pub(in crate::data_plane::handlers) fn fleet_with_foreign(
     }
 }
 
+/// A fleet whose index has these settings, too.
+pub(in crate::data_plane::handlers) fn fleet_with(mut snapshot: RoutingSnapshot, settings: &Value) -> RoutingSnapshot {
+    for index in snapshot.indexes.values_mut() {
+        let own = settings.as_object().expect("an object").clone();
+        Arc::make_mut(&mut Arc::make_mut(index).settings).extend(own);
+    }
+    snapshot
+}
+
 /// Answers a request to that fleet.
 pub(in crate::data_plane::handlers) fn ask(
     upstream: &Rc<FakeUpstream>,
@@ -374,4 +383,36 @@ fn an_explained_answer_says_who_was_asked_and_why() {
     assert_eq!(json_of(&ask(&upstream, snapshot(), request("false"))).get("explain"), None);
     let refused = ask(&upstream, snapshot(), request("perhaps"));
     assert_eq!((refused.status, json_of(&refused)["code"].as_str()), (400, Some("bad_request")));
+}
+
+/// An answer with as many values as a node lists: of the most frequent one the other node does not say how often it is there.
+fn cut_facets(node: &NodeView) -> Result<NodeResponse, UpstreamError> {
+    let values = (1..20_000).map(|place| (format!("{place:05}"), json!(5)));
+    let values: serde_json::Map<_, _> = std::iter::once((format!("own {}", node.id), json!(9))).chain(values).collect();
+    ok(&json!({"hits": [], "estimatedTotalHits": 40_000, "facetDistribution": {"a": values}, "facetStats": {}}))
+}
+
+#[test]
+fn values_of_facets_that_a_cut_list_lacks_are_asked_for_once_more() {
+    let settings = json!({"faceting": {"maxValuesPerFacet": 2, "sortFacetValuesBy": {"a": "count"}}});
+    let snapshot = || fleet_with(fleet(&[&[0], &[1]], &[]), &settings);
+    let search = || search_for(&json!({"q": "x", "facets": ["a"], "filter": "a EXISTS"}));
+    let is_asked_again = |request: &NodeRequest| memchr::memmem::find(&request.body, br#"\"a\" IN"#).is_some();
+    let upstream = FakeUpstream::new(move |node, request| {
+        if !is_asked_again(request) {
+            return cut_facets(node);
+        }
+        let sent: Value = serde_json::from_slice(&request.body).expect("JSON");
+        assert_eq!((&sent["limit"], &sent["facets"], &sent["q"]), (&json!(0), &json!(["a"]), &json!("x")));
+        let values = json!({"own n0": 3, "own n1": 4});
+        ok(&json!({"hits": [], "estimatedTotalHits": 7, "facetDistribution": {"a": values}, "facetStats": {}}))
+    });
+    let response = ask(&upstream, snapshot(), search());
+    assert_eq!(json_of(&response)["facetDistribution"].to_string(), r#"{"a":{"own n1":13,"own n0":12}}"#);
+    assert_eq!(response.header("x-miroir-approximate"), None);
+    assert_eq!(upstream.requests.borrow().len(), 4);
+    let failing =
+        FakeUpstream::new(move |node, request| if is_asked_again(request) { down(node) } else { cut_facets(node) });
+    let response = ask(&failing, snapshot(), search());
+    assert_eq!((response.status, response.header("x-miroir-approximate")), (200, Some("facets")));
 }
