@@ -8,6 +8,7 @@ use crate::logic::snapshot::{IndexView, RoutingSnapshot};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::hidden_distinct;
 use crate::meili::search_message::client_error;
+use crate::meili::unsearchable::Unsearchable;
 
 /// There is nobody to ask.
 pub fn nothing_to_read() -> ApiError {
@@ -51,8 +52,12 @@ pub fn bodies_of<'a>(scattered: &'a Scattered, snapshot: &RoutingSnapshot) -> Re
 }
 
 /// What a node said about the client's request, as the client should read it. A node's message repeats the filter, with
-/// the marker in it: so the node is asked once more, with what the client sent and nothing else.
+/// the marker in it: so the node is asked once more, with what the client sent and nothing else. What all nodes refused is
+/// said for all of them already.
 pub async fn explained(core: &Core, scope: ScatterScope<'_>, refusal: NodeRefusal, explain: NodeRequest) -> ApiError {
+    if Unsearchable::read(&refusal.response.body).is_some() {
+        return node_error(&refusal.response.body, scope.index);
+    }
     let node = &scope.snapshot.nodes[usize::from(refusal.node.0)];
     let again = core.upstream.send(node, explain, scope.deadline).await;
     let again = again.ok().filter(|response| is_refusal(response.status));

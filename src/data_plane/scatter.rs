@@ -8,7 +8,8 @@
 //! * What no replica answers is `missing` in the result: partial results are part of the type, never silent.
 //! * What is missing only because this core asks more than the nodes can answer is told apart: that is overload, and no
 //!   reason for partial results.
-//! * A node that calls the *client's* request wrong ends the whole: its answer is the client's.
+//! * A node that calls the *client's* request wrong ends the whole: its answer is the client's. Only what a node finds wrong
+//!   because it lacks documents is left out for that node: it is wrong when all nodes say so.
 //!
 //! Cancel safety: dropping the future closes the connections of what is in flight.
 
@@ -26,6 +27,7 @@ use crate::logic::ids::{Monotonic, NodeSlot, ShardId};
 use crate::logic::replica_choice::choose;
 use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, RoutingSnapshot};
 use crate::meili::error::ErrorBody;
+use crate::meili::unsearchable::Unsearchable;
 
 /// No hedge before that, in milliseconds.
 const HEDGE_AFTER_MIN_MS: u64 = 10;
@@ -45,6 +47,8 @@ pub struct PartAnswer {
     pub body: Bytes,
     /// It was asked as the only one.
     is_alone: bool,
+    /// What was left out for this node, which refuses it.
+    refused: Vec<Unsearchable>,
 }
 
 /// What all nodes answered.
@@ -71,6 +75,19 @@ impl Scattered {
     /// There is one answer, and its node was asked as the only one.
     pub fn is_alone(&self) -> bool {
         matches!(&self.answers[..], [answer] if answer.is_alone)
+    }
+
+    /// The refusal of all nodes, if there is something that all of them refuse.
+    fn refused_by_all(&self) -> Option<NodeRefusal> {
+        let (first, others) = self.answers.split_first()?;
+        first.refused.iter().find_map(|refused| {
+            let same = |answer: &'_ PartAnswer| {
+                answer.refused.iter().find(|other| other.attribute == refused.attribute).cloned()
+            };
+            let all: Option<Vec<Unsearchable>> = others.iter().map(same).collect();
+            let body = Unsearchable::united(std::iter::once(refused).chain(&all?))?;
+            Some(NodeRefusal { node: first.part.node, response: NodeResponse { status: 400, body: body.into() } })
+        })
     }
 }
 
@@ -176,7 +193,7 @@ pub async fn scatter(
     let mut result = asking.all_of(set, &way).await?;
     result.missing.sort_unstable();
     result.missing.dedup();
-    Ok(result)
+    result.refused_by_all().map_or(Ok(result), Err)
 }
 
 /// How a part came to be asked for.
@@ -299,13 +316,30 @@ impl Asking<'_> {
     }
 
     async fn ask(&self, part: &CoverPart, way: &Way, stand_ins: StandIns) -> Verdict {
+        let mut request = (self.make)(part, way.is_alone);
+        let mut left_out = Vec::new();
+        loop {
+            match self.ask_for(part, way, stand_ins, request.clone()).await {
+                Verdict::Answer { body, .. } => return Verdict::Answer { body, refused: left_out },
+                Verdict::Refused(response) => {
+                    let refused = Unsearchable::read(&response.body);
+                    let lesser = refused.and_then(|refused| Some((refused.left_out_of(&request.body)?, refused)));
+                    let Some((body, refused)) = lesser else { return Verdict::Refused(response) };
+                    left_out.push(refused);
+                    request.body = body.into();
+                }
+                other @ (Verdict::Failed | Verdict::Busy) => return other,
+            }
+        }
+    }
+
+    async fn ask_for(&self, part: &CoverPart, way: &Way, stand_ins: StandIns, request: NodeRequest) -> Verdict {
         let Self { core, scope, .. } = self;
         let now = core.now();
         let node = &scope.snapshot.nodes[usize::from(part.node.0)];
         let patience = core.patience.with(node, now, scope.deadline);
         let half = now.plus_ms(scope.deadline.0.saturating_sub(now.0) / 2);
         let deadline = if stand_ins == StandIns::All { patience.min(half) } else { patience };
-        let request = (self.make)(part, way.is_alone);
         let pending = scope.trace.map(|trace| trace.begin(&request));
         let outcome = core.upstream.send(node, request, deadline).await;
         if let Some(pending) = pending {
@@ -330,7 +364,11 @@ fn boxed<'a, T>(future: impl Future<Output = T> + 'a) -> LocalFuture<'a, T> {
 }
 
 enum Verdict {
-    Answer(Bytes),
+    Answer {
+        body: Bytes,
+        /// See [`PartAnswer`].
+        refused: Vec<Unsearchable>,
+    },
     Refused(NodeResponse),
     Failed,
     /// It is well, but was not asked: see [`UpstreamError::Busy`].
@@ -340,8 +378,8 @@ enum Verdict {
 impl Verdict {
     fn settle(self, part: &CoverPart, is_alone: bool) -> Result<Scattered, NodeRefusal> {
         match self {
-            Self::Answer(body) => {
-                let answer = PartAnswer { part: part.clone(), body, is_alone };
+            Self::Answer { body, refused } => {
+                let answer = PartAnswer { part: part.clone(), body, is_alone, refused };
                 Ok(Scattered { answers: vec![answer], ..Scattered::default() })
             }
             Self::Refused(response) => Err(NodeRefusal { node: part.node, response }),
@@ -355,7 +393,7 @@ impl Verdict {
 fn verdict(outcome: Result<NodeResponse, UpstreamError>) -> Result<Verdict, String> {
     let response = outcome.map_err(|error| error.to_string())?;
     match response.status {
-        200..300 => Ok(Verdict::Answer(response.body)),
+        200..300 => Ok(Verdict::Answer { body: response.body, refused: Vec::new() }),
         // A key that does not fit, an index that is gone, time-outs and overload are the node's state, not the client's
         // request.
         404 if names_index(&response.body) => Err("the index is not there".to_owned()),

@@ -21,3 +21,4 @@ pub mod settings;
 pub mod similar;
 pub mod task_query;
 pub mod tasks;
+pub mod unsearchable;

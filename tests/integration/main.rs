@@ -28,6 +28,7 @@ mod operator;
 mod order;
 mod replicas;
 mod rolling;
+mod searchable;
 mod topology;
 mod upgrade;
 mod verdicts;

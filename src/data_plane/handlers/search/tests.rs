@@ -416,3 +416,43 @@ fn values_of_facets_that_a_cut_list_lacks_are_asked_for_once_more() {
     let response = ask(&failing, snapshot(), search());
     assert_eq!((response.status, response.header("x-miroir-approximate")), (200, Some("facets")));
 }
+
+#[test]
+fn an_attribute_to_search_on_is_wrong_when_no_node_knows_it() {
+    let read = |request: &NodeRequest| serde_json::from_slice::<Value>(&request.body).expect("JSON");
+    // Each node refuses what it knows no document with.
+    let upstream = FakeUpstream::new(move |node, request| {
+        let known = if node.id.as_str() == "n0" { "title" } else { "title, owner.name" };
+        let asked = read(request);
+        let names = asked["attributesToSearchOn"].as_array().cloned().unwrap_or_default();
+        let unknown = names.iter().filter_map(Value::as_str).find(|name| !known.split(", ").any(|is| is == *name));
+        let Some(unknown) = unknown else { return numbered(node, request) };
+        let message = format!(
+            "Index `movies-1`: Attribute `{unknown}` is not searchable. Available searchable attributes are: `{known}`."
+        );
+        let body = ApiError::new(Code::InvalidSearchAttributesToSearchOn, message).body();
+        Ok(NodeResponse { status: 400, body: serde_json::to_vec(&body).expect("plain").into() })
+    });
+    let search = |names: Value| {
+        ask(&upstream, fleet(&[&[0], &[1]], &[]), search_for(&json!({"q": "w", "attributesToSearchOn": names})))
+    };
+    let response = search(json!(["owner.name", "title"]));
+    assert_eq!((response.status, json_of(&response)["hits"].as_array().map(Vec::len)), (200, Some(2)));
+    let asked: Vec<(String, Value)> = upstream
+        .requests
+        .borrow()
+        .iter()
+        .map(|(node, request)| (node.to_string(), read(request)["attributesToSearchOn"].clone()))
+        .collect();
+    assert!(asked.contains(&("n0".to_owned(), json!(["title"]))), "{asked:?}");
+    assert!(asked.contains(&("n1".to_owned(), json!(["owner.name", "title"]))), "{asked:?}");
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    let response = search(json!(["owner.name", "nowhere"]));
+    assert_eq!(response.status, 400);
+    assert_eq!(
+        json_of(&response)["message"],
+        json!(
+            "Index `movies`: Attribute `nowhere` is not searchable. Available searchable attributes are: `owner.name, title`."
+        )
+    );
+}
