@@ -18,7 +18,7 @@
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`facet_values`] | what of a document is sorted, counted and told apart |
 //! | [`facet_hits`] | facet search: the same for values that were searched for |
-//! | [`hit`], [`select`] | what a client may see of a hit |
+//! | [`hit`] | what a client may see of a hit |
 //! | [`documents`] | lists of documents |
 //! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
 
@@ -43,7 +43,6 @@ pub mod list;
 pub mod page;
 pub mod rank;
 pub mod score_values;
-pub mod select;
 pub mod sort_values;
 
 use answer::NodeAnswer;

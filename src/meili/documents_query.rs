@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
-use super::fields::select;
+use super::fields::{Selection, select};
 use super::filter::node_form;
 use super::query_string::QueryString;
 use super::search::{check_filter, comma_separated, invalid_sort, join_filters, refuse_marker, sort_list};
@@ -154,7 +154,8 @@ impl DocumentsQuery {
         let document: Map<String, Value> = serde_json::from_str(document).ok()?;
         // Vectors are shown whatever fields are.
         let vectors = self.retrieve_vectors.then_some("_vectors");
-        let shown = select(&document, &names.iter().map(String::as_str).chain(vectors).collect());
+        let names: Vec<&str> = names.iter().map(String::as_str).chain(vectors).collect();
+        let shown = select(&document, &names, Selection::Document);
         Some(Value::Object(shown).to_string())
     }
 

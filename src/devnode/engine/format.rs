@@ -21,7 +21,7 @@ use super::settings::RankingRule;
 use super::sort::{Criterion, SortKey};
 use super::vectors::VECTORS;
 use crate::meili::attribute_pattern::is_at_or_below;
-use crate::meili::fields::select;
+use crate::meili::fields::{Selection, select};
 
 /// What to do with a field in `_formatted`.
 #[derive(Clone, Copy, Default, Debug)]
@@ -100,7 +100,7 @@ impl<'a, 'r, 't> HitMaker<'a, 'r, 't> {
     fn make(&self, number: u32, scores: &[Score], federation: Option<Value>) -> Hit {
         let empty = Document::new();
         let document = self.index.document(number).unwrap_or(&empty);
-        let mut fields = select(document, &self.retrieved);
+        let mut fields = select(document, &self.retrieved.iter().copied().collect::<Vec<_>>(), Selection::Document);
         fields.shift_remove(VECTORS);
         let displayed = self.index.settings.displayed_attributes.as_ref();
         if self.query.retrieve_vectors && displayed.is_none_or(|names| names.iter().any(|name| name == VECTORS)) {
@@ -140,19 +140,18 @@ impl<'a, 'r, 't> HitMaker<'a, 'r, 't> {
 
     fn formatted(&self, document: &Document) -> (Document, BTreeMap<String, Value>) {
         let mut positions = BTreeMap::new();
-        let visible = if self.query.show_matches_position {
-            select(document, &self.displayed)
-        } else {
-            select(document, &self.formats.keys().copied().collect())
-        };
-        let formatted = visible
+        let formatted: Vec<&str> = self.formats.keys().copied().collect();
+        let visible =
+            if self.query.show_matches_position { &self.displayed.iter().copied().collect() } else { &formatted };
+        let visible = select(document, visible, Selection::Document);
+        let values = visible
             .into_iter()
             .map(|(name, value)| {
                 let value = self.value(&name, value, &mut Vec::new(), &mut positions);
                 (name, value)
             })
             .collect();
-        (select(&formatted, &self.formats.keys().copied().collect()), positions)
+        (select(&values, &formatted, Selection::Formatted), positions)
     }
 
     fn value(

@@ -25,7 +25,7 @@ use super::tokenize::{self, TextRules};
 use super::vectors::{self, DocumentVectors, Missing};
 use super::{facet_search, federated, filter_eval, search, sort};
 use crate::meili::error::{ApiError, Code};
-use crate::meili::fields::select;
+use crate::meili::fields::{Selection, select};
 use crate::meili::filterable::check_facets;
 use crate::meili::similar::SimilarRequest;
 
@@ -282,7 +282,7 @@ impl Index {
             .filter_map(|number| self.with_vectors(number))
             .map(|document| match &query.fields {
                 Some(fields) if !fields.iter().any(|field| field == "*") => {
-                    select(&document, &fields.iter().map(String::as_str).collect())
+                    select(&document, &fields.iter().map(String::as_str).collect::<Vec<_>>(), Selection::Document)
                 }
                 Some(_) | None => document,
             })

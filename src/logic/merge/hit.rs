@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use super::MergeError;
 use super::facet_values::FacetValues;
 use super::rank::Rank;
-use super::select::select;
 use crate::logic::json::{Malformed, Member, ObjectWriter, Part, members, offset_of};
 use crate::logic::marker::{FIELD, strip};
+use crate::meili::fields::{Selection, select};
 use crate::meili::search::{Displayed, Retrieved, Share};
 
 /// A hit that was walked.
@@ -186,7 +186,8 @@ impl HitView<'_> {
                     let whole: Map<String, Value> = [(member.key.into_owned(), value)].into_iter().collect();
                     let visible = self.retrieved.visible(is_formatted).unwrap_or_default();
                     let paths: Vec<&str> = visible.iter().map(String::as_str).collect();
-                    for (key, part) in select(&whole, &paths) {
+                    let selection = if is_formatted { Selection::Formatted } else { Selection::Document };
+                    for (key, part) in select(&whole, &paths, selection) {
                         shown.push(&key, &part.to_string());
                     }
                 }
