@@ -7,7 +7,8 @@ use crate::logic::ids::ShardId;
 use crate::logic::snapshot::{IndexView, RoutingSnapshot};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::hidden_distinct;
-use crate::meili::search_message::client_error;
+use crate::meili::search::Displayed;
+use crate::meili::search_message::{client_error, without_hidden};
 use crate::meili::unsearchable::Unsearchable;
 
 /// There is nobody to ask.
@@ -68,6 +69,12 @@ pub async fn explained(core: &Core, scope: ScatterScope<'_>, refusal: NodeRefusa
 /// A node's error body as the client's error.
 pub fn node_error(body: &[u8], index: &IndexView) -> ApiError {
     let hidden = hidden_distinct::attribute(&index.settings);
-    client_error(body, index.node_uid.as_str(), index.uid.as_str(), hidden)
-        .unwrap_or_else(|| ApiError::new(Code::Internal, "A node sent an error that cannot be read."))
+    let Some(mut error) = client_error(body, index.node_uid.as_str(), index.uid.as_str(), hidden) else {
+        return ApiError::new(Code::Internal, "A node sent an error that cannot be read.");
+    };
+    // Documents are read with what is not displayed.
+    if !error.code.name().starts_with("invalid_document") {
+        error.message = without_hidden(&error.message, &Displayed::from_settings(&index.settings));
+    }
+    error
 }

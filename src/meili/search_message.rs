@@ -4,6 +4,7 @@
 //! attribute which clients cannot filter by. Its messages list them, and number them from 0.
 
 use super::error::{ApiError, Code, ErrorBody};
+use super::search::Displayed;
 use crate::logic::marker::FIELD;
 
 /// Meilisearch lists attributes in several ways; without the marker nothing may be left to list.
@@ -51,6 +52,40 @@ fn without_mention(message: &str, attribute: &str) -> String {
     message
 }
 
+/// How searches list attributes, of which only displayed ones are named. Before the list, and what is said instead if there
+/// is nothing to list.
+const SHOWN_LISTS: [(&str, Option<&str>); 4] = [
+    ("Available searchable attributes are: `", None),
+    ("Available sortable attributes are: `", Some("This index does not have configured sortable attributes.")),
+    (
+        "and thus, cannot be used as distinct attribute. Available filterable attributes patterns are: `",
+        Some(
+            "and thus, cannot be used as distinct attribute. This index does not have configured filterable attributes.",
+        ),
+    ),
+    (
+        "Available facet-searchable attributes patterns are: `",
+        Some("This index does not have configured facet-searchable attributes."),
+    ),
+];
+
+/// The message of a search with displayed attributes only, as one server lists them, whose nodes display all.
+pub fn without_hidden(message: &str, displayed: &Displayed) -> String {
+    for (beginning, nothing) in SHOWN_LISTS {
+        let Some((before, rest)) = message.split_once(beginning) else { continue };
+        let Some((list, after)) = rest.split_once("`.") else { continue };
+        let (shown, hidden): (Vec<&str>, Vec<&str>) = list.split(", ").partition(|name| displayed.lists(name));
+        if hidden.is_empty() {
+            return message.to_owned();
+        }
+        return match nothing.filter(|_| shown.is_empty()) {
+            Some(nothing) => format!("{before}{nothing}{after}"),
+            None => format!("{before}{beginning}{}, <..hidden-attributes>`.{after}", shown.join(", ")),
+        };
+    }
+    message.to_owned()
+}
+
 /// Numbers of rules as they are without the first ones.
 fn renumbered(message: &str, hidden_rules: u64) -> String {
     const RULE: &str = "rule #";
@@ -96,6 +131,27 @@ mod tests {
             ),
         ] {
             assert_eq!(client_message(message, "movies-12", "movies", None), expected);
+        }
+    }
+
+    /// As seen on 1.50.
+    #[test]
+    fn searches_name_displayed_attributes_only() {
+        let displayed = Displayed::Only(vec!["title".to_owned()]);
+        let searchable = "Index `m`: Attribute `a` is not searchable. Available searchable attributes are: ";
+        let sortable = "Index `m`: Attribute `a` is not sortable. ";
+        let shown = |message: &str| without_hidden(message, &displayed);
+        for (message, expected) in [
+            (format!("{searchable}`secret, title`."), format!("{searchable}`title, <..hidden-attributes>`.")),
+            (format!("{searchable}`secret`."), format!("{searchable}`, <..hidden-attributes>`.")),
+            (format!("{searchable}`title`."), format!("{searchable}`title`.")),
+            (
+                format!("{sortable}Available sortable attributes are: `secret`."),
+                format!("{sortable}This index does not have configured sortable attributes."),
+            ),
+        ] {
+            assert_eq!(shown(&message), expected);
+            assert_eq!(without_hidden(&message, &Displayed::All), message);
         }
     }
 

@@ -27,6 +27,8 @@ use super::{facet_search, federated, filter_eval, search, sort};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::fields::{Selection, select};
 use crate::meili::filterable::check_facets;
+use crate::meili::search::Displayed;
+use crate::meili::search_message::without_hidden;
 use crate::meili::similar::SimilarRequest;
 
 /// One document task of a batch.
@@ -339,9 +341,12 @@ impl Index {
         self.documents.get(&number)
     }
 
-    /// The message with the name of the index before it, as Meilisearch writes some.
+    /// The message with the name of the index before it, as Meilisearch writes some, and without attributes that are not
+    /// displayed.
     pub(super) fn message(&self, message: &str) -> String {
-        if self.uid.is_empty() { message.to_owned() } else { format!("Index `{}`: {message}", self.uid) }
+        let displayed = self.settings.displayed_attributes.clone().map_or(Displayed::All, Displayed::Only);
+        let message = without_hidden(message, &displayed);
+        if self.uid.is_empty() { message } else { format!("Index `{}`: {message}", self.uid) }
     }
 
     /// How many vectors each document has.

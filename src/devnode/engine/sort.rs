@@ -121,19 +121,11 @@ pub(super) fn check(index: &Index, criteria: &[Criterion]) -> Result<(), String>
             SortKey::Distance(_) if !sortable.contains("_geo") => "_geo",
             SortKey::Attribute(_) | SortKey::Distance(_) => continue,
         };
-        let displayed = index.settings.displayed_attributes.as_ref();
-        let mut shown: Vec<&str> = sortable
-            .iter()
-            .map(String::as_str)
-            .filter(|name| displayed.is_none_or(|list| list.iter().any(|other| other == name)))
-            .collect();
-        if shown.len() < sortable.len() {
-            shown.push("<..hidden-attributes>");
-        }
-        let available = if shown.is_empty() {
+        let available = if sortable.is_empty() {
             "This index does not have configured sortable attributes.".to_owned()
         } else {
-            format!("Available sortable attributes are: `{}`.", shown.join(", "))
+            let names: Vec<&str> = sortable.iter().map(String::as_str).collect();
+            format!("Available sortable attributes are: `{}`.", names.join(", "))
         };
         return Err(index.message(&format!("Attribute `{name}` is not sortable. {available}")));
     }
