@@ -26,6 +26,7 @@ use crate::logic::replica_choice::{choose, query_hash};
 use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::hidden_distinct;
 use crate::meili::search::{Asked, NodeQuery, SearchRequest};
 use crate::meili::settings::{sorts_by, tie_rule};
 use crate::telemetry::clock;
@@ -275,7 +276,9 @@ impl Searching<'_> {
     async fn count_values(&self, set: &CoveringSet) -> Result<Option<ValueCounts>, ApiError> {
         let Some(attribute) = self.distinct() else { return Ok(None) };
         let of_values = |part: &CoverPart, _| self.request.count_body(part.filter.as_deref(), attribute);
-        let without = |part: &CoverPart, _| self.request.count_without_body(part.filter.as_deref(), attribute);
+        let can_compare = hidden_distinct::can_compare(&self.scope.index.settings, attribute);
+        let without =
+            |part: &CoverPart, _| self.request.count_without_body(part.filter.as_deref(), attribute, can_compare);
         let (values, without) = both(self.scatter(set, of_values), self.scatter(set, without)).await;
         let (values, without) = (values?, without?);
         check_complete(&values, self.policy)?;

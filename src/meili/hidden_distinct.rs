@@ -23,9 +23,15 @@ pub fn node_rule(user: &Object) -> Option<Value> {
         "attributePatterns": [attribute],
         "features": {
             "facetSearch": deciding.is_some_and(|(_, features)| features.facet_search),
-            "filter": {"equality": true, "comparison": false},
+            "filter": {"equality": true, "comparison": true},
         },
     }))
+}
+
+/// Whether nodes can compare the values of an attribute that makes hits distinct.
+pub fn can_compare(user: &Object, distinct: &str) -> bool {
+    attribute(user) == Some(distinct)
+        || deciding_rule(&rules_of_settings(user), distinct).is_some_and(|(_, features)| features.comparison)
 }
 
 /// Checks what a search tells hits apart and filters by.
@@ -82,7 +88,10 @@ mod tests {
         assert_eq!(attribute(&Object::new()), None);
         let searched = json!({"attributePatterns": ["*"], "features": {"facetSearch": true, "filter": {"equality": false, "comparison": false}}});
         let rule = node_rule(&with(&json!([searched]))).expect("it is hidden");
-        assert_eq!(rule["features"], json!({"facetSearch": true, "filter": {"equality": true, "comparison": false}}));
+        assert_eq!(rule["features"], json!({"facetSearch": true, "filter": {"equality": true, "comparison": true}}));
+        assert!(can_compare(&with(&json!([])), "a") && can_compare(&with(&json!(["a", "b"])), "b"));
+        let equality = json!({"attributePatterns": ["b"], "features": {"filter": {"equality": true}}});
+        assert!(!can_compare(&with(&json!([equality])), "b"));
     }
 
     #[test]

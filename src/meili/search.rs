@@ -353,13 +353,18 @@ impl SearchRequest {
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 
-    /// The body that makes a node count its documents that match and have no value of an attribute.
-    pub fn count_without_body(&self, marker_filter: Option<&str>, attribute: &str) -> Vec<u8> {
+    /// The body that makes a node count its documents that match and have no value of an attribute. Where nodes cannot
+    /// compare values, what has none for other reasons than that it is empty (an object) is not counted.
+    pub fn count_without_body(&self, marker_filter: Option<&str>, attribute: &str, can_compare: bool) -> Vec<u8> {
         let mut body = self.counting(marker_filter);
         body.shift_remove("facets");
         let name = quoted(attribute);
         let user = body.shift_remove("filter");
-        let without = format!("{name} NOT EXISTS OR {name} IS NULL OR {name} IS EMPTY");
+        let without = if can_compare {
+            format!("NOT ({name} >= '' OR {name} >= {:e})", f64::MIN)
+        } else {
+            format!("{name} NOT EXISTS OR {name} IS NULL OR {name} IS EMPTY")
+        };
         body.insert("filter".to_owned(), join_filters(user, &without));
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
