@@ -209,7 +209,8 @@ impl Searching<'_> {
         let is_bare = attempt.is_bare(asked);
         // Documents that are fetched are found again by their key.
         let needed = if is_bare { self.primary_key().into_iter().collect() } else { self.needed(attempt, asked) };
-        let distinct = |attribute| Distinct { attribute, walk: attempt.walk };
+        let is_parameter = self.request.distinct().is_some();
+        let distinct = |attribute| Distinct { attribute, walk: attempt.walk, is_parameter };
         let hidden_rule = self.hidden_rule();
         let question = Question {
             request: self.request,

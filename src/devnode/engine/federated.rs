@@ -228,18 +228,19 @@ enum DistinctValue {
 }
 
 /// Values that hits have already.
-struct Taken<'a> {
+pub(super) struct Taken<'a> {
     attribute: Option<&'a str>,
     values: HashSet<DistinctValue>,
 }
 
 impl<'a> Taken<'a> {
-    fn new(attribute: Option<&'a str>) -> Self {
+    /// By this attribute; without one nothing is ever taken.
+    pub(super) fn new(attribute: Option<&'a str>) -> Self {
         Self { attribute, values: HashSet::new() }
     }
 
     /// Whether none of the document's values was taken before; now they are.
-    fn take(&mut self, document: &Document) -> bool {
+    pub(super) fn take(&mut self, document: &Document) -> bool {
         let Some(attribute) = self.attribute else { return true };
         let mut values = Vec::new();
         each_leaf(document, attribute, &mut |value| values.extend(distinct_value(value)));

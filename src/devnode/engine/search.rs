@@ -27,6 +27,7 @@ use self::graph::QueryGraph;
 use self::hybrid::{Kind, Lists};
 use self::rules::{Nearness, Rule, Target, Words};
 use self::terms::{QueryTerm, TermId};
+use super::federated::Taken;
 use super::fields::FieldId;
 use super::format::{HitMaker, MatchingWords};
 use super::index::Index;
@@ -52,8 +53,24 @@ pub(super) fn search(index: &Index, query: &SearchQuery) -> Result<SearchResult,
     let (offset, limit) = page(index, query);
     let wants_scores =
         query.show_ranking_score || query.show_ranking_score_details || query.ranking_score_threshold.is_some();
-    let extent = Extent { offset, limit, is_exhaustive: query.is_paged(), wants_scores };
-    let found = find(index, query, extent)?;
+    let is_exhaustive = query.is_paged();
+    let Some(distinct) = &query.distinct else {
+        let found = find(index, query, Extent { offset, limit, is_exhaustive, wants_scores })?;
+        return answer(index, query, found);
+    };
+    // What the walk takes for different may be equal as it is written: that is left out of the hits up to the end of the
+    // page, which is not full then.
+    let mut found = find(index, query, Extent { offset: 0, limit: offset + limit, is_exhaustive, wants_scores })?;
+    let mut taken = Taken::new(Some(distinct));
+    let ranking = &mut found.ranking;
+    ranking.page.retain(|(number, _)| {
+        let is_new = index.document(*number).is_none_or(|document| taken.take(document));
+        if !is_new {
+            ranking.candidates.remove(*number);
+        }
+        is_new
+    });
+    ranking.page.drain(..ranking.page.len().min(offset));
     answer(index, query, found)
 }
 

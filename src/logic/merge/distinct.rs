@@ -32,6 +32,8 @@ pub struct Distinct<'a> {
     pub attribute: &'a str,
     /// Who walks.
     pub walk: Walk,
+    /// It is the client's parameter: then a page shows empty texts once, too.
+    pub is_parameter: bool,
 }
 
 /// Who leaves out hits that are alike.
@@ -106,7 +108,12 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
     }
 
     fn keeps(&mut self, ranked: &RankedHit<'_>) -> Result<bool, MergeError> {
-        let values = values_of(&ranked.hit.facet_values(self.distinct.attribute)?);
+        let values = ranked.hit.facet_values(self.distinct.attribute)?;
+        if self.distinct.walk == Walk::NodesFirst && values.has_blank_text() {
+            // To the engine's walk an empty text is no value, but a node shows only one of those on its page.
+            return Err(MergeError::HiddenByDropped);
+        }
+        let values = values_of(&values);
         if values.iter().all(|value| !self.kept.values.contains(value)) {
             self.kept.values.extend(values);
             self.kept.hits += 1;

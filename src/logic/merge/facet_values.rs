@@ -1,6 +1,7 @@
 //! What the engine sees of an attribute of a document where it sorts, counts and tells apart: its facet values.
 //!
 //! Numbers and normalised texts, however deep in objects and arrays; `null`, objects and empty texts are no values.
+//! Blank texts are values like others, and empty once normalised.
 
 use serde_json::Value;
 
@@ -13,9 +14,16 @@ pub struct FacetValues {
     pub numbers: Vec<f64>,
     /// Texts, normalised; booleans are texts.
     pub texts: Vec<String>,
+    /// There is an empty text, as it was written.
+    pub has_empty_text: bool,
 }
 
 impl FacetValues {
+    /// Whether a text is empty once normalised.
+    pub fn has_blank_text(&self) -> bool {
+        self.has_empty_text || self.texts.iter().any(String::is_empty)
+    }
+
     /// Of the attribute with this path: through objects, arrays of objects and keys that have points in them.
     pub fn of(document: &Value, path: &str) -> Self {
         let mut values = Self::default();
@@ -49,12 +57,8 @@ impl FacetValues {
         match value {
             Value::Number(number) => self.numbers.extend(number.as_f64()),
             Value::Bool(boolean) => self.texts.push(boolean.to_string()),
-            Value::String(text) => {
-                let normalized = normalize(text);
-                if !normalized.is_empty() {
-                    self.texts.push(normalized);
-                }
-            }
+            Value::String(text) if text.is_empty() => self.has_empty_text = true,
+            Value::String(text) => self.texts.push(normalize(text)),
             Value::Array(items) => items.iter().for_each(|item| self.add_leaves(item)),
             Value::Null | Value::Object(_) => {}
         }

@@ -42,7 +42,7 @@ impl<'a> Page<'a> {
             return Ok(page);
         };
         let mut kept = DistinctHits::of(hits, distinct);
-        let last = page.fill(|| kept.next_hit(), offset, limit)?;
+        let last = page.fill(|| kept.next_hit(), 0, offset.saturating_add(limit))?;
         let lacks_hits = kept.kept().hits < counts.values_and_without();
         if distinct.walk == Walk::NodesFirst && kept.kept().is_all && lacks_hits {
             // Some have several values; or a node gave fewer than it has, which happens where a value is the empty text.
@@ -59,8 +59,29 @@ impl<'a> Page<'a> {
         page.is_cut_off = kept.is_cut_off();
         page.may_lack_hits = distinct.walk == Walk::NodesAnyway;
         let by_nodes = answers.iter().map(|answer| answer.total).sum();
-        page.total = Some(counts.total(request.paging, kept.kept(), by_nodes));
+        let dropped = if distinct.is_parameter { page.drop_blank_texts(distinct.attribute)? } else { 0 };
+        page.hits.drain(..page.hits.len().min(offset as usize));
+        let total = counts.total(request.paging, kept.kept(), by_nodes);
+        page.total = Some(DistinctTotal { total: total.total.saturating_sub(dropped), ..total });
         Ok(page)
+    }
+
+    /// Leaves out all hits with an empty text but the first one, as one server does with the hits up to the end of its page
+    /// where the client names the attribute: the page is not full then. Gives how many those are.
+    fn drop_blank_texts(&mut self, attribute: &str) -> Result<u64, MergeError> {
+        let mut is_first = true;
+        let mut shown = Vec::with_capacity(self.hits.len());
+        let mut dropped = 0;
+        for ranked in self.hits.drain(..) {
+            let is_blank = ranked.hit.facet_values(attribute)?.has_blank_text();
+            if is_blank && !std::mem::take(&mut is_first) {
+                dropped += 1;
+            } else {
+                shown.push(ranked);
+            }
+        }
+        self.hits = shown;
+        Ok(dropped)
     }
 
     /// The hits from `offset` on, at most `limit`. Gives the rank of the last one if there are as many as that.

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn values_are_found_wherever_the_engine_finds_them() {
         let document = json!({
-            "n": {"a": [3, 1, "x"], "b": "É "}, "list": [{"c": 5}, {"c": 2}], "d.e": true, "none": null, "empty": "",
+            "n": {"a": [3, 1, "x"], "b": "É "}, "list": [{"c": 5}, {"c": 2}], "d.e": true, "none": null, "empty": "", "blank": " ",
         });
         let text = |text: &str| SortValue::Text(Cow::Owned(text.to_owned()));
         for (path, ascending, descending) in [
@@ -67,6 +67,7 @@ mod tests {
             ("d.e", text("true"), text("true")),
             ("none", SortValue::Missing, SortValue::Missing),
             ("empty", SortValue::Missing, SortValue::Missing),
+            ("blank", text(""), text("")),
             ("n", SortValue::Missing, SortValue::Missing),
             ("nope", SortValue::Missing, SortValue::Missing),
         ] {

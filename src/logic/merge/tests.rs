@@ -280,7 +280,7 @@ fn walk(request: &str, answers: &[Value], asked: u64, walk: Walk) -> Result<Vec<
     let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (request, settings) = (search(request), AnswerSettings::default());
     let counts = ValueCounts::default();
-    let distinct = Some((Distinct { attribute: "brand", walk }, &counts));
+    let distinct = Some((Distinct { attribute: "brand", walk, is_parameter: true }, &counts));
     let question = Question { asked: Asked::First(asked), distinct, ..first_hits(&request, &settings) };
     let text = merge(&question, &bodies, &AnswerFrame::default())?.body;
     Ok(ids(&serde_json::from_str(&text).expect("JSON")))
@@ -294,6 +294,23 @@ fn of_hits_with_a_common_value_only_the_best_is_kept() {
     ];
     assert_eq!(walk("{}", &answers, 9, Walk::Here), Ok(vec![1, 2, 3, 6]));
     assert_eq!(walk(r#"{"offset":1,"limit":2}"#, &answers, 9, Walk::Here), Ok(vec![2, 3]));
+}
+
+/// As on 1.50, which walks first, and leaves out empty texts of what the page would be.
+#[test]
+fn a_page_shows_an_empty_text_once_and_is_short_for_it() {
+    let brands = [json!(""), json!([]), json!([" "]), json!("a"), json!(["", "z"]), json!("b")];
+    let hits: Vec<Value> =
+        brands.iter().enumerate().map(|(place, brand)| branded(place as u64, 9 - place as u64, brand)).collect();
+    let answers = [answer(&hits)];
+    assert_eq!(walk("{}", &answers, 9, Walk::Here), Ok(vec![0, 1, 3, 5]));
+    assert_eq!(walk(r#"{"hitsPerPage":4}"#, &answers, 9, Walk::Here), Ok(vec![0, 1, 3]));
+    assert_eq!(walk(r#"{"offset":1,"limit":3}"#, &answers, 9, Walk::Here), Ok(vec![1, 3]));
+    assert_eq!(
+        walk("{}", &answers, 9, Walk::NodesFirst),
+        Err(MergeError::HiddenByDropped),
+        "the node has left some out itself"
+    );
 }
 
 #[test]
@@ -372,7 +389,7 @@ fn distinct_totals_are_those_of_one_server() {
         let texts: Vec<String> = hits.iter().map(|hits| answer(hits).to_string()).collect();
         let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
         let (request, settings) = (search(request), AnswerSettings::default());
-        let distinct = Some((Distinct { attribute: "brand", walk: Walk::Here }, &counts));
+        let distinct = Some((Distinct { attribute: "brand", walk: Walk::Here, is_parameter: true }, &counts));
         let question = Question { distinct, ..first_hits(&request, &settings) };
         let merged = merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers");
         let json: Value = serde_json::from_str(&merged.body).expect("JSON");
@@ -399,7 +416,7 @@ fn distinct_totals_are_those_of_one_server() {
     let few: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (request, settings) = (search("{}"), AnswerSettings::default());
     let of = |walk| {
-        let distinct = Some((Distinct { attribute: "brand", walk }, &counts));
+        let distinct = Some((Distinct { attribute: "brand", walk, is_parameter: true }, &counts));
         merge(&Question { distinct, ..first_hits(&request, &settings) }, &few, &AnswerFrame::default())
     };
     assert_eq!(of(Walk::NodesFirst), Err(MergeError::HiddenByDropped));
