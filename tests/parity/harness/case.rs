@@ -80,6 +80,12 @@ impl Case<'_> {
         rules
     }
 
+    /// The attribute whose values make hits distinct.
+    pub fn distinct(&self) -> Option<&str> {
+        let own = self.body.get("distinct").filter(|value| !value.is_null());
+        own.or_else(|| self.corpus.settings.get("distinctAttribute"))?.as_str()
+    }
+
     /// Whether the values of a facet come in the order of their counts.
     pub fn is_by_count(&self, facet: &str) -> bool {
         let orders = &self.faceting()["sortFacetValuesBy"];

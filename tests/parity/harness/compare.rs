@@ -11,6 +11,7 @@ use miroir::logic::merge::sort_values::sort_value;
 use serde_json::{Map, Value, json};
 
 use super::case::Case;
+use super::walk::repeated_value;
 use crate::support::Answer;
 
 mod facets;
@@ -165,10 +166,21 @@ impl Hits<'_> {
             };
             let (a, b) = (names(self.left), names(self.right));
             let is_whole = (start > 0 || offset == 0) && (end < keys.len() || (end as u64) < limit);
-            if is_whole && a != b {
+            // Which of several ties stands for a value is chance.
+            if is_whole && a != b && self.case.distinct().is_none() {
                 found.push(difference(Aspect::Ties, &format!("ties from {start} to {end}"), &json!(a), &json!(b)));
             }
             start = end;
+        }
+        if let Some(value) = repeated_value(self.case, self.right)
+            && repeated_value(self.case, self.left).is_none()
+        {
+            found.push(difference(
+                Aspect::Ties,
+                "a value that is to be distinct is there twice",
+                &Value::Null,
+                &json!(value),
+            ));
         }
         let ids: Vec<String> =
             self.right.iter().filter_map(|hit| Some(hit.get(self.case.corpus.primary_key)?.to_string())).collect();

@@ -11,6 +11,7 @@ use super::dictionary::LazyDictionary;
 use super::known::KnownAttributes;
 use super::order::first_disorder;
 use super::servers::Sides;
+use super::walk::may_be_walks_of_the_same;
 
 /// Of one case.
 pub struct Evidence<'a> {
@@ -26,6 +27,8 @@ pub struct Evidence<'a> {
     pub one: &'a Value,
     /// The body of Miroir's answer.
     pub miroir: &'a Value,
+    /// What Miroir says of its answer: `facets`, `totals`.
+    pub approximate: &'a str,
     /// The first hits of both, as many as can be had.
     pub first_hits: OnceCell<[Vec<Value>; 2]>,
 }
@@ -72,6 +75,12 @@ impl Evidence<'_> {
             has_other |= of_words;
         }
         has_other
+    }
+
+    /// Whether both have made distinct what they have found in a way that can be right.
+    pub fn has_walks_of_the_same_hits(&self) -> bool {
+        let [one, miroir] = self.first_hits();
+        first_disorder(miroir).is_none() && may_be_walks_of_the_same(&self.case, one, miroir, FIRST_HITS as usize)
     }
 
     /// What a hit is called: by its id, or, where that is not shown, by all that is shown.

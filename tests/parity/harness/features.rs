@@ -14,7 +14,7 @@ pub enum Feature {
 }
 
 /// What is asked for.
-const ON: &[Feature] = &[];
+const ON: &[Feature] = &[Feature::Distinct, Feature::DistinctSetting];
 
 /// Whether it is.
 pub fn is_on(feature: Feature) -> bool {

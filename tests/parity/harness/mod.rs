@@ -16,6 +16,7 @@ mod round;
 mod servers;
 mod settings;
 mod vocabulary;
+mod walk;
 
 use classes::CLASSES;
 use round::{Round, Tally};
@@ -60,7 +61,7 @@ fn report(tally: &Tally) {
     for text in tally.unexplained.iter().take(SHOWN_MAX) {
         eprintln!("unexplained: {text}");
     }
-    if tally.unexplained.len() > SHOWN_MAX {
+    if !tally.unexplained.is_empty() {
         let path = format!("{}/parity-differences.txt", env!("CARGO_TARGET_TMPDIR"));
         std::fs::write(&path, tally.unexplained.join("\n")).expect("the folder for tests is writable");
         eprintln!("all of them: {path}");

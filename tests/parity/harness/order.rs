@@ -6,12 +6,15 @@ use serde_json::Value;
 
 /// The first place where a hit comes before one that is better, by the details that both show.
 pub fn first_disorder(hits: &[Value]) -> Option<usize> {
-    let details = |hit: &Value| hit["_rankingScoreDetails"].clone();
-    (1..hits.len()).find(|place| compare(&details(&hits[place - 1]), &details(&hits[*place])) == Ordering::Less)
+    (1..hits.len()).find(|place| compare_hits(&hits[place - 1], &hits[*place]) == Ordering::Less)
 }
 
 /// `Greater` is better.
-fn compare(left: &Value, right: &Value) -> Ordering {
+pub fn compare_hits(left: &Value, right: &Value) -> Ordering {
+    compare_details(&left["_rankingScoreDetails"], &right["_rankingScoreDetails"])
+}
+
+fn compare_details(left: &Value, right: &Value) -> Ordering {
     let (Some(left), Some(right)) = (left.as_object(), right.as_object()) else { return Ordering::Equal };
     for ((name, left), (other_name, right)) in left.iter().zip(right) {
         // From here on nothing is comparable: other rules, or none for lack of time.

@@ -23,6 +23,10 @@ use crate::support::{Answer, Fleet, FleetOptions, Random, now, real_meilisearch}
 /// Indexes of a round.
 const CORPORA: usize = 4;
 
+/// Nodes and R, round by round.
+const TOPOLOGIES: [(usize, usize); 11] =
+    [(3, 2), (5, 1), (2, 1), (4, 3), (3, 1), (5, 2), (2, 2), (4, 1), (3, 3), (5, 3), (4, 2)];
+
 /// Cases that are asked at the same time.
 const THREADS: usize = 4;
 
@@ -74,8 +78,7 @@ impl Tally {
 impl Round {
     fn options(self) -> FleetOptions {
         let random = &mut Random::new(self.seed_of(u64::MAX));
-        let nodes = 2 + random.below(4);
-        let replication_factor = 1 + random.below(nodes.min(3));
+        let (nodes, replication_factor) = TOPOLOGIES[(self.seed as usize).wrapping_add(self.number) % TOPOLOGIES.len()];
         let shards = *random.pick(&[8, 16, 64]);
         FleetOptions { nodes, replication_factor, shards, meilisearch: real_meilisearch(), ..FleetOptions::new() }
     }
@@ -183,8 +186,16 @@ fn ask(random: &mut Random, known: &KnownAttributes, dictionary: &LazyDictionary
     tally.with_hits = usize::from(one.json["hits"].as_array().is_some_and(|hits| !hits.is_empty()));
     tally.refused = usize::from(one.status != 200);
     tally.frequency = usize::from(case.text("matchingStrategy") == "frequency");
-    let evidence =
-        Evidence { case, dictionary, known, sides, one: &one.json, miroir: &miroir.json, first_hits: OnceCell::new() };
+    let evidence = Evidence {
+        case,
+        dictionary,
+        known,
+        sides,
+        one: &one.json,
+        miroir: &miroir.json,
+        approximate: miroir.header("x-miroir-approximate").unwrap_or_default(),
+        first_hits: OnceCell::new(),
+    };
     for difference in &found {
         match CLASSES.iter().find(|class| (class.explains)(&evidence, difference.aspect)) {
             Some(class) => *tally.explained.entry(class.name).or_default() = 1,
