@@ -20,7 +20,9 @@ use crate::logic::ids::{IndexUid, ShardId};
 use crate::logic::json::members;
 use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::facets::{FacetMerge, normalize};
-use crate::logic::merge::federation::{FederationError, IndexAnswer, QueryAnswer, Union, UnionDistinct, merge};
+use crate::logic::merge::federation::{
+    FederationError, FederationFrame, IndexAnswer, QueryAnswer, Union, UnionDistinct, merge,
+};
 use crate::logic::merge::hit::HitView;
 use crate::logic::merge::{AnswerSettings, MergeError, Part};
 use crate::logic::replica_choice::query_hash;
@@ -94,6 +96,7 @@ enum Answer {
 #[derive(Default)]
 struct UnionAnswer {
     total: u64,
+    is_total_exact: bool,
     /// A JSON object with the facets as members of their own.
     facets: String,
     are_facets_exact: bool,
@@ -324,6 +327,7 @@ impl<'a> Federating<'a> {
             if let Some(united) = united {
                 lacking.missing.extend(&united.missing);
                 lacking.approximate.extend((!united.are_facets_exact).then_some(Part::Facets));
+                lacking.approximate.extend((!united.is_total_exact).then_some(Part::Totals));
             }
             let counted = facets.map(|(_, answer)| (answer.facet_distribution, answer.facet_stats));
             indexes.push(IndexAnswer {
@@ -337,7 +341,8 @@ impl<'a> Federating<'a> {
                 unused_facets: counted.map(|(distribution, _)| distribution.unwrap_or("{}")),
             });
         }
-        let federated = merge(self.federation, &indexes, processing_time_ms).map_err(|error| match error {
+        let frame = FederationFrame { processing_time_ms, is_degraded: !lacking.missing.is_empty() };
+        let federated = merge(self.federation, &indexes, &frame).map_err(|error| match error {
             FederationError::Merge(error) => merge_failed(error),
             FederationError::FacetOrder(conflict) => {
                 let error = ApiError::new(Code::InvalidMultiSearchFacetOrder, conflict.message());
@@ -466,7 +471,11 @@ fn read_union(
     }
     let patterns: Vec<&str> = plan.patterns.unwrap_or_default().iter().map(String::as_str).chain(distinct).collect();
     let counted = FacetMerge::of(&answers, &plan.settings.facets, &patterns)?;
-    union.are_facets_exact = counted.is_exact() && !counted.has_doubts();
+    // How many hits a threshold leaves is known as deep as each node has looked, and all together have looked deeper.
+    let has_threshold = plan.queries.iter().any(|query| query.wide.has_estimated_threshold());
+    union.is_total_exact = answers.len() < 2 || !has_threshold;
+    let are_counts_exact = union.is_total_exact || plan.patterns.unwrap_or_default().is_empty();
+    union.are_facets_exact = are_counts_exact && counted.is_exact() && !counted.has_doubts();
     union.facets.push_str("{\"total\":0");
     counted.write(&mut union.facets);
     union.facets.push('}');

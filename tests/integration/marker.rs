@@ -55,7 +55,8 @@ fn no_route_shows_the_marker() {
     let fleet = Fleet::start(&FleetOptions::new());
     let client = fleet.client();
     prepare(&client, "plain", &json!({"filterableAttributes": ["year", "id"], "sortableAttributes": ["year", "id"]}));
-    prepare(&client, "star", &json!({"filterableAttributes": ["*"], "sortableAttributes": ["year"]}));
+    let all = json!([{"attributePatterns": ["*"]}]);
+    prepare(&client, "star", &json!({"filterableAttributes": all, "sortableAttributes": ["year"]}));
     for index in ["plain", "star"] {
         reads(&client, index);
     }
@@ -85,6 +86,7 @@ fn no_route_shows_the_marker() {
     ] {
         clean(target, &client.ask(method, target, Some(&json!({}))));
     }
+    lists_of_searches(&client);
     // Answers of errors that nodes give list attributes.
     let wrong = [
         json!({"filter": "nowhere = 1"}),
@@ -102,6 +104,33 @@ fn no_route_shows_the_marker() {
     let task = client.write("POST", "/indexes/plain/documents/delete", Some(&json!({"filter": "year = 1990"})));
     assert!(is_clean(&task.to_string()), "{task}");
     clean("/tasks", &client.get("/tasks?limit=1000"));
+}
+
+/// Plain and federated; all but the marker comes through.
+fn lists_of_searches(client: &Client) {
+    let queries = json!([
+        {"indexUid": "plain", "q": "title", "showRankingScoreDetails": true, "attributesToHighlight": ["*"]},
+        {"indexUid": "plain", "filter": "year > 1990"},
+        {"indexUid": "star", "showMatchesPosition": true, "filter": "nowhere = 1 OR year != 1990"},
+    ]);
+    for (federation, status) in [
+        (Value::Null, 200),
+        (json!({}), 200),
+        (json!({"facetsByIndex": {"plain": ["year"], "star": ["*"]}, "distinct": "year"}), 200),
+        (json!({"facetsByIndex": {"star": ["*"]}, "mergeFacets": {}, "page": 1}), 200),
+        (json!({"facetsByIndex": {"plain": ["nowhere"], "star": ["*"]}, "mergeFacets": {}}), 400),
+        (json!({"distinct": "nowhere"}), 400),
+    ] {
+        let body = json!({"queries": queries, "federation": federation});
+        let answer = client.post("/multi-search", &body);
+        assert_eq!(answer.status, status, "{body}: {}", answer.text);
+        clean(&body.to_string(), &answer);
+        let results = answer.json["results"].as_array().cloned().unwrap_or_else(|| vec![answer.json.clone()]);
+        for hit in results.iter().filter_map(|result| result["hits"].as_array()).flatten() {
+            let lacks = ["id", "title", "year", "a"].into_iter().find(|name| hit.get(name).is_none());
+            assert_eq!(lacks, None, "{body}: {hit}");
+        }
+    }
 }
 
 fn reads(client: &Client, index: &str) {
@@ -166,6 +195,10 @@ fn naming_the_marker_is_refused() {
         (search, json!({"attributesToHighlight": ["_miroir"]})),
         (search, json!({"attributesToCrop": ["_miroir:3"]})),
         (search, json!({"attributesToSearchOn": ["_miroir"]})),
+        ("/multi-search", json!({"queries": [{"indexUid": "films", "filter": "_miroir = x"}]})),
+        ("/multi-search", json!({"queries": [{"indexUid": "films", "sort": ["_miroir:asc"]}], "federation": {}})),
+        ("/multi-search", json!({"queries": [], "federation": {"facetsByIndex": {"films": ["_miroir"]}}})),
+        ("/multi-search", json!({"queries": [], "federation": {"distinct": "_miroir"}})),
         ("/indexes/films/documents/fetch", json!({"fields": ["_miroir"]})),
         ("/indexes/films/documents/fetch", json!({"filter": "_miroir = x"})),
         ("/indexes/films/documents/delete", json!({"filter": "_miroir EXISTS"})),

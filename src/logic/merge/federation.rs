@@ -97,6 +97,15 @@ pub struct Federated {
     pub approximate: Vec<Part>,
 }
 
+/// What else goes into the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FederationFrame {
+    /// The whole, measured by who asks.
+    pub processing_time_ms: u64,
+    /// Shards are missing: the answer says `"degraded": true`.
+    pub is_degraded: bool,
+}
+
 /// What is wrong with the facets, or with an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FederationError {
@@ -135,8 +144,9 @@ impl Candidate<'_> {
 pub fn merge(
     federation: &Federation,
     indexes: &[IndexAnswer<'_>],
-    processing_time_ms: u64,
+    frame: &FederationFrame,
 ) -> Result<Federated, FederationError> {
+    let processing_time_ms = frame.processing_time_ms;
     let needed = federation.needed_hits();
     let distinct = federation.distinct.as_deref();
     let mut facets = FederatedFacets::default();
@@ -184,7 +194,7 @@ pub fn merge(
     if federation.shows_performance {
         write!(body, ",\"performanceDetails\":{{\"search\":\"{processing_time_ms}.00ms\"}}").expect("strings take all");
     }
-    if answers().any(|query| query.answer.is_degraded) {
+    if frame.is_degraded || answers().any(|query| query.answer.is_degraded) {
         body.push_str(",\"degraded\":true");
     }
     body.push('}');

@@ -55,7 +55,7 @@ fn merged(federation: &Value, queries: &[(&str, f64, &str)], unions: &[Union<'_>
     }
     let several = indexes.iter_mut().filter(|index| index.queries.len() > 1);
     several.zip(unions).for_each(|(index, union)| index.union = Some(union.clone()));
-    let merged = merge(&federation, &indexes, 3).unwrap();
+    let merged = merge(&federation, &indexes, &FederationFrame::default()).unwrap();
     serde_json::from_str(&merged.body).unwrap()
 }
 
@@ -163,6 +163,7 @@ fn answers_that_lack_something_make_the_whole_lack_it() {
     let second = answer(&[], 0, &json!({}));
     assert_eq!(merged(&json!({}), &[("a", 1.0, &first), ("b", 1.0, &second)], &[])["degraded"], true);
     assert_eq!(merged(&json!({}), &[("b", 1.0, &second)], &[]).get("degraded"), None);
+    let lacking = FederationFrame { is_degraded: true, processing_time_ms: 7 };
     let unreadable = answer(&[json!({"id": 1})], 1, &json!({}));
     let federation = MultiSearch::from_value(json!({"queries": [], "federation": {}})).unwrap().federation.unwrap();
     let (displayed, retrieved, limits) = (Displayed::All, Retrieved::default(), FacetLimits::default());
@@ -179,7 +180,13 @@ fn answers_that_lack_something_make_the_whole_lack_it() {
         union: None,
         unused_facets: None,
     };
-    assert_eq!(merge(&federation, &[index], 0), Err(FederationError::Merge(MergeError::Malformed)));
+    let nothing = merge(&federation, &[], &lacking).unwrap().body;
+    let expected = r#"{"hits":[],"processingTimeMs":7,"limit":20,"offset":0,"estimatedTotalHits":0,"degraded":true}"#;
+    assert_eq!(nothing, expected);
+    assert_eq!(
+        merge(&federation, &[index], &FederationFrame::default()),
+        Err(FederationError::Merge(MergeError::Malformed))
+    );
 }
 
 #[test]
