@@ -18,7 +18,7 @@ use serde_json::{Map, Number, Value};
 use super::answer::NodeAnswer;
 use super::facets::{FacetLimits, normalize};
 use super::hit::{FederatedView, Hit, HitView, Hits};
-use super::score_values::ScoreValues;
+use super::score_values::{ScoreValues, Suppositions};
 use super::{MergeError, Part};
 use crate::logic::primary_key::id_in;
 use crate::meili::multi_search::Federation;
@@ -229,9 +229,10 @@ fn merge_index<'a>(index: &IndexAnswer<'a>, needed: u64, distinct: Option<&str>)
     for query in &index.queries {
         let mut hits = Hits::new(query.answer.hits);
         let mut list = Vec::new();
+        let mut suppositions = Suppositions::default();
         while let Some((hit, _)) = hits.next_hit()? {
             let (score, details) = hit.scores().ok_or(MergeError::Malformed)?;
-            let scores = ScoreValues::read(details, score)?;
+            let scores = ScoreValues::read(details, score, &mut suppositions)?;
             list.push(Candidate { hit, scores, query: *query, uid: index.uid });
         }
         lists.push(list);

@@ -20,6 +20,8 @@ use crate::logic::json::members;
 
 mod ranks;
 
+pub use ranks::Suppositions;
+
 use ranks::RankSource;
 
 /// The scores of one hit.
@@ -54,11 +56,11 @@ enum Rule<'a> {
 }
 
 impl<'a> ScoreValues<'a> {
-    /// From the values of `_rankingScoreDetails` and `_rankingScore`.
+    /// From the values of `_rankingScoreDetails` and `_rankingScore`; `suppositions` are those of the query.
     ///
     /// # Errors
     /// [`MergeError::Malformed`].
-    pub fn read(details: &'a str, ranking_score: &str) -> Result<Self, MergeError> {
+    pub fn read(details: &'a str, ranking_score: &str, suppositions: &mut Suppositions) -> Result<Self, MergeError> {
         let global = ranking_score.parse().map_err(|_| MergeError::Malformed)?;
         let mut rules = Vec::with_capacity(8);
         let mut is_semantic = false;
@@ -79,7 +81,7 @@ impl<'a> ScoreValues<'a> {
         }
         let sources: Vec<&[RankSource]> = groups.iter().filter_map(|group| group.as_deref().ok()).collect();
         // One group of ranks is the score as a whole.
-        let merged = if sources.len() > 1 { ranks::merged_scores(&sources, global) } else { vec![global] };
+        let merged = if sources.len() > 1 { suppositions.merged_scores(&sources, global) } else { vec![global] };
         let mut merged = merged.into_iter();
         let values = groups.into_iter().map(|group| match group {
             Ok(_) => ScoreValue::Score(merged.next().unwrap_or(global)),

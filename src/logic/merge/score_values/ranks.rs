@@ -5,9 +5,23 @@
 //! searchable one), `1 + 10 · n` for places and `1 + n` for exactness; that of proximity is `1 + 3 · (n - 1)` unless words
 //! were left out or joined. Of all ranks that fit every quotient, those are taken that the engine's arithmetic leads from
 //! to the score as a whole, exactly.
+//!
+//! What was found for one hit of a query fits most of the others, so it is tried first ([`Suppositions`]). What a node says
+//! is not trusted: however many words it names, and however odd its scores are, all hits of a query together have so many
+//! tries ([`TRIES`]).
 
 /// Words that the engine reads of a query, with some room for what it makes of them.
 const WORDS_MAX: u32 = 16;
+
+/// Tries for all hits of a query beside those of what fitted before; a hit may take [`TRIES_OF_A_HIT`] of them. Hits of a
+/// real server take a few hundred, and few hits of a query take any.
+const TRIES: u32 = 100_000;
+
+/// See [`TRIES`].
+const TRIES_OF_A_HIT: u32 = 20_000;
+
+/// Suppositions that are remembered.
+const REMEMBERED_MAX: usize = 16;
 
 /// Places of searchable attributes that are tried.
 const FIELDS_MAX: u32 = 100;
@@ -43,6 +57,48 @@ pub(super) enum RankSource {
     Skipped,
 }
 
+impl RankSource {
+    /// The quotient of this kind, if the rule shows one.
+    fn proximity(&self) -> Option<f64> {
+        match self {
+            Self::Proximity(quotient) => Some(*quotient),
+            Self::Words { .. }
+            | Self::Typo { .. }
+            | Self::Field(_)
+            | Self::Position(_)
+            | Self::Attribute(..)
+            | Self::Exactness { .. }
+            | Self::Skipped => None,
+        }
+    }
+
+    /// The same.
+    fn field(&self) -> Option<f64> {
+        match self {
+            Self::Field(quotient) | Self::Attribute(quotient, _) => Some(*quotient),
+            Self::Words { .. }
+            | Self::Typo { .. }
+            | Self::Proximity(_)
+            | Self::Position(_)
+            | Self::Exactness { .. }
+            | Self::Skipped => None,
+        }
+    }
+
+    /// The same.
+    fn position(&self) -> Option<f64> {
+        match self {
+            Self::Position(quotient) | Self::Attribute(_, quotient) => Some(*quotient),
+            Self::Words { .. }
+            | Self::Typo { .. }
+            | Self::Proximity(_)
+            | Self::Field(_)
+            | Self::Exactness { .. }
+            | Self::Skipped => None,
+        }
+    }
+}
+
 /// A place among `max`; the higher the better.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Rank {
@@ -53,6 +109,17 @@ struct Rank {
 impl Rank {
     fn score(self) -> f64 {
         f64::from(self.rank) / f64::from(self.max)
+    }
+
+    /// A rank that begins at 0 as one that begins at 1.
+    fn from_zero(rank: u32, max: u32) -> Self {
+        Self { rank: rank.saturating_add(1), max: max.saturating_add(1) }
+    }
+
+    /// Typos are counted from the best rank down.
+    fn of_typos(count: u32, max: u32) -> Self {
+        let Self { max, .. } = Self::from_zero(0, max);
+        Self { rank: max.saturating_sub(count), max }
     }
 
     /// Both ranks, the first one deciding. The engine's numbers wrap around, too.
@@ -72,7 +139,7 @@ impl Rank {
 }
 
 /// Highest ranks that are supposed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Supposed {
     words: u32,
     proximity: u32,
@@ -81,72 +148,149 @@ struct Supposed {
     exact: u32,
 }
 
-/// The merged score of every group of neighbouring rules. `global` is the score over all groups.
-///
-/// Where no ranks fit (the engine counts in a way that is not foreseen here), the scores of the rules are merged as if
-/// every quotient had the smallest denominator that fits.
-pub(super) fn merged_scores(groups: &[&[RankSource]], global: f64) -> Vec<f64> {
-    let sources: Vec<RankSource> = groups.iter().copied().flatten().copied().collect();
-    let supposed = find(&sources, global);
-    let score = |group: &&[RankSource]| {
-        let ranks = supposed.and_then(|supposed| merged(group, supposed));
-        ranks.map_or_else(|| approximate(group), Rank::score)
-    };
-    groups.iter().map(score).collect()
+/// What fitted hits of one query, and how long may still be looked for what fits others.
+#[derive(Clone, Debug)]
+pub struct Suppositions {
+    /// The last one that fitted comes first.
+    remembered: Vec<Supposed>,
+    tries_left: u32,
 }
 
-/// Highest ranks with which everything fits.
-fn find(sources: &[RankSource], global: f64) -> Option<Supposed> {
-    let known_words = sources.iter().find_map(|source| {
-        let RankSource::Exactness { words: Some((_, max)), .. } = source else { return None };
-        Some(*max)
-    });
-    let matching_words = sources.iter().find_map(|source| {
-        let RankSource::Words { matching, .. } = source else { return None };
-        Some(*matching)
-    });
-    let all_words = 1..=WORDS_MAX;
-    let words: Vec<u32> = match known_words {
-        Some(words) => vec![words],
-        None => matching_words.into_iter().chain(all_words.filter(|words| Some(*words) != matching_words)).collect(),
-    };
-    words.into_iter().find_map(|words| find_with(sources, global, words))
+impl Default for Suppositions {
+    fn default() -> Self {
+        Self { remembered: Vec::new(), tries_left: TRIES }
+    }
 }
 
-fn find_with(sources: &[RankSource], global: f64, words: u32) -> Option<Supposed> {
-    let is_hidden = |source: &RankSource| matches!(source, RankSource::Exactness { words: None, .. });
-    let exact_words: Vec<u32> = if sources.iter().any(is_hidden) { (0..=words).rev().collect() } else { vec![words] };
+impl Suppositions {
+    /// The merged score of every group of neighbouring rules. `global` is the score over all groups.
+    ///
+    /// Where no ranks fit (the engine counts in a way that is not foreseen here), or there are no tries left, the scores of
+    /// the rules are merged as if every quotient had the smallest denominator that fits.
+    pub(super) fn merged_scores(&mut self, groups: &[&[RankSource]], global: f64) -> Vec<f64> {
+        let sources: Vec<RankSource> = groups.iter().copied().flatten().copied().collect();
+        let supposed = self.find(&sources, global);
+        let score = |group: &&[RankSource]| {
+            let ranks = supposed.and_then(|supposed| merged(group, supposed));
+            ranks.map_or_else(|| approximate(group), Rank::score)
+        };
+        groups.iter().map(score).collect()
+    }
+
+    /// How much was tried.
+    #[cfg(test)]
+    pub(super) fn tries(&self) -> u32 {
+        TRIES - self.tries_left
+    }
+
+    /// Highest ranks with which everything fits.
+    fn find(&mut self, sources: &[RankSource], global: f64) -> Option<Supposed> {
+        let fits = |supposed: &Supposed| fits(sources, global, *supposed);
+        let place = self.remembered.iter().position(fits);
+        let supposed = match place {
+            Some(place) => self.remembered.remove(place),
+            None => self.search(sources, global)?,
+        };
+        self.remembered.truncate(REMEMBERED_MAX - 1);
+        self.remembered.insert(0, supposed);
+        Some(supposed)
+    }
+
+    /// The same among everything that can be supposed.
+    fn search(&mut self, sources: &[RankSource], global: f64) -> Option<Supposed> {
+        let known_words = sources.iter().find_map(|source| {
+            let RankSource::Exactness { words: Some((_, max)), .. } = source else { return None };
+            Some(*max)
+        });
+        let matching_words = sources.iter().find_map(|source| {
+            let RankSource::Words { matching, .. } = source else { return None };
+            Some(*matching)
+        });
+        let others = (1..=WORDS_MAX).filter(|words| Some(*words) != matching_words);
+        let words: Vec<u32> = match known_words {
+            Some(words) => vec![words],
+            None => matching_words.into_iter().chain(others).collect(),
+        };
+        let mut tries = Tries { left: self.tries_left.min(TRIES_OF_A_HIT) };
+        let before = tries.left;
+        let mut words = words.into_iter().filter(|words| *words <= WORDS_MAX);
+        let found = words.find_map(|words| search_with(sources, global, words, &mut tries));
+        self.tries_left -= before - tries.left;
+        found
+    }
+}
+
+/// What may still be tried.
+struct Tries {
+    left: u32,
+}
+
+impl Tries {
+    /// None: that is too much.
+    fn take(&mut self, count: u32) -> Option<()> {
+        self.left = self.left.checked_sub(count)?;
+        Some(())
+    }
+}
+
+/// What fits with so many words.
+fn search_with(sources: &[RankSource], global: f64, words: u32, tries: &mut Tries) -> Option<Supposed> {
+    let fit = |quotient: fn(&RankSource) -> Option<f64>, max: u32| {
+        sources.iter().filter_map(quotient).all(|quotient| Rank::of_quotient(quotient, max).is_some())
+    };
+    let proximities_max = 1 + 4 * words;
+    tries.take(1 + proximities_max + FIELDS_MAX)?;
+    if !fit(RankSource::position, position_max(words)) {
+        return None;
+    }
     let usual = 1 + 3 * words.saturating_sub(1);
-    let unusual = (1..=1 + 4 * words).filter(|proximity| *proximity != usual);
-    for proximity in std::iter::once(usual).chain(unusual) {
-        for fields in 0..=FIELDS_MAX {
-            for exact in &exact_words {
-                let supposed = Supposed { words, proximity, fields, exact: *exact };
-                let Some(rank) = merged(sources, supposed) else { break };
-                if rank.score().to_bits() == global.to_bits() {
+    let unusual = (1..=proximities_max).filter(|proximity| *proximity != usual);
+    // Where nothing shows it, it changes nothing.
+    let has_proximity = sources.iter().any(|source| source.proximity().is_some());
+    let unusual = unusual.take_while(|_| has_proximity);
+    let proximities = std::iter::once(usual).chain(unusual).filter(|max| fit(RankSource::proximity, *max));
+    let fields: Vec<u32> =
+        (0..=FIELDS_MAX).filter(|fields| fit(RankSource::field, field_max(*fields, words))).collect();
+    let is_hidden = |source: &RankSource| matches!(source, RankSource::Exactness { words: None, .. });
+    let exact_words = if sources.iter().any(is_hidden) { 0..=words } else { words..=words };
+    for proximity in proximities {
+        for fields in &fields {
+            for exact in exact_words.clone().rev() {
+                tries.take(1)?;
+                let supposed = Supposed { words, proximity, fields: *fields, exact };
+                if fits(sources, global, supposed) {
                     return Some(supposed);
                 }
             }
-        }
-        // Without proximity nothing changes from here on.
-        if !sources.iter().any(|source| matches!(source, RankSource::Proximity(_))) {
-            return None;
         }
     }
     None
 }
 
+/// The highest rank of an attribute.
+fn field_max(fields: u32, words: u32) -> u32 {
+    1 + fields * words
+}
+
+/// The highest rank of places.
+fn position_max(words: u32) -> u32 {
+    1 + POSITION_COST * words
+}
+
+fn fits(sources: &[RankSource], global: f64, supposed: Supposed) -> bool {
+    merged(sources, supposed).is_some_and(|rank| rank.score().to_bits() == global.to_bits())
+}
+
 /// The ranks of these rules merged; none when a quotient does not fit.
 fn merged(sources: &[RankSource], supposed: Supposed) -> Option<Rank> {
     let Supposed { words, proximity, fields, exact } = supposed;
-    let field_max = 1 + fields * words;
-    let position_max = 1 + POSITION_COST * words;
+    let (field_max, position_max) = (field_max(fields, words), position_max(words));
     let mut merged: Option<Rank> = None;
     let mut add = |rank: Rank| merged = Some(merged.map_or(rank, |outer| outer.then(rank)));
     for source in sources {
         match *source {
             RankSource::Words { matching, max } => add(Rank { rank: matching, max }),
-            RankSource::Typo { count, max } => add(Rank { rank: (max + 1).saturating_sub(count), max: max + 1 }),
+            RankSource::Typo { count, max } => add(Rank::of_typos(count, max)),
             RankSource::Proximity(quotient) => add(Rank::of_quotient(quotient, proximity)?),
             RankSource::Field(quotient) => add(Rank::of_quotient(quotient, field_max)?),
             RankSource::Position(quotient) => add(Rank::of_quotient(quotient, position_max)?),
@@ -157,7 +301,7 @@ fn merged(sources: &[RankSource], supposed: Supposed) -> Option<Rank> {
             RankSource::Exactness { attribute, words: shown } => {
                 add(Rank { rank: attribute, max: 3 });
                 let (matching, max) = shown.unwrap_or((exact, words));
-                add(Rank { rank: matching + 1, max: max + 1 });
+                add(Rank::from_zero(matching, max));
             }
             RankSource::Skipped => add(Rank { rank: 0, max: 1 }),
         }
@@ -180,7 +324,7 @@ fn approximate(group: &[RankSource]) -> f64 {
     for source in group {
         match *source {
             RankSource::Words { matching, max } => add(Rank { rank: matching, max: max.max(1) }),
-            RankSource::Typo { count, max } => add(Rank { rank: (max + 1).saturating_sub(count), max: max + 1 }),
+            RankSource::Typo { count, max } => add(Rank::of_typos(count, max)),
             RankSource::Proximity(quotient) | RankSource::Field(quotient) | RankSource::Position(quotient) => {
                 add(smallest(quotient));
             }
@@ -191,7 +335,7 @@ fn approximate(group: &[RankSource]) -> f64 {
             RankSource::Exactness { attribute, words } => {
                 add(Rank { rank: attribute, max: 3 });
                 if let Some((matching, max)) = words {
-                    add(Rank { rank: matching + 1, max: max + 1 });
+                    add(Rank::from_zero(matching, max));
                 }
             }
             RankSource::Skipped => add(Rank { rank: 0, max: 1 }),
