@@ -4,7 +4,7 @@
 //! A node that does not answer, or may not be asked so (filters on the attribute can be forbidden), leaves its doubt: the
 //! merge says then that the facet is approximate.
 
-use super::gather::Gather;
+use super::gather::all_in_order;
 use super::reading::bodies_of;
 use super::scatter::{Scattered, scatter};
 use super::searching::Searching;
@@ -13,6 +13,9 @@ use crate::logic::merge::MergeError;
 use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::facets::{Clarification, Doubt, FacetMerge};
 use crate::logic::snapshot::{CoverPart, CoveringSet};
+
+/// Questions about doubts that are under way at a time.
+const AT_ONCE: usize = 8;
 
 impl Searching<'_> {
     /// The facets of these answers, with as little doubt as can be; none where the client asks for none.
@@ -42,16 +45,11 @@ impl Searching<'_> {
     }
 
     async fn clarify(&self, doubts: Vec<Doubt>, scattered: &Scattered) -> Vec<Clarification> {
-        let mut asked = Gather::new();
-        for doubt in doubts {
+        let asked = doubts.into_iter().map(|doubt| {
             let part = scattered.answers[doubt.answer].part.clone();
-            asked.push((), self.clarify_one(doubt, part));
-        }
-        let mut clarified = Vec::new();
-        while let Some(((), answer)) = asked.next().await {
-            clarified.extend(answer);
-        }
-        clarified
+            self.clarify_one(doubt, part)
+        });
+        all_in_order(asked, AT_ONCE).await.into_iter().flatten().collect()
     }
 
     async fn clarify_one(&self, doubt: Doubt, part: CoverPart) -> Option<Clarification> {

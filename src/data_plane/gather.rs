@@ -108,6 +108,16 @@ where
     failed.map_or_else(|| Ok(results.into_iter().map(|(_, result)| result).collect()), Err)
 }
 
+/// The same where nothing can fail.
+pub async fn all_in_order<'a, T, F>(futures: impl IntoIterator<Item = F>, at_once: usize) -> Vec<T>
+where
+    F: Future<Output = T> + 'a,
+    T: 'a,
+{
+    let futures = futures.into_iter().map(|future| async { Ok::<T, std::convert::Infallible>(future.await) });
+    in_order(futures, at_once).await.unwrap_or_else(|(_, never)| match never {})
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
