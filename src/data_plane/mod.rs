@@ -6,7 +6,7 @@
 //! | [`upstream`], [`pool`] | the interface towards nodes, and connections to them |
 //! | [`adoption`] | acknowledging snapshots |
 //! | [`gather`], [`scatter`] | several sub-requests at once; one read over a covering set, with stand-ins for who fails |
-//! | [`searching`], [`reading`] | one search over all shards, with a second round for facets ([`clarifying`]); what every read does with answers and refusals |
+//! | [`searching`], [`reading`] | one search over all shards, with a round before it for what its filter denies ([`denying`]) and one behind it for facets ([`clarifying`]); what every read does with answers and refusals |
 //! | [`trace`] | what a search asked of which node, for who wants to know |
 //! | [`client_api`] | the handlers on one executor |
 //! | [`handlers`] | one file per operation |
@@ -23,6 +23,7 @@ pub mod client_api;
 pub mod connection;
 pub mod core;
 pub mod cores;
+mod denying;
 #[cfg(test)]
 pub mod fake;
 pub mod federating;

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::core::{Core, PartialPolicy};
+use super::denying::unknown_attributes;
 use super::gather::both;
 use super::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
@@ -125,22 +126,8 @@ impl Searching<'_> {
 
     /// Attributes that the filter denies and that are in no document.
     pub(super) async fn unknown_attributes(&self, set: &CoveringSet) -> Result<Vec<String>, ApiError> {
-        let denied = self.request.denied_attributes();
-        if set.parts.len() < 2 {
-            // The only node means by it what one server means.
-            return Ok(denied);
-        }
-        let mut unknown = Vec::new();
-        for attribute in denied {
-            let body = |part: &CoverPart, _| SearchRequest::having_body(part.filter.as_deref(), &attribute);
-            let scattered = self.scatter(set, body).await?;
-            let bodies = bodies_of(&scattered, self.scope.snapshot)?;
-            let read = bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>();
-            if read.map_err(merge_failed)?.iter().all(|answer| answer.total == 0) {
-                unknown.push(attribute);
-            }
-        }
-        Ok(unknown)
+        let unknown = unknown_attributes(self.core, self.scope, set, self.request.filter(), || self.explaining());
+        unknown.await.map_err(|error| self.judged(error))
     }
 
     async fn answer_from(&self, set: &CoveringSet, started: Monotonic) -> Result<SearchAnswer, ApiError> {
@@ -317,15 +304,22 @@ impl Searching<'_> {
         let make = |part: &CoverPart, is_alone: bool| NodeRequest::post_read(target.clone(), body(part, is_alone));
         match scatter(self.core, self.scope, set, make).await {
             Ok(scattered) => Ok(scattered),
-            Err(refusal) => {
-                let explain = NodeRequest::post_read(target, self.request.explain_body());
-                let error = explained(self.core, self.scope, refusal, explain).await;
-                if error.code == Code::InvalidSearchFacets {
-                    self.request.check_facets(&self.scope.index.settings)?;
-                }
-                Err(error)
-            }
+            Err(refusal) => Err(self.judged(explained(self.core, self.scope, refusal, self.explaining()).await)),
         }
+    }
+
+    /// The request that makes a node say what is wrong with the client's.
+    fn explaining(&self) -> NodeRequest {
+        let target = format!("/indexes/{}/search", self.scope.index.node_uid);
+        NodeRequest::post_read(target, self.request.explain_body())
+    }
+
+    /// Which facets there are is said by the user's rules, not by the nodes'.
+    fn judged(&self, error: ApiError) -> ApiError {
+        if error.code != Code::InvalidSearchFacets {
+            return error;
+        }
+        self.request.check_facets(&self.scope.index.settings).err().unwrap_or(error)
     }
 
     /// Which hits of a node: one that is asked alone gives the client's page, unless the user's limits cut that.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
 use super::fields::{Selection, select};
-use super::filter::node_form;
+use super::filter::{denied_attributes, node_form};
 use super::query_string::QueryString;
 use super::search::{check_filter, comma_separated, invalid_sort, join_filters, refuse_marker, sort_list};
 use crate::logic::document_id::canonical_id;
@@ -32,6 +32,8 @@ pub struct DocumentsQuery {
     pub filter: Option<Value>,
     /// Sort rules; without any, the nodes' own order.
     pub sort: Vec<String>,
+    /// Attributes that the filter denies and that are in no document of the fleet.
+    pub unknown: Vec<String>,
 }
 
 impl Default for DocumentsQuery {
@@ -44,6 +46,7 @@ impl Default for DocumentsQuery {
             ids: None,
             filter: None,
             sort: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 }
@@ -100,6 +103,7 @@ impl DocumentsQuery {
             ids,
             filter,
             sort: query.get("sort").map(sort_list).unwrap_or_default(),
+            unknown: Vec::new(),
         })
     }
 
@@ -129,6 +133,12 @@ impl DocumentsQuery {
     /// filter keeps.
     pub fn node_body(&self, offset: u64, limit: u64, marker_filter: Option<&str>) -> Vec<u8> {
         self.body(offset, limit, self.fields.clone(), marker_filter)
+    }
+
+    /// The body that makes a node say what is wrong with the client's request: without the marker, the filter as sent.
+    pub fn explain_body(&self) -> Vec<u8> {
+        let unknown = self.filter.as_ref().map(denied_attributes).unwrap_or_default();
+        Self { unknown, ..self.clone() }.node_body(0, 0, None)
     }
 
     /// How many documents from the first on the page reaches.
@@ -172,7 +182,7 @@ impl DocumentsQuery {
         if let Some(ids) = &self.ids {
             body.insert("ids".to_owned(), json!(ids));
         }
-        let user = self.filter.clone().map(|filter| node_form(filter, &[]));
+        let user = self.filter.clone().map(|filter| node_form(filter, &self.unknown));
         let filter = marker_filter.map_or(user.clone(), |ours| Some(join_filters(user, ours)));
         if let Some(filter) = filter {
             body.insert("filter".to_owned(), filter);
@@ -325,6 +335,16 @@ mod tests {
             text(query.node_body(3, 4, Some("m"))),
             r#"{"offset":3,"limit":4,"fields":["id"],"filter":["a = 1","m"],"sort":["n.b:asc","_geoPoint(1, 2):asc"]}"#
         );
+        let denying = |unknown: &[&str]| {
+            let unknown = unknown.iter().map(|name| (*name).to_owned()).collect();
+            DocumentsQuery { filter: Some(json!("a != 1")), unknown, ..DocumentsQuery::default() }
+        };
+        let [known, unknown] = [denying(&[]), denying(&["a"])].map(|query| text(query.node_body(0, 0, None)));
+        assert_eq!(
+            [known.as_str(), unknown.as_str()],
+            [r#"{"offset":0,"limit":0,"filter":"NOT a = 1"}"#, r#"{"offset":0,"limit":0,"filter":"a != 1"}"#]
+        );
+        assert_eq!(text(denying(&[]).explain_body()), unknown, "in the client's words");
         assert!(text(query.sortable_body(0, 1, None)).contains(r#""fields":["id","n.b","_geo"],"filter":"a = 1""#));
         assert_eq!(query.shown(r#"{"id":1,"n":{"b":2}}"#).as_deref(), Some(r#"{"id":1}"#));
     }

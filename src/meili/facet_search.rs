@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::{missing_field, parse_json, wrong_type};
 use super::error::{ApiError, Code};
+use super::filter::node_form;
 use super::filterable::{check_facet_search, rules_of_settings};
 use super::hidden_distinct;
 use super::search::{
@@ -39,6 +40,8 @@ const OF_SEARCH: [&str; 10] = [
 pub struct FacetSearchRequest {
     /// As sent, nulls and what is not known left out.
     parameters: Map<String, Value>,
+    /// Attributes that the filter denies and that are in no document of the fleet.
+    unknown: Vec<String>,
 }
 
 impl FacetSearchRequest {
@@ -76,7 +79,7 @@ impl FacetSearchRequest {
                            https://github.com/orgs/meilisearch/discussions/805";
             return Err(ApiError::new(Code::FeatureNotEnabled, message));
         }
-        Ok(Self { parameters })
+        Ok(Self { parameters, unknown: Vec::new() })
     }
 
     /// The facet.
@@ -145,12 +148,28 @@ impl FacetSearchRequest {
         check_facet_search(&rules_of_settings(user), &Displayed::from_settings(user), self.facet())
     }
 
+    /// The filter, as sent.
+    pub fn filter(&self) -> Option<&Value> {
+        self.parameters.get("filter")
+    }
+
+    /// The same search, when these attributes are in no document.
+    #[must_use]
+    pub fn with_unknown(&self, unknown: Vec<String>) -> Self {
+        Self { unknown, ..self.clone() }
+    }
+
+    /// The body that makes a node say what is wrong with the client's request: as sent, without the marker.
+    pub fn explain_body(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.parameters).expect("a JSON object with text keys can always be written")
+    }
+
     /// The body for a node, with filters of ours beside the client's.
     pub fn node_body<'a>(&self, filters: impl IntoIterator<Item = &'a str>) -> Vec<u8> {
         let mut body = self.parameters.clone();
-        for ours in filters {
-            let joined = join_filters(body.shift_remove("filter"), ours);
-            body.insert("filter".to_owned(), joined);
+        let user = body.shift_remove("filter").map(|filter| node_form(filter, &self.unknown));
+        if let Some(filter) = filters.into_iter().fold(user, |joined, ours| Some(join_filters(joined, ours))) {
+            body.insert("filter".to_owned(), filter);
         }
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }

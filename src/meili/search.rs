@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::parse_json;
 use super::error::{ApiError, Code};
-use super::filter::{Filter, denied_attributes, has_attribute, node_form, quoted};
+use super::filter::{Filter, has_attribute, node_form, quoted};
 use super::filterable;
 use super::hidden_distinct;
 use super::settings::Object;
@@ -398,9 +398,9 @@ impl SearchRequest {
         parameters
     }
 
-    /// Attributes of which it must be known whether some document has them before nodes can be asked.
-    pub fn denied_attributes(&self) -> Vec<String> {
-        self.parameters.get("filter").map(denied_attributes).unwrap_or_default()
+    /// The filter, as sent.
+    pub fn filter(&self) -> Option<&Value> {
+        self.parameters.get("filter")
     }
 
     /// The same search, when these attributes are in no document.

@@ -11,17 +11,36 @@ fn total(client: &Client, filter: &str) -> u64 {
     answer.json["totalHits"].as_u64().expect("an integer")
 }
 
-/// Goal: a search and a delete by `!=` find what one server finds: nothing while nobody has the attribute, and all that
+/// What every route that reads counts with a filter.
+fn totals(client: &Client, filter: &str) -> [u64; 4] {
+    let count = |answer: Value, name: &str| answer[name].as_u64().expect("an integer");
+    let listed =
+        client.get(&format!("/indexes/things/documents?filter={}", filter.replace(' ', "%20"))).expect(200).json;
+    let body = json!({"filter": filter, "sort": ["id:asc"]});
+    let fetched = client.post("/indexes/things/documents/fetch", &body).expect(200).json;
+    let values =
+        client.post("/indexes/things/facet-search", &json!({"facetName": "kind", "filter": filter})).expect(200);
+    let values = values.json["facetHits"].as_array().expect("a list").iter();
+    let values = values.map(|value| value["count"].as_u64().expect("an integer")).sum();
+    [total(client, filter), count(listed, "total"), count(fetched, "total"), values]
+}
+
+/// Goal: searches, lists, facet searches and deletes by `!=` find what one server finds: nothing while nobody has the attribute, and all that
 /// have another value or none as soon as one document has it, on whatever node it lies.
 #[test]
 fn what_is_not_equal_is_found_as_on_one_server() {
     let options = FleetOptions { replication_factor: 1, meilisearch: real_meilisearch(), ..FleetOptions::new() };
     let fleet = Fleet::start(&options);
     let client = fleet.client();
-    let documents: Value = (0..60).map(|id| json!({"id": id, "group": id % 3})).collect();
+    let documents: Value = (0..60).map(|id| json!({"id": id, "group": id % 3, "kind": "any"})).collect();
     client.write_well("POST", "/indexes/things/documents", Some(&documents));
-    client.write_well("PUT", "/indexes/things/settings/filterable-attributes", Some(&json!(["status", "group"])));
-    assert_eq!(total(&client, "status != 'gone'"), 0);
+    client.write_well(
+        "PUT",
+        "/indexes/things/settings/filterable-attributes",
+        Some(&json!(["status", "group", "kind"])),
+    );
+    client.write_well("PUT", "/indexes/things/settings/sortable-attributes", Some(&json!(["id"])));
+    assert_eq!(totals(&client, "status != 'gone'"), [0; 4]);
     assert_eq!(total(&client, "NOT status = 'gone'"), 60);
     let deleted =
         client.write_well("POST", "/indexes/things/documents/delete", Some(&json!({"filter": "status != 'gone'"})));
@@ -29,7 +48,14 @@ fn what_is_not_equal_is_found_as_on_one_server() {
     assert_eq!(total(&client, "group >= 0"), 60);
 
     client.write_well("PUT", "/indexes/things/documents", Some(&json!([{"id": 7, "status": "gone"}])));
-    assert_eq!(total(&client, "status != 'gone'"), 59);
+    assert_eq!(totals(&client, "status != 'gone'"), [59; 4]);
+    for (target, body) in [
+        ("/indexes/things/documents/fetch", json!({"filter": "nowhere != 1"})),
+        ("/indexes/things/facet-search", json!({"facetName": "kind", "filter": "nowhere != 1"})),
+    ] {
+        let refused = client.post(target, &body);
+        assert_eq!((refused.status, refused.text.contains("NOT")), (400, false), "in other words: {}", refused.text);
+    }
     let filter = json!({"filter": "status != 'gone' AND group = 0"});
     let deleted = client.write_well("POST", "/indexes/things/documents/delete", Some(&filter));
     assert_eq!(deleted["details"]["deletedDocuments"], json!(20), "{deleted}");

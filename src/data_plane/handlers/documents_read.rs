@@ -10,6 +10,7 @@ use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
 use super::search::{partial_policy, with_missing};
 use crate::data_plane::core::{Core, Turns};
+use crate::data_plane::denying::unknown_attributes;
 use crate::data_plane::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
 use crate::data_plane::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
 use crate::data_plane::upstream::NodeRequest;
@@ -99,13 +100,16 @@ async fn answer_list(
     // All pages of a list must come from the same nodes: nothing but the index decides.
     let hash = query_hash([uid.as_str().as_bytes()]);
     let set = choose(&index.covers, &snapshot.nodes, hash, |_| 0.0).ok_or_else(nothing_to_read)?;
-    let reading = Reading { core, scope, set, query, target: format!("/indexes/{}/documents/fetch", index.node_uid) };
+    let target = format!("/indexes/{}/documents/fetch", index.node_uid);
+    let explain = || NodeRequest::post_read(target.clone(), query.explain_body());
+    let unknown = unknown_attributes(core, scope, set, query.filter.as_ref(), explain).await?;
+    let query = &DocumentsQuery { unknown, ..query.clone() };
+    let reading = Reading { core, scope, set, query, target: target.clone() };
     let result = if query.sort.is_empty() { reading.one_behind_the_other().await } else { reading.sorted().await };
     let (documents, total, scattered) = match result {
         Ok(list) => list,
         Err(ReadError::Refused(refusal)) => {
-            let explain = reading.request(&query.node_body(0, 0, None));
-            return Err(explained(core, scope, refusal, explain).await);
+            return Err(explained(core, scope, refusal, explain()).await);
         }
         Err(ReadError::Malformed) => return Err(malformed()),
     };

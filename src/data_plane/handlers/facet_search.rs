@@ -6,7 +6,8 @@ use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
 use super::search::{partial_policy, with_approximate, with_missing};
 use crate::data_plane::core::Core;
-use crate::data_plane::gather::Gather;
+use crate::data_plane::denying::unknown_attributes;
+use crate::data_plane::gather::all_in_order;
 use crate::data_plane::reading::{bodies_of, check_complete, explained, nothing_to_read};
 use crate::data_plane::scatter::{ScatterScope, Scattered, scatter};
 use crate::data_plane::upstream::NodeRequest;
@@ -19,6 +20,9 @@ use crate::logic::replica_choice::query_hash;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::facet_search::FacetSearchRequest;
+
+/// Questions about doubts that are under way at a time.
+const AT_ONCE: usize = 8;
 
 /// `POST /indexes/{index}/facet-search`.
 ///
@@ -35,7 +39,11 @@ pub async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Resu
     let policy = partial_policy(core, request)?;
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
     let searching = FacetSearching { core, scope, request: &search };
-    let scattered = searching.ask(&uid).await?;
+    let set = searching.choose(&uid)?;
+    let unknown = unknown_attributes(core, scope, set, search.filter(), || searching.explaining()).await;
+    let search = search.with_unknown(unknown.map_err(|error| searching.judged(error))?);
+    let searching = FacetSearching { core, scope, request: &search };
+    let scattered = searching.ask(set).await?;
     check_complete(&scattered, policy)?;
     let limits = FacetLimits::from_settings(&index.settings);
     let order = FacetHitsOrder::of(&limits, search.facet(), search.facet_query().is_some());
@@ -64,50 +72,54 @@ struct FacetSearching<'a> {
     request: &'a FacetSearchRequest,
 }
 
-impl FacetSearching<'_> {
+impl<'a> FacetSearching<'a> {
     fn node_request(&self, body: Vec<u8>) -> NodeRequest {
         NodeRequest::post_read(format!("/indexes/{}/facet-search", self.scope.index.node_uid), body)
     }
 
-    async fn ask(&self, uid: &IndexUid) -> Result<Scattered, ApiError> {
+    fn choose(&self, uid: &IndexUid) -> Result<&'a CoveringSet, ApiError> {
         let identity = self.request.identity();
         let hash = query_hash(std::iter::once(uid.as_str().as_bytes()).chain(identity.iter().map(Vec::as_slice)));
-        let set = self.scope.choose(self.core, hash).ok_or_else(nothing_to_read)?;
+        self.scope.choose(self.core, hash).ok_or_else(nothing_to_read)
+    }
+
+    /// The request that makes a node say what is wrong with the client's.
+    fn explaining(&self) -> NodeRequest {
+        self.node_request(self.request.explain_body())
+    }
+
+    /// Which facets may be searched is said by the user's rules, not by the nodes'.
+    fn judged(&self, error: ApiError) -> ApiError {
+        if error.code != Code::InvalidFacetSearchFacetName {
+            return error;
+        }
+        self.request.check_facet(&self.scope.index.settings).err().unwrap_or(error)
+    }
+
+    async fn ask(&self, set: &CoveringSet) -> Result<Scattered, ApiError> {
         let make =
             |part: &CoverPart, _is_alone: bool| self.node_request(self.request.node_body(part.filter.as_deref()));
         match scatter(self.core, self.scope, set, make).await {
             Ok(scattered) => Ok(scattered),
-            Err(refusal) => {
-                let explain = self.node_request(self.request.node_body([]));
-                let error = explained(self.core, self.scope, refusal, explain).await;
-                if error.code == Code::InvalidFacetSearchFacetName {
-                    self.request.check_facet(&self.scope.index.settings)?;
-                }
-                Err(error)
-            }
+            Err(refusal) => Err(self.judged(explained(self.core, self.scope, refusal, self.explaining()).await)),
         }
     }
 
     /// Asks for values that cut lists lack, answer by answer. Who does not answer leaves the doubt.
     async fn clarify(&self, doubts: Vec<(usize, String)>, scattered: &Scattered) -> Vec<(usize, Vec<String>)> {
-        let mut asked = Gather::new();
-        for (answer, filter) in doubts {
+        let asked = doubts.into_iter().map(|(answer, filter)| {
             let set = CoveringSet { parts: vec![scattered.answers[answer].part.clone()], missing: Vec::new() };
-            asked.push(answer, async move {
+            async move {
                 let make = |part: &CoverPart, _is_alone: bool| {
                     let filters = part.filter.as_deref().into_iter().chain([filter.as_str()]);
                     self.node_request(self.request.node_body(filters))
                 };
                 let answered = scatter(self.core, self.scope, &set, make).await.ok()?;
                 let bodies = bodies_of(&answered, self.scope.snapshot).ok()?.into_iter().map(str::to_owned).collect();
-                answered.missing.is_empty().then_some(bodies)
-            });
-        }
-        let mut clarified = Vec::new();
-        while let Some((answer, bodies)) = asked.next().await {
-            clarified.extend(bodies.map(|bodies| (answer, bodies)));
-        }
-        clarified
+                answered.missing.is_empty().then_some((answer, bodies))
+            }
+        });
+        all_in_order(asked, AT_ONCE).await.into_iter().flatten().collect()
     }
 }
 
