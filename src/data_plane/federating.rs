@@ -252,7 +252,7 @@ impl<'a> Federating<'a> {
             Question::Union(plan) => return self.unite(plan, scope).await.map(Answer::Union),
         };
         let (core, settings, policy) = (self.core, &plan.wide_settings, self.policy);
-        Searching { core, scope, request, settings, policy }.answer().await.map(Answer::Query)
+        Searching::of(core, scope, request, settings, policy).answer().await.map(Answer::Query)
     }
 
     /// Asks the nodes of an index for what its queries find together.
@@ -265,7 +265,7 @@ impl<'a> Federating<'a> {
         let mut queries = Vec::with_capacity(plan.queries.len());
         for query in &plan.queries {
             let (request, settings) = (&query.wide, &plan.wide_settings);
-            let searching = Searching { core: self.core, scope, request, settings, policy: self.policy };
+            let searching = Searching::of(self.core, scope, request, settings, self.policy);
             queries.push(query.request.with_unknown(searching.unknown_attributes(set).await?));
         }
         let distinct = self.distinct_of(plan);
@@ -405,14 +405,15 @@ impl QueryPlan<'_> {
             shows_details: self.request.shows_score_details(),
             // It was left out of the answer already.
             hidden_rule: None,
-            federated: None,
+            only_rule: None,
+            hides_score: !self.request.shows_score(),
+            federation: None,
         };
         QueryAnswer {
             position: self.position,
             weight: self.query.weight(),
             answer,
             view,
-            shows_score: self.request.shows_score(),
             is_semantic: self.query.is_semantic(),
         }
     }

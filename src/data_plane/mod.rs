@@ -40,6 +40,7 @@ pub mod reading;
 pub mod rt;
 pub mod scatter;
 pub mod searching;
+pub mod similar;
 pub mod socket;
 pub mod trace;
 pub mod upstream;

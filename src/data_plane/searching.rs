@@ -4,6 +4,8 @@
 //! turn out to be too few: then they are asked again, for several times as many. Far from the beginning they are asked for
 //! ranks alone, and for the documents of the page afterwards.
 
+mod semantic;
+
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -28,7 +30,7 @@ use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::hidden_distinct;
-use crate::meili::search::{Asked, NodeQuery, SearchRequest};
+use crate::meili::search::{Asked, NodeQuery, SearchKind, SearchRequest};
 use crate::meili::settings::{sorts_by, tie_rule};
 use crate::telemetry::clock;
 
@@ -70,6 +72,20 @@ pub struct Searching<'a> {
     pub settings: &'a AnswerSettings,
     /// Whether shards may be missing.
     pub policy: PartialPolicy,
+    semantic: SemanticHits<'a>,
+    /// Hits have a `_rankingScore` that the client has not asked for.
+    hides_score: bool,
+}
+
+/// Which hits count as found by vectors.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum SemanticHits<'a> {
+    /// Nobody asked for that.
+    Uncounted,
+    /// None: words were enough.
+    None,
+    /// All; the vector as JSON, if it is known and the client wants to see it.
+    All(Option<&'a str>),
 }
 
 /// What the nodes are asked this time.
@@ -108,6 +124,19 @@ impl Attempt {
     }
 }
 
+impl<'a> Searching<'a> {
+    /// A search that nobody has looked at yet.
+    pub fn of(
+        core: &'a Core,
+        scope: ScatterScope<'a>,
+        request: &'a SearchRequest,
+        settings: &'a AnswerSettings,
+        policy: PartialPolicy,
+    ) -> Self {
+        Self { core, scope, request, settings, policy, semantic: SemanticHits::Uncounted, hides_score: false }
+    }
+}
+
 impl Searching<'_> {
     /// The client's answer.
     ///
@@ -131,6 +160,19 @@ impl Searching<'_> {
     }
 
     async fn answer_from(&self, set: &CoveringSet, started: Monotonic) -> Result<SearchAnswer, ApiError> {
+        let mut answer = match self.request.kind(&self.scope.index.settings)? {
+            SearchKind::Words => self.list(set, started).await?,
+            SearchKind::Vector(semantic) => self.by_vector(set, &semantic, started).await?,
+            SearchKind::Hybrid(semantic, ratio) => self.by_both(set, (&semantic, ratio), started).await?,
+        };
+        if let Some(trace) = self.scope.trace {
+            add_member(&mut answer.body, "explain", &self.explain(trace, set));
+        }
+        Ok(answer)
+    }
+
+    /// The answer from one list of hits.
+    async fn list(&self, set: &CoveringSet, started: Monotonic) -> Result<SearchAnswer, ApiError> {
         let mut attempt = self.first_attempt();
         let mut counts = None;
         loop {
@@ -150,10 +192,7 @@ impl Searching<'_> {
             // own rules alone.
             self.request.check_facets(&self.scope.index.settings)?;
             match self.finish(&scattered, attempt, counts.as_ref(), started).await? {
-                Ok(Merged { mut body, approximate }) => {
-                    if let Some(trace) = self.scope.trace {
-                        add_member(&mut body, "explain", &self.explain(trace, set));
-                    }
+                Ok(Merged { body, approximate }) => {
                     return Ok(SearchAnswer { body, missing: scattered.missing, approximate });
                 }
                 Err(error) => attempt = attempt.after(error).ok_or_else(|| merge_failed(error))?,
@@ -191,21 +230,33 @@ impl Searching<'_> {
         counts: Option<&ValueCounts>,
         started: Monotonic,
     ) -> Result<Result<Merged, MergeError>, ApiError> {
-        let bodies = bodies_of(scattered, self.scope.snapshot)?;
         let asked = self.asked(attempt, scattered.is_alone());
         let is_bare = attempt.is_bare(asked);
         // Documents that are fetched are found again by their key.
         let needed = if is_bare { self.primary_key().into_iter().collect() } else { self.needed(attempt, asked) };
-        let is_parameter = self.request.distinct().is_some();
-        let distinct = |attribute| Distinct { attribute, walk: attempt.walk, is_parameter };
+        self.merge(scattered, (asked, &needed), attempt, counts, started).await
+    }
+
+    async fn merge(
+        &self,
+        scattered: &Scattered,
+        (asked, needed): (Asked, &[&str]),
+        attempt: Attempt,
+        counts: Option<&ValueCounts>,
+        started: Monotonic,
+    ) -> Result<Result<Merged, MergeError>, ApiError> {
+        let bodies = bodies_of(scattered, self.scope.snapshot)?;
+        let is_bare = attempt.is_bare(asked);
+        let distinct = |attribute| self.distinct_by(attribute, attempt.walk);
         let hidden_rule = self.hidden_rule();
         let question = Question {
             request: self.request,
             settings: self.settings,
             asked,
             distinct: self.distinct().map(distinct).zip(counts),
-            retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
+            retrieved: &self.request.retrieved(&self.settings.displayed, needed),
             hidden_rule: hidden_rule.as_deref(),
+            hides_score: self.hides_score,
         };
         let read = || bodies.iter().map(|body| NodeAnswer::read(body)).collect::<Result<Vec<_>, _>>();
         let answers = self.timed(read).map_err(merge_failed)?;
@@ -218,6 +269,15 @@ impl Searching<'_> {
             processing_time_ms: self.core.now().0.saturating_sub(started.0),
             is_degraded: !scattered.missing.is_empty(),
             facets,
+            query_vector: match self.semantic {
+                SemanticHits::All(vector) => vector.map(str::to_owned),
+                SemanticHits::Uncounted | SemanticHits::None => None,
+            },
+            semantic_hit_count: match self.semantic {
+                SemanticHits::Uncounted => None,
+                SemanticHits::None => Some(0),
+                SemanticHits::All(_) => Some(page.hits.len() as u64),
+            },
         };
         if !is_bare {
             return Ok(self.timed(|| write(&question, &answers, &page, None, &frame(facets))));
@@ -349,6 +409,10 @@ impl Searching<'_> {
     /// The attribute whose values make hits distinct.
     pub(super) fn distinct(&self) -> Option<&str> {
         self.request.distinct().or(self.settings.distinct.as_deref())
+    }
+
+    fn distinct_by<'d>(&self, attribute: &'d str, walk: Walk) -> Distinct<'d> {
+        Distinct { attribute, walk, is_parameter: self.request.distinct().is_some() }
     }
 
     /// The rule that only the nodes have, where ties are sorted by id.

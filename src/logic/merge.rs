@@ -12,6 +12,7 @@
 //! | [`rank`] | the order of hits |
 //! | [`score_values`] | the order of hits of different queries |
 //! | [`federation`] | from the answers to several queries to one list of hits |
+//! | [`hybrid`] | hits by words and hits by vectors as one list |
 //! | [`list`] | the hits of all answers in that order |
 //! | [`distinct`], [`distinct_totals`] | one hit for each value of an attribute; how many there are then |
 //! | [`page`], [`deep`] | the client's page of them; pages whose documents are fetched by themselves |
@@ -19,6 +20,7 @@
 //! | [`facet_values`] | what of a document is sorted, counted and told apart |
 //! | [`facet_hits`] | facet search: the same for values that were searched for |
 //! | [`hit`] | what a client may see of a hit |
+//! | [`similar`] | documents near to one |
 //! | [`documents`] | lists of documents |
 //! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
 
@@ -39,10 +41,12 @@ pub mod facet_values;
 pub mod facets;
 pub mod federation;
 pub mod hit;
+pub mod hybrid;
 pub mod list;
 pub mod page;
 pub mod rank;
 pub mod score_values;
+pub mod similar;
 pub mod sort_values;
 
 use answer::NodeAnswer;
@@ -101,6 +105,8 @@ pub struct Question<'a> {
     pub retrieved: &'a Retrieved,
     /// A ranking rule that the nodes have and the user's settings have not.
     pub hidden_rule: Option<&'a str>,
+    /// Hits have a `_rankingScore` that is not for the client.
+    pub hides_score: bool,
 }
 
 /// What else goes into the answer.
@@ -112,6 +118,10 @@ pub struct AnswerFrame<'a> {
     pub is_degraded: bool,
     /// Where they were asked for.
     pub facets: Option<FacetMerge<'a>>,
+    /// The vector that was searched by, as JSON, where the client wants to see it.
+    pub query_vector: Option<String>,
+    /// How many hits vectors brought; none in a search by words.
+    pub semantic_hit_count: Option<u64>,
 }
 
 /// The client's answer.
@@ -178,7 +188,7 @@ pub fn merge(question: &Question<'_>, bodies: &[&str], frame: &AnswerFrame<'_>) 
     let page = Page::of(question, &answers)?;
     let Question { request, settings, .. } = question;
     let facets = request.has_facets().then(|| FacetMerge::of(&answers, &settings.facets, &request.facets()));
-    let frame = AnswerFrame { facets: facets.transpose()?, ..*frame };
+    let frame = AnswerFrame { facets: facets.transpose()?, ..frame.clone() };
     write(question, &answers, &page, None, &frame)
 }
 
@@ -193,9 +203,10 @@ pub fn write(
     documents: Option<&Documents<'_>>,
     frame: &AnswerFrame<'_>,
 ) -> Result<Merged, MergeError> {
-    let Question { request, settings, retrieved, hidden_rule, .. } = *question;
+    let Question { request, settings, retrieved, hidden_rule, hides_score, .. } = *question;
     let (displayed, shows_details) = (&settings.displayed, request.shows_score_details());
-    let view = HitView { displayed, retrieved, shows_details, hidden_rule, federated: None };
+    let view =
+        HitView { displayed, retrieved, shows_details, hidden_rule, only_rule: None, hides_score, federation: None };
     let mut text = String::with_capacity(page.hits.iter().map(|ranked| ranked.hit.text().len()).sum::<usize>() + 256);
     text.push_str("{\"hits\":[");
     for (place, ranked) in page.hits.iter().enumerate() {
@@ -208,7 +219,13 @@ pub fn write(
         }
     }
     let query = serde_json::to_string(request.text()).expect("a string is always valid JSON");
-    write!(text, "],\"query\":{query},\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
+    write!(text, "],\"query\":{query}").expect("strings take all");
+    let alone = || answers.first().filter(|_| question.asked == Asked::Page);
+    let query_vector = frame.query_vector.as_deref().or_else(|| answers.iter().find_map(|answer| answer.query_vector));
+    if let Some(query_vector) = query_vector {
+        write!(text, ",\"queryVector\":{query_vector}").expect("strings take all");
+    }
+    write!(text, ",\"processingTimeMs\":{}", frame.processing_time_ms).expect("strings take all");
     let sum = || answers.iter().map(|answer| answer.total).sum();
     write_totals(request.paging, page.total.map_or_else(sum, |total| total.total), &mut text);
     if let Some(facets) = &frame.facets {
@@ -220,6 +237,9 @@ pub fn write(
     if request.shows_performance() {
         write!(text, ",\"performanceDetails\":{{\"search\":\"{}.00ms\"}}", frame.processing_time_ms)
             .expect("strings take all");
+    }
+    if let Some(count) = frame.semantic_hit_count.or_else(|| alone()?.semantic_hit_count) {
+        write!(text, ",\"semanticHitCount\":{count}").expect("strings take all");
     }
     if frame.is_degraded || page.is_cut_off {
         text.push_str(",\"degraded\":true");

@@ -15,11 +15,13 @@ use super::settings::Object;
 use crate::logic::marker;
 
 mod displayed;
+mod kind;
 mod parameters;
 mod query_string;
 mod retrieved;
 
 pub use displayed::Displayed;
+pub use kind::{SearchKind, Semantic, query_vector_of, query_vector_text};
 pub(super) use parameters::{PARAMETERS, Parameter, Shape, fixed, nullable, read_body};
 pub use parameters::{code_of_parameter, parameter_names};
 pub use query_string::from_query as parameters_of_query;
@@ -152,10 +154,10 @@ impl SearchRequest {
 
     /// What is checked once the index is known to exist: sort rules, reserved names, the filter, what is not supported.
     pub fn check(&self, user: &Object) -> Result<(), ApiError> {
+        self.kind(user)?;
         self.check_sort()?;
         self.refuse_reserved()?;
-        hidden_distinct::check(user, self.distinct(), self.parameters.get("filter"))?;
-        self.refuse_unsupported()
+        hidden_distinct::check(user, self.distinct(), self.parameters.get("filter"))
     }
 
     /// The text that is searched for; empty for a placeholder search.
@@ -168,14 +170,14 @@ impl SearchRequest {
         matches!(self.paging, Paging::Window { .. }) && self.parameters.contains_key("rankingScoreThreshold")
     }
 
-    /// Whether hits carry `_rankingScore`.
-    pub fn shows_score(&self) -> bool {
-        self.is_on("showRankingScore")
-    }
-
     /// Whether hits carry `_rankingScoreDetails`.
     pub fn shows_score_details(&self) -> bool {
         self.is_on("showRankingScoreDetails")
+    }
+
+    /// Whether hits carry `_rankingScore`.
+    pub fn shows_score(&self) -> bool {
+        self.is_on("showRankingScore")
     }
 
     /// Whether the answer carries `performanceDetails`.
@@ -369,7 +371,8 @@ impl SearchRequest {
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 
-    /// No hits, but all of them counted.
+    /// No hits, but all of them counted. Where vectors have a say, the engine counts only what it has looked for: one hit,
+    /// or more of them where it goes on until a threshold.
     fn counting(&self, marker_filter: Option<&str>) -> Map<String, Value> {
         let mut body = self.parameters.clone();
         for name in
@@ -378,7 +381,12 @@ impl SearchRequest {
             body.shift_remove(name);
         }
         body.insert("page".to_owned(), Value::from(1));
-        body.insert("hitsPerPage".to_owned(), Value::from(0));
+        let hits = match (self.is_with_vector(), self.parameters.contains_key("rankingScoreThreshold")) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => 100,
+        };
+        body.insert("hitsPerPage".to_owned(), Value::from(hits));
         self.set_node_filter(&mut body, marker_filter);
         body
     }
@@ -442,8 +450,12 @@ impl SearchRequest {
         if self.parameters.contains_key("personalize") {
             return Err(switched_off("reranking search results", "personalization", 866));
         }
-        let has_vector = self.parameters.contains_key("vector") || self.parameters.contains_key("media");
-        if has_vector && !self.parameters.contains_key("hybrid") {
+        let (has_vector, has_media) = (self.parameters.contains_key("vector"), self.parameters.contains_key("media"));
+        if has_vector && has_media {
+            let message = "Invalid request: both `media` and `vector` parameters are present.";
+            return Err(ApiError::new(Code::InvalidSearchMediaAndVector, message));
+        }
+        if (has_vector || has_media) && !self.parameters.contains_key("hybrid") {
             let message = "Invalid request: missing `hybrid` parameter when `vector` or `media` are present.";
             return Err(ApiError::new(Code::MissingSearchHybrid, message));
         }
@@ -477,19 +489,6 @@ impl SearchRequest {
         }
         if let Some(filter) = self.parameters.get("filter") {
             check_filter(filter, Code::InvalidSearchFilter)?;
-        }
-        Ok(())
-    }
-
-    fn refuse_unsupported(&self) -> Result<(), ApiError> {
-        for (name, what) in [
-            ("hybrid", "Hybrid and semantic search"),
-            ("vector", "Searching by vector"),
-            ("media", "Searching by media"),
-        ] {
-            if self.parameters.contains_key(name) {
-                return Err(ApiError::new(Code::MiroirNotSupported, format!("{what} is not supported by Miroir yet.")));
-            }
         }
         Ok(())
     }

@@ -189,6 +189,12 @@ pub fn check_merged(user: &Object) -> Result<(), ApiError> {
     shape::check_word_sizes(sizes).map_err(|reason| ApiError::new(Code::InvalidSettingsTypoTolerance, reason))
 }
 
+/// The dimensions of the vectors of an embedder, if they are known; none where there is no such embedder.
+pub fn dimensions_of_embedder(user: &Object, name: &str) -> Option<Option<u64>> {
+    let embedder = user.get("embedders")?.get(name)?.as_object()?;
+    Some(embedder.get("dimensions").and_then(Value::as_u64))
+}
+
 /// All settings as `GET /settings` shows them.
 pub fn display(user: &Object) -> Object {
     SETTINGS

@@ -1,11 +1,16 @@
 //! A question for similar documents as a client asks it, checked as Meilisearch 1.50 checks it.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::bad_value::{parse_json, unexpected};
 use super::error::{ApiError, Code};
+use super::filter::node_form;
 use super::query_string::QueryString;
-use super::search::{Parameter, Shape, fixed, nullable, read_body, value_of};
+use super::search::{
+    Displayed, Parameter, Retrieved, Shape, check_filter, fixed, join_filters, nullable, read_body, refuse_marker,
+    value_of,
+};
+use super::settings::{Object, dimensions_of_embedder, display};
 
 /// All parameters, in the order of error messages about a body.
 static PARAMETERS: [Parameter; 11] = [
@@ -148,5 +153,92 @@ impl SimilarRequest {
     /// `retrieveVectors`, `showRankingScore`, `showRankingScoreDetails` or `showPerformanceDetails`.
     pub fn is_set(&self, name: &str) -> bool {
         self.parameters.get(name) == Some(&Value::Bool(true))
+    }
+
+    /// What is checked once the index is known to exist.
+    ///
+    /// # Errors
+    /// `invalid_similar_embedder`, `invalid_similar_filter`, `miroir_reserved_field`; `miroir_not_supported` where a search by a
+    /// vector would not find what is near first, because values of documents come before.
+    pub fn check(&self, user: &Object) -> Result<(), ApiError> {
+        let embedder = self.embedder();
+        if dimensions_of_embedder(user, embedder).is_none() {
+            let message = format!("Cannot find embedder with name `{embedder}`.");
+            return Err(ApiError::new(Code::InvalidSimilarEmbedder, message));
+        }
+        for attribute in self.attributes_to_retrieve().unwrap_or_default() {
+            refuse_marker("attributesToRetrieve", attribute)?;
+        }
+        if let Some(filter) = self.filter() {
+            check_filter(filter, Code::InvalidSimilarFilter)?;
+        }
+        let rules = display(user)["rankingRules"].take();
+        let mut rules = rules.as_array().into_iter().flatten().filter_map(Value::as_str).filter(|rule| *rule != "sort");
+        if rules.next().is_none_or(|first| first.contains(':')) {
+            let message = "Miroir does not support similar documents where the first of the ranking rules is one about an \
+                           attribute, or there is none about words.";
+            return Err(ApiError::new(Code::MiroirNotSupported, message));
+        }
+        Ok(())
+    }
+
+    /// The body of a node's `POST /documents/fetch` for the vectors of a document.
+    pub fn fetch_body(&self, id: &str) -> Vec<u8> {
+        json!({"ids": [id], "limit": 1, "fields": ["_vectors"], "retrieveVectors": true}).to_string().into_bytes()
+    }
+
+    /// The body of a node's `POST /documents/fetch` that tells whether the filter finds a document; none without a filter.
+    pub fn found_body(&self, id: &str) -> Option<Vec<u8>> {
+        let filter = node_form(self.filter()?.clone(), &[]);
+        Some(json!({"ids": [id], "limit": 0, "filter": filter}).to_string().into_bytes())
+    }
+
+    /// The body of a node's `POST /documents/fetch` that makes it say what is wrong with the filter.
+    pub fn explain_body(&self) -> Vec<u8> {
+        json!({"limit": 0, "filter": self.filter()}).to_string().into_bytes()
+    }
+
+    /// The body of a node's `POST /search` for its first documents near to a vector.
+    pub fn node_body(
+        &self,
+        displayed: &Displayed,
+        primary_key: &str,
+        vector: &Value,
+        first_hits: u64,
+        marker_filter: Option<&str>,
+    ) -> Vec<u8> {
+        let mut body = self.filtered(marker_filter);
+        for name in ["attributesToRetrieve", "retrieveVectors", "showRankingScore"] {
+            if let Some(value) = self.parameters.get(name) {
+                body.insert(name.to_owned(), value.clone());
+            }
+        }
+        displayed.restrict(&mut body);
+        Retrieved::add(&mut body, &[primary_key]);
+        body.insert("hybrid".to_owned(), json!({"embedder": self.embedder(), "semanticRatio": 1.0}));
+        body.insert("vector".to_owned(), vector.clone());
+        body.insert("limit".to_owned(), first_hits.into());
+        body.insert("showRankingScoreDetails".to_owned(), true.into());
+        Value::Object(body).to_string().into_bytes()
+    }
+
+    /// The body of a node's `POST /search` that counts what may be found.
+    pub fn count_body(&self, marker_filter: Option<&str>) -> Vec<u8> {
+        let mut body = self.filtered(marker_filter);
+        body.insert("limit".to_owned(), 0.into());
+        Value::Object(body).to_string().into_bytes()
+    }
+
+    fn filtered(&self, marker_filter: Option<&str>) -> Map<String, Value> {
+        let user = self.filter().cloned().map(|filter| node_form(filter, &[]));
+        let filter = marker_filter.map_or(user.clone(), |ours| Some(join_filters(user, ours)));
+        filter.into_iter().map(|filter| ("filter".to_owned(), filter)).collect()
+    }
+
+    /// What a node's hits hold beside what the client gets of them.
+    pub fn retrieved(&self, displayed: &Displayed, primary_key: &str) -> Retrieved {
+        let mut parameters = self.parameters.clone();
+        displayed.restrict(&mut parameters);
+        Retrieved::add(&mut parameters, &[primary_key])
     }
 }

@@ -19,6 +19,7 @@ mod multi_search;
 pub mod routes;
 pub mod search;
 mod settings;
+mod similar;
 pub mod stats;
 mod system;
 mod tasks;

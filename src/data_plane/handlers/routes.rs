@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::arguments::Arguments;
 use super::{
-    documents_read, documents_write, facet_search, indexes, multi_search, search, settings, stats, system, tasks,
-    unsupported,
+    documents_read, documents_write, facet_search, indexes, multi_search, search, settings, similar, stats, system,
+    tasks, unsupported,
 };
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
@@ -116,6 +116,8 @@ fn supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
         "GET" "/indexes/{index}/search" search::get;
         "POST" "/indexes/{index}/search" search::post;
         "POST" "/indexes/{index}/facet-search" facet_search::post;
+        "GET" "/indexes/{index}/similar" similar::get;
+        "POST" "/indexes/{index}/similar" similar::post;
         "POST" "/multi-search" multi_search::post;
         "GET" "/indexes/{index}/documents" documents_read::list;
         "POST" "/indexes/{index}/documents" documents_write::replace;
@@ -158,8 +160,6 @@ fn not_supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
         "DELETE" "/webhooks/{webhook}" unsupported::refuse;
         "GET" "/batches" unsupported::refuse;
         "GET" "/batches/{batch}" unsupported::refuse;
-        "GET" "/indexes/{index}/similar" unsupported::refuse;
-        "POST" "/indexes/{index}/similar" unsupported::refuse;
         "POST" "/indexes/{index}/fields" unsupported::refuse;
         "POST" "/indexes/{index}/compact" unsupported::refuse;
         "POST" "/indexes/{index}/documents/edit" unsupported::edit_documents;

@@ -66,7 +66,7 @@ pub(super) async fn answer_query(
 ) -> Result<SearchAnswer, ApiError> {
     search.check(&scope.index.settings)?;
     let settings = AnswerSettings::from_settings(&scope.index.settings);
-    Searching { core, scope, request: search, settings: &settings, policy: policy()? }.answer().await
+    Searching::of(core, scope, search, &settings, policy()?).answer().await
 }
 
 /// Whether the answer is to say how it came about.

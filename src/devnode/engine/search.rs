@@ -32,6 +32,7 @@ use super::fields::FieldId;
 use super::format::{HitMaker, MatchingWords};
 use super::index::Index;
 use super::query::{HitsInfo, MatchingStrategy, SearchQuery, SearchResult};
+use super::score::Score;
 use super::settings::RankingRule;
 use super::sort::{self, Criterion};
 use super::{facet_counts, filter_eval};
@@ -71,6 +72,9 @@ pub(super) fn search(index: &Index, query: &SearchQuery) -> Result<SearchResult,
         is_new
     });
     ranking.page.drain(..ranking.page.len().min(offset));
+    let by_vector =
+        ranking.page.iter().filter(|(_, scores)| scores.iter().any(|score| matches!(score, Score::Vector(_)))).count();
+    found.semantic_hit_count = found.semantic_hit_count.map(|_| by_vector);
     answer(index, query, found)
 }
 

@@ -24,6 +24,10 @@ pub struct NodeAnswer<'a> {
     pub request_uid: Option<&'a str>,
     /// It says that it lacks something.
     pub is_degraded: bool,
+    /// An array, if the search was by a vector and it was asked for.
+    pub query_vector: Option<&'a str>,
+    /// `semanticHitCount`, unless the search was by words.
+    pub semantic_hit_count: Option<u64>,
 }
 
 impl<'a> NodeAnswer<'a> {
@@ -38,6 +42,8 @@ impl<'a> NodeAnswer<'a> {
             facets_by_index: None,
             request_uid: None,
             is_degraded: false,
+            query_vector: None,
+            semantic_hit_count: None,
         };
         let mut unread = Backwards { text: body };
         unread.byte(b'}')?;
@@ -51,6 +57,10 @@ impl<'a> NodeAnswer<'a> {
                 "\"facetsByIndex\"" => answer.facets_by_index = Some(value),
                 "\"requestUid\"" => answer.request_uid = Some(value),
                 "\"degraded\"" => answer.is_degraded = value == "true",
+                "\"queryVector\"" => answer.query_vector = Some(value),
+                "\"semanticHitCount\"" => {
+                    answer.semantic_hit_count = Some(value.parse().map_err(|_| MergeError::Malformed)?);
+                }
                 _ => {}
             }
         }
@@ -73,7 +83,9 @@ impl<'a> Backwards<'a> {
     /// The next member, key in quotes; none when an array is in the way: the hits.
     fn member(&mut self) -> Result<Option<(&'a str, &'a str)>, MergeError> {
         self.text = self.text.trim_end();
-        if self.text.ends_with(']') {
+        // Hits are objects, a vector is not.
+        let list = self.text.strip_suffix(']').map(str::trim_end);
+        if list.is_some_and(|list| list.ends_with(['}', '['])) {
             return Ok(None);
         }
         let value = self.value()?;
@@ -184,7 +196,8 @@ mod tests {
             facets in any_json(),
             is_pretty: bool,
         ) {
-            // Besides the hits there is no array at the top of an answer.
+            // Besides the hits, which are objects, there is no array of objects at the top of an answer.
+            let hits: Vec<Value> = hits.into_iter().map(|hit| json!({"a": hit})).collect();
             prop_assume!(!query.is_array() && !facets.is_array());
             let answer = json!({"hits": hits, "query": query, "totalHits": total, "facetDistribution": facets, "z": 1});
             let body = if is_pretty { serde_json::to_string_pretty(&answer) } else { serde_json::to_string(&answer) };

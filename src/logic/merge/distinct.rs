@@ -70,6 +70,30 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// Whether a hit with these values is kept; if so, no other one is with any of them.
+    pub fn keeps(&mut self, values: &FacetValues) -> bool {
+        let values = values_of(values);
+        let is_kept = values.iter().all(|value| !self.values.contains(value));
+        if is_kept {
+            self.values.extend(values);
+            self.hits += 1;
+        }
+        is_kept
+    }
+
+    /// Keeps a hit where none is left out.
+    pub fn counts(&mut self) -> bool {
+        self.hits += 1;
+        true
+    }
+
+    /// Takes over the values of others; says whether some were new.
+    pub fn adopt(&mut self, others: &Self) -> bool {
+        let before = self.values.len();
+        self.values.extend(others.values.iter().cloned());
+        self.values.len() > before
+    }
+
     /// Their values, written as facets are.
     pub fn values(&self) -> impl Iterator<Item = String> {
         self.values.iter().map(|value| match value {
@@ -113,13 +137,10 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
             // To the engine's walk an empty text is no value, but a node shows only one of those on its page.
             return Err(MergeError::HiddenByDropped);
         }
-        let values = values_of(&values);
-        if values.iter().all(|value| !self.kept.values.contains(value)) {
-            self.kept.values.extend(values);
-            self.kept.hits += 1;
+        if self.kept.keeps(&values) {
             return Ok(true);
         }
-        if self.distinct.walk == Walk::NodesFirst && values.len() > 1 {
+        if self.distinct.walk == Walk::NodesFirst && values_of(&values).len() > 1 {
             return Err(MergeError::HiddenByDropped);
         }
         Ok(false)

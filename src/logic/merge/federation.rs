@@ -17,7 +17,7 @@ use serde_json::{Map, Number, Value};
 
 use super::answer::NodeAnswer;
 use super::facets::{FacetLimits, normalize};
-use super::hit::{FederatedView, Hit, HitView, Hits};
+use super::hit::{Hit, HitView, Hits};
 use super::score_values::{ScoreValues, Suppositions};
 use super::{MergeError, Part};
 use crate::logic::primary_key::id_in;
@@ -40,8 +40,6 @@ pub struct QueryAnswer<'a> {
     pub answer: NodeAnswer<'a>,
     /// How its hits are shown.
     pub view: HitView<'a>,
-    /// The client asked for `_rankingScore`.
-    pub shows_score: bool,
     /// It searches vectors.
     pub is_semantic: bool,
 }
@@ -317,8 +315,7 @@ impl Candidate<'_> {
             "weightedRankingScore": scores.global * query.weight,
         });
         let federation = federation.to_string();
-        let federated = FederatedView { shows_score: query.shows_score, federation: &federation };
-        HitView { federated: Some(federated), ..query.view }.write(hit, text)
+        HitView { federation: Some(&federation), ..query.view }.write(hit, text)
     }
 }
 

@@ -142,17 +142,12 @@ pub struct HitView<'a> {
     pub shows_details: bool,
     /// A ranking rule that is not the user's.
     pub hidden_rule: Option<&'a str>,
-    /// The hit is one of several queries.
-    pub federated: Option<FederatedView<'a>>,
-}
-
-/// How a hit of several queries is shown.
-#[derive(Clone, Copy, Debug)]
-pub struct FederatedView<'a> {
-    /// The client asked for `_rankingScore`.
-    pub shows_score: bool,
-    /// The value of `_federation`.
-    pub federation: &'a str,
+    /// No other ranking rule is shown.
+    pub only_rule: Option<&'a str>,
+    /// `_rankingScore` is not for the client.
+    pub hides_score: bool,
+    /// The value of `_federation`, where the hit is one of several queries.
+    pub federation: Option<&'a str>,
 }
 
 impl HitView<'_> {
@@ -200,7 +195,7 @@ impl HitView<'_> {
         text.push('{');
         let mut is_first = true;
         let mut unread = 1;
-        let mut federation = self.federated.map(|federated| federated.federation);
+        let mut federation = self.federation;
         for (why, slice) in &hit.special {
             let start = offset_of(hit.text, slice.member);
             push(text, &mut is_first, &hit.text[unread..start]);
@@ -212,7 +207,7 @@ impl HitView<'_> {
             }
             match why {
                 Special::Marker => {}
-                Special::Score if self.federated.is_some_and(|federated| !federated.shows_score) => {}
+                Special::Score if self.hides_score => {}
                 Special::Score => push_member(text, &mut is_first, "_rankingScore", slice.value),
                 Special::ScoreDetails if !self.shows_details => {}
                 Special::ScoreDetails => {
@@ -248,13 +243,13 @@ impl HitView<'_> {
 
     /// Sort rules on hidden attributes show neither name nor value.
     fn visible_details<'a>(&self, details: &'a str) -> Result<Cow<'a, str>, Malformed> {
-        if *self.displayed == Displayed::All && self.hidden_rule.is_none() {
+        if *self.displayed == Displayed::All && self.hidden_rule.is_none() && self.only_rule.is_none() {
             return Ok(Cow::Borrowed(details));
         }
         let mut visible = ObjectWriter::with_capacity(details.len());
         for member in members(details) {
             let member = member?;
-            if self.hidden_rule == Some(member.key.as_ref()) {
+            if self.hidden_rule == Some(member.key.as_ref()) || self.only_rule.is_some_and(|only| only != member.key) {
                 continue;
             }
             let attribute = member.key.strip_suffix(":asc").or_else(|| member.key.strip_suffix(":desc"));

@@ -33,6 +33,8 @@ struct HitList<'a> {
     rest: Hits<'a>,
     /// So many hits may still come before the node was not asked for more.
     asked_left: u64,
+    /// Hits that no vector was compared for are passed over.
+    only_by_vector: bool,
 }
 
 #[derive(Debug)]
@@ -49,25 +51,44 @@ enum Head<'a> {
 impl HitList<'_> {
     /// Reads the next hit; says whether the node ran out of time before it ranked it.
     fn read_head(&mut self) -> Result<bool, MergeError> {
-        let next = self.rest.next_hit()?;
-        let is_cut_off = next.as_ref().is_some_and(|(_, rank)| rank.is_cut_off());
-        self.head = match next {
-            Some((hit, rank)) => {
-                self.asked_left = self.asked_left.saturating_sub(1);
-                Head::Hit(hit, rank)
-            }
-            None if self.asked_left == 0 => Head::Full,
-            None => Head::End,
-        };
-        Ok(is_cut_off)
+        let mut is_cut_off = false;
+        loop {
+            let next = self.rest.next_hit()?;
+            self.head = match next {
+                Some((hit, rank)) => {
+                    is_cut_off |= rank.is_cut_off();
+                    self.asked_left = self.asked_left.saturating_sub(1);
+                    if self.only_by_vector && !rank.is_by_vector() {
+                        continue;
+                    }
+                    Head::Hit(hit, rank)
+                }
+                None if self.asked_left == 0 => Head::Full,
+                None => Head::End,
+            };
+            return Ok(is_cut_off);
+        }
     }
 }
 
 impl<'a> MergedHits<'a> {
     /// Of nodes that were asked for their first `asked` hits.
     pub fn of(answers: &[NodeAnswer<'a>], asked: u64) -> Self {
-        let list =
-            |answer: &NodeAnswer<'a>| HitList { head: Head::Unread, rest: Hits::new(answer.hits), asked_left: asked };
+        Self::of_lists(answers, asked, false)
+    }
+
+    /// The same, without the hits that no vector was compared for.
+    pub fn by_vector(answers: &[NodeAnswer<'a>], asked: u64) -> Self {
+        Self::of_lists(answers, asked, true)
+    }
+
+    fn of_lists(answers: &[NodeAnswer<'a>], asked: u64, only_by_vector: bool) -> Self {
+        let list = |answer: &NodeAnswer<'a>| HitList {
+            head: Head::Unread,
+            rest: Hits::new(answer.hits),
+            asked_left: asked,
+            only_by_vector,
+        };
         Self { lists: answers.iter().map(list).collect(), is_cut_off: false }
     }
 

@@ -1,7 +1,7 @@
 //! The hits of the client's page, out of the answers of all nodes.
 
 use super::answer::NodeAnswer;
-use super::distinct::{DistinctHits, Walk};
+use super::distinct::{Distinct, DistinctHits, Walk};
 use super::distinct_totals::DistinctTotal;
 use super::hit::Hits;
 use super::list::{MergedHits, RankedHit};
@@ -49,7 +49,8 @@ impl<'a> Page<'a> {
             return Err(MergeError::HiddenByDropped);
         }
         // With a rule that tells all hits apart nobody knows which would tie without it.
-        if matches!(request.paging, Paging::Window { .. }) && hidden_rule.is_none() {
+        let paging = if request.is_never_exhaustive() { Paging::Window { offset, limit } } else { request.paging };
+        if matches!(paging, Paging::Window { .. }) && hidden_rule.is_none() {
             match kept.walk_ties(last.as_ref()) {
                 // So many ties that counting them would cost more than it is worth.
                 Err(MergeError::TooShallow) if asked >= TIES_MAX => {}
@@ -59,11 +60,28 @@ impl<'a> Page<'a> {
         page.is_cut_off = kept.is_cut_off();
         page.may_lack_hits = distinct.walk == Walk::NodesAnyway;
         let by_nodes = answers.iter().map(|answer| answer.total).sum();
-        let dropped = if distinct.is_parameter { page.drop_blank_texts(distinct.attribute)? } else { 0 };
-        page.hits.drain(..page.hits.len().min(offset as usize));
-        let total = counts.total(request.paging, kept.kept(), by_nodes);
+        let dropped = page.cut(Some(distinct), offset)?;
+        let total = counts.total(paging, kept.kept(), by_nodes);
         page.total = Some(DistinctTotal { total: total.total.saturating_sub(dropped), ..total });
         Ok(page)
+    }
+
+    /// Makes the page out of the hits from the first one to its end. Gives how many of them one server does not show.
+    ///
+    /// # Errors
+    /// [`MergeError::Malformed`].
+    pub fn cut(&mut self, distinct: Option<Distinct<'_>>, offset: u64) -> Result<u64, MergeError> {
+        let dropped = match distinct {
+            Some(Distinct { attribute, is_parameter: true, .. }) => self.drop_blank_texts(attribute)?,
+            Some(_) | None => 0,
+        };
+        self.hits.drain(..self.hits.len().min(offset as usize));
+        Ok(dropped)
+    }
+
+    /// How many hits of the page are there for their vectors.
+    pub fn semantic_hit_count(&self) -> u64 {
+        self.hits.iter().filter(|ranked| ranked.rank.is_by_vector()).count() as u64
     }
 
     /// Leaves out all hits with an empty text but the first one, as one server does with the hits up to the end of its page

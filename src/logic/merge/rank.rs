@@ -23,6 +23,8 @@ enum RuleScore<'a> {
     Count(i64),
     /// Between 0 and 1; a second one decides between equals.
     Score(f64, f64),
+    /// How near vectors are; none without one.
+    Similarity(Option<f64>),
     /// A sort rule.
     Sort { is_ascending: bool, value: SortValue<'a> },
     /// A geo sort rule: metres.
@@ -98,6 +100,18 @@ impl<'a> Rank<'a> {
         self.scores.is_empty()
     }
 
+    /// Whether vectors were compared.
+    pub fn is_by_vector(&self) -> bool {
+        self.scores.iter().any(|score| matches!(score, RuleScore::Similarity(_)))
+    }
+
+    /// How near the document's vector is, if vectors were compared and it has one.
+    pub fn similarity(&self) -> Option<f64> {
+        self.scores
+            .iter()
+            .find_map(|score| if let RuleScore::Similarity(similarity) = score { *similarity } else { None })
+    }
+
     /// Whether the node ran out of time before it had looked at every rule.
     pub fn is_cut_off(&self) -> bool {
         self.scores.contains(&RuleScore::Skipped)
@@ -118,6 +132,9 @@ impl RuleScore<'_> {
             (Self::Score(left, left_second), Self::Score(right, right_second)) => {
                 compare_scores(*left, *right).then_with(|| compare_scores(*left_second, *right_second))
             }
+            (Self::Similarity(left), Self::Similarity(right)) => {
+                compare_scores(left.unwrap_or(0.0), right.unwrap_or(0.0))
+            }
             (Self::Sort { is_ascending, value: left }, Self::Sort { value: right, .. }) => {
                 left.compare(right, *is_ascending).reverse()
             }
@@ -125,13 +142,11 @@ impl RuleScore<'_> {
                 compare_distances(*left, *right, *is_ascending).reverse()
             }
             (Self::Skipped, Self::Skipped) => Ordering::Equal,
-            (Self::Skipped, Self::Count(_) | Self::Score(..) | Self::Sort { .. } | Self::Distance { .. }) => {
-                Ordering::Less
+            (Self::Skipped, _) => Ordering::Less,
+            (_, Self::Skipped) => Ordering::Greater,
+            (Self::Count(_) | Self::Score(..) | Self::Similarity(_) | Self::Sort { .. } | Self::Distance { .. }, _) => {
+                Ordering::Equal
             }
-            (Self::Count(_) | Self::Score(..) | Self::Sort { .. } | Self::Distance { .. }, Self::Skipped) => {
-                Ordering::Greater
-            }
-            (Self::Count(_) | Self::Score(..) | Self::Sort { .. } | Self::Distance { .. }, _) => Ordering::Equal,
         }
     }
 }
@@ -193,7 +208,7 @@ impl<'a> Rule<'a> {
             "typo" => RuleScore::Count(-self.typo_count),
             "attribute" => RuleScore::Score(self.attribute_ranking_order_score, self.query_word_distance_score),
             "exactness" => self.exactness(),
-            "vectorSort" => RuleScore::Score(self.similarity.unwrap_or(0.0), 0.0),
+            "vectorSort" => RuleScore::Similarity(self.similarity),
             "skipped" => RuleScore::Skipped,
             _ => match direction(name) {
                 None => RuleScore::Score(self.score, 0.0),

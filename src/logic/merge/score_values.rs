@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 use serde::Deserialize;
 
 use super::MergeError;
-use super::rank::SortValue;
+use super::rank::{SortValue, compare_distances};
 use crate::logic::json::members;
 
 mod ranks;
@@ -113,6 +113,23 @@ impl<'a> ScoreValues<'a> {
             }
         }
         self.values.len().cmp(&other.values.len())
+    }
+
+    /// Compares hits of two lists of one query, one by words and one by vectors, with how much their lists count; `Greater`
+    /// comes first.
+    pub fn compare_lists(&self, weight: f64, other: &Self, other_weight: f64) -> Ordering {
+        use ScoreValue::{Distance, Score, Sort};
+        let pairs = self.values.iter().zip(&other.values).map(|pair| match pair {
+            (Distance { is_ascending, metres: left }, Distance { metres: right, .. }) => {
+                compare_distances(*left, *right, *is_ascending).reverse()
+            }
+            (Score(score), Sort { .. } | Distance { .. }) if *score == 0.0 => Ordering::Less,
+            (Score(_), Sort { .. } | Distance { .. }) => Ordering::Greater,
+            (Sort { .. } | Distance { .. }, Score(score)) if *score == 0.0 => Ordering::Greater,
+            (Sort { .. } | Distance { .. }, Score(_)) => Ordering::Less,
+            (left, right) => left.compare(weight, right, other_weight).unwrap_or(Ordering::Equal),
+        });
+        pairs.fold(Ordering::Equal, Ordering::then).then(self.values.len().cmp(&other.values.len()))
     }
 }
 

@@ -36,6 +36,7 @@ fn first_hits<'a>(request: &'a SearchRequest, settings: &'a AnswerSettings) -> Q
         distinct: None,
         retrieved: &NOTHING_ADDED,
         hidden_rule: None,
+        hides_score: false,
     }
 }
 

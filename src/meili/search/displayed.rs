@@ -42,7 +42,7 @@ impl Displayed {
     }
 
     /// Narrows the attribute lists of a search.
-    pub(super) fn restrict(&self, parameters: &mut Map<String, Value>) {
+    pub(in crate::meili) fn restrict(&self, parameters: &mut Map<String, Value>) {
         let Self::Only(names) = self else { return };
         let retrieved = match parameters.get("attributesToRetrieve").and_then(Value::as_array) {
             Some(wanted) if !wanted.contains(&json!("*")) => {

@@ -29,7 +29,7 @@ pub enum Share {
 
 impl Retrieved {
     /// Adds the needed attributes to the parameters of a search, whose lists are narrowed to what is displayed already.
-    pub(super) fn add(parameters: &mut Map<String, Value>, needed: &[&str]) -> Self {
+    pub(in crate::meili) fn add(parameters: &mut Map<String, Value>, needed: &[&str]) -> Self {
         let Some(visible) = texts(parameters, "attributesToRetrieve") else { return Self::default() };
         let is_covered = |path: &str, by: &[String]| by.iter().any(|name| name == "*" || is_within(path, name));
         let added: Vec<String> =

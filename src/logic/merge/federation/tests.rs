@@ -25,7 +25,15 @@ fn answer(hits: &[Value], total: u64, more: &Value) -> String {
 }
 
 fn view<'a>(displayed: &'a Displayed, retrieved: &'a Retrieved) -> HitView<'a> {
-    HitView { displayed, retrieved, shows_details: false, hidden_rule: None, federated: None }
+    HitView {
+        displayed,
+        retrieved,
+        shows_details: false,
+        hidden_rule: None,
+        only_rule: None,
+        hides_score: true,
+        federation: None,
+    }
 }
 
 /// Queries of indexes: index, weight, answer; two queries of one index must stand beside each other.
@@ -37,8 +45,7 @@ fn merged(federation: &Value, queries: &[(&str, f64, &str)], unions: &[Union<'_>
     let mut indexes: Vec<IndexAnswer<'_>> = Vec::new();
     for (position, (uid, weight, answer)) in queries.iter().enumerate() {
         let answer = NodeAnswer::read(answer).unwrap();
-        let query =
-            QueryAnswer { position, weight: *weight, answer, view, shows_score: false, is_semantic: position == 9 };
+        let query = QueryAnswer { position, weight: *weight, answer, view, is_semantic: position == 9 };
         match indexes.last_mut() {
             Some(index) if index.uid == *uid => index.queries.push(query),
             Some(_) | None => indexes.push(IndexAnswer {
@@ -169,7 +176,7 @@ fn answers_that_lack_something_make_the_whole_lack_it() {
     let (displayed, retrieved, limits) = (Displayed::All, Retrieved::default(), FacetLimits::default());
     let view = view(&displayed, &retrieved);
     let answer = NodeAnswer::read(&unreadable).unwrap();
-    let query = QueryAnswer { position: 0, weight: 1.0, answer, view, shows_score: false, is_semantic: false };
+    let query = QueryAnswer { position: 0, weight: 1.0, answer, view, is_semantic: false };
     let index = IndexAnswer {
         uid: "a",
         queries: vec![query],

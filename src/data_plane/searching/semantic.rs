@@ -1,0 +1,307 @@
+//! Searches by vectors, and by words and vectors.
+//!
+//! Words are made a vector once, by one of the nodes, and all are asked with it. A search by both is two searches over all
+//! nodes (see [`crate::meili::search::SearchKind`]); where hits by words may be good enough they are awaited first.
+
+use super::super::core::PartialPolicy;
+use super::super::gather::both;
+use super::super::reading::{bodies_of, check_complete, node_error};
+use super::super::scatter::{Scattered, scatter};
+use super::super::upstream::NodeRequest;
+use super::{Attempt, DEEPER, SearchAnswer, Searching, SemanticHits, TIES, merge_failed};
+use crate::logic::ids::Monotonic;
+use crate::logic::merge::answer::NodeAnswer;
+use crate::logic::merge::distinct::{Kept, Walk};
+use crate::logic::merge::distinct_totals::{DistinctTotal, ValueCounts};
+use crate::logic::merge::hybrid::{Combined, Common, ScoredHits, Source, can_words_be_enough};
+use crate::logic::merge::page::Page;
+use crate::logic::merge::{AnswerFrame, MergeError, Merged, Question, write};
+use crate::logic::snapshot::{CoverPart, CoveringSet};
+use crate::meili::error::{ApiError, Code};
+use crate::meili::search::{Asked, NodeQuery, Paging, SearchRequest, Semantic, query_vector_of, query_vector_text};
+
+/// A search by both.
+struct Lists {
+    words: List,
+    vectors: List,
+    /// How much vectors count.
+    ratio: f32,
+    /// The vector, where the client wants to see it.
+    query_vector: Option<String>,
+}
+
+/// One of the two lists of a search by both.
+struct List {
+    request: SearchRequest,
+    source: Source,
+    /// Of each node.
+    first_hits: u64,
+    answered: Option<Scattered>,
+}
+
+impl Searching<'_> {
+    /// The answer where vectors decide alone.
+    pub(super) async fn by_vector(
+        &self,
+        set: &CoveringSet,
+        semantic: &Semantic,
+        started: Monotonic,
+    ) -> Result<SearchAnswer, ApiError> {
+        // A node that is alone makes the vector itself.
+        let vector = match &semantic.vector {
+            None if set.parts.len() > 1 => Some(self.embed(set, &semantic.embedder).await??),
+            given => given.clone(),
+        };
+        let request = vector.as_ref().map_or_else(|| self.request.clone(), |vector| self.request.by_vector(vector));
+        let shown = vector.filter(|_| request.retrieves_vectors()).map(|vector| query_vector_text(&vector));
+        let searching = Searching { request: &request, semantic: SemanticHits::All(shown.as_deref()), ..*self };
+        searching.list(set, started).await
+    }
+
+    /// The answer where words and vectors decide.
+    pub(super) async fn by_both(
+        &self,
+        set: &CoveringSet,
+        (semantic, ratio): (&Semantic, f32),
+        started: Monotonic,
+    ) -> Result<SearchAnswer, ApiError> {
+        if let Some(answer) = self.by_one_node(set, started).await? {
+            return Ok(answer);
+        }
+        let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
+        let wanted = offset + limit;
+        let first_hits = wanted + if self.distinct().is_some() { TIES } else { 0 };
+        let list = |request, source| List { request, source, first_hits, answered: None };
+        let mut words = list(self.request.by_words().scored(), Source::Words);
+        let vector = if wanted > 0 && !can_words_be_enough(ratio) {
+            let (asked, vector) = both(self.ask_list(set, &mut words), self.vector(set, semantic)).await;
+            asked?;
+            Some(vector?)
+        } else {
+            None
+        };
+        if self.are_words_enough(set, &mut words, (wanted, ratio)).await? {
+            return self.by_words(set, words, started).await;
+        }
+        let vector = match vector {
+            Some(vector) => vector,
+            None => self.vector(set, semantic).await?,
+        };
+        // Without a vector the engine makes do with words.
+        let Some(vector) = vector else { return self.by_words(set, words, started).await };
+        let vectors = list(self.request.beside_words(&vector).scored(), Source::Vectors);
+        let query_vector = self.request.retrieves_vectors().then(|| query_vector_text(&vector));
+        let mut lists = Lists { words, vectors, ratio, query_vector };
+        loop {
+            self.ask_list(set, &mut lists.vectors).await?;
+            match self.combine(set, &lists, started).await? {
+                Ok(answer) => return Ok(answer),
+                Err(MergeError::TooShallow) => lists.vectors.deepen(),
+                Err(error) => return Err(merge_failed(error)),
+            }
+        }
+    }
+
+    /// What the only node of the set says, if one was asked as such.
+    async fn by_one_node(&self, set: &CoveringSet, started: Monotonic) -> Result<Option<SearchAnswer>, ApiError> {
+        if set.parts.len() != 1 || !self.request.is_page_whole(self.settings.max_total_hits()) {
+            return Ok(None);
+        }
+        let attempt = self.first_attempt();
+        let scattered = self.ask(set, attempt).await?;
+        if !scattered.is_alone() {
+            return Ok(None);
+        }
+        check_complete(&scattered, self.policy)?;
+        self.request.check_facets(&self.scope.index.settings)?;
+        let merged = self.finish(&scattered, attempt, None, started).await?.map_err(merge_failed)?;
+        Ok(Some(SearchAnswer { body: merged.body, missing: scattered.missing, approximate: merged.approximate }))
+    }
+
+    /// The client's vector, or one of the words; none where no embedder makes one.
+    async fn vector(&self, set: &CoveringSet, semantic: &Semantic) -> Result<Option<Vec<f32>>, ApiError> {
+        match &semantic.vector {
+            Some(vector) => Ok(Some(vector.clone())),
+            None => Ok(self.embed(set, &semantic.embedder).await?.ok()),
+        }
+    }
+
+    /// The vector that one of the nodes makes of the words; inside, why there is none.
+    async fn embed(&self, set: &CoveringSet, embedder: &str) -> Result<Result<Vec<f32>, ApiError>, ApiError> {
+        let target = format!("/indexes/{}/search", self.scope.index.node_uid);
+        let make =
+            |_: &CoverPart, _: bool| NodeRequest::post_read(target.clone(), self.request.embedding_body(embedder));
+        let one = CoveringSet { parts: set.parts.iter().take(1).cloned().collect(), missing: Vec::new() };
+        let answered = match scatter(self.core, self.scope, &one, make).await {
+            Ok(answered) => answered,
+            Err(refusal) => return Ok(Err(node_error(&refusal.response.body, self.scope.index))),
+        };
+        check_complete(&answered, PartialPolicy::Partial)?;
+        let bodies = bodies_of(&answered, self.scope.snapshot)?;
+        let vector = bodies.first().and_then(|body| query_vector_of(body));
+        let none = || ApiError::new(Code::Internal, "A node made no vector of the words.");
+        Ok(vector.ok_or_else(none))
+    }
+
+    /// Asks for a list, unless that was done.
+    async fn ask_list(&self, set: &CoveringSet, list: &mut List) -> Result<(), ApiError> {
+        if list.answered.is_some() {
+            return Ok(());
+        }
+        let needed = self.needed_of_lists();
+        let searching = Searching { request: &list.request, ..*self };
+        let body = |part: &CoverPart, _: bool| {
+            list.request.node_body(NodeQuery {
+                marker_filter: part.filter.as_deref(),
+                asked: Asked::First(list.first_hits),
+                displayed: &self.settings.displayed,
+                needed: &needed,
+                distinct: None,
+                is_bare: false,
+            })
+        };
+        let answered = searching.scatter(set, body).await?;
+        check_complete(&answered, self.policy)?;
+        list.answered = Some(answered);
+        Ok(())
+    }
+
+    fn needed_of_lists(&self) -> Vec<&str> {
+        self.distinct().into_iter().chain(self.scope.index.primary_key.as_deref()).collect()
+    }
+
+    /// Whether hits by words make vectors needless. Asks for as many of them as that takes, and for those of the page.
+    async fn are_words_enough(
+        &self,
+        set: &CoveringSet,
+        words: &mut List,
+        (wanted, ratio): (u64, f32),
+    ) -> Result<bool, ApiError> {
+        loop {
+            self.ask_list(set, words).await?;
+            match self.scored(words, wanted, |hits| hits.are_good_enough(wanted, ratio))? {
+                Ok(is_enough) => return Ok(is_enough),
+                Err(MergeError::TooShallow) => words.deepen(),
+                Err(error) => return Err(merge_failed(error)),
+            }
+        }
+    }
+
+    /// Looks at the first hits of a list.
+    fn scored<T>(
+        &self,
+        list: &List,
+        wanted: u64,
+        look: impl FnOnce(ScoredHits<'_>) -> T,
+    ) -> Result<Result<T, MergeError>, ApiError> {
+        let bodies = list.bodies(self)?;
+        Ok(self.timed(|| {
+            let answers = read(&bodies)?;
+            ScoredHits::of(&answers, list.source, self.common(), list.first_hits, wanted).map(look)
+        }))
+    }
+
+    fn common(&self) -> Common<'_> {
+        let distinct = self.distinct().map(|attribute| self.distinct_by(attribute, Walk::Here));
+        Common { primary_key: self.scope.index.primary_key.as_deref().unwrap_or_default(), distinct }
+    }
+
+    /// The answer of words alone: as of any search by words, but that it says that there was no vector.
+    async fn by_words(&self, set: &CoveringSet, words: List, started: Monotonic) -> Result<SearchAnswer, ApiError> {
+        let request = self.request.by_words();
+        let searching = Searching { request: &request, semantic: SemanticHits::None, ..*self };
+        let Some(answered) = words.answered.filter(|_| self.distinct().is_none()) else {
+            return searching.list(set, started).await;
+        };
+        // What is there is what would be asked for, with a score more in each hit.
+        self.request.check_facets(&self.scope.index.settings)?;
+        let searching = Searching { hides_score: !request.shows_score(), ..searching };
+        let attempt = Attempt { first_hits: words.first_hits, walk: Walk::Here, may_be_bare: false };
+        let asked = (Asked::First(words.first_hits), &*self.needed_of_lists());
+        let merged = searching.merge(&answered, asked, attempt, None, started).await?;
+        let Merged { body, approximate } = merged.map_err(merge_failed)?;
+        Ok(SearchAnswer { body, missing: answered.missing, approximate })
+    }
+
+    async fn combine(
+        &self,
+        set: &CoveringSet,
+        lists: &Lists,
+        started: Monotonic,
+    ) -> Result<Result<SearchAnswer, MergeError>, ApiError> {
+        let Lists { words, vectors, ratio, query_vector } = lists;
+        let (Some(words_answered), Some(vectors_answered)) = (&words.answered, &vectors.answered) else {
+            return Ok(Err(MergeError::Malformed));
+        };
+        let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
+        let wanted = offset + limit;
+        let (word_bodies, vector_bodies) = (words.bodies(self)?, vectors.bodies(self)?);
+        let combined = self.timed(|| {
+            let (of_words, of_vectors) = (read(&word_bodies)?, read(&vector_bodies)?);
+            let word_hits = ScoredHits::of(&of_words, Source::Words, self.common(), words.first_hits, wanted)?;
+            let vector_hits = ScoredHits::of(&of_vectors, Source::Vectors, self.common(), vectors.first_hits, wanted)?;
+            let is_cut_off = word_hits.is_cut_off || vector_hits.is_cut_off;
+            let vector_kept = vector_hits.kept.clone();
+            let combined = Combined::of(vector_hits, word_hits, *ratio, self.distinct(), wanted)?;
+            let mut page = Page { hits: combined.hits, is_cut_off, ..Page::default() };
+            let dropped = page.cut(self.common().distinct, offset)?;
+            Ok((of_vectors, page, dropped, (combined.kept, vector_kept)))
+        });
+        let (answers, mut page, dropped, kept) = match combined {
+            Ok(combined) => combined,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.request.check_facets(&self.scope.index.settings)?;
+        let searching = Searching { request: &vectors.request, ..*self };
+        page.total = searching.count_values(set).await?.map(|counts| total(&counts, kept, dropped));
+        let facets = self.facets(&answers, vectors_answered).await.map_err(merge_failed)?;
+        let mut missing = [&words_answered.missing[..], &vectors_answered.missing].concat();
+        missing.sort_unstable();
+        missing.dedup();
+        let frame = AnswerFrame {
+            processing_time_ms: self.core.now().0.saturating_sub(started.0),
+            is_degraded: !missing.is_empty(),
+            facets,
+            query_vector: query_vector.clone(),
+            semantic_hit_count: Some(page.semantic_hit_count()),
+        };
+        let needed = self.needed_of_lists();
+        let hidden_rule = self.hidden_rule();
+        let question = Question {
+            request: self.request,
+            settings: self.settings,
+            asked: Asked::First(vectors.first_hits),
+            distinct: None,
+            retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
+            hidden_rule: hidden_rule.as_deref(),
+            hides_score: !self.request.shows_score(),
+        };
+        let Merged { body, approximate } =
+            self.timed(|| write(&question, &answers, &page, None, &frame)).map_err(merge_failed)?;
+        Ok(Ok(SearchAnswer { body, missing, approximate }))
+    }
+}
+
+impl List {
+    fn deepen(&mut self) {
+        self.first_hits = self.first_hits.saturating_mul(DEEPER);
+        self.answered = None;
+    }
+
+    fn bodies(&self, searching: &Searching<'_>) -> Result<Vec<&str>, ApiError> {
+        self.answered.as_ref().map_or(Ok(Vec::new()), |answered| bodies_of(answered, searching.scope.snapshot))
+    }
+}
+
+fn read<'a>(bodies: &[&'a str]) -> Result<Vec<NodeAnswer<'a>>, MergeError> {
+    bodies.iter().map(|body| NodeAnswer::read(body)).collect()
+}
+
+/// Every match less those that are left out for the sake of a hit up to the end of the page. What hits by vectors that are not
+/// among these leave out, too, cannot be told from what words find among it.
+fn total(counts: &ValueCounts, (mut kept, of_vectors): (Kept, Kept), dropped: u64) -> DistinctTotal {
+    let has_others = kept.adopt(&of_vectors);
+    kept.has_all_ties = true;
+    let total = counts.total(Paging::Window { offset: 0, limit: 0 }, &kept, 0);
+    DistinctTotal { total: total.total.saturating_sub(dropped), is_exact: total.is_exact && !has_others }
+}
