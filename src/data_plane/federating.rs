@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::core::{Core, PartialPolicy};
 use super::gather::in_order;
-use super::reading::{bodies_of, check_complete, node_error, nothing_to_read};
+use super::reading::{bodies_of, check_complete, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
 use super::searching::{SearchAnswer, Searching, merge_failed};
 use super::upstream::NodeRequest;
@@ -35,6 +35,9 @@ use crate::meili::search::{Displayed, Retrieved, SearchRequest, Widening};
 
 /// Questions of one request that are under way at a time; each goes to several nodes.
 const AT_ONCE: usize = 8;
+
+/// Hits that all queries of a request may ask for together. They are in memory at once.
+const HITS_MAX: u64 = 100_000;
 
 /// One federated search.
 #[derive(Clone, Copy)]
@@ -115,6 +118,7 @@ impl<'a> Federating<'a> {
         self.searches.check_federated(self.federation)?;
         self.federation.refuse_reserved()?;
         let (plans, stop) = self.plan();
+        self.check_size(&plans)?;
         let mut questions = Vec::new();
         for plan in &plans {
             questions.extend(plan.queries.iter().map(|query| Question::Query(plan, query)));
@@ -136,6 +140,24 @@ impl<'a> Federating<'a> {
         }
         let processing_time_ms = self.core.now().0.saturating_sub(started.0);
         self.finish(&plans, &answers, processing_time_ms)
+    }
+
+    /// All hits that may be shown are in memory at once, for each query.
+    fn check_size(&self, plans: &[IndexPlan<'_>]) -> Result<(), ApiError> {
+        let hits = |plan: &IndexPlan<'_>| self.needed_hits(plan).saturating_mul(plan.queries.len() as u64);
+        let hits = plans.iter().map(hits).fold(0, u64::saturating_add);
+        if hits <= HITS_MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "The queries of a federated search ask for {hits} hits together: `offset` and `limit`, or the end of the page, times the queries. More than {HITS_MAX} are not supported by Miroir."
+        );
+        Err(ApiError::new(Code::MiroirNotSupported, message))
+    }
+
+    /// How many hits of each query of an index can have a part in the page.
+    fn needed_hits(&self, plan: &IndexPlan<'_>) -> u64 {
+        self.federation.needed_hits().min(plan.settings.max_total_hits())
     }
 
     /// The indexes in the order of their names up to the first thing that is wrong, and that.
@@ -275,7 +297,7 @@ impl<'a> Federating<'a> {
             node_uid: index.node_uid.as_str(),
             queries: &queries,
             marker_filter: None,
-            hits: self.federation.needed_hits(),
+            hits: self.needed_hits(plan),
             is_exhaustive: self.federation.is_exhaustive(),
             facets: (!facets.is_empty()).then_some(&facets),
         };
@@ -283,8 +305,9 @@ impl<'a> Federating<'a> {
             let question = UnionQuestion { marker_filter: part.filter.as_deref(), ..question };
             NodeRequest::post_read("/multi-search".to_owned(), question.node_body())
         };
-        let scattered = scatter(self.core, scope, set, make).await;
-        let scattered = scattered.map_err(|refusal| node_error(&refusal.response.body, index))?;
+        // Each query is asked by itself, too, and what is wrong with it is found there: this is Miroir's own question.
+        let refused = |_| ApiError::new(Code::Internal, "A node does not count what several queries find together.");
+        let scattered = scatter(self.core, scope, set, make).await.map_err(refused)?;
         check_complete(&scattered, self.policy)?;
         read_union(&scattered, self.snapshot, plan, distinct).map_err(merge_failed)
     }
@@ -314,12 +337,13 @@ impl<'a> Federating<'a> {
             for query in &plan.queries {
                 let (answer, read) = next_answer().map_err(merge_failed)?;
                 lacking.missing.extend(&answer.missing);
-                if plan.queries.len() == 1 {
-                    lacking.approximate.extend(&answer.approximate);
-                }
+                // What several queries count is counted for all of them together.
+                let is_counted = |part: &Part| plan.queries.len() == 1 || *part == Part::Hits;
+                lacking.approximate.extend(answer.approximate.iter().copied().filter(is_counted));
                 queries.push(query.answered(plan, read));
             }
             let facets = plan.facets_request.as_ref().map(|_| next_answer()).transpose().map_err(merge_failed)?;
+            lacking.missing.extend(facets.iter().flat_map(|(answer, _)| &answer.missing));
             let united = match rest.clone().next() {
                 Some(Answer::Union(union)) if plan.queries.len() > 1 => rest.next().and(Some(union)),
                 Some(_) | None => None,

@@ -10,7 +10,7 @@
 //!   all.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Number, Value};
@@ -152,7 +152,7 @@ pub fn merge(
     let mut lists = Vec::with_capacity(indexes.len());
     for index in indexes {
         let list = merge_index(index, needed.min(index.hits_max), distinct)?;
-        totals.add(index, federation.paging, &list.shown);
+        totals.add(index, federation.paging, &list);
         if let Some(patterns) = index.patterns {
             let (distribution, stats) = index.facets();
             let counts = IndexFacets::read(distribution, stats, patterns).map_err(MergeError::from)?;
@@ -166,7 +166,7 @@ pub fn merge(
         }
         lists.push(list.hits);
     }
-    let page = Page::of(federation, merged(lists))?;
+    let page = Page::of(federation, lists)?;
     for rejected in &page.rejected {
         totals.total = totals.total.saturating_sub(1);
         facets.reject(rejected.uid, document_of(&rejected.hit)?);
@@ -220,31 +220,27 @@ struct IndexHits<'a> {
     hits: Vec<Candidate<'a>>,
     /// Values that they have of the attribute that makes the union distinct.
     shown: HashSet<DistinctValue>,
+    /// Hits that were left out for one of these.
+    rejected: u64,
 }
 
 fn merge_index<'a>(index: &IndexAnswer<'a>, needed: u64, distinct: Option<&str>) -> Result<IndexHits<'a>, MergeError> {
-    let mut lists = Vec::with_capacity(index.queries.len());
-    for query in &index.queries {
-        let mut hits = Hits::new(query.answer.hits);
-        let mut list = Vec::new();
-        let mut suppositions = Suppositions::default();
-        while let Some((hit, _)) = hits.next_hit()? {
-            let (score, details) = hit.scores().ok_or(MergeError::Malformed)?;
-            let scores = ScoreValues::read(details, score, &mut suppositions)?;
-            list.push(Candidate { hit, scores, query: *query, uid: index.uid });
-        }
-        lists.push(list);
-    }
-    let is_alone = lists.len() < 2;
+    let list = |query: &QueryAnswer<'a>| QueryHits {
+        rest: Hits::new(query.answer.hits),
+        suppositions: Suppositions::default(),
+        query: *query,
+        uid: index.uid,
+    };
+    let is_alone = index.queries.len() < 2;
     let mut documents = HashSet::new();
     let mut taken = Taken::new(distinct);
     let of_union = index.union.as_ref().and_then(|union| union.distinct.as_ref());
     let mut shown = Taken::new(of_union.map(|distinct| distinct.attribute));
-    let mut hits = Vec::new();
-    for candidate in merged(lists) {
-        if hits.len() as u64 >= needed {
-            break;
-        }
+    let (mut hits, mut rejected) = (Vec::new(), 0);
+    let mut candidates = Merged::of(index.queries.iter().map(list).collect())?;
+    while (hits.len() as u64) < needed
+        && let Some(candidate) = candidates.next_candidate()?
+    {
         if !is_alone {
             let key = index.primary_key.ok_or(MergeError::Malformed)?;
             let id = id_in(key, candidate.hit.text()).map_err(|_| MergeError::Malformed)?;
@@ -255,27 +251,88 @@ fn merge_index<'a>(index: &IndexAnswer<'a>, needed: u64, distinct: Option<&str>)
         if taken.take(&candidate.hit)? {
             shown.take(&candidate.hit)?;
             hits.push(candidate);
+        } else {
+            rejected += 1;
         }
     }
-    Ok(IndexHits { hits, shown: shown.values })
+    Ok(IndexHits { hits, shown: shown.values, rejected })
 }
 
-/// Takes the best of the first hits of all lists, again and again.
-fn merged<'a>(lists: Vec<Vec<Candidate<'a>>>) -> Vec<Candidate<'a>> {
-    let mut merged = Vec::with_capacity(lists.iter().map(Vec::len).sum());
-    let mut lists: Vec<std::iter::Peekable<std::vec::IntoIter<Candidate<'a>>>> =
-        lists.into_iter().map(|list| list.into_iter().peekable()).collect();
-    loop {
-        let mut best: Option<(usize, &Candidate<'_>)> = None;
-        for (place, list) in lists.iter_mut().enumerate() {
-            if let Some(head) = list.peek()
-                && best.is_none_or(|(_, best)| head.compare(best).is_gt())
-            {
-                best = Some((place, head));
-            }
-        }
-        let Some((place, _)) = best else { return merged };
-        merged.extend(lists[place].next());
+/// The hits of one query, each read when its turn comes.
+struct QueryHits<'a> {
+    rest: Hits<'a>,
+    suppositions: Suppositions,
+    query: QueryAnswer<'a>,
+    uid: &'a str,
+}
+
+impl<'a> QueryHits<'a> {
+    fn read(&mut self) -> Result<Option<Candidate<'a>>, MergeError> {
+        let Some((hit, _)) = self.rest.next_hit()? else { return Ok(None) };
+        let (score, details) = hit.scores().ok_or(MergeError::Malformed)?;
+        let scores = ScoreValues::read(details, score, &mut self.suppositions)?;
+        Ok(Some(Candidate { hit, scores, query: self.query, uid: self.uid }))
+    }
+}
+
+impl<'a> Iterator for QueryHits<'a> {
+    type Item = Result<Candidate<'a>, MergeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
+}
+
+/// The best of the first hits of all lists, again and again.
+struct Merged<'a, L> {
+    lists: Vec<L>,
+    heads: BinaryHeap<Head<'a>>,
+}
+
+/// The first hit of a list that was not taken yet.
+struct Head<'a> {
+    candidate: Candidate<'a>,
+    list: usize,
+}
+
+impl Ord for Head<'_> {
+    /// The greatest comes first; of equal ones that of the first list.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.candidate.compare(&other.candidate).then(other.list.cmp(&self.list))
+    }
+}
+
+impl PartialOrd for Head<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head<'_> {}
+
+impl<'a, L: Iterator<Item = Result<Candidate<'a>, MergeError>>> Merged<'a, L> {
+    fn of(lists: Vec<L>) -> Result<Self, MergeError> {
+        let mut merged = Self { heads: BinaryHeap::with_capacity(lists.len()), lists };
+        (0..merged.lists.len()).try_for_each(|list| merged.read_head(list))?;
+        Ok(merged)
+    }
+
+    fn read_head(&mut self, list: usize) -> Result<(), MergeError> {
+        let candidate = self.lists[list].next().transpose()?;
+        self.heads.extend(candidate.map(|candidate| Head { candidate, list }));
+        Ok(())
+    }
+
+    fn next_candidate(&mut self) -> Result<Option<Candidate<'a>>, MergeError> {
+        let Some(Head { candidate, list }) = self.heads.pop() else { return Ok(None) };
+        self.read_head(list)?;
+        Ok(Some(candidate))
     }
 }
 
@@ -286,13 +343,14 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn of(federation: &Federation, hits: Vec<Candidate<'a>>) -> Result<Self, MergeError> {
+    fn of(federation: &Federation, lists: Vec<Vec<Candidate<'a>>>) -> Result<Self, MergeError> {
         let (offset, limit) = federation.window();
         let mut taken = Taken::new(federation.distinct.as_deref());
         let mut page = Self { hits: Vec::new(), rejected: Vec::new() };
         let mut passed = 0;
+        let mut hits = Merged::of(lists.into_iter().map(|list| list.into_iter().map(Ok)).collect())?;
         // To the end even when the page is full: what is left out behind it does not count either.
-        for candidate in hits {
+        while let Some(candidate) = hits.next_candidate()? {
             if !taken.take(&candidate.hit)? {
                 page.rejected.push(candidate);
                 continue;
@@ -328,9 +386,10 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, index: &IndexAnswer<'_>, paging: Paging, shown: &HashSet<DistinctValue>) {
+    fn add(&mut self, index: &IndexAnswer<'_>, paging: Paging, list: &IndexHits<'_>) {
         let Some(union) = &index.union else {
-            self.total += index.queries.first().map_or(0, |query| query.answer.total);
+            let total = index.queries.first().map_or(0, |query| query.answer.total);
+            self.total += total.saturating_sub(list.rejected);
             return;
         };
         let Some(UnionDistinct { by_value, .. }) = &union.distinct else {
@@ -348,7 +407,7 @@ impl Totals {
             Paging::Window { .. } => {
                 let others =
                     |value: &DistinctValue| by_value.get(&value.text()).map_or(0, |count| count.saturating_sub(1));
-                union.total.saturating_sub(shown.iter().map(others).sum())
+                union.total.saturating_sub(list.shown.iter().map(others).sum())
             }
         };
     }

@@ -205,3 +205,21 @@ fn the_first_wrong_thing_decides_in_the_order_of_one_server() {
     let (status, message, _) = refused(sorted, json!({}));
     assert!(status == 400 && message.contains("cannot compare two sort rules in opposite directions"), "{message}");
 }
+
+#[test]
+fn queries_that_ask_for_more_hits_than_fit_into_memory_are_refused() {
+    let status = |queries: usize, federation: Value| {
+        let upstream = FakeUpstream::new(echo);
+        let queries: Vec<Value> = (0..queries).map(|_| json!({"indexUid": "movies", "q": "wrong"})).collect();
+        let body = json!({"queries": queries, "federation": federation});
+        let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), searches(&body));
+        let asked = upstream.requests.borrow().len();
+        (response.status, json_of(&response)["code"].as_str().unwrap_or_default().to_owned(), asked > 0)
+    };
+    let refused = (501, "miroir_not_supported".to_owned(), false);
+    let asked = (400, "invalid_search_sort".to_owned(), true);
+    assert_eq!(status(101, json!({"limit": 1_000_000_000})), refused);
+    assert_eq!(status(100, json!({"limit": 1_000_000_000})), asked, "a query has 1,000 hits at most");
+    assert_eq!(status(2_000, json!({"page": 6, "hitsPerPage": 10})), refused);
+    assert_eq!(status(2_000, json!({"page": 5, "hitsPerPage": 10})), asked);
+}

@@ -1,6 +1,6 @@
 //! The facets of a federated answer: index by index, or all together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
@@ -100,9 +100,17 @@ impl IndexFacets {
         Ok(facets)
     }
 
-    fn remove(&mut self, document: &Map<String, Value>) {
+    /// Takes the values of documents out of the counts; what nothing has any more is not shown.
+    fn remove(&mut self, documents: &[&Map<String, Value>]) {
+        if documents.is_empty() {
+            return;
+        }
         for (facet, values) in &mut self.distribution {
-            remove_values(facet, values, document);
+            let places = Places::of(values);
+            for document in documents {
+                each_leaf(document, facet, &mut |value| places.take_one(values, value));
+            }
+            values.retain(|(_, count)| *count > 0);
         }
     }
 
@@ -118,24 +126,41 @@ impl IndexFacets {
     }
 }
 
-/// Takes the values of a document out of the counts; what nothing has any more is not shown.
-fn remove_values(facet: &str, values: &mut Values, document: &Map<String, Value>) {
-    each_leaf(document, facet, &mut |value| {
-        let Some(value) = DistinctValue::of(value) else { return };
-        let found = match &value {
-            // A spelling that is not the normalised one goes first: so it does on one server, whichever index had it.
-            DistinctValue::Text(text) => {
-                let other = values.iter().rposition(|(shown, _)| shown != text && normalize(shown) == *text);
-                other.or_else(|| values.iter().position(|(shown, _)| shown == text))
-            }
-            DistinctValue::Number(number) => values.iter().position(|(shown, _)| *shown == number.to_string()),
-        };
-        if let Some(place) = found {
-            let count = &mut values[place].1;
-            *count = count.saturating_sub(1);
+/// Where values of a facet stand.
+struct Places {
+    /// By how they are spelled.
+    shown: HashMap<String, usize>,
+    /// By how they are normalised, in order.
+    normalized: HashMap<String, Vec<usize>>,
+}
+
+impl Places {
+    fn of(values: &Values) -> Self {
+        let mut places = Self { shown: HashMap::new(), normalized: HashMap::new() };
+        for (place, (shown, _)) in values.iter().enumerate() {
+            places.shown.insert(shown.clone(), place);
+            places.normalized.entry(normalize(shown)).or_default().push(place);
         }
-    });
-    values.retain(|(_, count)| *count > 0);
+        places
+    }
+
+    /// Takes one off the count of a value.
+    fn take_one(&self, values: &mut Values, value: &Value) {
+        let has_any = |place: &&usize| values[**place].1 > 0;
+        let place = match DistinctValue::of(value) {
+            None => None,
+            // A spelling that is not the normalised one goes first: so it does on one server, whichever index had it.
+            Some(DistinctValue::Text(text)) => {
+                let alike = self.normalized.get(&text).into_iter().flatten().filter(has_any);
+                let other = alike.rev().find(|place| values[**place].0 != text);
+                other.or_else(|| self.shown.get(&text).filter(has_any)).copied()
+            }
+            Some(DistinctValue::Number(number)) => self.shown.get(&number.to_string()).filter(has_any).copied(),
+        };
+        if let Some(place) = place {
+            values[place].1 -= 1;
+        }
+    }
 }
 
 impl FederatedFacets {
@@ -186,9 +211,8 @@ impl FederatedFacets {
         let Some(merge) = merge else {
             let by_index = self.indexes.iter().map(|(uid, facets)| {
                 let mut facets = facets.clone();
-                for (_, document) in self.rejected.iter().filter(|(of, _)| of == uid) {
-                    facets.remove(document);
-                }
+                let rejected = self.rejected.iter().filter(|(of, _)| of == uid).map(|(_, document)| document);
+                facets.remove(&rejected.collect::<Vec<_>>());
                 let (distribution, stats) = facets.to_json();
                 (uid.clone(), json!({"distribution": distribution, "stats": stats}))
             });
@@ -198,20 +222,22 @@ impl FederatedFacets {
         };
         // Values that are taken out leave their place in the order empty: so does one server.
         let mut merged = self.merged(merge);
-        self.rejected.iter().for_each(|(_, document)| merged.remove(document));
+        merged.remove(&self.rejected.iter().map(|(_, document)| document).collect::<Vec<_>>());
         let (distribution, stats) = merged.to_json();
         write!(text, ",\"facetDistribution\":{distribution},\"facetStats\":{stats}").expect("strings take all");
     }
 
     /// Counts added up by value, in order, and cut.
     fn merged(&self, merge: MergeFacets) -> IndexFacets {
-        let mut counts: BTreeMap<&str, Values> = BTreeMap::new();
+        // In the order in which they are first met, which equal counts keep, with the places of the values.
+        let mut counts: BTreeMap<&str, (Values, HashMap<&str, usize>)> = BTreeMap::new();
         let mut stats: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         for (_, facets) in &self.indexes {
             for (facet, values) in &facets.distribution {
-                let merged = counts.entry(facet).or_default();
+                let (merged, places) = counts.entry(facet).or_default();
                 for (value, count) in values {
-                    match merged.iter_mut().find(|(known, _)| known == value) {
+                    let place = *places.entry(value).or_insert(merged.len());
+                    match merged.get_mut(place) {
                         Some((_, known)) => *known += count,
                         None => merged.push((value.clone(), *count)),
                     }
@@ -222,7 +248,7 @@ impl FederatedFacets {
                 *bounds = (bounds.0.min(*min), bounds.1.max(*max));
             }
         }
-        let ordered = counts.into_iter().map(|(facet, mut values)| {
+        let ordered = counts.into_iter().map(|(facet, (mut values, _))| {
             if self.orders.get(facet).is_some_and(|(_, is_by_count)| *is_by_count) {
                 values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
             } else {
