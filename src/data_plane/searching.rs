@@ -412,7 +412,7 @@ impl Searching<'_> {
     }
 
     fn distinct_by<'d>(&self, attribute: &'d str, walk: Walk) -> Distinct<'d> {
-        Distinct { attribute, walk, is_parameter: self.request.distinct().is_some() }
+        Distinct { attribute, walk, is_parameter: self.request.shows_empty_texts_once() }
     }
 
     /// The rule that only the nodes have, where ties are sorted by id.

@@ -75,6 +75,8 @@ pub struct SearchRequest {
     pub paging: Paging,
     /// Attributes that the filter denies and that no document has.
     unknown: Vec<String>,
+    /// It is one of several whose hits are merged.
+    is_listed: bool,
 }
 
 /// Which hits a node is asked for.
@@ -147,7 +149,7 @@ impl SearchRequest {
         } else {
             Paging::Window { offset: number("offset").unwrap_or(0), limit: number("limit").unwrap_or(LIMIT_DEFAULT) }
         };
-        let request = Self { parameters, paging, unknown: Vec::new() };
+        let request = Self { parameters, paging, unknown: Vec::new(), is_listed: false };
         request.refuse_switched_off()?;
         Ok(request)
     }
@@ -244,8 +246,18 @@ impl SearchRequest {
         self.parameters.get("distinct").and_then(Value::as_str)
     }
 
+    /// Whether one server shows empty texts of the distinct attribute once on its page. It does so where the search itself
+    /// names the attribute, and is not one of a federated list.
+    pub fn shows_empty_texts_once(&self) -> bool {
+        self.distinct().is_some() && !self.is_listed
+    }
+
     /// Whether a node can be asked for the client's page as it is: no limit of ours cuts it.
     pub fn is_page_whole(&self, max_total_hits: u64) -> bool {
+        if self.is_listed && self.distinct().is_some() {
+            // Asked by itself, a node would leave out empty texts.
+            return false;
+        }
         let wanted = match self.paging {
             Paging::Window { offset, limit } => offset.saturating_add(limit),
             Paging::Page { page, hits_per_page } => page.saturating_mul(hits_per_page),
@@ -312,7 +324,7 @@ impl SearchRequest {
         if let Some(distinct) = widening.distinct {
             parameters.insert("distinct".to_owned(), Value::from(distinct));
         }
-        (Self { parameters, paging, unknown: self.unknown.clone() }, retrieved)
+        (Self { parameters, paging, unknown: self.unknown.clone(), is_listed: true }, retrieved)
     }
 
     /// The body of a node's `POST /search`.

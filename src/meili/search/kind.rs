@@ -110,7 +110,7 @@ impl SearchRequest {
         for name in ["hybrid", "vector"] {
             parameters.shift_remove(name);
         }
-        Self { parameters, paging: self.paging, unknown: self.unknown.clone() }
+        Self { parameters, ..self.clone() }
     }
 
     /// The same search by this vector, if the client has not sent one.
@@ -118,7 +118,7 @@ impl SearchRequest {
     pub fn by_vector(&self, vector: &[f32]) -> Self {
         let mut parameters = self.parameters.clone();
         parameters.entry("vector").or_insert_with(|| json_of(vector));
-        Self { parameters, paging: self.paging, unknown: self.unknown.clone() }
+        Self { parameters, ..self.clone() }
     }
 
     /// The part of a search by both that is by vectors.
