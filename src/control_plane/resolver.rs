@@ -23,7 +23,7 @@ use crate::logic::primary_key::id_in;
 use crate::logic::snapshot::{CoverPart, CoveringSet, NodeView};
 use crate::logic::split::split_ids;
 use crate::meili::error::{ApiError, Code, ErrorBody};
-use crate::meili::filter::{denied_attributes, has_attribute, node_form};
+use crate::meili::filter::{denied_attributes, knows_attribute, node_form};
 use crate::meili::hidden_distinct;
 use crate::meili::search_message::client_message;
 use crate::meili::settings::Object;
@@ -186,14 +186,15 @@ impl<'a> Resolving<'a> {
         self.owners.len() as u16
     }
 
-    /// Attributes that the filter denies and that no document has: to say that they are not equal to something finds
+    /// Attributes that the filter denies and that no node knows, since no document ever had them: to say that they are not equal to something finds
     /// nothing then, and on a node that is asked in its own form everything.
     fn unknown_attributes(&self, filter: &Value) -> Result<Vec<String>, ResolveError> {
         let mut unknown = Vec::new();
         for attribute in denied_attributes(filter) {
             let mut is_known = false;
-            let having = Value::from(has_attribute(&attribute));
-            match self.ask_all(|part| self.ids(part, &having), |found| is_known |= !found.is_empty()) {
+            let knowing = Value::from(knows_attribute(&attribute));
+            let found = |part: &CoverPart| Ok(self.fetch(part.node, (&knowing, &[], 0..0))?.total);
+            match self.ask_all(found, |found| is_known |= found > 0) {
                 Ok(()) if is_known => {}
                 // What is wrong with the attribute is said about the client's filter.
                 Ok(()) | Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => {

@@ -38,6 +38,9 @@ const HEDGE_LATEST_SHARE: u64 = 4;
 /// A node that has answered nothing for so long, in milliseconds, though it was asked, is hedged at no cost: it hangs.
 const SILENCE_MS: u64 = 100;
 
+/// A node says what it refuses, and what else it would refuse can be told from that; more often it is not asked again.
+const REFUSALS_MAX: usize = 4;
+
 /// What one node answered for its part.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartAnswer {
@@ -48,7 +51,7 @@ pub struct PartAnswer {
     /// It was asked as the only one.
     is_alone: bool,
     /// What was left out for this node, which refuses it.
-    refused: Vec<Unsearchable>,
+    left_out: Vec<LeftOut>,
 }
 
 /// What all nodes answered.
@@ -79,15 +82,13 @@ impl Scattered {
 
     /// The refusal of all nodes, if there is something that all of them refuse.
     fn refused_by_all(&self) -> Option<NodeRefusal> {
-        let (first, others) = self.answers.split_first()?;
-        first.refused.iter().find_map(|refused| {
-            let same = |answer: &'_ PartAnswer| {
-                answer.refused.iter().find(|other| other.attribute == refused.attribute).cloned()
-            };
-            let all: Option<Vec<Unsearchable>> = others.iter().map(same).collect();
-            let body = Unsearchable::united(std::iter::once(refused).chain(&all?))?;
-            Some(NodeRefusal { node: first.part.node, response: NodeResponse { status: 400, body: body.into() } })
-        })
+        let first = self.answers.first()?;
+        let names = |answer: &PartAnswer, name: &String| answer.left_out.iter().any(|left| left.names.contains(name));
+        let mut refused = first.left_out.iter().flat_map(|left_out| &left_out.names);
+        let name = refused.find(|name| self.answers.iter().all(|answer| names(answer, name)))?;
+        let reasons = self.answers.iter().flat_map(|answer| &answer.left_out).map(|left_out| &left_out.reason);
+        let response = NodeResponse { status: 400, body: Unsearchable::united(reasons, name)?.into() };
+        Some(NodeRefusal { node: first.part.node, response, left_out: Vec::new() })
     }
 }
 
@@ -98,6 +99,24 @@ pub struct NodeRefusal {
     pub node: NodeSlot,
     /// Its answer, an error body.
     pub response: NodeResponse,
+    /// What it had refused before, and was asked without.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What a node is not asked for because it refuses it for want of documents.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// What it said about the first of them.
+    pub reason: Unsearchable,
+    /// In the order of the request.
+    names: Vec<String>,
+}
+
+impl LeftOut {
+    /// In the order of the request.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
 }
 
 /// Hedges that a core may still send: one for twenty requests, and some at once.
@@ -320,12 +339,13 @@ impl Asking<'_> {
         let mut left_out = Vec::new();
         loop {
             match self.ask_for(part, way, stand_ins, request.clone()).await {
-                Verdict::Answer { body, .. } => return Verdict::Answer { body, refused: left_out },
-                Verdict::Refused(response) => {
-                    let refused = Unsearchable::read(&response.body);
-                    let lesser = refused.and_then(|refused| Some((refused.left_out_of(&request.body)?, refused)));
-                    let Some((body, refused)) = lesser else { return Verdict::Refused(response) };
-                    left_out.push(refused);
+                Verdict::Answer { body, .. } => return Verdict::Answer { body, left_out },
+                Verdict::Refused { response, .. } => {
+                    let reason = Unsearchable::read(&response.body).filter(|_| left_out.len() < REFUSALS_MAX);
+                    let user = &self.scope.index.settings;
+                    let lesser = reason.and_then(|reason| Some((reason.left_out_of(&request.body, user)?, reason)));
+                    let Some(((body, names), reason)) = lesser else { return Verdict::Refused { response, left_out } };
+                    left_out.push(LeftOut { reason, names });
                     request.body = body.into();
                 }
                 other @ (Verdict::Failed | Verdict::Busy) => return other,
@@ -367,9 +387,13 @@ enum Verdict {
     Answer {
         body: Bytes,
         /// See [`PartAnswer`].
-        refused: Vec<Unsearchable>,
+        left_out: Vec<LeftOut>,
     },
-    Refused(NodeResponse),
+    Refused {
+        response: NodeResponse,
+        /// See [`NodeRefusal`].
+        left_out: Vec<LeftOut>,
+    },
     Failed,
     /// It is well, but was not asked: see [`UpstreamError::Busy`].
     Busy,
@@ -378,11 +402,11 @@ enum Verdict {
 impl Verdict {
     fn settle(self, part: &CoverPart, is_alone: bool) -> Result<Scattered, NodeRefusal> {
         match self {
-            Self::Answer { body, refused } => {
-                let answer = PartAnswer { part: part.clone(), body, is_alone, refused };
+            Self::Answer { body, left_out } => {
+                let answer = PartAnswer { part: part.clone(), body, is_alone, left_out };
                 Ok(Scattered { answers: vec![answer], ..Scattered::default() })
             }
-            Self::Refused(response) => Err(NodeRefusal { node: part.node, response }),
+            Self::Refused { response, left_out } => Err(NodeRefusal { node: part.node, response, left_out }),
             Self::Failed => Ok(Scattered::lacking(part.shards.clone())),
             Self::Busy => Ok(Scattered::lacking(part.shards.clone()).overloaded()),
         }
@@ -393,12 +417,12 @@ impl Verdict {
 fn verdict(outcome: Result<NodeResponse, UpstreamError>) -> Result<Verdict, String> {
     let response = outcome.map_err(|error| error.to_string())?;
     match response.status {
-        200..300 => Ok(Verdict::Answer { body: response.body, refused: Vec::new() }),
+        200..300 => Ok(Verdict::Answer { body: response.body, left_out: Vec::new() }),
         // A key that does not fit, an index that is gone, time-outs and overload are the node's state, not the client's
         // request.
         404 if names_index(&response.body) => Err("the index is not there".to_owned()),
         401 | 403 | 408 | 429 => Err(format!("status {}", response.status)),
-        status if is_refusal(status) => Ok(Verdict::Refused(response)),
+        status if is_refusal(status) => Ok(Verdict::Refused { response, left_out: Vec::new() }),
         status => Err(format!("status {status}")),
     }
 }

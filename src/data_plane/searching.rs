@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::core::{Core, PartialPolicy};
 use super::denying::unknown_attributes;
 use super::gather::both;
-use super::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
+use super::reading::{Refusal, bodies_of, check_complete, explained, node_error, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
 use super::trace::Trace;
 use super::upstream::NodeRequest;
@@ -43,6 +43,9 @@ const TIES: u64 = 10;
 /// Nodes are asked for so many hits at most for the sake of those that are distinct. A page that needs more is made of what
 /// the nodes themselves keep apart, and says so.
 const WALK_MAX: u64 = 50_000;
+
+/// The same where hits come with their documents, highlighted maybe.
+const WALK_OF_DOCUMENTS_MAX: u64 = 5_000;
 
 /// Nodes that are asked for so many hits are asked for ranks alone. Below that the second question costs more time than the
 /// documents do (docs/PERFORMANCE.md).
@@ -103,7 +106,7 @@ impl Attempt {
     /// What to try after a merge that could not be ended; none when that does not help.
     fn after(self, error: MergeError) -> Option<Self> {
         match error {
-            MergeError::TooShallow if self.walk == Walk::Here && self.first_hits >= WALK_MAX => {
+            MergeError::TooShallow if self.walk == Walk::Here && self.first_hits >= self.walk_max() => {
                 Some(Self { walk: Walk::NodesAnyway, ..self })
             }
             MergeError::TooShallow => Some(Self { first_hits: self.first_hits.saturating_mul(DEEPER), ..self }),
@@ -115,6 +118,11 @@ impl Attempt {
 }
 
 impl Attempt {
+    /// How many hits of a node are walked.
+    fn walk_max(self) -> u64 {
+        if self.may_be_bare { WALK_MAX } else { WALK_OF_DOCUMENTS_MAX }
+    }
+
     /// Hits come without their documents.
     fn is_bare(self, asked: Asked) -> bool {
         match asked {
@@ -153,7 +161,7 @@ impl Searching<'_> {
         Searching { request, ..*self }.answer_from(set, started).await
     }
 
-    /// Attributes that the filter denies and that are in no document.
+    /// Attributes that the filter denies and that no node knows.
     pub(super) async fn unknown_attributes(&self, set: &CoveringSet) -> Result<Vec<String>, ApiError> {
         let unknown = unknown_attributes(self.core, self.scope, set, self.request.filter(), || self.explaining());
         unknown.await.map_err(|error| self.judged(error))
@@ -176,12 +184,20 @@ impl Searching<'_> {
         let mut attempt = self.first_attempt();
         let mut counts = None;
         loop {
-            let scattered = if counts.is_none() && set.parts.len() > 1 {
-                let (scattered, counted) = both(self.ask(set, attempt), self.count_values(set)).await;
+            let answered = if counts.is_none() && set.parts.len() > 1 {
+                let (answered, counted) = both(self.ask(set, attempt), self.count_values(set)).await;
                 counts = counted?;
-                scattered?
+                answered
             } else {
-                self.ask(set, attempt).await?
+                self.ask(set, attempt).await
+            };
+            let scattered = match answered {
+                Ok(scattered) => scattered,
+                Err(Refusal::OfQuestion) if attempt.walk == Walk::NodesFirst && self.distinct().is_some() => {
+                    attempt.walk = Walk::Here;
+                    continue;
+                }
+                Err(refusal) => return Err(refusal.for_client()),
             };
             if counts.is_none() && self.asked(attempt, scattered.is_alone()) != Asked::Page {
                 // Others stood in for a node that was asked alone.
@@ -328,7 +344,11 @@ impl Searching<'_> {
         let without =
             |part: &CoverPart, _| self.request.count_without_body(part.filter.as_deref(), attribute, can_compare);
         let (values, without) = both(self.scatter(set, of_values), self.scatter(set, without)).await;
-        let (values, without) = (values?, without?);
+        let (values, without) = match (values, without) {
+            (Ok(values), Ok(without)) => (values, without),
+            (Err(Refusal::OfQuestion), _) | (_, Err(Refusal::OfQuestion)) => return Ok(Some(ValueCounts::default())),
+            (Err(refusal), _) | (_, Err(refusal)) => return Err(refusal.for_client()),
+        };
         check_complete(&values, self.policy)?;
         check_complete(&without, self.policy)?;
         let is_whole = values.missing.is_empty() && without.missing.is_empty();
@@ -339,7 +359,7 @@ impl Searching<'_> {
         Ok(Some(if is_whole { counts } else { counts.of_some_shards() }))
     }
 
-    async fn ask(&self, set: &CoveringSet, attempt: Attempt) -> Result<Scattered, ApiError> {
+    async fn ask(&self, set: &CoveringSet, attempt: Attempt) -> Result<Scattered, Refusal> {
         let body = |part: &CoverPart, is_alone: bool| {
             let asked = self.asked(attempt, is_alone);
             self.request.node_body(NodeQuery {
@@ -359,12 +379,15 @@ impl Searching<'_> {
         &self,
         set: &CoveringSet,
         body: impl Fn(&CoverPart, bool) -> Vec<u8>,
-    ) -> Result<Scattered, ApiError> {
+    ) -> Result<Scattered, Refusal> {
         let target = format!("/indexes/{}/search", self.scope.index.node_uid);
         let make = |part: &CoverPart, is_alone: bool| NodeRequest::post_read(target.clone(), body(part, is_alone));
         match scatter(self.core, self.scope, set, make).await {
             Ok(scattered) => Ok(scattered),
-            Err(refusal) => Err(self.judged(explained(self.core, self.scope, refusal, self.explaining()).await)),
+            Err(refusal) => Err(match explained(self.core, self.scope, refusal, self.explaining()).await {
+                Refusal::OfRequest(error) => Refusal::OfRequest(self.judged(error)),
+                Refusal::OfQuestion => Refusal::OfQuestion,
+            }),
         }
     }
 
@@ -382,9 +405,11 @@ impl Searching<'_> {
         self.request.check_facets(&self.scope.index.settings).err().unwrap_or(error)
     }
 
-    /// Which hits of a node: one that is asked alone gives the client's page, unless the user's limits cut that.
+    /// Which hits of a node: one that is asked alone gives the client's page, unless the user's limits cut that, or the
+    /// user's setting makes hits distinct: nodes can be told so only as clients tell it, which is not quite the same.
     fn asked(&self, attempt: Attempt, is_alone: bool) -> Asked {
-        if is_alone && self.request.is_page_whole(self.settings.max_total_hits()) {
+        let is_distinct_by_setting = self.request.distinct().is_none() && self.settings.distinct.is_some();
+        if is_alone && !is_distinct_by_setting && self.request.is_page_whole(self.settings.max_total_hits()) {
             Asked::Page
         } else {
             Asked::First(attempt.first_hits)

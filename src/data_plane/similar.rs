@@ -161,7 +161,7 @@ impl Similarity<'_> {
                 // In the words about documents, which do not name the index.
                 let target = format!("/indexes/{}/documents/fetch", self.scope.index.node_uid);
                 let explain = NodeRequest::post_read(target, self.request.explain_body());
-                Err(of_filter(explained(self.core, self.scope, refusal, explain).await))
+                Err(of_filter(explained(self.core, self.scope, refusal, explain).await.for_client()))
             }
         }
     }

@@ -32,7 +32,7 @@ pub struct DocumentsQuery {
     pub filter: Option<Value>,
     /// Sort rules; without any, the nodes' own order.
     pub sort: Vec<String>,
-    /// Attributes that the filter denies and that are in no document of the fleet.
+    /// Attributes that the filter denies and that no node knows.
     pub unknown: Vec<String>,
 }
 

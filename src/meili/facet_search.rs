@@ -40,7 +40,7 @@ const OF_SEARCH: [&str; 10] = [
 pub struct FacetSearchRequest {
     /// As sent, nulls and what is not known left out.
     parameters: Map<String, Value>,
-    /// Attributes that the filter denies and that are in no document of the fleet.
+    /// Attributes that the filter denies and that no node knows.
     unknown: Vec<String>,
 }
 

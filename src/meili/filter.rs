@@ -15,7 +15,7 @@ mod node_form;
 mod parser;
 
 pub use error::{FilterError, FilterErrorKind};
-pub use node_form::{denied_attributes, has_attribute, node_form, quoted};
+pub use node_form::{denied_attributes, knows_attribute, node_form, quoted};
 
 /// A word or quoted text of a filter, with where it stands.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::parse_json;
 use super::error::{ApiError, Code};
-use super::filter::{Filter, has_attribute, node_form, quoted};
+use super::filter::{Filter, knows_attribute, node_form, quoted};
 use super::filterable;
 use super::hidden_distinct;
 use super::settings::Object;
@@ -73,7 +73,7 @@ pub struct SearchRequest {
     parameters: Map<String, Value>,
     /// See there.
     pub paging: Paging,
-    /// Attributes that the filter denies and that no document has.
+    /// Attributes that the filter denies and that no node knows.
     unknown: Vec<String>,
     /// It is one of several whose hits are merged.
     is_listed: bool,
@@ -288,8 +288,8 @@ impl SearchRequest {
         if let Some(fields) = shown.get("attributesToRetrieve").filter(|fields| !has_wildcard(fields)) {
             body["fields"] = fields.clone();
         }
-        if self.is_on("retrieveVectors") {
-            body["retrieveVectors"] = Value::Bool(true);
+        if let Some(retrieve) = shown.get("retrieveVectors") {
+            body["retrieveVectors"] = retrieve.clone();
         }
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
@@ -423,16 +423,15 @@ impl SearchRequest {
         self.parameters.get("filter")
     }
 
-    /// The same search, when these attributes are in no document.
+    /// The same search, when no node knows these attributes.
     #[must_use]
     pub fn with_unknown(&self, unknown: Vec<String>) -> Self {
         Self { unknown, ..self.clone() }
     }
 
-    /// The body that makes a node count its documents with an attribute.
-    pub fn having_body(marker_filter: Option<&str>, attribute: &str) -> Vec<u8> {
-        let filter = join_filters(marker_filter.map(Value::from), &has_attribute(attribute));
-        let body = json!({"filter": filter, "page": 1, "hitsPerPage": 0});
+    /// The body that makes a node count its documents if it knows an attribute, and nothing else.
+    pub fn knowing_body(attribute: &str) -> Vec<u8> {
+        let body = json!({"filter": knows_attribute(attribute), "page": 1, "hitsPerPage": 0});
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
     }
 

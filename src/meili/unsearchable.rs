@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::attribute_pattern;
 use super::error::{ApiError, Code, ErrorBody};
+use super::settings::Object;
 
 const PARAMETER: &str = "attributesToSearchOn";
 const LISTED: &str = "` is not searchable. Available searchable attributes are: `";
@@ -16,10 +18,10 @@ const LISTED: &str = "` is not searchable. Available searchable attributes are: 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unsearchable {
     /// As the client wrote it.
-    pub attribute: String,
+    attribute: String,
     /// Searchable attributes that the node knows.
     known: BTreeSet<String>,
-    /// The message before the list, and after it.
+    /// The message before the attribute, and after the list.
     around: (String, String),
 }
 
@@ -31,43 +33,59 @@ impl Unsearchable {
             return None;
         }
         let (before, rest) = error.message.split_once(LISTED)?;
-        let (_, attribute) = before.split_once("Attribute `")?;
+        let (before, attribute) = before.split_once("Attribute `")?;
         let (list, after) = rest.rsplit_once('`')?;
         let known = list.split(", ").filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        Some(Self {
-            attribute: attribute.to_owned(),
-            known,
-            around: (format!("{before}{LISTED}"), format!("`{after}")),
-        })
+        let around = (format!("{before}Attribute `"), format!("`{after}"));
+        Some(Self { attribute: attribute.to_owned(), known, around })
     }
 
-    /// A search, or a list of searches, without the attribute; none where it does not name it.
-    pub fn left_out_of(&self, request: &[u8]) -> Option<Vec<u8>> {
+    /// A search, or a list of searches, without what the node refuses, and that: each once, in the order of the request.
+    /// None where the request does not name the attribute.
+    pub fn left_out_of(&self, request: &[u8], user: &Object) -> Option<(Vec<u8>, Vec<String>)> {
+        let user = user.get("searchableAttributes").and_then(Value::as_array);
+        let is_taken = |name: &str| {
+            let is_meant = |known: &String| known == name || attribute_pattern::wildcard(name, known).is_yes();
+            name != self.attribute
+                && (name == "*"
+                    || user.into_iter().flatten().any(|own| own == name)
+                    || self.known.contains(name)
+                    || name.contains('*') && self.known.iter().any(is_meant))
+        };
         let mut request: Value = serde_json::from_slice(request).ok()?;
-        let mut is_changed = self.leave_out(&mut request);
+        let mut refused = Vec::new();
+        leave_out(&mut request, is_taken, &mut refused);
         for query in request.get_mut("queries").and_then(Value::as_array_mut).into_iter().flatten() {
-            is_changed |= self.leave_out(query);
+            leave_out(query, is_taken, &mut refused);
         }
-        is_changed.then(|| request.to_string().into_bytes())
+        refused.contains(&self.attribute).then(|| (request.to_string().into_bytes(), refused))
     }
 
-    fn leave_out(&self, search: &mut Value) -> bool {
-        let Some(names) = search.get_mut(PARAMETER).and_then(Value::as_array_mut) else { return false };
-        let before = names.len();
-        names.retain(|name| *name != self.attribute);
-        names.len() < before
-    }
-
-    /// The error body of one server that knows what all these nodes know; none without nodes.
-    pub fn united<'a>(all: impl IntoIterator<Item = &'a Self>) -> Option<Vec<u8>> {
+    /// The error body of one server that knows what all these nodes know and that refuses this attribute; none without
+    /// nodes.
+    pub fn united<'a>(all: impl IntoIterator<Item = &'a Self>, attribute: &str) -> Option<Vec<u8>> {
         let mut all = all.into_iter();
         let mut first = all.next()?.clone();
         first.known.extend(all.flat_map(|other| other.known.iter().cloned()));
         let known = first.known.into_iter().collect::<Vec<_>>().join(", ");
         let (before, after) = first.around;
-        let error = ApiError::new(Code::InvalidSearchAttributesToSearchOn, format!("{before}{known}{after}"));
+        let message = format!("{before}{attribute}{LISTED}{known}{after}");
+        let error = ApiError::new(Code::InvalidSearchAttributesToSearchOn, message);
         Some(serde_json::to_vec(&error.body()).expect("an error body can always be written"))
     }
+}
+
+fn leave_out(search: &mut Value, is_taken: impl Fn(&str) -> bool, refused: &mut Vec<String>) {
+    let Some(names) = search.get_mut(PARAMETER).and_then(Value::as_array_mut) else { return };
+    let mut seen: BTreeSet<String> = refused.iter().cloned().collect();
+    names.retain(|name| {
+        let name = name.as_str().unwrap_or_default();
+        let is_kept = is_taken(name);
+        if !is_kept && seen.insert(name.to_owned()) {
+            refused.push(name.to_owned());
+        }
+        is_kept
+    });
 }
 
 #[cfg(test)]
@@ -82,14 +100,16 @@ mod tests {
         serde_json::to_vec(&error.body()).expect("plain")
     }
 
+    fn read(attribute: &str, known: &str) -> Unsearchable {
+        Unsearchable::read(&refusal(attribute, known)).expect("is about an attribute")
+    }
+
     #[test]
     fn it_is_read_from_what_nodes_say_and_united() {
-        let read = |attribute, known| Unsearchable::read(&refusal(attribute, known)).expect("is about an attribute");
-        let all = [read("a.b", "x, y"), read("a.b", ""), read("a.b", "c, x")];
-        assert!(all.iter().all(|refused| refused.attribute == "a.b"));
-        assert_eq!(Unsearchable::united(&all), Some(refusal("a.b", "c, x, y")));
-        assert_eq!(Unsearchable::united(&all[1..2]), Some(refusal("a.b", "")));
-        assert_eq!(Unsearchable::united([]), None);
+        let all = [read("a.b", "x, y"), read("a.c", ""), read("a.b", "c, x")];
+        assert_eq!(Unsearchable::united(&all, "a.b"), Some(refusal("a.b", "c, x, y")));
+        assert_eq!(Unsearchable::united(&all[1..2], "a.d"), Some(refusal("a.d", "")));
+        assert_eq!(Unsearchable::united([], "a"), None);
         assert_eq!(read("odd ` name", "x").attribute, "odd ` name");
     }
 
@@ -105,22 +125,29 @@ mod tests {
     }
 
     #[test]
-    fn it_is_left_out_of_searches_and_of_lists_of_them() {
-        let refused = Unsearchable::read(&refusal("a.b", "x")).expect("is about an attribute");
-        for (body, expected) in [
-            (json!({"q": "w", PARAMETER: ["a.b", "x", "a.b"]}), Some(json!({"q": "w", PARAMETER: ["x"]}))),
-            (json!({PARAMETER: ["a.b"]}), Some(json!({PARAMETER: []}))),
-            (json!({PARAMETER: ["x"]}), None),
-            (json!({"q": "a.b"}), None),
+    fn all_that_the_node_refuses_is_left_out_of_searches_and_of_lists_of_them() {
+        let refused = read("a.b", "x, y.z");
+        let user = json!({"searchableAttributes": ["x", "own", "y"]});
+        let user = user.as_object().expect("an object");
+        for (body, expected, names) in [
             (
-                json!({"queries": [{PARAMETER: ["x", "a.b"]}, {"q": "w"}], "federation": {}}),
-                Some(json!({"queries": [{PARAMETER: ["x"]}, {"q": "w"}], "federation": {}})),
+                json!({"q": "w", PARAMETER: ["a.b", "x", "*", "a.b", "c", "own", "y.*", "q*", "y.z"]}),
+                json!({"q": "w", PARAMETER: ["x", "*", "own", "y.*", "y.z"]}),
+                &["a.b", "c", "q*"][..],
+            ),
+            (json!({PARAMETER: ["a.b"]}), json!({PARAMETER: []}), &["a.b"]),
+            (
+                json!({"queries": [{PARAMETER: ["x", "c"]}, {"q": "w"}, {PARAMETER: ["a.b", "c"]}], "federation": {}}),
+                json!({"queries": [{PARAMETER: ["x"]}, {"q": "w"}, {PARAMETER: []}], "federation": {}}),
+                &["c", "a.b"],
             ),
         ] {
-            let left = refused.left_out_of(body.to_string().as_bytes());
-            let left = left.map(|left| serde_json::from_slice::<Value>(&left).expect("JSON"));
-            assert_eq!(left, expected, "{body}");
+            let (left, found) = refused.left_out_of(body.to_string().as_bytes(), user).expect("names it");
+            assert_eq!(serde_json::from_slice::<Value>(&left).expect("JSON"), expected, "{body}");
+            assert_eq!(found, names, "{body}");
         }
-        assert_eq!(refused.left_out_of(b"no JSON"), None);
+        for other in [&b"no JSON"[..], br#"{"attributesToSearchOn": ["x"]}"#, br#"{"q": "a.b"}"#, b"[]"] {
+            assert_eq!(refused.left_out_of(other, user), None);
+        }
     }
 }

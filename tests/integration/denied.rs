@@ -62,6 +62,26 @@ fn what_is_not_equal_is_found_as_on_one_server() {
     assert_eq!(total(&client, "group >= 0"), 40);
 }
 
+/// Goal: an attribute that documents once had is denied as on one server, which never forgets it: by searches, lists of
+/// documents and deletes.
+#[test]
+fn an_attribute_that_nobody_has_any_more_can_be_denied() {
+    let options = FleetOptions { replication_factor: 1, meilisearch: real_meilisearch(), ..FleetOptions::new() };
+    let fleet = Fleet::start(&options);
+    let client = fleet.client();
+    client.write_well("PATCH", "/indexes/things/settings", Some(&json!({"filterableAttributes": ["rare"]})));
+    let mut documents: Vec<Value> = (0..40).map(|id| json!({"id": id})).collect();
+    documents.push(json!({"id": 40, "rare": 5}));
+    client.write_well("POST", "/indexes/things/documents", Some(&Value::from(documents)));
+    client.write_well("DELETE", "/indexes/things/documents/40", None);
+    assert_eq!(total(&client, "rare != 5"), 40);
+    let listed =
+        client.post("/indexes/things/documents/fetch", &json!({"filter": "rare != 5", "limit": 1})).expect(200);
+    assert_eq!(listed.json["total"], json!(40));
+    let deleted = client.write_well("POST", "/indexes/things/documents/delete", Some(&json!({"filter": "rare != 5"})));
+    assert_eq!(deleted["details"]["deletedDocuments"], json!(40), "{deleted}");
+}
+
 /// Goal: what only the nodes can filter by, to tell hits apart, deletes nothing either.
 #[test]
 fn nothing_is_deleted_by_a_distinct_attribute_that_is_not_filterable() {

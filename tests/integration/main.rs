@@ -13,6 +13,7 @@ mod cut_off;
 mod deaths;
 mod denied;
 mod dev;
+mod distinct;
 mod drift;
 mod errors;
 mod failover;

@@ -109,7 +109,7 @@ async fn answer_list(
     let (documents, total, scattered) = match result {
         Ok(list) => list,
         Err(ReadError::Refused(refusal)) => {
-            return Err(explained(core, scope, refusal, explain()).await);
+            return Err(explained(core, scope, refusal, explain()).await.for_client());
         }
         Err(ReadError::Malformed) => return Err(malformed()),
     };

@@ -101,7 +101,10 @@ impl<'a> FacetSearching<'a> {
             |part: &CoverPart, _is_alone: bool| self.node_request(self.request.node_body(part.filter.as_deref()));
         match scatter(self.core, self.scope, set, make).await {
             Ok(scattered) => Ok(scattered),
-            Err(refusal) => Err(self.judged(explained(self.core, self.scope, refusal, self.explaining()).await)),
+            Err(refusal) => {
+                let refusal = explained(self.core, self.scope, refusal, self.explaining()).await;
+                Err(self.judged(refusal.for_client()))
+            }
         }
     }
 

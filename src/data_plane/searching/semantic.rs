@@ -5,7 +5,7 @@
 
 use super::super::core::PartialPolicy;
 use super::super::gather::both;
-use super::super::reading::{bodies_of, check_complete, node_error};
+use super::super::reading::{Refusal, bodies_of, check_complete, node_error};
 use super::super::scatter::{Scattered, scatter};
 use super::super::upstream::NodeRequest;
 use super::{Attempt, DEEPER, SearchAnswer, Searching, SemanticHits, TIES, merge_failed};
@@ -104,11 +104,11 @@ impl Searching<'_> {
 
     /// What the only node of the set says, if one was asked as such.
     async fn by_one_node(&self, set: &CoveringSet, started: Monotonic) -> Result<Option<SearchAnswer>, ApiError> {
-        if set.parts.len() != 1 || !self.request.is_page_whole(self.settings.max_total_hits()) {
+        let attempt = self.first_attempt();
+        if set.parts.len() != 1 || self.asked(attempt, true) != Asked::Page {
             return Ok(None);
         }
-        let attempt = self.first_attempt();
-        let scattered = self.ask(set, attempt).await?;
+        let scattered = self.ask(set, attempt).await.map_err(Refusal::for_client)?;
         if !scattered.is_alone() {
             return Ok(None);
         }
@@ -160,7 +160,7 @@ impl Searching<'_> {
                 is_bare: false,
             })
         };
-        let answered = searching.scatter(set, body).await?;
+        let answered = searching.scatter(set, body).await.map_err(Refusal::for_client)?;
         check_complete(&answered, self.policy)?;
         list.answered = Some(answered);
         Ok(())

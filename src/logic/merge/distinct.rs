@@ -13,9 +13,6 @@ use super::facet_values::FacetValues;
 use super::list::{MergedHits, RankedHit};
 use super::rank::Rank;
 
-/// Bytes of a text up to which the engine tells values apart.
-const TEXT_BYTES_MAX: usize = 479;
-
 /// One value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum DistinctValue {
@@ -180,9 +177,5 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
 fn values_of(values: &FacetValues) -> HashSet<DistinctValue> {
     // Adding 0 makes -0 the same as 0.
     let numbers = values.numbers.iter().map(|number| DistinctValue::Number((number + 0.0).to_bits()));
-    numbers.chain(values.texts.iter().map(|text| DistinctValue::Text(shortened(text).to_owned()))).collect()
-}
-
-fn shortened(text: &str) -> &str {
-    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
+    numbers.chain(values.texts.iter().map(|text| DistinctValue::Text(text.clone()))).collect()
 }

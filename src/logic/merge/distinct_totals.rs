@@ -30,6 +30,8 @@ pub struct ValueCounts {
     by_value: HashMap<String, u64>,
     /// No node has more values than it said.
     is_complete: bool,
+    /// Else the nodes could not be asked, and all else is nothing.
+    is_counted: bool,
 }
 
 /// A total, and whether it is that of one server.
@@ -48,7 +50,7 @@ impl ValueCounts {
     /// # Errors
     /// [`MergeError::Malformed`].
     pub fn read(bodies: &[&str], without: &[&str], attribute: &str, values_max: u64) -> Result<Self, MergeError> {
-        let mut counts = Self { is_complete: true, ..Self::default() };
+        let mut counts = Self { is_complete: true, is_counted: true, ..Self::default() };
         for body in without {
             counts.without += NodeAnswer::read(body)?.total;
         }
@@ -82,12 +84,18 @@ impl ValueCounts {
 
     /// So many hits there are at most: one for each value, and those that have none.
     pub fn values_and_without(&self) -> u64 {
+        if !self.is_counted {
+            return u64::MAX;
+        }
         self.by_value.len() as u64 + self.without
     }
 
     /// What one server would say after it has kept these hits. `by_nodes` is the sum of what the nodes say, each of its own
     /// hits: the best that is left where there are more values than they list.
     pub fn total(&self, paging: Paging, kept: &Kept, by_nodes: u64) -> DistinctTotal {
+        if !self.is_counted {
+            return DistinctTotal { total: by_nodes.max(kept.hits), is_exact: false };
+        }
         let with_values: u64 = self.by_value.values().sum();
         let has_several = with_values + self.without != self.total;
         match paging {

@@ -280,7 +280,7 @@ fn walk(request: &str, answers: &[Value], asked: u64, walk: Walk) -> Result<Vec<
     let texts: Vec<String> = answers.iter().map(Value::to_string).collect();
     let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (request, settings) = (search(request), AnswerSettings::default());
-    let counts = ValueCounts::default();
+    let counts = ValueCounts::read(&[], &[], "brand", 1).expect("nothing to read");
     let distinct = Some((Distinct { attribute: "brand", walk, is_parameter: true }, &counts));
     let question = Question { asked: Asked::First(asked), distinct, ..first_hits(&request, &settings) };
     let text = merge(&question, &bodies, &AnswerFrame::default())?.body;

@@ -3,7 +3,7 @@
 //! To a server of which no document ever had an attribute, every condition on that attribute is false, `!=` too. One of
 //! many nodes may be such a server although the fleet is not. `NOT` around a condition is true there, as it is to one
 //! server that has documents with the attribute: so `a != 1` goes to the nodes as `NOT a = 1`.
-//! To a fleet of which no document has the attribute it must stay as it is.
+//! To a fleet of which no document ever had the attribute it must stay as it is.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,7 +12,10 @@ use serde_json::Value;
 
 use super::{Comparison, Filter, Token};
 
-/// The filter of a request, in the form in which nodes are asked, when these attributes are in no document of the fleet.
+/// A text that is no value of any document.
+const NO_VALUE: &str = "miroir: no document has this value 5b0c7f1e-9d43-4c0a-8e52-0f6e6c1d7a94";
+
+/// The filter of a request, in the form in which nodes are asked, when no node knows these attributes.
 /// What cannot be read stays as it is.
 pub fn node_form(filter: Value, unknown: &[String]) -> Value {
     match filter {
@@ -25,7 +28,7 @@ pub fn node_form(filter: Value, unknown: &[String]) -> Value {
     }
 }
 
-/// The attributes of which it must be known whether some document of the fleet has them, each once.
+/// The attributes of which it must be known whether some document of the fleet ever had them, each once.
 pub fn denied_attributes(filter: &Value) -> Vec<String> {
     let mut found = Vec::new();
     match filter {
@@ -44,9 +47,10 @@ pub fn denied_attributes(filter: &Value) -> Vec<String> {
     found
 }
 
-/// The filter that finds the documents with an attribute.
-pub fn has_attribute(attribute: &str) -> String {
-    format!("{} EXISTS", quoted(attribute))
+/// The filter that finds every document of a node that knows an attribute, and none of any other. A node goes on knowing
+/// it when the documents that had it are gone.
+pub fn knows_attribute(attribute: &str) -> String {
+    format!("{} != \"{NO_VALUE}\"", quoted(attribute))
 }
 
 /// The name of an attribute as it can stand in a filter.
@@ -143,6 +147,8 @@ mod tests {
         assert_eq!(denied_attributes(&filter), ["a", "b c"]);
         let asked = node_form(filter, &["a".to_owned()]);
         assert_eq!(asked, json!(["a != 1", ["NOT \"b c\" = 2 AND NOT a != 3"], "d = 4"]));
-        assert_eq!(has_attribute("b \" \\c"), "\"b \\\" \\\\c\" EXISTS");
+        let asked = knows_attribute("b \" \\c");
+        assert!(asked.starts_with("\"b \\\" \\\\c\" != \""), "{asked}");
+        assert_eq!(denied_attributes(&json!(asked)), ["b \" \\c"]);
     }
 }

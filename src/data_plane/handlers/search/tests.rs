@@ -456,3 +456,41 @@ fn an_attribute_to_search_on_is_wrong_when_no_node_knows_it() {
         )
     );
 }
+
+#[test]
+fn a_mistake_with_many_names_costs_few_requests() {
+    let upstream = FakeUpstream::new(|_, request| {
+        let body = serde_json::from_slice::<Value>(&request.body).expect("JSON");
+        let unknown = body["attributesToSearchOn"][0].as_str().unwrap_or("gone").to_owned();
+        let message =
+            format!("Attribute `{unknown}` is not searchable. Available searchable attributes are: `odd, title`.");
+        let body = ApiError::new(Code::InvalidSearchAttributesToSearchOn, message).body();
+        Ok(NodeResponse { status: 400, body: serde_json::to_vec(&body).expect("plain").into() })
+    });
+    // The fake refuses what it takes, too: nothing is believed for ever.
+    let names: Vec<String> = (0..5_000).map(|number| format!("z{number}")).chain(["title".to_owned()]).collect();
+    let response = ask(&upstream, fleet(&[&[0], &[1]], &[]), search_for(&json!({"attributesToSearchOn": names})));
+    assert_eq!(response.status, 400);
+    assert!(upstream.requests.borrow().len() < 12, "{}", upstream.requests.borrow().len());
+}
+
+#[test]
+fn what_nodes_refuse_of_our_own_questions_refuses_no_search() {
+    // The nodes have no rule for the distinct attribute yet.
+    let upstream = FakeUpstream::new(|node, request| {
+        let body = serde_json::from_slice::<Value>(&request.body).expect("JSON");
+        if body.get("distinct").is_none() && body.get("facets").is_none() && !body["filter"].to_string().contains("sku")
+        {
+            return numbered(node, request);
+        }
+        let message = "Index `movies-1`: Attribute `sku` is not filterable.";
+        let body = ApiError::new(Code::InvalidSearchFilter, message).body();
+        Ok(NodeResponse { status: 400, body: serde_json::to_vec(&body).expect("plain").into() })
+    });
+    let snapshot = || fleet_with(fleet(&[&[0], &[1]], &[]), &json!({"distinctAttribute": "sku"}));
+    let response = ask(&upstream, snapshot(), search_for(&json!({})));
+    assert_eq!((response.status, json_of(&response)["hits"].as_array().map(Vec::len)), (200, Some(2)));
+    assert_eq!(response.header("x-miroir-approximate"), Some("totals"));
+    let wrong = ask(&upstream, snapshot(), search_for(&json!({"filter": "sku = 1"})));
+    assert_eq!((wrong.status, json_of(&wrong)["code"].as_str()), (400, Some("invalid_search_filter")));
+}
