@@ -31,7 +31,7 @@ use crate::meili::error::{ApiError, Code};
 use crate::meili::filterable::{check_facets, rules_of_settings};
 use crate::meili::multi_search::ranking_rules::{Comparability, RankedQuery, ranking_rules_of};
 use crate::meili::multi_search::{Federation, ListedQuery, MultiSearch, UnionQuestion, inside_facets, inside_query};
-use crate::meili::search::{Displayed, Retrieved, SearchRequest, Widening};
+use crate::meili::search::{Displayed, Retrieved, SearchRequest, Used, Widening};
 
 /// Questions of one request that are under way at a time; each goes to several nodes.
 const AT_ONCE: usize = 8;
@@ -129,12 +129,24 @@ impl<'a> Federating<'a> {
         }
         let deadline = self.core.read_deadline();
         let scope = |index| ScatterScope { snapshot: self.snapshot, index, deadline, trace: None };
-        let asked = questions.iter().map(|question| self.ask(*question, scope(question.index())));
-        let answers = in_order(asked, AT_ONCE).await;
-        let answers = answers.map_err(|(place, error)| match questions[place].position() {
-            Some(position) => inside_query(position, &error),
-            None => error,
-        })?;
+        let mut answers: Vec<Option<Answer>> = questions.iter().map(|_| None).collect();
+        for is_late in [false, true] {
+            let places: Vec<usize> =
+                (0..questions.len()).filter(|place| questions[*place].is_late() == is_late).collect();
+            let asked = places.iter().map(|place| {
+                let question = &questions[*place];
+                self.ask(*question, scope(question.index()), used_by(&questions, &answers, *question))
+            });
+            let answered = in_order(asked, AT_ONCE).await;
+            let answered = answered.map_err(|(place, error)| match questions[places[place]].position() {
+                Some(position) => inside_query(position, &error),
+                None => error,
+            })?;
+            for (place, answer) in places.into_iter().zip(answered) {
+                answers[place] = Some(answer);
+            }
+        }
+        let answers: Vec<Answer> = answers.into_iter().flatten().collect();
         if let Some(error) = stop {
             return Err(error);
         }
@@ -267,28 +279,34 @@ impl<'a> Federating<'a> {
         Ok(QueryPlan { position, query, request, wide, retrieved })
     }
 
-    async fn ask(&self, question: Question<'_>, scope: ScatterScope<'_>) -> Result<Answer, ApiError> {
+    async fn ask(&self, question: Question<'_>, scope: ScatterScope<'_>, used: Vec<Used>) -> Result<Answer, ApiError> {
         let (plan, request) = match question {
             Question::Query(plan, query) => (plan, &query.wide),
             Question::Facets(plan, request) => (plan, request),
-            Question::Union(plan) => return self.unite(plan, scope).await.map(Answer::Union),
+            Question::Union(plan) => return self.unite(plan, scope, &used).await.map(Answer::Union),
         };
         let (core, settings, policy) = (self.core, &plan.wide_settings, self.policy);
         Searching::of(core, scope, request, settings, policy).answer().await.map(Answer::Query)
     }
 
-    /// Asks the nodes of an index for what its queries find together.
-    async fn unite(&self, plan: &IndexPlan<'_>, scope: ScatterScope<'_>) -> Result<UnionAnswer, ApiError> {
+    /// Asks the nodes of an index for what its queries find together; `used` is what was used of each query, if that is known.
+    async fn unite(
+        &self,
+        plan: &IndexPlan<'_>,
+        scope: ScatterScope<'_>,
+        used: &[Used],
+    ) -> Result<UnionAnswer, ApiError> {
         let index = plan.index;
         let identity = plan.queries.iter().flat_map(|query| query.wide.identity());
         let identity: Vec<Vec<u8>> = std::iter::once(index.uid.as_str().as_bytes().to_vec()).chain(identity).collect();
         let set = scope.choose(self.core, query_hash(identity.iter().map(Vec::as_slice)));
         let set = set.ok_or_else(nothing_to_read)?;
         let mut queries = Vec::with_capacity(plan.queries.len());
-        for query in &plan.queries {
+        for (place, query) in plan.queries.iter().enumerate() {
             let (request, settings) = (&query.wide, &plan.wide_settings);
             let searching = Searching::of(self.core, scope, request, settings, self.policy);
-            queries.push(query.request.with_unknown(searching.unknown_attributes(set).await?));
+            let request = query.request.with_unknown(searching.unknown_attributes(set).await?);
+            queries.push(used.get(place).map_or(request.clone(), |used| request.by_used(used)));
         }
         let distinct = self.distinct_of(plan);
         let mut facets: Vec<String> = plan.patterns.unwrap_or_default().to_vec();
@@ -401,11 +419,31 @@ impl Lacking {
         self.missing.dedup();
         self.approximate.sort_unstable();
         self.approximate.dedup();
-        SearchAnswer { body, missing: self.missing, approximate: self.approximate }
+        SearchAnswer { body, missing: self.missing, approximate: self.approximate, used: Used::AsAsked }
     }
 }
 
+/// What was used of each query of a union that is asked for after them.
+fn used_by(questions: &[Question<'_>], answers: &[Option<Answer>], question: Question<'_>) -> Vec<Used> {
+    let Question::Union(union) = question else { return Vec::new() };
+    let of_union = questions.iter().zip(answers).filter_map(|(question, answer)| match (question, answer) {
+        (Question::Query(plan, _), Some(Answer::Query(answer))) if std::ptr::eq(*plan, union) => {
+            Some(answer.used.clone())
+        }
+        (Question::Query(..) | Question::Union(_) | Question::Facets(..), _) => None,
+    });
+    of_union.collect()
+}
+
 impl Question<'_> {
+    /// It is asked after the others: what nodes count by goes by which lists were used over all of them.
+    fn is_late(&self) -> bool {
+        match self {
+            Self::Query(..) | Self::Facets(..) => false,
+            Self::Union(plan) => plan.queries.iter().any(|query| query.query.is_semantic()),
+        }
+    }
+
     fn index(&self) -> &IndexView {
         match self {
             Self::Query(plan, _) | Self::Union(plan) | Self::Facets(plan, _) => plan.index,
@@ -439,6 +477,7 @@ impl QueryPlan<'_> {
             answer,
             view,
             is_semantic: self.query.is_semantic(),
+            retrieves_vectors: self.query.retrieves_vectors(),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::hidden_distinct;
-use crate::meili::search::{Asked, NodeQuery, SearchKind, SearchRequest};
+use crate::meili::search::{Asked, NodeQuery, SearchKind, SearchRequest, Used};
 use crate::meili::settings::{sorts_by, tie_rule};
 use crate::telemetry::clock;
 
@@ -52,7 +52,7 @@ const WALK_OF_DOCUMENTS_MAX: u64 = 5_000;
 const DEEP: u64 = 150;
 
 /// What the client gets.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct SearchAnswer {
     /// A JSON object.
     pub body: String,
@@ -60,6 +60,8 @@ pub struct SearchAnswer {
     pub missing: Vec<ShardId>,
     /// Parts of it that may be a little off what one server would say.
     pub approximate: Vec<Part>,
+    /// What of a search by vectors decided.
+    pub used: Used,
 }
 
 /// One search.
@@ -209,7 +211,7 @@ impl Searching<'_> {
             self.request.check_facets(&self.scope.index.settings)?;
             match self.finish(&scattered, attempt, counts.as_ref(), started).await? {
                 Ok(Merged { body, approximate }) => {
-                    return Ok(SearchAnswer { body, missing: scattered.missing, approximate });
+                    return Ok(SearchAnswer { body, missing: scattered.missing, approximate, used: Used::AsAsked });
                 }
                 Err(error) => attempt = attempt.after(error).ok_or_else(|| merge_failed(error))?,
             }

@@ -20,6 +20,7 @@ use crate::logic::replica_choice::query_hash;
 use crate::logic::shard_hash::shard_of;
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::search::Used;
 use crate::meili::similar::SimilarRequest;
 
 /// Vectors of a document that are asked for at the same time.
@@ -92,7 +93,7 @@ impl Similarity<'_> {
             };
             let took_ms = self.core.now().0.saturating_sub(started.0);
             let body = self.write(&id, &page, total, took_ms, !missing.is_empty()).map_err(malformed)?;
-            return Ok(SearchAnswer { body, missing, approximate: Vec::new() });
+            return Ok(SearchAnswer { body, missing, approximate: Vec::new(), used: Used::AsAsked });
         }
     }
 

@@ -170,6 +170,11 @@ impl ListedQuery {
         self.has("hybrid") && self.semantic_ratio() > 0.0 && is_searched
     }
 
+    /// Whether the vector that it searches by is shown.
+    pub fn retrieves_vectors(&self) -> bool {
+        self.parameters.get("retrieveVectors") == Some(&Value::Bool(true))
+    }
+
     fn text(&self) -> &str {
         self.parameters.get("q").and_then(Value::as_str).unwrap_or_default()
     }

@@ -21,7 +21,7 @@ mod query_string;
 mod retrieved;
 
 pub use displayed::Displayed;
-pub use kind::{SearchKind, Semantic, query_vector_of, query_vector_text};
+pub use kind::{SearchKind, Semantic, Used, query_vector_of, query_vector_text, vector_json};
 pub(super) use parameters::{PARAMETERS, Parameter, Shape, fixed, nullable, read_body};
 pub use parameters::{code_of_parameter, parameter_names};
 pub use query_string::from_query as parameters_of_query;

@@ -192,8 +192,14 @@ fn differences(body: &Value, keys: &Map<String, Value>, one: &Answer, other: &An
 ///
 /// # Panics
 /// When answers differ.
-fn ask_all(corpora: [&Corpus; 2], bodies: Vec<Value>, one: &Client, other: &Client, reordered_percent_max: usize) {
-    let keys = Map::from_iter(corpora.map(|corpus| (corpus.index.to_owned(), corpus.primary_key.into())));
+pub(super) fn ask_all(
+    corpora: &[&Corpus],
+    bodies: Vec<Value>,
+    one: &Client,
+    other: &Client,
+    reordered_percent_max: usize,
+) {
+    let keys = corpora.iter().map(|corpus| (corpus.index.to_owned(), corpus.primary_key.into())).collect();
     let mut unexplained = Vec::new();
     let (mut answered, mut asked, mut reordered) = (0, 0, 0);
     for body in bodies {
@@ -254,7 +260,7 @@ fn lists_of_searches_are_answered_as_on_one_server() {
     let mut bodies = written(&films, &cities);
     bodies.extend(plain(&films, &cities));
     bodies.extend(generated(&films, &cities));
-    ask_all([&films, &cities], bodies, &alone.node.client(), &fleet.client(), 0);
+    ask_all(&[&films, &cities], bodies, &alone.node.client(), &fleet.client(), 0);
 }
 
 #[test]
@@ -269,5 +275,5 @@ fn an_embedded_node_answers_lists_of_searches_as_a_real_one() {
     }
     // The places of words that stand in a document several times: a difference of the searches themselves.
     let bodies = written(&films, &cities).into_iter().chain(generated(&films, &cities)).collect();
-    ask_all([&films, &cities], bodies, &real.node.client(), &embedded.node.client(), 2);
+    ask_all(&[&films, &cities], bodies, &real.node.client(), &embedded.node.client(), 2);
 }

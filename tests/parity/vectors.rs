@@ -21,14 +21,14 @@ const SHOWN_MAX: usize = 8;
 
 /// What is promised of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Promise {
+pub(super) enum Promise {
     All,
     /// `estimatedTotalHits` depends on how deep each search went.
     NotTheEstimate,
 }
 
 /// A route below the index, a body, and what is promised.
-type Case = (&'static str, Value, Promise);
+pub(super) type Case = (&'static str, Value, Promise);
 
 /// Not far from each other, so that similarities are like scores of words.
 fn vector(random: &mut Random, dimensions: usize) -> Vec<f64> {
@@ -36,7 +36,7 @@ fn vector(random: &mut Random, dimensions: usize) -> Vec<f64> {
 }
 
 /// Films with vectors: most have one, some none; of one embedder some have two.
-fn films_with_vectors() -> Corpus {
+pub(super) fn films_with_vectors() -> Corpus {
     let random = &mut Random::new(seed() ^ 0x7EC7);
     let mut corpus = films(seed(), DOCUMENTS);
     for film in &mut corpus.documents {
@@ -63,7 +63,7 @@ fn embedder(random: &mut Random) -> (&'static str, usize) {
     *random.pick(&[("wide", DIMENSIONS), ("wide", DIMENSIONS), ("shifted", 3), ("several", 5)])
 }
 
-fn search(random: &mut Random, corpus: &Corpus) -> Case {
+pub(super) fn search(random: &mut Random, corpus: &Corpus) -> Case {
     let mut body = Map::new();
     let mut add = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
     let words: Vec<&String> = (0..random.below(4)).map(|_| random.pick_skewed(&corpus.words)).collect();

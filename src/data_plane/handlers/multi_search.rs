@@ -70,7 +70,7 @@ async fn federated(
 ) -> Result<Response, ApiError> {
     let snapshot = core.snapshot();
     let answer = Federating { core, snapshot: &snapshot, searches, federation, policy }.answer().await?;
-    let SearchAnswer { body, missing, approximate } = answer;
+    let SearchAnswer { body, missing, approximate, .. } = answer;
     let response = with_approximate(Response::json_bytes(200, Bytes::from(body)), &approximate);
     Ok(with_missing(response, &missing))
 }

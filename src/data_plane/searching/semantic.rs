@@ -18,7 +18,9 @@ use crate::logic::merge::page::Page;
 use crate::logic::merge::{AnswerFrame, MergeError, Merged, Question, write};
 use crate::logic::snapshot::{CoverPart, CoveringSet};
 use crate::meili::error::{ApiError, Code};
-use crate::meili::search::{Asked, NodeQuery, Paging, SearchRequest, Semantic, query_vector_of, query_vector_text};
+use crate::meili::search::{
+    Asked, NodeQuery, Paging, SearchRequest, Semantic, Used, query_vector_of, query_vector_text,
+};
 
 /// A search by both.
 struct Lists {
@@ -26,8 +28,7 @@ struct Lists {
     vectors: List,
     /// How much vectors count.
     ratio: f32,
-    /// The vector, where the client wants to see it.
-    query_vector: Option<String>,
+    vector: Vec<f32>,
 }
 
 /// One of the two lists of a search by both.
@@ -53,9 +54,10 @@ impl Searching<'_> {
             given => given.clone(),
         };
         let request = vector.as_ref().map_or_else(|| self.request.clone(), |vector| self.request.by_vector(vector));
-        let shown = vector.filter(|_| request.retrieves_vectors()).map(|vector| query_vector_text(&vector));
+        let shown = vector.as_ref().filter(|_| request.retrieves_vectors()).map(|vector| query_vector_text(vector));
         let searching = Searching { request: &request, semantic: SemanticHits::All(shown.as_deref()), ..*self };
-        searching.list(set, started).await
+        let answer = searching.list(set, started).await?;
+        Ok(SearchAnswer { used: vector.map_or(Used::AsAsked, Used::Vector), ..answer })
     }
 
     /// The answer where words and vectors decide.
@@ -90,8 +92,7 @@ impl Searching<'_> {
         // Without a vector the engine makes do with words.
         let Some(vector) = vector else { return self.by_words(set, words, started).await };
         let vectors = list(self.request.beside_words(&vector).scored(), Source::Vectors);
-        let query_vector = self.request.retrieves_vectors().then(|| query_vector_text(&vector));
-        let mut lists = Lists { words, vectors, ratio, query_vector };
+        let mut lists = Lists { words, vectors, ratio, vector };
         loop {
             self.ask_list(set, &mut lists.vectors).await?;
             match self.combine(set, &lists, started).await? {
@@ -115,7 +116,8 @@ impl Searching<'_> {
         check_complete(&scattered, self.policy)?;
         self.request.check_facets(&self.scope.index.settings)?;
         let merged = self.finish(&scattered, attempt, None, started).await?.map_err(merge_failed)?;
-        Ok(Some(SearchAnswer { body: merged.body, missing: scattered.missing, approximate: merged.approximate }))
+        let Merged { body, approximate } = merged;
+        Ok(Some(SearchAnswer { body, missing: scattered.missing, approximate, used: Used::AsAsked }))
     }
 
     /// The client's vector, or one of the words; none where no embedder makes one.
@@ -211,7 +213,8 @@ impl Searching<'_> {
         let request = self.request.by_words();
         let searching = Searching { request: &request, semantic: SemanticHits::None, ..*self };
         let Some(answered) = words.answered.filter(|_| self.distinct().is_none()) else {
-            return searching.list(set, started).await;
+            let answer = searching.list(set, started).await?;
+            return Ok(SearchAnswer { used: Used::Words, ..answer });
         };
         // What is there is what would be asked for, with a score more in each hit.
         self.request.check_facets(&self.scope.index.settings)?;
@@ -220,7 +223,7 @@ impl Searching<'_> {
         let asked = (Asked::First(words.first_hits), &*self.needed_of_lists());
         let merged = searching.merge(&answered, asked, attempt, None, started).await?;
         let Merged { body, approximate } = merged.map_err(merge_failed)?;
-        Ok(SearchAnswer { body, missing: answered.missing, approximate })
+        Ok(SearchAnswer { body, missing: answered.missing, approximate, used: Used::Words })
     }
 
     async fn combine(
@@ -229,7 +232,7 @@ impl Searching<'_> {
         lists: &Lists,
         started: Monotonic,
     ) -> Result<Result<SearchAnswer, MergeError>, ApiError> {
-        let Lists { words, vectors, ratio, query_vector } = lists;
+        let Lists { words, vectors, ratio, vector } = lists;
         let (Some(words_answered), Some(vectors_answered)) = (&words.answered, &vectors.answered) else {
             return Ok(Err(MergeError::Malformed));
         };
@@ -262,7 +265,7 @@ impl Searching<'_> {
             processing_time_ms: self.core.now().0.saturating_sub(started.0),
             is_degraded: !missing.is_empty(),
             facets,
-            query_vector: query_vector.clone(),
+            query_vector: self.request.retrieves_vectors().then(|| query_vector_text(vector)),
             semantic_hit_count: Some(page.semantic_hit_count()),
         };
         let needed = self.needed_of_lists();
@@ -278,7 +281,7 @@ impl Searching<'_> {
         };
         let Merged { body, approximate } =
             self.timed(|| write(&question, &answers, &page, None, &frame)).map_err(merge_failed)?;
-        Ok(Ok(SearchAnswer { body, missing, approximate }))
+        Ok(Ok(SearchAnswer { body, missing, approximate, used: Used::Both(vector.clone()) }))
     }
 }
 

@@ -55,6 +55,8 @@ pub struct FederatedHit {
     document: Document,
     score: WeightedScore,
     position: usize,
+    /// Vectors were compared.
+    is_semantic: bool,
 }
 
 /// Counts and stats by facet.
@@ -69,6 +71,8 @@ pub struct FederatedIndex {
     pub hits: Vec<FederatedHit>,
     /// Documents that some query matches.
     pub total: usize,
+    /// What queries that retrieve vectors searched by, with their places.
+    pub query_vectors: Vec<(usize, Vec<f32>)>,
     /// There when facets were asked for.
     pub facets: Option<FederatedFacets>,
 }
@@ -80,6 +84,10 @@ pub struct FederatedHits {
     pub hits: Vec<Map<String, Value>>,
     /// Hits in all.
     pub total: usize,
+    /// How many hits of the page vectors brought.
+    pub semantic_hit_count: usize,
+    /// What queries that retrieve vectors searched by, with their places.
+    pub query_vectors: Vec<(usize, Vec<f32>)>,
     /// By index.
     pub facets: Vec<(String, FederatedFacets)>,
     /// Documents whose values have no part in the facets any more, with their index.
@@ -123,6 +131,9 @@ pub(super) fn search(
     for (_, found) in &searches {
         candidates |= &found.ranking.candidates;
     }
+    let vectors = searches.iter().filter(|(query, _)| query.search.retrieve_vectors);
+    let vectors = vectors.filter_map(|(query, found)| Some((query.position, found.query_vector.clone()?)));
+    let query_vectors = vectors.collect();
     let hits = index.text_rules.with_highlight_tokenizer(|tokenizer| {
         let mut lists = Vec::new();
         let mut makers = Vec::new();
@@ -156,21 +167,23 @@ pub(super) fn search(
                 "indexUid": index.uid, "queriesPosition": position, "weightedRankingScore": candidate.score.global,
             });
             let fields = maker.federated_hit(candidate.document, &candidate.scores, federation).fields;
-            hits.push(FederatedHit { fields, document, score: candidate.score, position });
+            let is_semantic = candidate.scores.iter().any(|score| matches!(score, Score::Vector(_)));
+            hits.push(FederatedHit { fields, document, score: candidate.score, position, is_semantic });
         }
         hits
     });
     let counts = part.facets.map(|facets| facet_counts::count(index, facets, &candidates)).transpose();
     let facets = counts.map_err(FederatedError::Facets)?;
-    Ok(FederatedIndex { uid: index.uid.clone(), hits, total: candidates.len() as usize, facets })
+    Ok(FederatedIndex { uid: index.uid.clone(), hits, total: candidates.len() as usize, query_vectors, facets })
 }
 
 /// Puts the lists of the indexes, in the order of their names, together.
 pub fn merge(indexes: Vec<FederatedIndex>, offset: usize, limit: usize, distinct: Option<&str>) -> FederatedHits {
-    let mut total = 0;
-    let (mut facets, mut lists) = (Vec::new(), Vec::new());
+    let (mut total, mut semantic_hit_count) = (0, 0);
+    let (mut facets, mut lists, mut query_vectors) = (Vec::new(), Vec::new(), Vec::new());
     for index in indexes {
         total += index.total;
+        query_vectors.extend(index.query_vectors);
         facets.extend(index.facets.map(|counts| (index.uid.clone(), counts)));
         lists.push(index.hits.into_iter().map(|hit| (index.uid.clone(), hit)).collect());
     }
@@ -188,11 +201,12 @@ pub fn merge(indexes: Vec<FederatedIndex>, offset: usize, limit: usize, distinct
             continue;
         }
         if passed >= offset && hits.len() < limit {
+            semantic_hit_count += usize::from(hit.is_semantic);
             hits.push(hit.fields);
         }
         passed += 1;
     }
-    FederatedHits { hits, total, facets, rejected }
+    FederatedHits { hits, total, semantic_hit_count, query_vectors, facets, rejected }
 }
 
 /// Takes the best of the first hits of all lists, again and again. Equal ones come in the order of the queries.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::sort;
 use crate::meili::error::{ApiError, Code};
+use crate::meili::search::vector_json;
 
 /// What to do when not all words of the query are found together.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -202,9 +203,7 @@ impl SearchResult {
         body.insert("hits".to_owned(), hits.into());
         body.insert("query".to_owned(), self.query.as_str().into());
         if let Some(vector) = &self.query_vector {
-            // Shown in single precision, other than everything else.
-            let numbers = vector.iter().map(|number| json!(number.to_string().parse::<f64>().ok()));
-            body.insert("queryVector".to_owned(), numbers.collect::<Vec<_>>().into());
+            body.insert("queryVector".to_owned(), vector_json(vector));
         }
         body.insert("processingTimeMs".to_owned(), processing_time_ms.into());
         let info = match &self.hits_info {

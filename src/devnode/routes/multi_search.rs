@@ -17,7 +17,7 @@ use crate::meili::multi_search::{
     Federation, ListedQuery, MergeFacets, MultiSearch, inside_facets, inside_query, options_without_federation,
     status_of,
 };
-use crate::meili::search::Paging;
+use crate::meili::search::{Paging, vector_json};
 use crate::telemetry::clock;
 
 /// `POST /multi-search`.
@@ -74,7 +74,10 @@ fn federated(node: &Node, request: &MultiSearch, federation: &Federation) -> Res
     federation.check_personalization()?;
     let (offset, limit) = federation.window();
     let found = merge_federated(indexes, offset as usize, limit as usize, federation.distinct.as_deref());
-    Ok(Response::json(200, &answer_body(federation, found, &work.orders, started.elapsed().as_millis() as u64)))
+    Ok(Response::json(
+        200,
+        &answer_body(request, federation, found, &work.orders, started.elapsed().as_millis() as u64),
+    ))
 }
 
 impl Work<'_> {
@@ -152,14 +155,19 @@ impl Work<'_> {
 }
 
 fn answer_body(
+    request: &MultiSearch,
     federation: &Federation,
     found: FederatedHits,
     orders: &Orders,
     processing_time_ms: u64,
 ) -> Map<String, Value> {
-    let FederatedHits { hits, total, facets, rejected } = found;
+    let FederatedHits { hits, total, semantic_hit_count, query_vectors, facets, rejected } = found;
     let mut body = Map::new();
     body.insert("hits".to_owned(), hits.into_iter().map(Value::Object).collect());
+    if request.queries.iter().any(ListedQuery::retrieves_vectors) {
+        let vectors = query_vectors.into_iter().map(|(position, vector)| (position.to_string(), vector_json(&vector)));
+        body.insert("queryVectors".to_owned(), Value::Object(vectors.collect()));
+    }
     body.insert("processingTimeMs".to_owned(), processing_time_ms.into());
     let info = match federation.paging {
         Paging::Window { offset, limit } => json!({"limit": limit, "offset": offset, "estimatedTotalHits": total}),
@@ -191,6 +199,9 @@ fn answer_body(
             });
             body.insert("facetsByIndex".to_owned(), Value::Object(by_index.collect()));
         }
+    }
+    if request.queries.iter().any(ListedQuery::is_semantic) {
+        body.insert("semanticHitCount".to_owned(), semantic_hit_count.into());
     }
     if federation.shows_performance {
         body.insert("performanceDetails".to_owned(), json!({"search": format!("{processing_time_ms}.00ms")}));

@@ -42,6 +42,8 @@ pub struct QueryAnswer<'a> {
     pub view: HitView<'a>,
     /// It searches vectors.
     pub is_semantic: bool,
+    /// The vector that it searches by is shown.
+    pub retrieves_vectors: bool,
 }
 
 /// The answers to all queries of one index.
@@ -178,7 +180,9 @@ pub fn merge(
         }
         candidate.write(&mut body)?;
     }
-    write!(body, "],\"processingTimeMs\":{processing_time_ms}").expect("strings take all");
+    body.push(']');
+    write_query_vectors(indexes, &mut body);
+    write!(body, ",\"processingTimeMs\":{processing_time_ms}").expect("strings take all");
     super::write_totals(federation.paging, totals.total, &mut body);
     facets.write(federation.merge_facets, &mut body);
     let answers = || indexes.iter().flat_map(|index| &index.queries);
@@ -197,6 +201,22 @@ pub fn merge(
     }
     body.push('}');
     Ok(Federated { body, approximate: totals.approximate(!facets.is_empty()) })
+}
+
+/// The vectors of all queries that have one, by their places, where some query retrieves vectors.
+fn write_query_vectors(indexes: &[IndexAnswer<'_>], text: &mut String) {
+    let mut queries: Vec<&QueryAnswer<'_>> = indexes.iter().flat_map(|index| &index.queries).collect();
+    if !queries.iter().any(|query| query.retrieves_vectors) {
+        return;
+    }
+    queries.sort_by_key(|query| query.position);
+    text.push_str(",\"queryVectors\":{");
+    let vectors = queries.iter().filter_map(|query| Some((query.position, query.answer.query_vector?)));
+    for (place, (position, vector)) in vectors.enumerate() {
+        let comma = if place > 0 { "," } else { "" };
+        write!(text, "{comma}\"{position}\":{vector}").expect("strings take all");
+    }
+    text.push('}');
 }
 
 impl<'a> IndexAnswer<'a> {

@@ -36,7 +36,31 @@ pub struct Semantic {
     pub vector: Option<Vec<f32>>,
 }
 
+/// What of a search by vectors decided in the end.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Used {
+    /// All that was asked for, if it was one by vectors.
+    AsAsked,
+    /// Words were enough, or there was no vector.
+    Words,
+    /// This vector, and nothing else.
+    Vector(Vec<f32>),
+    /// Words and this vector.
+    Both(Vec<f32>),
+}
+
 impl SearchRequest {
+    /// The same search, so that a node uses of it what was used over all nodes.
+    #[must_use]
+    pub fn by_used(&self, used: &Used) -> Self {
+        match used {
+            Used::AsAsked => self.clone(),
+            Used::Words => self.by_words(),
+            Used::Vector(vector) => self.by_vector(vector),
+            Used::Both(vector) => self.beside_words(vector),
+        }
+    }
+
     /// What kind of search is meant, under these settings of the user.
     ///
     /// # Errors
@@ -117,7 +141,7 @@ impl SearchRequest {
     #[must_use]
     pub fn by_vector(&self, vector: &[f32]) -> Self {
         let mut parameters = self.parameters.clone();
-        parameters.entry("vector").or_insert_with(|| json_of(vector));
+        parameters.entry("vector").or_insert_with(|| vector_json(vector));
         Self { parameters, ..self.clone() }
     }
 
@@ -125,7 +149,7 @@ impl SearchRequest {
     #[must_use]
     pub fn beside_words(&self, vector: &[f32]) -> Self {
         let mut request = self.by_vector(vector);
-        request.parameters["hybrid"]["semanticRatio"] = json_of(&[NEARLY_ONE])[0].take();
+        request.parameters["hybrid"]["semanticRatio"] = vector_json(&[NEARLY_ONE])[0].take();
         request
     }
 
@@ -152,8 +176,8 @@ fn no_media() -> ApiError {
     ApiError::new(Code::FeatureNotEnabled, message)
 }
 
-/// With no more digits than single precision has.
-fn json_of(vector: &[f32]) -> Value {
+/// A vector with no more digits than single precision has, as the engine shows it.
+pub fn vector_json(vector: &[f32]) -> Value {
     vector.iter().map(|number| json!(number.to_string().parse::<f64>().ok())).collect()
 }
 

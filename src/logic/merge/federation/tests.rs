@@ -45,7 +45,14 @@ fn merged(federation: &Value, queries: &[(&str, f64, &str)], unions: &[Union<'_>
     let mut indexes: Vec<IndexAnswer<'_>> = Vec::new();
     for (position, (uid, weight, answer)) in queries.iter().enumerate() {
         let answer = NodeAnswer::read(answer).unwrap();
-        let query = QueryAnswer { position, weight: *weight, answer, view, is_semantic: position == 9 };
+        let query = QueryAnswer {
+            position,
+            weight: *weight,
+            answer,
+            view,
+            is_semantic: position == 9,
+            retrieves_vectors: position == 8,
+        };
         match indexes.last_mut() {
             Some(index) if index.uid == *uid => index.queries.push(query),
             Some(_) | None => indexes.push(IndexAnswer {
@@ -176,7 +183,7 @@ fn answers_that_lack_something_make_the_whole_lack_it() {
     let (displayed, retrieved, limits) = (Displayed::All, Retrieved::default(), FacetLimits::default());
     let view = view(&displayed, &retrieved);
     let answer = NodeAnswer::read(&unreadable).unwrap();
-    let query = QueryAnswer { position: 0, weight: 1.0, answer, view, is_semantic: false };
+    let query = QueryAnswer { position: 0, weight: 1.0, answer, view, is_semantic: false, retrieves_vectors: false };
     let index = IndexAnswer {
         uid: "a",
         queries: vec![query],
