@@ -22,7 +22,7 @@ pub struct UnionQuestion<'a> {
 }
 
 /// Parameters that decide nothing about which documents are found.
-const NOT_COUNTED: [&str; 8] = [
+const NOT_COUNTED: [&str; 9] = [
     "attributesToHighlight",
     "attributesToCrop",
     "showMatchesPosition",
@@ -31,7 +31,12 @@ const NOT_COUNTED: [&str; 8] = [
     "retrieveVectors",
     "facets",
     "distinct",
+    "sort",
 ];
+
+/// Finds everything, as no text does. To a federated search it is a text, whose rules can be compared with those of others,
+/// although nodes sort ties by a rule of their own.
+const EVERYTHING: &str = " ";
 
 impl UnionQuestion<'_> {
     /// The body of a node's `POST /multi-search`.
@@ -40,6 +45,10 @@ impl UnionQuestion<'_> {
             let mut parameters = query.node_parameters(self.marker_filter);
             for name in NOT_COUNTED {
                 parameters.shift_remove(name);
+            }
+            let is_by_meaning = ["hybrid", "vector"].iter().any(|name| parameters.contains_key(*name));
+            if query.text().is_empty() && !is_by_meaning {
+                parameters.insert("q".to_owned(), EVERYTHING.into());
             }
             parameters.insert("indexUid".to_owned(), self.node_uid.into());
             parameters.insert("attributesToRetrieve".to_owned(), json!([]));
@@ -53,5 +62,30 @@ impl UnionQuestion<'_> {
         }
         let body = json!({"queries": queries, "federation": federation});
         serde_json::to_vec(&body).expect("a JSON object with text keys can always be written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_asked_so_that_their_rules_can_be_compared() {
+        let read = |body: Value| SearchRequest::from_json(body.to_string().as_bytes()).expect("a valid search");
+        let queries =
+            [read(json!({"q": "cat", "sort": ["a:desc"], "filter": "a = 1"})), read(json!({"facets": ["a"]}))];
+        let question = UnionQuestion {
+            node_uid: "m-1",
+            queries: &queries,
+            marker_filter: None,
+            hits: 20,
+            is_exhaustive: false,
+            facets: None,
+        };
+        let body: Value = serde_json::from_slice(&question.node_body()).expect("JSON");
+        let found = [&body["queries"][0], &body["queries"][1]];
+        assert_eq!([&found[0]["q"], &found[1]["q"]], ["cat", " "]);
+        assert_eq!(found[0]["filter"], "a = 1");
+        assert!(found.iter().all(|query| query.get("sort").is_none() && query.get("facets").is_none()));
     }
 }
