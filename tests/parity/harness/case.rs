@@ -47,8 +47,16 @@ impl Case<'_> {
 
     /// The first hit and the number of hits that are asked for, neither beyond what the settings allow.
     pub fn window(&self) -> (u64, u64) {
+        let (offset, limit) = self.unbounded_window();
+        let max = self.hits_max();
+        let offset = offset.min(max);
+        (offset, limit.min(max - offset))
+    }
+
+    /// The first hit and the number of hits that are asked for.
+    pub fn unbounded_window(&self) -> (u64, u64) {
         let number = |name: &str| self.body.get(name).and_then(Value::as_u64);
-        let (offset, limit) = if self.is_paged() {
+        if self.is_paged() {
             let limit = number("hitsPerPage").unwrap_or(LIMIT_DEFAULT);
             match number("page").unwrap_or(1) {
                 0 => (0, 0),
@@ -56,11 +64,13 @@ impl Case<'_> {
             }
         } else {
             (number("offset").unwrap_or(0), number("limit").unwrap_or(LIMIT_DEFAULT))
-        };
+        }
+    }
+
+    /// Most hits that can be reached, as the settings say.
+    pub fn hits_max(&self) -> u64 {
         let max = self.corpus.settings.get("pagination").and_then(|setting| setting["maxTotalHits"].as_u64());
-        let max = max.unwrap_or(MAX_TOTAL_HITS_DEFAULT);
-        let offset = offset.min(max);
-        (offset, limit.min(max - offset))
+        max.unwrap_or(MAX_TOTAL_HITS_DEFAULT)
     }
 
     /// The rules that sort by values, the most significant first: those of the query where the settings have `sort`, and

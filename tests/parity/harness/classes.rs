@@ -21,6 +21,18 @@ pub struct Class {
     pub explains: fn(evidence: &Evidence<'_>, aspect: Aspect) -> bool,
 }
 
+/// The class of what Miroir says itself.
+pub const APPROXIMATE: &str = "approximate, as the answer says";
+
+/// The class of distinct hits of a federated search.
+pub const DISTINCT_FEDERATED: &str = "distinct hits of a federated search";
+
+/// The class of walks that another replica answered.
+pub const OTHER_REPLICAS: &str = "pages over ties from other replicas";
+
+/// The form of the case looks for the class itself.
+const BY_FORM: fn(&Evidence<'_>, Aspect) -> bool = |_, _| false;
+
 /// All of them, the most specific one first.
 pub const CLASSES: &[Class] = &[
     Class {
@@ -35,7 +47,7 @@ pub const CLASSES: &[Class] = &[
         },
     },
     Class {
-        name: "approximate, as the answer says",
+        name: APPROXIMATE,
         reason: "where hits are distinct, facets and some totals are known to be near only: the header X-Miroir-Approximate names them",
         is_bounded: false,
         explains: |evidence, aspect| match aspect {
@@ -49,6 +61,18 @@ pub const CLASSES: &[Class] = &[
         reason: "which of several ties comes first decides about others that share only one of its values",
         is_bounded: false,
         explains: |evidence, aspect| aspect == Aspect::Order && evidence.has_walks_of_the_same_hits(),
+    },
+    Class {
+        name: DISTINCT_FEDERATED,
+        reason: "which of several ties stands for a value decides where hits that other queries find as well stand",
+        is_bounded: true,
+        explains: BY_FORM,
+    },
+    Class {
+        name: OTHER_REPLICAS,
+        reason: "without ties sorted by id every node orders them by its own internal numbers; another walk is whole",
+        is_bounded: true,
+        explains: BY_FORM,
     },
     Class {
         name: "totals under a score threshold",
@@ -87,10 +111,8 @@ pub const CLASSES: &[Class] = &[
         explains: |evidence, aspect| {
             let formatted = ["attributesToHighlight", "attributesToCrop"];
             let is_known = |names: &[&str]| !evidence.known.are_partly_unknown(evidence.case.body, names);
-            let is_equal_without = |fields: &[&str]| {
-                let shown = |answer: &Value| without_empty(&json!(bodies_without(answer, fields)));
-                shown(evidence.one) == shown(evidence.miroir)
-            };
+            let is_equal_without =
+                |fields: &[&str]| are_equal_hits(evidence, |hit| without_empty(&without(hit, fields)));
             aspect == Aspect::Body
                 && (!is_known(&formatted) && is_equal_without(&["_formatted"])
                     || !is_known(&["attributesToRetrieve"]) && is_equal_without(&[]))
@@ -103,7 +125,7 @@ pub const CLASSES: &[Class] = &[
         explains: |evidence, aspect| {
             aspect == Aspect::Body
                 && evidence.case.corpus.settings.contains_key("displayedAttributes")
-                && without_indices(evidence.one) == without_indices(evidence.miroir)
+                && are_equal_hits(evidence, without_indices)
         },
     },
     Class {
@@ -111,15 +133,6 @@ pub const CLASSES: &[Class] = &[
         reason: "a text is searched for what the query's words stand for in the node's dictionary, also where it is not searchable",
         is_bounded: true,
         explains: |evidence, aspect| aspect == Aspect::Body && are_fewer_matches(evidence),
-    },
-    Class {
-        name: "lists of attributes in messages",
-        reason: "a node lists the attributes that it knows, and shows everything",
-        is_bounded: true,
-        explains: |evidence, aspect| {
-            let message = |answer: &Value| without_list(answer["message"].as_str().unwrap_or_default());
-            aspect == Aspect::Message && message(evidence.one) == message(evidence.miroir)
-        },
     },
     Class {
         name: "more typos than are taken",
@@ -167,12 +180,18 @@ fn counts_less(evidence: &Evidence<'_>) -> bool {
     (least..=total(evidence.one)).contains(&total(evidence.miroir))
 }
 
-/// All hits without their details and these fields, in no order.
-fn bodies_without(answer: &Value, fields: &[&str]) -> Vec<Value> {
-    let hits = answer["hits"].as_array().into_iter().flatten();
-    let mut bodies: Vec<Value> = hits.map(|hit| without(hit, fields)).collect();
-    bodies.sort_by_key(ToString::to_string);
-    bodies
+/// Pairs of the hits that both show.
+fn common_hits(evidence: &Evidence<'_>) -> Vec<[Value; 2]> {
+    let hits = |answer: &Value| answer["hits"].as_array().cloned().unwrap_or_default();
+    let mut by_name: BTreeMap<String, Value> =
+        hits(evidence.one).into_iter().map(|hit| (evidence.name(&hit), hit)).collect();
+    let hits = hits(evidence.miroir).into_iter();
+    hits.filter_map(|hit| Some([by_name.remove(&evidence.name(&hit))?, hit])).collect()
+}
+
+/// Whether what is looked at is equal in all hits that both show.
+fn are_equal_hits(evidence: &Evidence<'_>, looked_at: impl Fn(&Value) -> Value) -> bool {
+    common_hits(evidence).iter().all(|[one, miroir]| looked_at(one) == looked_at(miroir))
 }
 
 fn without(hit: &Value, fields: &[&str]) -> Value {
@@ -197,24 +216,14 @@ fn without_empty(value: &Value) -> Value {
     }
 }
 
-/// All hits without the indices in `_matchesPosition`.
-fn without_indices(answer: &Value) -> Vec<Value> {
-    let mut answer = answer.clone();
-    for hit in answer["hits"].as_array_mut().into_iter().flatten() {
-        let positions = hit.get_mut("_matchesPosition").and_then(Value::as_object_mut).into_iter();
-        for matched in positions.flat_map(|positions| positions.values_mut()).filter_map(Value::as_array_mut).flatten()
-        {
-            matched.as_object_mut().map(|matched| matched.remove("indices"));
-        }
+/// Without the indices in `_matchesPosition`.
+fn without_indices(hit: &Value) -> Value {
+    let mut hit = hit.clone();
+    let positions = hit.get_mut("_matchesPosition").and_then(Value::as_object_mut).into_iter();
+    for matched in positions.flat_map(|positions| positions.values_mut()).filter_map(Value::as_array_mut).flatten() {
+        matched.as_object_mut().map(|matched| matched.remove("indices"));
     }
-    bodies_without(&answer, &[])
-}
-
-/// A message without the attributes that are listed in it.
-fn without_list(message: &str) -> String {
-    let Some((before, rest)) = message.split_once("Available ") else { return message.to_owned() };
-    let Some((what, list)) = rest.split_once(" are: `") else { return message.to_owned() };
-    format!("{before}{what}{}", list.split_once('`').unwrap_or_default().1)
+    rounded(&hit)
 }
 
 /// Only matches differ: in documents that both show Miroir has no match that the server does not have, and formats the
@@ -230,11 +239,7 @@ fn are_fewer_matches(evidence: &Evidence<'_>) -> bool {
         let text = tags.iter().fold(text, |text, tag| text.replace(json!(tag).to_string().trim_matches('"'), ""));
         rounded(&serde_json::from_str(&text).unwrap_or_default())
     };
-    let hits = |answer: &Value| answer["hits"].as_array().cloned().unwrap_or_default();
-    let by_name: BTreeMap<String, Value> =
-        hits(evidence.one).into_iter().map(|hit| (evidence.name(&hit), hit)).collect();
-    hits(evidence.miroir).iter().all(|miroir| {
-        let Some(one) = by_name.get(&evidence.name(miroir)) else { return true };
+    common_hits(evidence).iter().all(|[one, miroir]| {
         let fields = miroir["_matchesPosition"].as_object().into_iter().flatten();
         let mut matches = fields.map(|(name, matches)| (&one["_matchesPosition"][name], matches));
         let is_part = matches.all(|(one, matches)| {

@@ -4,8 +4,8 @@
 //! what it stands for on one server, as far as the node has it. It is not where the engine takes a limited number of
 //! words for one with typos, or one of several ways to split a word: then it depends on which words it chooses from.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashSet};
+use std::sync::OnceLock;
 
 use charabia::Tokenize;
 use levenshtein_automata::{Distance, LevenshteinAutomatonBuilder};
@@ -32,13 +32,13 @@ pub struct Dictionary {
 pub struct LazyDictionary<'a> {
     /// Whose words.
     pub corpus: &'a Corpus,
-    made: OnceCell<Dictionary>,
+    made: OnceLock<Dictionary>,
 }
 
 impl<'a> LazyDictionary<'a> {
     /// Of this corpus.
     pub fn of(corpus: &'a Corpus) -> Self {
-        Self { corpus, made: OnceCell::new() }
+        Self { corpus, made: OnceLock::new() }
     }
 
     /// Of the whole corpus.

@@ -11,6 +11,8 @@ pub enum Feature {
     MixedFacets,
     /// Texts that are written as numbers, in attributes with numbers.
     NumbersAsTexts,
+    /// `queryVectors` in federated answers.
+    QueryVectors,
 }
 
 /// What is asked for.

@@ -7,18 +7,27 @@ mod compare;
 mod corpus;
 mod dictionary;
 mod evidence;
+mod facet_search;
 mod features;
+mod federated;
 mod filters;
+mod forms;
 mod known;
+mod lists;
 mod order;
+mod outcome;
+mod pages;
 mod queries;
 mod round;
 mod servers;
 mod settings;
+mod single;
 mod vocabulary;
 mod walk;
+mod world;
 
 use classes::CLASSES;
+use forms::FORMS;
 use round::{Round, Tally};
 use servers::say_which_nodes;
 
@@ -54,6 +63,9 @@ fn rounds(cases: usize) -> Vec<Round> {
 fn report(tally: &Tally) {
     let Tally { cases, with_hits, refused, frequency, .. } = tally;
     eprintln!("{cases} cases, {with_hits} with hits, {refused} refused, {frequency} with `frequency`");
+    for form in FORMS {
+        eprintln!("  {} of the form: {}", tally.forms.get(form.name).copied().unwrap_or_default(), form.name);
+    }
     for class in CLASSES {
         let count = tally.explained.get(class.name).copied().unwrap_or_default();
         eprintln!("{count} explained by {}: {}", class.name, class.reason);

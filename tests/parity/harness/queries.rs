@@ -85,14 +85,23 @@ fn matching(random: &mut Random, corpus: &Corpus, body: &mut Object) {
 
 fn attributes_to_search_on(random: &mut Random, corpus: &Corpus) -> Value {
     let searchable = corpus.setting_texts("searchableAttributes").unwrap_or_default();
-    let name = |random: &mut Random| {
-        if searchable.is_empty() || random.percent(5) {
-            path(random, &corpus.attributes).to_owned()
-        } else {
-            (*random.pick(&searchable)).to_owned()
-        }
+    let name = |random: &mut Random| match random.below(20) {
+        0 => path(random, &corpus.attributes).to_owned(),
+        1 | 2 => inside(random, corpus, &searchable),
+        3 => (*random.pick(&["owner.*", "parts.*", "t*", "*o*", "*"])).to_owned(),
+        _ if searchable.is_empty() => path(random, &corpus.attributes).to_owned(),
+        _ => (*random.pick(&searchable)).to_owned(),
     };
     (0..=random.below(3)).map(|_| name(random)).map(Value::from).collect()
+}
+
+/// An attribute inside of one of these.
+fn inside(random: &mut Random, corpus: &Corpus, outer: &[&str]) -> String {
+    let is_inside =
+        |path: &str| outer.iter().any(|outer| path.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.')));
+    let inner: Vec<&str> =
+        corpus.attributes.iter().map(|attribute| attribute.path.as_str()).filter(|path| is_inside(path)).collect();
+    if inner.is_empty() { path(random, &corpus.attributes).to_owned() } else { (*random.pick(&inner)).to_owned() }
 }
 
 fn showing(random: &mut Random, corpus: &Corpus, body: &mut Object) {
@@ -210,7 +219,8 @@ fn sort(random: &mut Random, corpus: &Corpus) -> Value {
     (0..=random.below(3)).map(|_| rule(random)).collect()
 }
 
-fn facets(random: &mut Random, corpus: &Corpus) -> Value {
+/// Names and patterns for `facets`.
+pub fn facets(random: &mut Random, corpus: &Corpus) -> Value {
     let filterable = corpus.setting_texts("filterableAttributes").unwrap_or_default();
     let name = |random: &mut Random| {
         if filterable.is_empty() || random.percent(2) {

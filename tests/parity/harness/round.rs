@@ -1,24 +1,21 @@
 //! One round: a fleet of some size beside one server, some corpora loaded into both, and many searches of each.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::case::Case;
-use super::classes::CLASSES;
-use super::compare::{Difference, compare, compare_plain, shortened};
 use super::corpus::{Corpus, generate};
 use super::dictionary::LazyDictionary;
-use super::evidence::Evidence;
+use super::forms;
 use super::known::KnownAttributes;
-use super::queries::{Object, search};
+use super::outcome::Outcome;
 use super::servers::{Alone, Sides, load};
-use crate::support::{Answer, Fleet, FleetOptions, Random, now, real_meilisearch};
+use super::world::{Asker, Searched, World};
+use crate::support::{Fleet, FleetOptions, Random, now, real_meilisearch};
 
 /// Indexes of a round.
 const CORPORA: usize = 4;
@@ -52,6 +49,8 @@ pub struct Tally {
     pub refused: usize,
     /// Of these, with `matchingStrategy: frequency`.
     pub frequency: usize,
+    /// Cases by their form.
+    pub forms: BTreeMap<&'static str, usize>,
     /// Cases with explained differences, by class.
     pub explained: BTreeMap<&'static str, usize>,
     /// Differences that no class explains.
@@ -61,6 +60,18 @@ pub struct Tally {
 }
 
 impl Tally {
+    fn add_case(&mut self, form: &'static str, outcome: Outcome) {
+        self.cases += 1;
+        *self.forms.entry(form).or_default() += 1;
+        self.with_hits += usize::from(outcome.has_hits);
+        self.refused += usize::from(outcome.is_refused);
+        self.frequency += usize::from(outcome.has_frequency);
+        self.unexplained.extend(outcome.unexplained);
+        for class in outcome.explained {
+            *self.explained.entry(class).or_default() += 1;
+        }
+    }
+
     /// Adds another one.
     pub fn add(&mut self, other: Self) {
         self.cases += other.cases;
@@ -69,8 +80,10 @@ impl Tally {
         self.frequency += other.frequency;
         self.asking += other.asking;
         self.unexplained.extend(other.unexplained);
-        for (class, count) in other.explained {
-            *self.explained.entry(class).or_default() += count;
+        for (counts, more) in [(&mut self.explained, other.explained), (&mut self.forms, other.forms)] {
+            for (name, count) in more {
+                *counts.entry(name).or_default() += count;
+            }
         }
     }
 }
@@ -80,7 +93,14 @@ impl Round {
         let random = &mut Random::new(self.seed_of(u64::MAX));
         let (nodes, replication_factor) = TOPOLOGIES[(self.seed as usize).wrapping_add(self.number) % TOPOLOGIES.len()];
         let shards = *random.pick(&[8, 16, 64]);
-        FleetOptions { nodes, replication_factor, shards, meilisearch: real_meilisearch(), ..FleetOptions::new() }
+        let configuration = if self.sorts_ties() { "search: {sort_ties_by_id: on}\n" } else { "" }.to_owned();
+        let meilisearch = real_meilisearch();
+        FleetOptions { nodes, replication_factor, shards, meilisearch, configuration, ..FleetOptions::new() }
+    }
+
+    /// Whether ties come in the order of their ids: in every other round.
+    fn sorts_ties(self) -> bool {
+        self.number % 2 == 1
     }
 
     /// A seed of its own for each part of the round.
@@ -111,15 +131,24 @@ impl Round {
             }
         });
         let loading = now() - started;
+        let searched = corpora.iter().map(|corpus| Searched {
+            corpus,
+            dictionary: LazyDictionary::of(corpus),
+            known: KnownAttributes::of(&fleet, corpus),
+        });
+        let world = World {
+            searched: searched.collect(),
+            sides: Sides { one: &one, miroir: &miroir },
+            may_change_ties: replicas > 1 && !self.sorts_ties(),
+        };
         let mut tally = Tally::default();
-        for (number, corpus) in corpora.iter().enumerate() {
-            let known = KnownAttributes::of(&fleet, corpus);
-            let sides = Sides { one: &one, miroir: &miroir };
-            let found = self.ask_all(number, corpus, sides, &known);
-            if !found.unexplained.is_empty() {
+        for number in 0..corpora.len() {
+            tally.add(self.ask_all(number, &world));
+        }
+        if !tally.unexplained.is_empty() {
+            for corpus in &corpora {
                 keep(self, corpus);
             }
-            tally.add(found);
         }
         let (cases, asking) = (tally.cases, tally.asking.as_secs_f64());
         let per_second = cases as f64 / asking;
@@ -127,88 +156,34 @@ impl Round {
         tally
     }
 
-    fn ask_all(self, number: usize, corpus: &Corpus, sides: Sides<'_>, known: &KnownAttributes) -> Tally {
+    fn ask_all(self, number: usize, world: &World<'_>) -> Tally {
         let started = now();
         let count = self.cases * (number + 1) / CORPORA - self.cases * number / CORPORA;
+        let searched = &world.searched[number];
         let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
         std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
-                    let dictionary = LazyDictionary::of(corpus);
                     loop {
                         let place = next.fetch_add(1, Ordering::Relaxed);
                         if place >= count {
                             break;
                         }
-                        let random = &mut Random::new(self.seed_of((number << 32 | place) as u64 + 1_000));
-                        let found = ask(random, known, &dictionary, sides);
-                        tally.lock().expect("no thread panics while it adds").add(found);
+                        let random = Random::new(self.seed_of((number << 32 | place) as u64 + 1_000));
+                        let mut asker = Asker { random, world, searched };
+                        let form = forms::pick(&mut asker);
+                        let outcome = (form.ask)(&mut asker);
+                        tally.lock().expect("no thread panics while it adds").add_case(form.name, outcome);
                     }
                 });
             }
         });
         let mut tally = tally.into_inner().expect("all threads have ended");
         tally.asking = now() - started;
-        let place = format!("round {}, {}", self.number, corpus.index);
+        let place = format!("round {}, {}", self.number, searched.corpus.index);
         tally.unexplained.iter_mut().for_each(|text| *text = format!("{place}: {text}"));
         tally
     }
-}
-
-/// With details in the answer and the key retrieved, so that hits can be compared one by one.
-fn detailed(corpus: &Corpus, body: &Object) -> Value {
-    let mut body = body.clone();
-    body.insert("showRankingScoreDetails".to_owned(), true.into());
-    body.insert("showRankingScore".to_owned(), true.into());
-    if let Some(Value::Array(attributes)) = body.get_mut("attributesToRetrieve")
-        && !attributes.iter().any(|name| *name == corpus.primary_key || *name == "*")
-    {
-        attributes.push(corpus.primary_key.into());
-    }
-    body.into()
-}
-
-/// Asks one case and looks at what came back.
-fn ask(random: &mut Random, known: &KnownAttributes, dictionary: &LazyDictionary<'_>, sides: Sides<'_>) -> Tally {
-    let corpus = dictionary.corpus;
-    let body = search(random, corpus);
-    let case = Case { corpus, body: &body };
-    let target = format!("/indexes/{}/search", corpus.index);
-    let with_details = detailed(corpus, &body);
-    let (one, miroir) = (sides.one.post(&target, &with_details), sides.miroir.post(&target, &with_details));
-    let mut found = compare(&case, &one, &miroir);
-    if found.is_empty() && random.percent(30) {
-        let plain = Value::from(body.clone());
-        let (one, plain) = (sides.one.post(&target, &plain), sides.miroir.post(&target, &plain));
-        found = compare_plain(&case, &one, &plain, &miroir);
-    }
-    let mut tally = Tally { cases: 1, ..Tally::default() };
-    tally.with_hits = usize::from(one.json["hits"].as_array().is_some_and(|hits| !hits.is_empty()));
-    tally.refused = usize::from(one.status != 200);
-    tally.frequency = usize::from(case.text("matchingStrategy") == "frequency");
-    let evidence = Evidence {
-        case,
-        dictionary,
-        known,
-        sides,
-        one: &one.json,
-        miroir: &miroir.json,
-        approximate: miroir.header("x-miroir-approximate").unwrap_or_default(),
-        first_hits: OnceCell::new(),
-    };
-    for difference in &found {
-        match CLASSES.iter().find(|class| (class.explains)(&evidence, difference.aspect)) {
-            Some(class) => *tally.explained.entry(class.name).or_default() = 1,
-            None => tally.unexplained.push(describe(&body, difference, &one, &miroir)),
-        }
-    }
-    tally
-}
-
-fn describe(body: &Object, difference: &Difference, one: &Answer, miroir: &Answer) -> String {
-    let Difference { aspect, text } = difference;
-    let sides = format!("one server: {}\n    miroir: {}", shortened(&one.json), shortened(&miroir.json));
-    format!("{}\n    {aspect:?}: {text}\n    {sides}", json!(body))
 }
 
 /// Writes a corpus with differences to where it can be looked at.

@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::case::Case;
 use super::order::compare_hits;
 
-/// The values of a hit's document that make it distinct. None if the hit does not show its id.
-fn values(case: &Case<'_>, attribute: &str, hit: &Value) -> Option<HashSet<String>> {
+/// The values of a hit's document that make it distinct. None if nothing does, or if the hit does not show its id.
+pub fn distinct_values(case: &Case<'_>, hit: &Value) -> Option<HashSet<String>> {
+    let attribute = case.distinct()?;
     let document = case.corpus.document(hit.get(case.corpus.primary_key)?)?;
     let FacetValues { numbers, texts, has_empty_text } = FacetValues::of(document, attribute);
     let numbers = numbers.iter().map(|number| format!("number {number}"));
@@ -24,10 +25,9 @@ fn values(case: &Case<'_>, attribute: &str, hit: &Value) -> Option<HashSet<Strin
 }
 
 /// A value that two of these hits have.
-pub fn repeated_value(case: &Case<'_>, hits: &[Value]) -> Option<String> {
-    let attribute = case.distinct()?;
+pub fn repeated_value(hits: &[Value], values: impl Fn(&Value) -> Option<HashSet<String>>) -> Option<String> {
     let mut seen = HashSet::new();
-    let mut all = hits.iter().filter_map(|hit| values(case, attribute, hit)).flatten();
+    let mut all = hits.iter().filter_map(values).flatten();
     all.find(|value| !seen.insert(value.clone()))
 }
 
@@ -35,15 +35,17 @@ pub fn repeated_value(case: &Case<'_>, hits: &[Value]) -> Option<String> {
 /// lacks shares a value with something in it that is no worse. A list with `limit` hits says nothing of what is worse than
 /// its last hit.
 pub fn may_be_walks_of_the_same(case: &Case<'_>, one: &[Value], other: &[Value], limit: usize) -> bool {
-    let Some(attribute) = case.distinct() else { return false };
+    if case.distinct().is_none() {
+        return false;
+    }
     let explains = |list: &[Value], missing: &Value| {
         let is_beyond =
             list.len() >= limit && list.last().is_some_and(|last| compare_hits(missing, last) != Ordering::Greater);
-        let Some(wanted) = values(case, attribute, missing) else { return false };
+        let Some(wanted) = distinct_values(case, missing) else { return false };
         is_beyond
             || list.iter().any(|hit| {
                 let is_no_worse = compare_hits(hit, missing) != Ordering::Less;
-                is_no_worse && values(case, attribute, hit).is_some_and(|values| !values.is_disjoint(&wanted))
+                is_no_worse && distinct_values(case, hit).is_some_and(|values| !values.is_disjoint(&wanted))
             })
     };
     let id = |hit: &Value| hit.get(case.corpus.primary_key).map(ToString::to_string);
@@ -72,7 +74,8 @@ mod tests {
         assert!(same(&[hit(0, 1), hit(3, 1)], &[hit(1, 1), hit(2, 1), hit(3, 1)]));
         assert!(!same(&[hit(0, 1)], &[hit(1, 1), hit(2, 1), hit(3, 1)]), "nothing hides the last one");
         assert!(!same(&[hit(0, 1), hit(3, 1)], &[hit(1, 2), hit(2, 2), hit(3, 1)]), "hidden by a worse one");
-        assert_eq!(repeated_value(&case, &[hit(0, 1), hit(3, 1)]), None);
-        assert_eq!(repeated_value(&case, &[hit(0, 1), hit(2, 1)]), Some("number 2".to_owned()));
+        let repeated = |hits: &[Value]| repeated_value(hits, |hit| distinct_values(&case, hit));
+        assert_eq!(repeated(&[hit(0, 1), hit(3, 1)]), None);
+        assert_eq!(repeated(&[hit(0, 1), hit(2, 1)]), Some("number 2".to_owned()));
     }
 }

@@ -16,6 +16,18 @@ type Counts = Vec<(String, u64)>;
 
 /// All differences between the facets of two answers.
 pub fn compare_facets(case: &Case<'_>, one: &Value, miroir: &Value, found: &mut Vec<Difference>) {
+    let by_count_max = |facet: &str| case.is_by_count(facet).then(|| case.facet_values_max());
+    compare_distributions(by_count_max, one, miroir, found);
+}
+
+/// The same, where `by_count_max` says of a facet whether its values come in the order of their counts, and how many are
+/// shown then.
+pub fn compare_distributions(
+    by_count_max: impl Fn(&str) -> Option<usize>,
+    one: &Value,
+    miroir: &Value,
+    found: &mut Vec<Difference>,
+) {
     if !equal(&one["facetStats"], &miroir["facetStats"]) {
         found.push(difference(Aspect::Facets, "facetStats", &one["facetStats"], &miroir["facetStats"]));
     }
@@ -29,8 +41,7 @@ pub fn compare_facets(case: &Case<'_>, one: &Value, miroir: &Value, found: &mut 
     }
     for ((facet, left), right) in left.iter().zip(right.values()) {
         let (a, b) = (counts(left), counts(right));
-        let is_equal =
-            if case.is_by_count(facet) { are_equal_by_count(&a, &b, case.facet_values_max()) } else { a == b };
+        let is_equal = by_count_max(facet).map_or_else(|| a == b, |max| are_equal_by_count(&a, &b, max));
         if !is_equal {
             let at = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
             let from = |counts: &Counts| json!(counts.iter().skip(at.saturating_sub(1)).take(9).collect::<Vec<_>>());
