@@ -55,14 +55,14 @@ pub(super) fn search(index: &Index, query: &SearchQuery) -> Result<SearchResult,
     let wants_scores =
         query.show_ranking_score || query.show_ranking_score_details || query.ranking_score_threshold.is_some();
     let is_exhaustive = query.is_paged();
-    let Some(distinct) = &query.distinct else {
+    if query.distinct.is_none() && index.settings.distinct_attribute.is_none() {
         let found = find(index, query, Extent { offset, limit, is_exhaustive, wants_scores })?;
         return answer(index, query, found);
-    };
-    // What the walk takes for different may be equal as it is written: that is left out of the hits up to the end of the
-    // page, which is not full then.
+    }
+    // Distinct hits are walked from the first one on. What the walk takes for different may be equal as it is written: under
+    // the parameter that is left out of the hits up to the end of the page, which is not full then.
     let mut found = find(index, query, Extent { offset: 0, limit: offset + limit, is_exhaustive, wants_scores })?;
-    let mut taken = Taken::new(Some(distinct));
+    let mut taken = Taken::new(query.distinct.as_deref());
     let ranking = &mut found.ranking;
     ranking.page.retain(|(number, _)| {
         let is_new = index.document(*number).is_none_or(|document| taken.take(document));
