@@ -246,7 +246,7 @@ impl<'a> Federating<'a> {
     ) -> Result<QueryPlan<'a>, ApiError> {
         let settings = &plan.index.settings;
         let request = SearchRequest::from_parameters(query.parameters.clone())?;
-        request.check(settings)?;
+        request.check(plan.index.uid.as_str(), settings)?;
         comparability.add(&RankedQuery {
             position,
             index_uid: &query.index_uid,
@@ -275,7 +275,7 @@ impl<'a> Federating<'a> {
             facets: plan.patterns.filter(|patterns| !is_one_of_many && !patterns.is_empty()),
             distinct: self.federation.distinct.as_deref(),
         });
-        wide.check(settings)?;
+        wide.check(plan.index.uid.as_str(), settings)?;
         Ok(QueryPlan { position, query, request, wide, retrieved })
     }
 

@@ -137,7 +137,7 @@ impl FacetSearchRequest {
         if let Some(filter) = filter {
             check_filter(filter, Code::InvalidSearchFilter)?;
         }
-        hidden_distinct::check(user, None, filter)
+        filter.map_or(Ok(()), |filter| hidden_distinct::check_filter(user, filter, Code::InvalidSearchFilter))
     }
 
     /// Whether the user's rules let this facet be searched. One server looks at this last of all.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::error::{ApiError, Code};
 use super::filter::Filter;
 use super::filterable::{FilterFeatures, FilterableRule, deciding_rule, names_that, rules_of_settings};
+use super::search::Displayed;
+use super::search_message::without_hidden;
 use super::settings::Object;
 
 /// The attribute, if there is one and clients cannot filter by it.
@@ -34,20 +36,22 @@ pub fn can_compare(user: &Object, distinct: &str) -> bool {
         || deciding_rule(&rules_of_settings(user), distinct).is_some_and(|(_, features)| features.comparison)
 }
 
-/// Checks what a search tells hits apart and filters by.
+/// Checks what a search of the index tells hits apart and filters by.
 ///
 /// # Errors
 /// `invalid_search_distinct`, `invalid_search_filter`, in the words of one server.
-pub fn check(user: &Object, distinct: Option<&str>, filter: Option<&Value>) -> Result<(), ApiError> {
+pub fn check(index: &str, user: &Object, distinct: Option<&str>, filter: Option<&Value>) -> Result<(), ApiError> {
     let Some(attribute) = attribute(user) else { return Ok(()) };
     if distinct == Some(attribute) {
         let message = format!(
             "Attribute `{attribute}` is not filterable and thus, cannot be used as distinct attribute. {}",
             available(&rules_of_settings(user), "attributes", ", ")
         );
-        return Err(ApiError::new(Code::InvalidSearchDistinct, message));
+        let message = without_hidden(&message, &Displayed::from_settings(user));
+        return Err(ApiError::new(Code::InvalidSearchDistinct, format!("Index `{index}`: {message}")));
     }
-    filter.map_or(Ok(()), |filter| check_filter(user, filter, Code::InvalidSearchFilter))
+    let checked = filter.map_or(Ok(()), |filter| check_filter(user, filter, Code::InvalidSearchFilter));
+    checked.map_err(|error| ApiError::new(error.code, format!("Index `{index}`: {}", error.message)))
 }
 
 /// Checks what anything else filters by.
@@ -98,19 +102,19 @@ mod tests {
     fn clients_cannot_use_what_only_nodes_can() {
         let user = with(&json!(["c", "b"]));
         let message = |distinct: Option<&str>, filter: &Value| {
-            check(&user, distinct, Some(filter)).err().map(|error| error.message)
+            check("m", &user, distinct, Some(filter)).err().map(|error| error.message)
         };
         assert_eq!(message(Some("b"), &json!("b = 1")), None);
         assert_eq!(
             message(Some("a"), &Value::Null).as_deref(),
             Some(
-                "Attribute `a` is not filterable and thus, cannot be used as distinct attribute. Available filterable \
-                 attributes patterns are: `b, c`."
+                "Index `m`: Attribute `a` is not filterable and thus, cannot be used as distinct attribute. Available \
+                 filterable attributes patterns are: `b, c`."
             )
         );
         assert_eq!(
             message(None, &json!([["b = 1", "a = 1"]])).as_deref(),
-            Some("Attribute `a` is not filterable. Available filterable attribute patterns are: `b`, `c`.")
+            Some("Index `m`: Attribute `a` is not filterable. Available filterable attribute patterns are: `b`, `c`.")
         );
     }
 }

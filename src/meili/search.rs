@@ -155,11 +155,12 @@ impl SearchRequest {
     }
 
     /// What is checked once the index is known to exist: sort rules, reserved names, the filter, what is not supported.
-    pub fn check(&self, user: &Object) -> Result<(), ApiError> {
+    /// `index` is its name.
+    pub fn check(&self, index: &str, user: &Object) -> Result<(), ApiError> {
         self.kind(user)?;
         self.check_sort()?;
         self.refuse_reserved()?;
-        hidden_distinct::check(user, self.distinct(), self.parameters.get("filter"))
+        hidden_distinct::check(index, user, self.distinct(), self.parameters.get("filter"))
     }
 
     /// The text that is searched for; empty for a placeholder search.

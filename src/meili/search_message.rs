@@ -74,7 +74,8 @@ pub fn without_hidden(message: &str, displayed: &Displayed) -> String {
     for (beginning, nothing) in SHOWN_LISTS {
         let Some((before, rest)) = message.split_once(beginning) else { continue };
         let Some((list, after)) = rest.split_once("`.") else { continue };
-        let (shown, hidden): (Vec<&str>, Vec<&str>) = list.split(", ").partition(|name| displayed.lists(name));
+        let names = list.split(", ").filter(|name| !name.is_empty());
+        let (shown, hidden): (Vec<&str>, Vec<&str>) = names.partition(|name| displayed.lists(name));
         if hidden.is_empty() {
             return message.to_owned();
         }
@@ -145,6 +146,7 @@ mod tests {
             (format!("{searchable}`secret, title`."), format!("{searchable}`title, <..hidden-attributes>`.")),
             (format!("{searchable}`secret`."), format!("{searchable}`, <..hidden-attributes>`.")),
             (format!("{searchable}`title`."), format!("{searchable}`title`.")),
+            (format!("{searchable}``."), format!("{searchable}``.")),
             (
                 format!("{sortable}Available sortable attributes are: `secret`."),
                 format!("{sortable}This index does not have configured sortable attributes."),

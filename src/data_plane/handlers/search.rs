@@ -64,7 +64,7 @@ pub(super) async fn answer_query(
     search: &SearchRequest,
     policy: impl FnOnce() -> Result<PartialPolicy, ApiError>,
 ) -> Result<SearchAnswer, ApiError> {
-    search.check(&scope.index.settings)?;
+    search.check(scope.index.uid.as_str(), &scope.index.settings)?;
     let settings = AnswerSettings::from_settings(&scope.index.settings);
     Searching::of(core, scope, search, &settings, policy()?).answer().await
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 fn error_of(body: &str) -> (Code, String) {
-    let result = SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check(&Object::new()));
+    let result = SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check("m", &Object::new()));
     let error = result.expect_err(body);
     (error.code, error.message)
 }
@@ -178,7 +178,7 @@ fn the_marker_cannot_be_named() {
         assert_eq!(error_of(body).0, Code::MiroirReservedField, "{body}");
     }
     for body in [r#"{"facets":["*"]}"#, r#"{"facets":["_*"]}"#, r#"{"facets":["_mo*"]}"#] {
-        SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check(&Object::new())).expect(body);
+        SearchRequest::from_json(body.as_bytes()).and_then(|request| request.check("m", &Object::new())).expect(body);
     }
 }
 
