@@ -51,7 +51,7 @@ pub const CLASSES: &[Class] = &[
         reason: "where hits are distinct, facets and some totals are known to be near only: the header X-Miroir-Approximate names them",
         is_bounded: false,
         explains: |evidence, aspect| match aspect {
-            Aspect::Facets => evidence.approximate.contains("facets"),
+            Aspect::Facets => evidence.approximate.contains("facets") && evidence.has_facets_of_a_part(),
             Aspect::Total | Aspect::Estimate => evidence.approximate.contains("totals"),
             Aspect::Status | Aspect::Message | Aspect::Fields | Aspect::Order | Aspect::Ties | Aspect::Body => false,
         },
@@ -61,6 +61,22 @@ pub const CLASSES: &[Class] = &[
         reason: "which of several ties comes first decides about others that share only one of its values",
         is_bounded: false,
         explains: |evidence, aspect| aspect == Aspect::Order && evidence.has_walks_of_the_same_hits(),
+    },
+    Class {
+        name: "distinct hits of a node that has all documents",
+        reason: "it answers alone, as one server with other internal numbers does: which of several ties stands for a value is chance",
+        is_bounded: false,
+        explains: |evidence, aspect| {
+            evidence.sides.has_whole_nodes
+                && evidence.case.distinct().is_some()
+                && match aspect {
+                    Aspect::Facets => evidence.has_facets_of_a_part(),
+                    Aspect::Total | Aspect::Estimate => true,
+                    Aspect::Status | Aspect::Message | Aspect::Fields | Aspect::Order | Aspect::Ties | Aspect::Body => {
+                        false
+                    }
+                }
+        },
     },
     Class {
         name: DISTINCT_FEDERATED,

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+use miroir::logic::merge::facets::normalize;
 use serde_json::{Value, json};
 
 use super::case::Case;
@@ -81,6 +82,29 @@ impl Evidence<'_> {
     pub fn has_walks_of_the_same_hits(&self) -> bool {
         let [one, miroir] = self.first_hits();
         first_disorder(miroir).is_none() && may_be_walks_of_the_same(&self.case, one, miroir, FIRST_HITS as usize)
+    }
+
+    /// Whether Miroir counts no more documents of a facet's value than the one server does where hits are not distinct. A
+    /// value that is not in a list which may be cut says nothing; the setting cannot be switched off.
+    pub fn has_facets_of_a_part(&self) -> bool {
+        if !self.case.has("distinct") || self.case.corpus.settings.contains_key("distinctAttribute") {
+            return true;
+        }
+        let mut body = self.case.body.clone();
+        body.shift_remove("distinct");
+        let target = format!("/indexes/{}/search", self.case.corpus.index);
+        let whole = self.sides.one.post(&target, &Value::from(body)).json;
+        let facets = self.miroir["facetDistribution"].as_object().into_iter().flatten();
+        let max = self.case.facet_values_max();
+        facets.into_iter().all(|(facet, counts)| {
+            let normalized = |counts: &Value| -> BTreeMap<String, u64> {
+                let counts = counts.as_object().into_iter().flatten();
+                counts.map(|(value, count)| (normalize(value), count.as_u64().unwrap_or(u64::MAX))).collect()
+            };
+            let (counts, whole) = (normalized(counts), normalized(&whole["facetDistribution"][facet]));
+            let is_cut = whole.len() >= max;
+            counts.iter().all(|(value, count)| whole.get(value).map_or(is_cut, |whole| count <= whole))
+        })
     }
 
     /// What a hit is called: by its id, or, where that is not shown, by all that is shown.

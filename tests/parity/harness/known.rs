@@ -34,7 +34,10 @@ impl KnownAttributes {
 
     /// Whether some document has an attribute that this text names, and some node does not know it.
     pub fn is_partly_unknown(&self, text: &str) -> bool {
-        let names = |path: &String| text == path || text.contains(path.as_str());
+        // Without the length in `title:5`.
+        let text = text.rsplit_once(':').map_or(text, |(name, _)| name);
+        let is_below = |path: &str, above: &str| path.strip_prefix(above).is_some_and(|rest| rest.starts_with('.'));
+        let names = |path: &String| text.contains('*') || text == path || is_below(path, text) || is_below(text, path);
         let all: BTreeSet<&String> = self.by_node.iter().flatten().filter(|path| names(path)).collect();
         all.into_iter().any(|path| self.by_node.iter().any(|known| !known.contains(path)))
     }

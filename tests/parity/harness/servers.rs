@@ -38,6 +38,8 @@ pub struct Sides<'a> {
     pub one: &'a Client,
     /// Miroir.
     pub miroir: &'a Client,
+    /// Every node has all documents, so that one of them answers alone.
+    pub has_whole_nodes: bool,
 }
 
 /// For who reads the output of a test.
