@@ -27,6 +27,9 @@ pub const APPROXIMATE: &str = "approximate, as the answer says";
 /// The class of distinct hits of a federated search.
 pub const DISTINCT_FEDERATED: &str = "distinct hits of a federated search";
 
+/// The class of federated requests that are wrong in two ways.
+pub const OTHER_ERROR: &str = "one of two things that are wrong";
+
 /// The class of walks that another replica answered.
 pub const OTHER_REPLICAS: &str = "pages over ties from other replicas";
 
@@ -81,6 +84,12 @@ pub const CLASSES: &[Class] = &[
     Class {
         name: DISTINCT_FEDERATED,
         reason: "which of several ties stands for a value decides where hits that other queries find as well stand",
+        is_bounded: true,
+        explains: BY_FORM,
+    },
+    Class {
+        name: OTHER_ERROR,
+        reason: "the order of merged facets is known when the queries are answered; one server looks at it before",
         is_bounded: true,
         explains: BY_FORM,
     },

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::case::Case;
-use super::classes::{APPROXIMATE, DISTINCT_FEDERATED};
+use super::classes::{APPROXIMATE, DISTINCT_FEDERATED, OTHER_ERROR};
 use super::compare::{Aspect, Difference, Federated, compare, compare_federated};
 use super::features::{Feature, is_on};
 use super::lists::query;
@@ -12,7 +12,7 @@ use super::queries::{Object, facets};
 use super::settings::path;
 use super::single::{detailed, in_body};
 use super::world::{Asker, Searched};
-use crate::support::Random;
+use crate::support::{Answer, Random};
 
 /// What searches of a federation must not have.
 const OF_FEDERATION: [&str; 5] = ["offset", "limit", "page", "hitsPerPage", "facets"];
@@ -53,6 +53,10 @@ pub fn ask(asker: &mut Asker<'_>) -> Outcome {
         queries.iter().any(|(_, body)| body.get("matchingStrategy").is_some_and(|it| it == "frequency"));
     let approximate = miroir.header("x-miroir-approximate").unwrap_or_default();
     let mut of_queries: Option<Vec<&'static str>> = None;
+    if !found.is_empty() && is_other_error(asker, &request, &one, &miroir) {
+        outcome.explained.insert(OTHER_ERROR);
+        return outcome;
+    }
     for difference in &found {
         if is_said_to_be_approximate(difference, approximate) {
             outcome.explained.insert(APPROXIMATE);
@@ -70,6 +74,17 @@ pub fn ask(asker: &mut Asker<'_>) -> Outcome {
         outcome.explained.extend(classes.iter().copied());
     }
     outcome
+}
+
+/// Whether the one server refuses the order of merged facets, and, without them, says what Miroir says.
+fn is_other_error(asker: &Asker<'_>, request: &Value, one: &Answer, miroir: &Answer) -> bool {
+    if one.code() != "invalid_multi_search_facet_order" {
+        return false;
+    }
+    let mut unmerged = request.clone();
+    unmerged["federation"].as_object_mut().map(|federation| federation.remove("mergeFacets"));
+    let unmerged = asker.sides().one.post("/multi-search", &unmerged);
+    (unmerged.status, &unmerged.json) == (miroir.status, &miroir.json)
 }
 
 fn is_said_to_be_approximate(difference: &Difference, approximate: &str) -> bool {
