@@ -190,25 +190,3 @@ fn read(body: &str, order: FacetHitsOrder) -> Result<KindList<'_>, MergeError> {
 fn listed(NodeHit { value, count }: NodeHit<'_>) -> Listed<'_> {
     Listed { key: normalized(&value), shown: value, count }
 }
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn what_a_cut_list_lacks_may_be_as_frequent_as_the_last_that_is_shown() {
-        let order = FacetHitsOrder { is_by_count: true, has_query: false, values_max: 2, node_values_max: 3 };
-        let is_exact = |counts: [u64; 3]| {
-            let hits: Value =
-                ["a", "b", "c"].iter().zip(counts).map(|(v, n)| json!({"value": v, "count": n})).collect();
-            let body = json!({ "facetHits": hits }).to_string();
-            FacetHits::of(&[&body], order).expect("an answer").is_exact()
-        };
-        // Of equal counts the last ones push out the others, and the node may have more of them.
-        assert!(!is_exact([5, 5, 5]));
-        assert!(!is_exact([9, 5, 5]));
-        assert!(is_exact([9, 5, 4]));
-    }
-}

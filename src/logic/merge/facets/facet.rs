@@ -195,13 +195,8 @@ impl<'a> Facet<'a> {
         let (wanted_numbers, wanted_texts) = self.wanted_of_each();
         match self.order {
             FacetOrder::ByCount => {
-                let (numbers, texts) = (self.first_numbers(wanted_numbers), self.first_texts(wanted_texts));
-                if self.lists == 1 {
-                    // Its equal counts are in the order of one server.
-                    return self.numbers.is_beginning(&numbers, wanted_numbers)
-                        && self.texts.is_beginning(&texts, wanted_texts);
-                }
-                self.numbers.is_certain(&numbers, wanted_numbers) && self.texts.is_certain(&texts, wanted_texts)
+                self.numbers.is_certain(&self.first_numbers(wanted_numbers), wanted_numbers)
+                    && self.texts.is_certain(&self.first_texts(wanted_texts), wanted_texts)
             }
             // What is behind the end of a list is behind what is shown, unless all is to be shown.
             FacetOrder::AsTexts | FacetOrder::ByValue => {

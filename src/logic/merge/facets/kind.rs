@@ -92,26 +92,18 @@ impl<'a> Kind<'a> {
     }
 
     /// Whether nothing that is not known could be among those that are `shown`, or change their counts. `wanted`: so many are
-    /// shown where there are so many. What may be as frequent as the last that is shown could be shown in its place.
+    /// shown where there are so many. Values that are no more frequent than the last one shown do not count: which of equal
+    /// counts are shown is each server's own (docs/EXACTNESS.md).
     pub(in crate::logic::merge) fn is_certain(&self, shown: &[Keyed<'_, 'a>], wanted: usize) -> bool {
-        let unseen = self.unseen_max();
-        unseen == 0 || unseen < least_shown(shown, wanted) && self.doubtful(shown, wanted).is_empty()
-    }
-
-    /// Whether the values that are `shown`, the first ones of the only list, are those of its node.
-    pub(in crate::logic::merge) fn is_beginning(&self, shown: &[Keyed<'_, 'a>], wanted: usize) -> bool {
-        self.unseen_max() <= least_shown(shown, wanted)
-    }
-
-    /// So often a value may be there that no list has.
-    fn unseen_max(&self) -> u64 {
-        self.cuts.iter().map(|cut| cut.unlisted_max).sum()
+        let least = least_shown(shown, wanted);
+        let unseen: u64 = self.cuts.iter().map(|cut| cut.unlisted_max).sum();
+        unseen <= least && self.doubtful(shown, wanted).is_empty()
     }
 
     /// Values that may be among those that are shown, or are, and whose count is not known; those that may be most frequent
     /// first.
     pub(in crate::logic::merge) fn doubtful(&self, shown: &[Keyed<'_, 'a>], wanted: usize) -> Vec<&str> {
-        let unseen = self.unseen_max();
+        let unseen: u64 = self.cuts.iter().map(|cut| cut.unlisted_max).sum();
         if unseen == 0 {
             return Vec::new();
         }
@@ -120,12 +112,12 @@ impl<'a> Kind<'a> {
         let mut doubtful: Vec<(u64, &str)> = Vec::new();
         for (key, value) in &self.values {
             let is_shown = shown.contains(key.as_ref());
-            if !is_shown && value.count + unseen < least {
+            if !is_shown && value.count + unseen <= least {
                 continue;
             }
             let lacking = self.cuts.iter().filter(|cut| !cut.known.contains(key));
             let more_max: u64 = lacking.map(|cut| cut.unlisted_max).sum();
-            if more_max > 0 && (is_shown || value.count + more_max >= least) {
+            if more_max > 0 && (is_shown || value.count + more_max > least) {
                 doubtful.push((value.count + more_max, key));
             }
         }
