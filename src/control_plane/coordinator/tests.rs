@@ -8,6 +8,8 @@ mod audit;
 mod crashes;
 mod mortal;
 mod moves;
+#[path = "../../../tests/support/ports.rs"]
+mod ports;
 mod store;
 mod troubles;
 
@@ -21,6 +23,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use self::mortal::{Mortal, Side};
+use self::ports::Port;
 use super::*;
 use crate::config::{DriftAction, DriftSettings};
 use crate::control_plane::admission::{Stamp, admit};
@@ -95,6 +98,8 @@ struct Fixture {
     folder: TempDir,
     servers: Vec<Option<Node>>,
     listens: Vec<String>,
+    /// The nodes come back on them.
+    ports: Vec<Port>,
     store: Arc<dyn Store>,
     running: Option<Running>,
     /// What the coordinator has of it, if that can end.
@@ -127,6 +132,7 @@ impl Fixture {
             folder,
             servers: Vec::new(),
             listens: Vec::new(),
+            ports: Vec::new(),
             store,
             running: None,
             mortal: None,
@@ -148,10 +154,10 @@ impl Fixture {
     /// Starts a node, which nobody knows yet.
     fn add_node(&mut self) -> NodeRecord {
         let number = self.listens.len();
-        // Free a moment ago, and nobody else in this test asks for it.
-        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let url = format!("http://{listen}");
-        self.listens.push(listen);
+        let port = Port::reserve();
+        let url = port.url();
+        self.listens.push(port.address().to_string());
+        self.ports.push(port);
         self.servers.push(None);
         self.start_node(number);
         NodeRecord::active(NodeId::new(format!("n{number}")), url)
