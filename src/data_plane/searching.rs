@@ -15,7 +15,6 @@ use super::denying::unknown_attributes;
 use super::gather::both;
 use super::reading::{Refusal, bodies_of, check_complete, explained, node_error, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
-use super::trace::Trace;
 use super::upstream::NodeRequest;
 use crate::logic::ids::{Monotonic, ShardId};
 use crate::logic::merge::answer::NodeAnswer;
@@ -176,7 +175,9 @@ impl Searching<'_> {
             SearchKind::Hybrid(semantic, ratio) => self.by_both(set, (&semantic, ratio), started).await?,
         };
         if let Some(trace) = self.scope.trace {
-            add_member(&mut answer.body, "explain", &self.explain(trace, set));
+            let preferred = choose(&self.scope.index.covers, &self.scope.snapshot.nodes, self.hash(), |_| 0.0);
+            let explained = trace.explain(self.scope, set, preferred == Some(set), &answer.missing);
+            add_member(&mut answer.body, "explain", &explained);
         }
         Ok(answer)
     }
@@ -216,11 +217,6 @@ impl Searching<'_> {
                 Err(error) => attempt = attempt.after(error).ok_or_else(|| merge_failed(error))?,
             }
         }
-    }
-
-    fn explain(&self, trace: &Trace, set: &CoveringSet) -> Value {
-        let preferred = choose(&self.scope.index.covers, &self.scope.snapshot.nodes, self.hash(), |_| 0.0);
-        trace.explain(self.scope, set, preferred == Some(set))
     }
 
     /// Runs a merge, and notes how long it takes.

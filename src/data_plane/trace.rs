@@ -83,7 +83,14 @@ impl Trace {
     }
 
     /// What is shown: a JSON object. `is_first_choice`: the covering set is the one that the query prefers, however busy.
-    pub fn explain(&self, scope: ScatterScope<'_>, set: &CoveringSet, is_first_choice: bool) -> Value {
+    /// `missing`: the shards that nobody answered for.
+    pub fn explain(
+        &self,
+        scope: ScatterScope<'_>,
+        set: &CoveringSet,
+        is_first_choice: bool,
+        missing: &[ShardId],
+    ) -> Value {
         let sent = self.sent.borrow();
         let name = |node: NodeSlot| scope.snapshot.nodes[usize::from(node.0)].id.to_string();
         let request = |sent: &Sent| {
@@ -114,7 +121,7 @@ impl Trace {
             .collect();
         json!({
             "shards": scope.snapshot.placement.len(),
-            "missing": set.missing,
+            "missing": missing,
             "nodes": nodes,
             "requests": sent.iter().map(request).collect::<Vec<_>>(),
             "retries": count(Occasion::Retry),

@@ -380,6 +380,11 @@ fn an_explained_answer_says_who_was_asked_and_why() {
     assert_eq!(explain["retries"], json!(retried), "{explain}");
     assert_eq!(of("n2").map(|sent| &sent["shards"]), Some(&json!([1])), "{explain}");
 
+    let get = Request::new(Method::GET, "/indexes/movies/search?q=x");
+    let get = get.with_header(HeaderName::from_static("x-miroir-explain"), HeaderValue::from_static("true"));
+    let answer = json_of(&ask(&upstream, fleet(&[&[0], &[1], &[1]], &[]), get));
+    assert_eq!((&answer["degraded"], &answer["explain"]["missing"]), (&json!(true), &json!([1, 2])), "{answer}");
+
     assert_eq!(json_of(&ask(&upstream, snapshot(), request("false"))).get("explain"), None);
     let refused = ask(&upstream, snapshot(), request("perhaps"));
     assert_eq!((refused.status, json_of(&refused)["code"].as_str()), (400, Some("bad_request")));
