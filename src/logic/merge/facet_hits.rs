@@ -183,8 +183,10 @@ fn by_count(left: &Keyed<'_, '_>, right: &Keyed<'_, '_>) -> std::cmp::Ordering {
 
 fn read(body: &str, order: FacetHitsOrder) -> Result<KindList<'_>, MergeError> {
     let NodeHits { hits } = serde_json::from_str(body).map_err(|_| MergeError::Malformed)?;
-    let is_cut = hits.len() >= order.node_values_max;
-    Ok(KindList { values: hits.into_iter().map(listed).collect(), is_cut })
+    let mut list = KindList { values: hits.into_iter().map(listed).collect(), is_cut: false };
+    let is_as_told = !order.is_by_count || list.is_falling();
+    list.is_cut = list.values.len() >= if is_as_told { order.node_values_max } else { order.values_max };
+    Ok(list)
 }
 
 fn listed(NodeHit { value, count }: NodeHit<'_>) -> Listed<'_> {

@@ -152,6 +152,7 @@ impl<'a> FacetMerge<'a> {
                     order: FacetOrder::of(is_by_count, answer.total),
                     numbers: stats[place].get(name).copied(),
                     values_max: limits.node_values_max,
+                    values_min: limits.values_max,
                     wanted: facet.wanted(merged.stats.contains_key(name)),
                 };
                 facet.add(place, list_values(member.value, listing)?, listing.order);
@@ -193,6 +194,7 @@ impl<'a> FacetMerge<'a> {
                     order: facet.order(),
                     numbers: read_stats(&answer, limits)?.get(name).copied(),
                     values_max: limits.node_values_max,
+                    values_min: limits.values_max,
                     wanted: u64::MAX,
                 };
                 for member in answer.facet_distribution.into_iter().flat_map(members) {

@@ -157,9 +157,13 @@ impl<'a> Facet<'a> {
         shown
     }
 
+    fn is_cut(&self) -> bool {
+        self.numbers.is_cut() || self.texts.is_cut()
+    }
+
     /// Of which answers these values have to be known more exactly; texts in their normalised form.
     pub(super) fn doubts(&self) -> Vec<(usize, Vec<String>)> {
-        if self.order != FacetOrder::ByCount {
+        if self.order != FacetOrder::ByCount || !self.is_cut() {
             return Vec::new();
         }
         let (wanted_numbers, wanted_texts) = self.wanted_of_each();
@@ -189,7 +193,7 @@ impl<'a> Facet<'a> {
 
     /// Whether this is what one server would show.
     pub(super) fn is_exact(&self) -> bool {
-        if !self.numbers.is_cut() && !self.texts.is_cut() {
+        if !self.is_cut() {
             return true;
         }
         let (wanted_numbers, wanted_texts) = self.wanted_of_each();

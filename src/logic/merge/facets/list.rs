@@ -16,6 +16,8 @@ pub(in crate::logic::merge) struct Listing {
     pub numbers: Option<(f64, f64)>,
     /// A node returns no more values.
     pub values_max: u64,
+    /// Nor does one that still has older settings return fewer than this, if it has them.
+    pub values_min: u64,
     /// So many are enough.
     pub wanted: u64,
 }
@@ -48,13 +50,16 @@ pub(in crate::logic::merge) struct KindList<'a> {
 }
 
 impl KindList<'_> {
+    /// The most frequent values come first. Else the node still has older settings: it has not been told otherwise yet.
+    pub(in crate::logic::merge) fn is_falling(&self) -> bool {
+        self.values.is_sorted_by(|left, right| left.count >= right.count)
+    }
+
     /// So often a value may be there that the list lacks.
     pub(in crate::logic::merge) fn unlisted_max(&self) -> u64 {
-        let is_falling = self.values.is_sorted_by(|left, right| left.count >= right.count);
         match self.values.last() {
             _ if !self.is_cut => 0,
-            Some(last) if is_falling => last.count,
-            // A node that still orders by value: it has not been told otherwise yet.
+            Some(last) if self.is_falling() => last.count,
             Some(_) | None => u64::from(u32::MAX),
         }
     }
@@ -80,9 +85,11 @@ pub(in crate::logic::merge) fn list_values(values: Part<'_>, listing: Listing) -
             list.texts.values.push(Listed { key: normalized(&shown), shown, count });
         }
     }
+    let is_as_told = listing.order != FacetOrder::ByCount || list.numbers.is_falling() && list.texts.is_falling();
+    let values_max = if is_as_told { listing.values_max } else { listing.values_min };
     let numbers = list.numbers.values.len() as u64;
-    list.numbers.is_cut = numbers >= listing.values_max;
-    let texts_left = listing.values_max.saturating_sub(numbers);
+    list.numbers.is_cut = numbers >= values_max;
+    let texts_left = values_max.saturating_sub(numbers);
     // Where the engine walks its tree of values, it does not stop among the texts once the numbers have filled the list.
     let is_bounded = texts_left > 0 || listing.order == FacetOrder::AsTexts;
     list.texts.is_cut = is_bounded && list.texts.values.len() as u64 >= texts_left;

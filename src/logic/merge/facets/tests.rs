@@ -273,3 +273,14 @@ fn a_facet_below_another_one_has_the_order_of_all() {
     assert!(limits.is_listed_by_count("dog.age", &["dog*"]));
     assert!(!limits.is_listed_by_count("dog.age", &["dog"]));
 }
+
+#[test]
+fn a_node_with_older_settings_is_not_trusted_to_have_said_everything() {
+    let body = |values: &str| {
+        format!(r#"{{"hits":[],"estimatedTotalHits":9,"facetDistribution":{{"f":{{{values}}}}},"facetStats":{{}}}}"#)
+    };
+    // In alphabetical order, though counts are to decide.
+    let bodies = [body(r#""a":1,"b":2,"c":1"#), body(r#""d":2"#)];
+    let is_exact = |values_max: u64| merge_of(&bodies, &limits(true, values_max, 20_000)).is_exact();
+    assert_eq!([is_exact(3), is_exact(4)], [false, true], "it lists at least as many as the user wants");
+}
