@@ -1,14 +1,15 @@
 //! Micro benches: how fast are documents hashed and cut by shard (MB/s on one core), how long takes the merge of 3, 16 and
-//! 64 answers of 20 hits, and of a page far from the beginning, and of 3 with many values of a facet in count order, how long takes a placement of 64 to 4096
-//! shards, does it keep its promises, how near is a plan for one node more or less to the fewest moves, and how long is the
-//! protocol's state locked while 64 shards of 20 indexes move?
+//! 64 answers of 20 hits, and of a page far from the beginning, and of 3 with many values of a facet in count order, how
+//! long are the ranks behind scores looked for, how long takes a placement of 64 to 4096 shards, does it keep its promises,
+//! how near is a plan for one node more or less to the fewest moves, and how long is the protocol's state locked while 64
+//! shards of 20 indexes move?
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use miroir_bench::answers::Shape;
 use miroir_bench::moves::{MoveShape, Moves};
-use miroir_bench::{answers, documents, facets, placement};
+use miroir_bench::{answers, documents, facets, placement, scores};
 
 fn hash_and_split(criterion: &mut Criterion) {
     let ids = documents::ids(100_000);
@@ -63,6 +64,15 @@ fn merge_facets(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn read_scores(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scores of 1,000 hits of a federated query");
+    for (name, is_honest) in [("that ranks lead to", true), ("that no ranks lead to", false)] {
+        let details = scores::details(1_000, is_honest);
+        group.bench_function(name, |bencher| bencher.iter(|| scores::read(black_box(&details))));
+    }
+    group.finish();
+}
+
 fn place(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("placement");
     group.sample_size(10);
@@ -113,5 +123,5 @@ fn move_shards(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, hash_and_split, merge, merge_facets, place, move_shards);
+criterion_group!(benches, hash_and_split, merge, merge_facets, read_scores, place, move_shards);
 criterion_main!(benches);

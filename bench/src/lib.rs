@@ -7,6 +7,7 @@ pub mod documents;
 pub mod facets;
 pub mod moves;
 pub mod placement;
+pub mod scores;
 
 #[cfg(test)]
 mod tests {
@@ -20,6 +21,7 @@ mod tests {
         let answers = answers::answers(answers::Shape { nodes: 3, hits: 5, hit_bytes: 700 });
         assert!(answers::merge_answers(&answers, 1, 4) > 100);
         assert!(facets::merge(&facets::answers(2, 120)) > 100);
+        assert_eq!([true, false].map(|is_honest| scores::read(&scores::details(3, is_honest))), [6, 6]);
         let moves = placement::Promises::measure(64, 2, 4);
         assert!(moves.fullest_over_share <= 1.0 && moves.added_moves <= moves.added_moves_promised, "{moves:?}");
         assert!(moves.removed_moves <= moves.removed_held, "{moves:?}");
