@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::core::{Core, PartialPolicy};
+use super::denying::unknown_attributes;
 use super::gather::{both, in_order};
 use super::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
 use super::searching::SearchAnswer;
 use super::upstream::NodeRequest;
-use crate::logic::ids::ShardId;
+use crate::logic::ids::{Monotonic, ShardId};
 use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::documents::NodePage;
 use crate::logic::merge::hit::HitView;
@@ -58,10 +59,16 @@ impl Similarity<'_> {
         let id = self.request.id()?;
         let hash = query_hash([self.scope.index.uid.as_str().as_bytes(), id.as_bytes()]);
         let set = self.scope.choose(self.core, hash).ok_or_else(nothing_to_read)?;
-        let (vectors, is_found) = self.document(&id).await?;
+        let unknown = unknown_attributes(self.core, self.scope, set, self.request.filter(), || self.explaining());
+        let request = &self.request.with_unknown(unknown.await.map_err(of_filter)?);
+        Similarity { request, ..*self }.answer_about(&id, set, started).await
+    }
+
+    async fn answer_about(&self, id: &str, set: &CoveringSet, started: Monotonic) -> Result<SearchAnswer, ApiError> {
+        let (vectors, is_found) = self.document(id).await?;
         let wanted = Wanted {
             primary_key: self.primary_key(),
-            id: &id,
+            id,
             offset: self.request.offset(),
             limit: self.request.limit(),
             threshold: self.request.threshold(),
@@ -92,7 +99,7 @@ impl Similarity<'_> {
                 counted.saturating_sub(u64::from(is_found))
             };
             let took_ms = self.core.now().0.saturating_sub(started.0);
-            let body = self.write(&id, &page, total, took_ms, !missing.is_empty()).map_err(malformed)?;
+            let body = self.write(id, &page, total, took_ms, !missing.is_empty()).map_err(malformed)?;
             return Ok(SearchAnswer { body, missing, approximate: Vec::new(), used: Used::AsAsked });
         }
     }
@@ -159,12 +166,16 @@ impl Similarity<'_> {
         match scatter(self.core, self.scope, set, make).await {
             Ok(scattered) => Ok(scattered),
             Err(refusal) => {
-                // In the words about documents, which do not name the index.
-                let target = format!("/indexes/{}/documents/fetch", self.scope.index.node_uid);
-                let explain = NodeRequest::post_read(target, self.request.explain_body());
-                Err(of_filter(explained(self.core, self.scope, refusal, explain).await.for_client()))
+                let explained = explained(self.core, self.scope, refusal, self.explaining()).await;
+                Err(of_filter(explained.for_client()))
             }
         }
+    }
+
+    /// Makes a node say what is wrong with the filter, in the words about documents, which do not name the index.
+    fn explaining(&self) -> NodeRequest {
+        let target = format!("/indexes/{}/documents/fetch", self.scope.index.node_uid);
+        NodeRequest::post_read(target, self.request.explain_body())
     }
 
     fn write(

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::bad_value::{parse_json, unexpected};
 use super::error::{ApiError, Code};
 use super::filter::node_form;
+use super::hidden_distinct;
 use super::query_string::QueryString;
 use super::search::{
     Displayed, Parameter, Retrieved, Shape, check_filter, fixed, join_filters, nullable, read_body, refuse_marker,
@@ -47,6 +48,8 @@ const NAMES_IN_QUERY: [&str; 11] = [
 pub struct SimilarRequest {
     /// As sent, nulls left out; GET parameters in the types of POST.
     parameters: Map<String, Value>,
+    /// Attributes that the filter denies and that no document has.
+    unknown: Vec<String>,
 }
 
 impl SimilarRequest {
@@ -69,7 +72,7 @@ impl SimilarRequest {
                 return Err(ApiError::new(Code::BadRequest, format!("Missing field `{name}`")));
             }
         }
-        Ok(Self { parameters })
+        Ok(Self { parameters, unknown: Vec::new() })
     }
 
     /// Reads the query string of `GET /indexes/{uid}/similar`.
@@ -90,7 +93,7 @@ impl SimilarRequest {
                 return Err(ApiError::new(Code::BadRequest, format!("Missing parameter `{name}`")));
             }
         }
-        Ok(Self { parameters })
+        Ok(Self { parameters, unknown: Vec::new() })
     }
 
     /// The canonical id of the document. Asked for when index, embedder and filter are known to be right.
@@ -150,6 +153,12 @@ impl SimilarRequest {
         Some(list.iter().filter_map(Value::as_str).collect())
     }
 
+    /// The same question, when these attributes are in no document.
+    #[must_use]
+    pub fn with_unknown(&self, unknown: Vec<String>) -> Self {
+        Self { unknown, ..self.clone() }
+    }
+
     /// `retrieveVectors`, `showRankingScore`, `showRankingScoreDetails` or `showPerformanceDetails`.
     pub fn is_set(&self, name: &str) -> bool {
         self.parameters.get(name) == Some(&Value::Bool(true))
@@ -171,6 +180,7 @@ impl SimilarRequest {
         }
         if let Some(filter) = self.filter() {
             check_filter(filter, Code::InvalidSimilarFilter)?;
+            hidden_distinct::check_filter(user, filter, Code::InvalidSimilarFilter)?;
         }
         let rules = display(user)["rankingRules"].take();
         let mut rules = rules.as_array().into_iter().flatten().filter_map(Value::as_str).filter(|rule| *rule != "sort");
@@ -189,7 +199,7 @@ impl SimilarRequest {
 
     /// The body of a node's `POST /documents/fetch` that tells whether the filter finds a document; none without a filter.
     pub fn found_body(&self, id: &str) -> Option<Vec<u8>> {
-        let filter = node_form(self.filter()?.clone(), &[]);
+        let filter = node_form(self.filter()?.clone(), &self.unknown);
         Some(json!({"ids": [id], "limit": 0, "filter": filter}).to_string().into_bytes())
     }
 
@@ -230,7 +240,7 @@ impl SimilarRequest {
     }
 
     fn filtered(&self, marker_filter: Option<&str>) -> Map<String, Value> {
-        let user = self.filter().cloned().map(|filter| node_form(filter, &[]));
+        let user = self.filter().cloned().map(|filter| node_form(filter, &self.unknown));
         let filter = marker_filter.map_or(user.clone(), |ours| Some(join_filters(user, ours)));
         filter.into_iter().map(|filter| ("filter".to_owned(), filter)).collect()
     }

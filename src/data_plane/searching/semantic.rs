@@ -8,7 +8,7 @@ use super::super::gather::both;
 use super::super::reading::{Refusal, bodies_of, check_complete, node_error};
 use super::super::scatter::{Scattered, scatter};
 use super::super::upstream::NodeRequest;
-use super::{Attempt, DEEPER, SearchAnswer, Searching, SemanticHits, TIES, merge_failed};
+use super::{Attempt, SearchAnswer, Searching, SemanticHits, merge_failed};
 use crate::logic::ids::Monotonic;
 use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::distinct::{Kept, Walk};
@@ -35,8 +35,7 @@ struct Lists {
 struct List {
     request: SearchRequest,
     source: Source,
-    /// Of each node.
-    first_hits: u64,
+    attempt: Attempt,
     answered: Option<Scattered>,
 }
 
@@ -72,8 +71,8 @@ impl Searching<'_> {
         }
         let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
         let wanted = offset + limit;
-        let first_hits = wanted + if self.distinct().is_some() { TIES } else { 0 };
-        let list = |request, source| List { request, source, first_hits, answered: None };
+        let attempt = Attempt { walk: Walk::Here, may_be_bare: false, ..self.first_attempt() };
+        let list = |request, source| List { request, source, attempt, answered: None };
         let mut words = list(self.request.by_words().scored(), Source::Words);
         let vector = if wanted > 0 && !can_words_be_enough(ratio) {
             let (asked, vector) = both(self.ask_list(set, &mut words), self.vector(set, semantic)).await;
@@ -97,8 +96,7 @@ impl Searching<'_> {
             self.ask_list(set, &mut lists.vectors).await?;
             match self.combine(set, &lists, started).await? {
                 Ok(answer) => return Ok(answer),
-                Err(MergeError::TooShallow) => lists.vectors.deepen(),
-                Err(error) => return Err(merge_failed(error)),
+                Err(error) => lists.vectors.ask_again(error)?,
             }
         }
     }
@@ -155,10 +153,10 @@ impl Searching<'_> {
         let body = |part: &CoverPart, _: bool| {
             list.request.node_body(NodeQuery {
                 marker_filter: part.filter.as_deref(),
-                asked: Asked::First(list.first_hits),
+                asked: Asked::First(list.attempt.first_hits),
                 displayed: &self.settings.displayed,
                 needed: &needed,
-                distinct: None,
+                distinct: self.distinct().filter(|_| list.attempt.walk.is_pushed_down()),
                 is_bare: false,
             })
         };
@@ -183,8 +181,7 @@ impl Searching<'_> {
             self.ask_list(set, words).await?;
             match self.scored(words, wanted, |hits| hits.are_good_enough(wanted, ratio))? {
                 Ok(is_enough) => return Ok(is_enough),
-                Err(MergeError::TooShallow) => words.deepen(),
-                Err(error) => return Err(merge_failed(error)),
+                Err(error) => words.ask_again(error)?,
             }
         }
     }
@@ -199,13 +196,15 @@ impl Searching<'_> {
         let bodies = list.bodies(self)?;
         Ok(self.timed(|| {
             let answers = read(&bodies)?;
-            ScoredHits::of(&answers, list.source, self.common(), list.first_hits, wanted).map(look)
+            self.hits_of(list, &answers, wanted).map(look)
         }))
     }
 
-    fn common(&self) -> Common<'_> {
-        let distinct = self.distinct().map(|attribute| self.distinct_by(attribute, Walk::Here));
-        Common { primary_key: self.scope.index.primary_key.as_deref().unwrap_or_default(), distinct }
+    /// The first hits of a list.
+    fn hits_of<'h>(&self, list: &List, answers: &[NodeAnswer<'h>], wanted: u64) -> Result<ScoredHits<'h>, MergeError> {
+        let distinct = self.distinct().map(|attribute| self.distinct_by(attribute, list.attempt.walk));
+        let common = Common { primary_key: self.scope.index.primary_key.as_deref().unwrap_or_default(), distinct };
+        ScoredHits::of(answers, list.source, common, list.attempt.first_hits, wanted)
     }
 
     /// The answer of words alone: as of any search by words, but that it says that there was no vector.
@@ -219,9 +218,8 @@ impl Searching<'_> {
         // What is there is what would be asked for, with a score more in each hit.
         self.request.check_facets(&self.scope.index.settings)?;
         let searching = Searching { hides_score: !request.shows_score(), ..searching };
-        let attempt = Attempt { first_hits: words.first_hits, walk: Walk::Here, may_be_bare: false };
-        let asked = (Asked::First(words.first_hits), &*self.needed_of_lists());
-        let merged = searching.merge(&answered, asked, attempt, None, started).await?;
+        let asked = (Asked::First(words.attempt.first_hits), &*self.needed_of_lists());
+        let merged = searching.merge(&answered, asked, words.attempt, None, started).await?;
         let Merged { body, approximate } = merged.map_err(merge_failed)?;
         Ok(SearchAnswer { body, missing: answered.missing, approximate, used: Used::Words })
     }
@@ -241,13 +239,15 @@ impl Searching<'_> {
         let (word_bodies, vector_bodies) = (words.bodies(self)?, vectors.bodies(self)?);
         let combined = self.timed(|| {
             let (of_words, of_vectors) = (read(&word_bodies)?, read(&vector_bodies)?);
-            let word_hits = ScoredHits::of(&of_words, Source::Words, self.common(), words.first_hits, wanted)?;
-            let vector_hits = ScoredHits::of(&of_vectors, Source::Vectors, self.common(), vectors.first_hits, wanted)?;
+            let word_hits = self.hits_of(words, &of_words, wanted)?;
+            let vector_hits = self.hits_of(vectors, &of_vectors, wanted)?;
             let is_cut_off = word_hits.is_cut_off || vector_hits.is_cut_off;
             let vector_kept = vector_hits.kept.clone();
             let combined = Combined::of(vector_hits, word_hits, *ratio, self.distinct(), wanted)?;
-            let mut page = Page { hits: combined.hits, is_cut_off, ..Page::default() };
-            let dropped = page.cut(self.common().distinct, offset)?;
+            let may_lack_hits = [words, vectors].iter().any(|list| list.attempt.walk == Walk::NodesAnyway);
+            let mut page = Page { hits: combined.hits, is_cut_off, may_lack_hits, ..Page::default() };
+            let distinct = self.distinct().map(|attribute| self.distinct_by(attribute, Walk::Here));
+            let dropped = page.cut(distinct, offset)?;
             Ok((of_vectors, page, dropped, (combined.kept, vector_kept)))
         });
         let (answers, mut page, dropped, kept) = match combined {
@@ -273,7 +273,7 @@ impl Searching<'_> {
         let question = Question {
             request: self.request,
             settings: self.settings,
-            asked: Asked::First(vectors.first_hits),
+            asked: Asked::First(vectors.attempt.first_hits),
             distinct: None,
             retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
             hidden_rule: hidden_rule.as_deref(),
@@ -286,9 +286,11 @@ impl Searching<'_> {
 }
 
 impl List {
-    fn deepen(&mut self) {
-        self.first_hits = self.first_hits.saturating_mul(DEEPER);
+    /// Looks for what helps against the error.
+    fn ask_again(&mut self, error: MergeError) -> Result<(), ApiError> {
+        self.attempt = self.attempt.after(error).ok_or_else(|| merge_failed(error))?;
         self.answered = None;
+        Ok(())
     }
 
     fn bodies(&self, searching: &Searching<'_>) -> Result<Vec<&str>, ApiError> {

@@ -167,6 +167,11 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
         &self.kept
     }
 
+    /// See [`MergedHits::ends`].
+    pub fn ends(&self) -> &[&'a str] {
+        self.hits.ends()
+    }
+
     /// See [`MergedHits::is_cut_off`].
     pub fn is_cut_off(&self) -> bool {
         self.hits.is_cut_off()

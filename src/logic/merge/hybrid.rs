@@ -7,10 +7,11 @@ use std::collections::HashSet;
 
 use super::MergeError;
 use super::answer::NodeAnswer;
-use super::deep::id_of;
 use super::distinct::{Distinct, DistinctHits, Kept};
+use super::hit::Hit;
 use super::list::{MergedHits, RankedHit};
 use super::score_values::{ScoreValues, Suppositions};
+use crate::logic::primary_key::id_in;
 
 /// What a hit by words must score after weighing to be good enough.
 const GOOD_ENOUGH: f64 = 0.45;
@@ -24,6 +25,13 @@ pub struct ScoredHit<'a> {
     id: String,
 }
 
+/// The last hit of a node that may have more.
+#[derive(Debug)]
+struct End<'a> {
+    scores: ScoreValues<'a>,
+    source: Source,
+}
+
 /// The first hits of one list, over all nodes.
 #[derive(Debug, Default)]
 pub struct ScoredHits<'a> {
@@ -33,6 +41,8 @@ pub struct ScoredHits<'a> {
     pub kept: Kept,
     /// A node ran out of time.
     pub is_cut_off: bool,
+    /// What is behind these is not known.
+    ends: Vec<End<'a>>,
 }
 
 /// Which list.
@@ -75,12 +85,14 @@ impl<'a> ScoredHits<'a> {
                 let mut merged = merged;
                 list.take(wanted, common, || merged.next_hit())?;
                 list.is_cut_off = merged.is_cut_off();
+                list.end(merged.ends())?;
             }
             Some(distinct) => {
                 let mut merged = DistinctHits::of(merged, distinct);
                 list.take(wanted, common, || merged.next_hit())?;
                 list.is_cut_off = merged.is_cut_off();
                 list.kept = merged.kept().clone();
+                list.end(merged.ends())?;
             }
         }
         Ok(list)
@@ -97,8 +109,20 @@ impl<'a> ScoredHits<'a> {
             let Some(ranked) = next_hit()? else { break };
             let (score, details) = ranked.hit.scores().ok_or(MergeError::Malformed)?;
             let scores = ScoreValues::read(details, score, &mut suppositions)?;
-            let id = id_of(ranked.hit.text(), common.primary_key)?;
+            let id = id_in(common.primary_key, ranked.hit.text()).map_err(|_| MergeError::Malformed)?.into_owned();
             self.hits.push(ScoredHit { ranked, scores, id });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, ends: &[&'a str]) -> Result<(), MergeError> {
+        let mut suppositions = [Suppositions::default(), Suppositions::default()];
+        for text in ends {
+            let (hit, rank) = Hit::read(text)?;
+            let (score, details) = hit.scores().ok_or(MergeError::Malformed)?;
+            let source = if rank.is_by_vector() { Source::Vectors } else { Source::Words };
+            let scores = ScoreValues::read(details, score, &mut suppositions[usize::from(source == Source::Words)])?;
+            self.ends.push(End { scores, source });
         }
         Ok(())
     }
@@ -125,10 +149,11 @@ pub struct Combined<'a> {
 }
 
 impl<'a> Combined<'a> {
-    /// The first `wanted` hits.
+    /// The first `wanted` hits. A node that gave as many hits by both as it was asked for may have more by vectors: none that
+    /// comes before its last one.
     ///
     /// # Errors
-    /// [`MergeError::Malformed`].
+    /// [`MergeError`]; after `TooShallow` the nodes can be asked again.
     pub fn of(
         vectors: ScoredHits<'a>,
         words: ScoredHits<'a>,
@@ -136,14 +161,22 @@ impl<'a> Combined<'a> {
         distinct: Option<&str>,
         wanted: u64,
     ) -> Result<Self, MergeError> {
-        let weights = (f64::from(semantic_ratio), f64::from(1.0 - semantic_ratio));
+        let weight = |source| match source {
+            Source::Vectors => f64::from(semantic_ratio),
+            Source::Words => f64::from(1.0 - semantic_ratio),
+        };
+        let ends = vectors.ends;
+        let mut last: Option<(ScoreValues<'_>, Source)> = None;
         let (mut vectors, mut words) = (vectors.hits.into_iter().peekable(), words.hits.into_iter().peekable());
         let mut combined = Self::default();
         let mut seen = HashSet::new();
         while combined.kept.hits < wanted {
             let source = match (vectors.peek(), words.peek()) {
                 (Some(vector), Some(word))
-                    if vector.scores.compare_lists(weights.0, &word.scores, weights.1).is_lt() =>
+                    if vector
+                        .scores
+                        .compare_lists(weight(Source::Vectors), &word.scores, weight(Source::Words))
+                        .is_lt() =>
                 {
                     Source::Words
                 }
@@ -162,7 +195,17 @@ impl<'a> Combined<'a> {
             };
             if is_kept {
                 combined.hits.push(hit.ranked);
+                last = Some((hit.scores, source));
             }
+        }
+        let is_full = combined.kept.hits >= wanted;
+        let is_before = |end: &End<'_>| {
+            last.as_ref().is_none_or(|(scores, source)| {
+                scores.compare_lists(weight(*source), &end.scores, weight(end.source)).is_ge()
+            })
+        };
+        if !ends.iter().all(|end| is_full && is_before(end)) {
+            return Err(MergeError::TooShallow);
         }
         Ok(combined)
     }

@@ -24,6 +24,8 @@ pub struct RankedHit<'a> {
 pub struct MergedHits<'a> {
     lists: Vec<HitList<'a>>,
     is_cut_off: bool,
+    /// See [`Self::ends`].
+    ends: Vec<&'a str>,
 }
 
 /// One node's hits from the first one on that was not taken yet.
@@ -35,6 +37,8 @@ struct HitList<'a> {
     asked_left: u64,
     /// Hits that no vector was compared for are passed over.
     only_by_vector: bool,
+    /// The last hit that was read.
+    last: Option<&'a str>,
 }
 
 #[derive(Debug)]
@@ -58,6 +62,7 @@ impl HitList<'_> {
                 Some((hit, rank)) => {
                     is_cut_off |= rank.is_cut_off();
                     self.asked_left = self.asked_left.saturating_sub(1);
+                    self.last = Some(hit.text());
                     if self.only_by_vector && !rank.is_by_vector() {
                         continue;
                     }
@@ -77,7 +82,8 @@ impl<'a> MergedHits<'a> {
         Self::of_lists(answers, asked, false)
     }
 
-    /// The same, without the hits that no vector was compared for.
+    /// The same, without the hits that no vector was compared for. A list that is as long as its node was asked for just ends
+    /// (see [`Self::ends`]).
     pub fn by_vector(answers: &[NodeAnswer<'a>], asked: u64) -> Self {
         Self::of_lists(answers, asked, true)
     }
@@ -88,8 +94,9 @@ impl<'a> MergedHits<'a> {
             rest: Hits::new(answer.hits),
             asked_left: asked,
             only_by_vector,
+            last: None,
         };
-        Self { lists: answers.iter().map(list).collect(), is_cut_off: false }
+        Self { lists: answers.iter().map(list).collect(), is_cut_off: false, ends: Vec::new() }
     }
 
     /// The next hit; none behind the last one.
@@ -102,7 +109,11 @@ impl<'a> MergedHits<'a> {
                 self.is_cut_off |= list.read_head()?;
             }
             if matches!(list.head, Head::Full) {
-                return Err(MergeError::TooShallow);
+                if !list.only_by_vector {
+                    return Err(MergeError::TooShallow);
+                }
+                list.head = Head::End;
+                self.ends.extend(list.last);
             }
         }
         let Some(answer) = self.best() else { return Ok(None) };
@@ -115,6 +126,11 @@ impl<'a> MergedHits<'a> {
     /// Whether one of the hits that were looked at was not ranked to the end for lack of time.
     pub fn is_cut_off(&self) -> bool {
         self.is_cut_off
+    }
+
+    /// The last hits of nodes that may have more behind them which are missing here: no better ones than these.
+    pub fn ends(&self) -> &[&'a str] {
+        &self.ends
     }
 
     /// The list whose head is the first of the best.

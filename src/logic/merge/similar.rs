@@ -4,14 +4,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::MergeError;
 use super::answer::NodeAnswer;
-use super::deep::id_of;
 use super::documents::NodePage;
 use super::hit::Hit;
 use super::list::MergedHits;
+use crate::logic::primary_key::id_in;
 
 /// Which documents are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub struct SimilarPage<'a> {
 pub fn vectors_of(body: &str, embedder: &str) -> Result<Option<Vec<Value>>, MergeError> {
     let page = NodePage::read(body)?;
     let Some(document) = page.documents.first() else { return Ok(None) };
-    let mut document: Map<String, Value> = serde_json::from_str(document).map_err(|_| MergeError::Malformed)?;
+    let mut document: Value = serde_json::from_str(document).map_err(|_| MergeError::Malformed)?;
     let embeddings = document["_vectors"][embedder]["embeddings"].take();
     match embeddings {
         Value::Array(vectors) => Ok(Some(vectors)),
@@ -68,7 +68,7 @@ impl<'a> SimilarPage<'a> {
                 let Some(ranked) = hits.next_hit()? else { break };
                 // Documents without vectors come last.
                 let Some(similarity) = ranked.rank.similarity() else { break };
-                let id = id_of(ranked.hit.text(), wanted.primary_key)?;
+                let id = id_in(wanted.primary_key, ranked.hit.text()).map_err(|_| MergeError::Malformed)?.into_owned();
                 if id == wanted.id {
                     continue;
                 }
@@ -119,7 +119,7 @@ mod tests {
             answers.push(bodies.iter().map(|body| NodeAnswer::read(body).unwrap()).collect());
         }
         let page = SimilarPage::of(&answers, asked, wanted)?;
-        let ids = page.hits.iter().map(|hit| id_of(hit.text(), "id").unwrap()).collect();
+        let ids = page.hits.iter().map(|hit| id_in("id", hit.text()).unwrap().into_owned()).collect();
         Ok((ids, page.is_cut))
     }
 
@@ -155,6 +155,7 @@ mod tests {
         let body = r#"{"results":[{"_vectors":{"e":{"embeddings":[[1.0,2.0]],"regenerate":false}}}],"total":1}"#;
         assert_eq!(vectors_of(body, "e"), Ok(Some(vec![json!([1.0, 2.0])])));
         assert_eq!(vectors_of(body, "f"), Ok(Some(vec![])));
+        assert_eq!(vectors_of(r#"{"results":[{}],"total":1}"#, "e"), Ok(Some(vec![])));
         assert_eq!(vectors_of(r#"{"results":[],"total":0}"#, "e"), Ok(None));
     }
 }

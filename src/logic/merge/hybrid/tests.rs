@@ -42,7 +42,7 @@ fn combined(
     let combined = Combined::of(vectors, words, ratio, distinct, offset + limit).unwrap();
     let mut page = Page { hits: combined.hits, ..Page::default() };
     page.cut(common.distinct, offset).unwrap();
-    let ids = page.hits.iter().map(|ranked| id_of(ranked.hit.text(), "id").unwrap().parse().unwrap());
+    let ids = page.hits.iter().map(|ranked| id_in("id", ranked.hit.text()).unwrap().parse().unwrap());
     (ids.collect(), page.semantic_hit_count())
 }
 
@@ -68,6 +68,29 @@ fn hits_of_vectors_come_first_where_scores_are_equal() {
 fn hits_that_only_words_brought_are_left_out_of_the_list_of_vectors() {
     let vectors = [answer(&[by_vector(1, Some(0.8), 1), by_words(2, 1.0, 2), by_vector(3, None, 3)])];
     assert_eq!(combined((&vectors, &[]), 0.5, None, (0, 9)), (vec![1, 3], 2));
+}
+
+#[test]
+fn a_node_that_gave_all_it_was_asked_for_has_nothing_better_than_its_last_hit() {
+    let words = [answer(&[by_words(1, 1.0, 1), by_words(2, 0.9, 1)]), answer(&[by_words(8, 0.7, 2)])];
+    // The first node was asked for three, and its hits by words fill what its vectors leave.
+    let first = answer(&[by_vector(3, Some(0.95), 3), by_words(1, 1.0, 1), by_words(2, 0.9, 1)]);
+    let vectors = [first, answer(&[by_vector(5, Some(0.8), 5), by_vector(6, Some(0.6), 6)])];
+    let page = |distinct: Option<&str>, wanted| {
+        let common = Common {
+            primary_key: "id",
+            distinct: distinct.map(|attribute| Distinct { attribute, walk: Walk::Here, is_parameter: true }),
+        };
+        let (vectors, words) = (read(&vectors), read(&words));
+        let vectors = ScoredHits::of(&vectors, Source::Vectors, common, 3, wanted).unwrap();
+        let words = ScoredHits::of(&words, Source::Words, common, 1_000, wanted).unwrap();
+        let combined = Combined::of(vectors, words, 0.5, distinct, wanted)?;
+        let ids = combined.hits.iter().map(|ranked| id_in("id", ranked.hit.text()).unwrap().into_owned());
+        Ok(ids.collect::<Vec<_>>())
+    };
+    assert_eq!(page(None, 3), Ok(vec!["1".to_owned(), "3".to_owned(), "2".to_owned()]));
+    // The third hit that is kept comes behind the last one of the first node, which may have another one before.
+    assert_eq!(page(Some("b"), 3), Err(MergeError::TooShallow));
 }
 
 #[test]
