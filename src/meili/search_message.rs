@@ -45,9 +45,15 @@ fn without_mention(message: &str, attribute: &str) -> String {
         let nothing = "This index does not have configured filterable attributes.";
         message = message.replace(&format!("{list}`{attribute}`."), nothing);
     }
-    let quoted = format!("`{attribute}`");
-    for mention in [format!("{quoted}, "), format!(", {quoted}"), format!("{attribute}, "), format!(", {attribute}")] {
-        message = message.replace(&mention, "");
+    // Quoted one by one, or all together; others may begin or end with the same letters.
+    for (mention, left) in [
+        (format!("`{attribute}`, "), ""),
+        (format!(", `{attribute}`"), ""),
+        (format!("`{attribute}, "), "`"),
+        (format!(", {attribute}, "), ", "),
+        (format!(", {attribute}`"), "`"),
+    ] {
+        message = message.replace(&mention, left);
     }
     message
 }
@@ -132,6 +138,12 @@ mod tests {
             ),
         ] {
             assert_eq!(client_message(message, "movies-12", "movies", None), expected);
+        }
+        let list = |names: &str| format!("Available filterable attributes patterns are: `{names}`.");
+        for (listed, expected) in
+            [("_miroir, a, parts, parts.color", "a, parts.color"), ("_miroir, a.parts, parts", "a.parts")]
+        {
+            assert_eq!(client_message(&list(listed), "movies-12", "movies", Some("parts")), list(expected));
         }
     }
 

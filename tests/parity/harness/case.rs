@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::corpus::Corpus;
 use super::queries::Object;
+use super::vectors::Embedder;
 
 /// Hits that are returned when nothing else is asked.
 const LIMIT_DEFAULT: u64 = 20;
@@ -94,6 +95,12 @@ impl Case<'_> {
     pub fn distinct(&self) -> Option<&str> {
         let own = self.body.get("distinct").filter(|value| !value.is_null());
         own.or_else(|| self.corpus.settings.get("distinctAttribute"))?.as_str()
+    }
+
+    /// The embedder by whose vectors it searches, or asks for what is similar.
+    pub fn embedder(&self) -> Option<&Embedder> {
+        let name = self.body.get("embedder").or_else(|| self.body.get("hybrid")?.get("embedder"))?;
+        self.corpus.embedders.iter().find(|embedder| *name == embedder.name)
     }
 
     /// Whether the values of a facet come in the order of their counts.

@@ -88,6 +88,37 @@ pub const CLASSES: &[Class] = &[
         explains: BY_FORM,
     },
     Class {
+        name: "points less than a metre apart",
+        reason: "one server takes them as equally far, as far as its documents lie; Miroir knows only what the nodes found",
+        is_bounded: true,
+        explains: |evidence, aspect| matches!(aspect, Aspect::Order | Aspect::Ties) && evidence.has_equal_distances(),
+    },
+    Class {
+        name: "documents with several vectors",
+        reason: "one server compares the first ones with the first ones, the second with the second; and shows hits too early where it looks for more of them",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            is_about_what_is_found(aspect)
+                && evidence.case.embedder().is_some_and(|embedder| embedder.has_several)
+                && (evidence.case.has("id")
+                    || evidence.case.distinct().is_some()
+                    || evidence.case.has("rankingScoreThreshold"))
+        },
+    },
+    Class {
+        name: "filters by a distinct attribute that clients cannot filter by",
+        reason: "nodes can; so Miroir refuses it itself, and does not say where in the filter it stands",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            let message = |answer: &Value| answer["message"].as_str().unwrap_or_default().to_owned();
+            let (one, miroir) = (message(evidence.one), message(evidence.miroir));
+            let distinct = evidence.case.corpus.settings.get("distinctAttribute").and_then(Value::as_str);
+            aspect == Aspect::Message
+                && distinct.is_some_and(|name| miroir.contains(&format!("Attribute `{name}` is not filterable.")))
+                && one.strip_prefix(&miroir).is_some_and(|rest| rest.starts_with('\n'))
+        },
+    },
+    Class {
         name: OTHER_ERROR,
         reason: "the order of merged facets is known when the queries are answered; one server looks at it before",
         is_bounded: true,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::features::{Feature, is_on};
 use super::settings;
+use super::vectors::{self, Embedder};
 use super::vocabulary::{Vocabulary, capitalised};
 use crate::support::Random;
 
@@ -29,6 +30,8 @@ pub struct Corpus {
     pub attributes: Vec<Attribute>,
     /// Documents have `_geo`.
     pub has_places: bool,
+    /// Whose vectors documents have.
+    pub embedders: Vec<Embedder>,
     by_id: HashMap<String, usize>,
 }
 
@@ -118,6 +121,7 @@ pub fn generate(random: &mut Random, index: &str) -> Corpus {
     let Shape { documents: count, has_many_values } = shape(random);
     let fields = fields(random, &vocabulary, has_many_values);
     let has_places = random.percent(45);
+    let embedders = if is_on(Feature::Vectors) { vectors::embedders(random) } else { Vec::new() };
     let primary_key = *random.pick(&["id", "id", "key", "movie_id"]);
     let has_text_ids = random.percent(40);
     let documents: Vec<Value> = (0..count)
@@ -129,6 +133,9 @@ pub fn generate(random: &mut Random, index: &str) -> Corpus {
             }
             if has_places {
                 add_place(&mut document, random);
+            }
+            if !embedders.is_empty() {
+                document.insert("_vectors".to_owned(), vectors::of_document(random, &embedders));
             }
             document.into()
         })
@@ -144,6 +151,7 @@ pub fn generate(random: &mut Random, index: &str) -> Corpus {
         vocabulary,
         attributes,
         has_places,
+        embedders,
         by_id,
     };
     corpus.settings = settings::generate(random, &corpus);
@@ -161,6 +169,7 @@ pub fn tiny(documents: Vec<Value>) -> Corpus {
         documents,
         vocabulary: Vocabulary::generate(&mut Random::new(1)),
         has_places: false,
+        embedders: Vec::new(),
         by_id,
     }
 }
@@ -338,7 +347,7 @@ const VALUES_MAX: usize = 60;
 
 fn attributes(documents: &[Value], primary_key: &str) -> Vec<Attribute> {
     let mut found = values_by_path(documents);
-    found.retain(|path, _| !path.starts_with("_geo"));
+    found.retain(|path, _| !path.starts_with("_geo") && !path.starts_with("_vectors"));
     if documents.is_empty() {
         found.insert(primary_key.to_owned(), Vec::new());
     }

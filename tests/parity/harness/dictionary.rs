@@ -45,7 +45,10 @@ impl<'a> LazyDictionary<'a> {
     pub fn get(&self) -> &Dictionary {
         self.made.get_or_init(|| {
             let mut dictionary = Dictionary::default();
-            self.corpus.documents.iter().for_each(|document| dictionary.add(document));
+            for document in &self.corpus.documents {
+                let fields = document.as_object().into_iter().flatten();
+                fields.filter(|(name, _)| *name != "_vectors").for_each(|(_, value)| dictionary.add(value));
+            }
             dictionary
         })
     }

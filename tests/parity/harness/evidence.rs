@@ -107,6 +107,25 @@ impl Evidence<'_> {
         })
     }
 
+    /// Whether hits are sorted by their distance from a point, and at each place of the page both have hits whose distances
+    /// differ by less than a metre.
+    pub fn has_equal_distances(&self) -> bool {
+        let distances = |answer: &Value| -> Vec<Vec<f64>> {
+            let hits = answer["hits"].as_array().into_iter().flatten();
+            let of_hit = |hit: &Value| {
+                let details = hit["_rankingScoreDetails"].as_object().into_iter().flatten();
+                let geographic = details.filter(|(name, _)| name.starts_with("_geoPoint("));
+                geographic.filter_map(|(_, detail)| detail["distance"].as_f64()).collect()
+            };
+            hits.map(of_hit).collect()
+        };
+        let (one, miroir) = (distances(self.one), distances(self.miroir));
+        let are_near = |(one, miroir): (&Vec<f64>, &Vec<f64>)| {
+            one.len() == miroir.len() && one.iter().zip(miroir).all(|(one, miroir)| (one - miroir).abs() < 1.0)
+        };
+        one != miroir && one.len() == miroir.len() && one.iter().zip(&miroir).all(are_near)
+    }
+
     /// What a hit is called: by its id, or, where that is not shown, by all that is shown.
     pub fn name(&self, hit: &Value) -> String {
         let body = || {

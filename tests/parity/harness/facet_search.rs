@@ -12,8 +12,11 @@ use super::world::{Asker, Searched};
 use crate::support::{Answer, Random};
 
 /// What a facet search takes of a search.
-const OF_SEARCH: [&str; 7] =
-    ["q", "filter", "matchingStrategy", "attributesToSearchOn", "rankingScoreThreshold", "locales", "hybrid"];
+const OF_SEARCH: [&str; 8] =
+    ["q", "filter", "matchingStrategy", "attributesToSearchOn", "rankingScoreThreshold", "locales", "hybrid", "vector"];
+
+/// The first so many letters of a value are enough: what may be meant by a long text takes long to work out.
+const LETTERS_MAX: usize = 60;
 
 /// One of them.
 pub fn ask(asker: &mut Asker<'_>) -> Outcome {
@@ -89,6 +92,7 @@ fn facet_query(random: &mut Random, searched: &Searched<'_>, facet: &str) -> Str
         Some(other @ (Value::Number(_) | Value::Bool(_))) => other.to_string(),
         _ => searched.corpus.vocabulary.word(random).to_owned(),
     };
+    let text: String = text.chars().take(LETTERS_MAX).collect();
     match random.below(10) {
         0 => String::new(),
         1 => text,

@@ -11,12 +11,14 @@ pub enum Feature {
     MixedFacets,
     /// Texts that are written as numbers, in attributes with numbers.
     NumbersAsTexts,
+    /// Embedders, and searches by vectors.
+    Vectors,
     /// `queryVectors` in federated answers.
     QueryVectors,
 }
 
 /// What is asked for.
-const ON: &[Feature] = &[Feature::Distinct, Feature::DistinctSetting];
+const ON: &[Feature] = &[Feature::Distinct, Feature::DistinctSetting, Feature::Vectors];
 
 /// Whether it is.
 pub fn is_on(feature: Feature) -> bool {

@@ -2,7 +2,7 @@
 
 use super::outcome::Outcome;
 use super::world::Asker;
-use super::{facet_search, federated, lists, pages, single};
+use super::{facet_search, federated, lists, pages, similar, single};
 
 /// One of them.
 pub struct Form {
@@ -16,11 +16,12 @@ pub struct Form {
 
 /// All of them; together a hundred percent.
 pub const FORMS: &[Form] = &[
-    Form { name: "search", percent: 56, ask: single::post },
+    Form { name: "search", percent: 52, ask: single::post },
     Form { name: "search in a query string", percent: 10, ask: single::get },
     Form { name: "facet search", percent: 12, ask: facet_search::ask },
     Form { name: "list of searches", percent: 5, ask: lists::ask },
     Form { name: "federated search", percent: 13, ask: federated::ask },
+    Form { name: "similar", percent: 4, ask: similar::ask },
     Form { name: "walk over pages", percent: 4, ask: pages::ask },
 ];
 

@@ -6,6 +6,7 @@ use super::corpus::{Attribute, Corpus};
 use super::features::{Feature, is_on};
 use super::filters::{filter, place};
 use super::settings::path;
+use super::vectors;
 use super::vocabulary::{prefix, typo};
 use crate::support::Random;
 
@@ -30,6 +31,9 @@ pub fn search(random: &mut Random, corpus: &Corpus) -> Object {
     }
     if is_on(Feature::Distinct) && random.percent(15) {
         body.insert("distinct".to_owned(), json!(path(random, &corpus.attributes)));
+    }
+    if random.percent(35) {
+        vectors::add_to(random, corpus, &mut body);
     }
     paging(random, &mut body);
     matching(random, corpus, &mut body);
@@ -137,7 +141,7 @@ fn showing(random: &mut Random, corpus: &Corpus, body: &mut Object) {
 }
 
 /// Some attributes, or all, or some that are not there.
-fn names(random: &mut Random, corpus: &Corpus, all: &str) -> Value {
+pub fn names(random: &mut Random, corpus: &Corpus, all: &str) -> Value {
     match random.below(10) {
         0..=2 => json!([all]),
         3 => json!([]),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::corpus::Corpus;
+use super::vectors;
 use crate::support::fleet::{Node, START_LIMIT};
 use crate::support::{Client, real_meilisearch};
 
@@ -64,7 +65,14 @@ pub fn load(client: &Client, corpus: &Corpus) {
     let (first, second) = corpus.documents.split_at(corpus.documents.len() / 2);
     let again: Vec<Value> = corpus.documents.iter().step_by(7).cloned().collect();
     let ghost_ids: Vec<String> = (0..GHOSTS).map(|number| format!("ghost-{number}")).collect();
-    let ghosts: Vec<Value> = ghost_ids.iter().map(|id| json!({(corpus.primary_key): id})).collect();
+    let ghost = |id: &String| {
+        let mut ghost = json!({(corpus.primary_key): id});
+        if !corpus.embedders.is_empty() {
+            ghost["_vectors"] = vectors::nothing(&corpus.embedders);
+        }
+        ghost
+    };
+    let ghosts: Vec<Value> = ghost_ids.iter().map(ghost).collect();
     let mut tasks = vec![client.enqueue("POST", "/indexes", &create)];
     // Settings before documents or after some of them: both ways lead to the same index.
     let are_settings_late = corpus.documents.len() % 3 == 1;

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::corpus::{Attribute, Corpus};
 use super::features::{Feature, is_on};
+use super::vectors;
 use crate::support::Random;
 
 /// Settings for the corpus.
@@ -31,6 +32,7 @@ pub fn generate(random: &mut Random, corpus: &Corpus) -> Map<String, Value> {
     set("prefixSearch", random.percent(12).then(|| json!("disabled")));
     set("localizedAttributes", random.percent(10).then(|| localized(random)));
     set("facetSearch", random.percent(8).then(|| json!(false)));
+    set("embedders", (!corpus.embedders.is_empty()).then(|| vectors::setting(random, &corpus.embedders)));
     if is_on(Feature::DistinctSetting) {
         set("distinctAttribute", random.percent(25).then(|| json!(path(random, &corpus.attributes))));
     }

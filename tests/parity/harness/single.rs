@@ -70,7 +70,8 @@ fn in_query_string(client: &Client, corpus: &Corpus, body: &Object) -> Answer {
 /// Parameters with another name there.
 const NAMES: [(&str, &str); 2] = [("embedder", "hybridEmbedder"), ("semanticRatio", "hybridSemanticRatio")];
 
-fn query_string(body: &Object) -> String {
+/// The parameters as a query string.
+pub fn query_string(body: &Object) -> String {
     let mut pairs: Vec<String> = Vec::new();
     let mut add = |name: &str, value: &Value| pairs.push(format!("{name}={}", escaped(&text(name, value))));
     for (name, value) in body {
