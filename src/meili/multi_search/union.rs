@@ -46,8 +46,10 @@ impl UnionQuestion<'_> {
             for name in NOT_COUNTED {
                 parameters.shift_remove(name);
             }
-            let is_by_meaning = ["hybrid", "vector"].iter().any(|name| parameters.contains_key(*name));
-            if query.text().is_empty() && !is_by_meaning {
+            let ratio = parameters.get("hybrid").map(|hybrid| hybrid["semanticRatio"].as_f64());
+            let is_by_vector = ratio.is_some_and(|ratio| ratio != Some(0.0)) && parameters.contains_key("vector");
+            if query.text().is_empty() && !is_by_vector {
+                parameters.retain(|name, _| !matches!(name.as_str(), "hybrid" | "vector"));
                 parameters.insert("q".to_owned(), EVERYTHING.into());
             }
             parameters.insert("indexUid".to_owned(), self.node_uid.into());
@@ -72,8 +74,14 @@ mod tests {
     #[test]
     fn queries_are_asked_so_that_their_rules_can_be_compared() {
         let read = |body: Value| SearchRequest::from_json(body.to_string().as_bytes()).expect("a valid search");
-        let queries =
-            [read(json!({"q": "cat", "sort": ["a:desc"], "filter": "a = 1"})), read(json!({"facets": ["a"]}))];
+        let hybrid = |ratio: f64| json!({"embedder": "e", "semanticRatio": ratio});
+        let queries = [
+            read(json!({"q": "cat", "sort": ["a:desc"], "filter": "a = 1"})),
+            read(json!({"facets": ["a"]})),
+            read(json!({"hybrid": hybrid(0.5)})),
+            read(json!({"hybrid": hybrid(0.0), "vector": [1]})),
+            read(json!({"hybrid": hybrid(0.5), "vector": [1]})),
+        ];
         let question = UnionQuestion {
             node_uid: "m-1",
             queries: &queries,
@@ -83,8 +91,11 @@ mod tests {
             facets: None,
         };
         let body: Value = serde_json::from_slice(&question.node_body()).expect("JSON");
-        let found = [&body["queries"][0], &body["queries"][1]];
-        assert_eq!([&found[0]["q"], &found[1]["q"]], ["cat", " "]);
+        let found = body["queries"].as_array().expect("a list");
+        let texts: Vec<&Value> = found.iter().map(|query| &query["q"]).collect();
+        assert_eq!(texts, [&json!("cat"), &json!(" "), &json!(" "), &json!(" "), &Value::Null]);
+        let are_by_vector: Vec<bool> = found.iter().map(|query| query.get("hybrid").is_some()).collect();
+        assert_eq!(are_by_vector, [false, false, false, false, true]);
         assert_eq!(found[0]["filter"], "a = 1");
         assert!(found.iter().all(|query| query.get("sort").is_none() && query.get("facets").is_none()));
     }
