@@ -9,7 +9,8 @@
 //!
 //! Where there are no more hits than those that were looked at, those are the total.
 //!
-//! With several values in a document the first count depends on the order of the documents in one server: it is approximate.
+//! With several values in a document both are approximate: the first depends on the order of the documents in one server, and
+//! who is left out for which value is not counted, but taken from how many values a document has on average.
 
 use std::collections::HashMap;
 
@@ -107,9 +108,16 @@ impl ValueCounts {
             Paging::Window { .. } => {
                 let left_out = |value: String| self.by_value.get(&value).map_or(0, |count| count.saturating_sub(1));
                 let left_out: u64 = kept.values().map(left_out).sum();
+                let left_out = if has_several { self.documents_of(left_out, with_values) } else { left_out };
                 let is_exact = self.is_complete && !has_several && kept.has_all_ties;
-                DistinctTotal { total: self.total.saturating_sub(left_out), is_exact }
+                DistinctTotal { total: self.total.saturating_sub(left_out).max(kept.hits), is_exact }
             }
         }
+    }
+
+    /// About how many documents have so many of all the values that documents have.
+    fn documents_of(&self, values: u64, with_values: u64) -> u64 {
+        let documents = u128::from(self.total.saturating_sub(self.without));
+        (u128::from(values) * documents / u128::from(with_values.max(1))) as u64
     }
 }

@@ -427,7 +427,7 @@ impl Totals {
             Paging::Window { .. } => {
                 let others =
                     |value: &DistinctValue| by_value.get(&value.text()).map_or(0, |count| count.saturating_sub(1));
-                union.total.saturating_sub(list.shown.iter().map(others).sum())
+                union.total.saturating_sub(list.shown.iter().map(others).sum()).max(list.hits.len() as u64)
             }
         };
     }

@@ -432,6 +432,27 @@ fn distinct_totals_are_those_of_one_server() {
     assert!(!more.total(search(r#"{"page":1}"#).paging, &kept, 0).is_exact, "some documents have several values");
 }
 
+/// Ten documents with two values each, all of which the page has shown: nobody is left, but nobody is left out twice.
+#[test]
+fn documents_with_several_values_are_left_out_once() {
+    let body = json!({"hits": [], "totalHits": 12, "facetDistribution": {"brand": {"a": 10, "b": 10}}}).to_string();
+    let without = json!({"hits": [], "estimatedTotalHits": 2}).to_string();
+    let counts = ValueCounts::read(&[&body], &[&without], "brand", 3).expect("well-formed answers");
+    let total = |hits: &[Value]| {
+        let texts = [answer(hits).to_string()];
+        let bodies: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let (request, settings) = (search(r#"{"limit":1}"#), AnswerSettings::default());
+        let distinct = Some((Distinct { attribute: "brand", walk: Walk::Here, is_parameter: true }, &counts));
+        let merged = merge(&Question { distinct, ..first_hits(&request, &settings) }, &bodies, &AnswerFrame::default());
+        let merged = merged.expect("well-formed answers");
+        assert_eq!(merged.approximate, [Part::Totals]);
+        let json: Value = serde_json::from_str(&merged.body).expect("JSON");
+        json["estimatedTotalHits"].as_u64().expect("a total")
+    };
+    assert_eq!(total(&[branded(1, 9, &json!(["a", "b"])), branded(2, 8, &json!("c"))]), 3, "9 of 10 are left out");
+    assert_eq!(total(&[branded(1, 9, &json!("a")), branded(2, 8, &json!("c"))]), 8);
+}
+
 #[test]
 fn a_rule_that_only_the_nodes_have_is_not_shown() {
     let details = |id: u64| json!({"words": {"order": 0, "matchingWords": 1}, "id:asc": {"order": 1, "value": id}});
