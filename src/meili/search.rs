@@ -77,6 +77,8 @@ pub struct SearchRequest {
     unknown: Vec<String>,
     /// It is one of several whose hits are merged.
     is_listed: bool,
+    /// `retrieveVectors` as sent: the answer carries `queryVector` whether or not vectors of documents are displayed.
+    shows_query_vector: bool,
 }
 
 /// Which hits a node is asked for.
@@ -149,7 +151,8 @@ impl SearchRequest {
         } else {
             Paging::Window { offset: number("offset").unwrap_or(0), limit: number("limit").unwrap_or(LIMIT_DEFAULT) }
         };
-        let request = Self { parameters, paging, unknown: Vec::new(), is_listed: false };
+        let shows_query_vector = parameters.get("retrieveVectors") == Some(&Value::Bool(true));
+        let request = Self { parameters, paging, unknown: Vec::new(), is_listed: false, shows_query_vector };
         request.refuse_switched_off()?;
         Ok(request)
     }
@@ -325,7 +328,7 @@ impl SearchRequest {
         if let Some(distinct) = widening.distinct {
             parameters.insert("distinct".to_owned(), Value::from(distinct));
         }
-        (Self { parameters, paging, unknown: self.unknown.clone(), is_listed: true }, retrieved)
+        (Self { parameters, paging, is_listed: true, ..self.clone() }, retrieved)
     }
 
     /// The body of a node's `POST /search`.

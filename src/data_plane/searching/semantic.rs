@@ -104,7 +104,10 @@ impl Searching<'_> {
     /// What the only node of the set says, if one was asked as such.
     async fn by_one_node(&self, set: &CoveringSet, started: Monotonic) -> Result<Option<SearchAnswer>, ApiError> {
         let attempt = self.first_attempt();
-        if set.parts.len() != 1 || self.asked(attempt, true) != Asked::Page {
+        // Where the vectors of documents are not displayed the node is not asked for that of the query, either.
+        let displayed = &self.settings.displayed;
+        let lacks_vector = self.request.retrieves_vectors() && !self.request.retrieves_vectors_of_hits(displayed);
+        if set.parts.len() != 1 || self.asked(attempt, true) != Asked::Page || lacks_vector {
             return Ok(None);
         }
         let scattered = self.ask(set, attempt).await.map_err(Refusal::for_client)?;

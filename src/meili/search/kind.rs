@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::SearchRequest;
+use super::{Displayed, SearchRequest};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::settings::{Object, dimensions_of_embedder};
 
@@ -124,7 +124,12 @@ impl SearchRequest {
 
     /// Whether the answer carries `queryVector`.
     pub fn retrieves_vectors(&self) -> bool {
-        self.is_on("retrieveVectors")
+        self.shows_query_vector
+    }
+
+    /// Whether nodes are asked for the vectors of their hits, and so for that of the query.
+    pub fn retrieves_vectors_of_hits(&self, displayed: &Displayed) -> bool {
+        self.is_on("retrieveVectors") && displayed.lists("_vectors")
     }
 
     /// The same search by words alone.
@@ -195,6 +200,7 @@ pub fn query_vector_of(body: &str) -> Option<Vec<f32>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Widening;
     use super::*;
 
     fn request(body: &Value) -> SearchRequest {
@@ -248,6 +254,22 @@ mod tests {
             "q": "a -b", "hybrid": {"embedder": "e", "semanticRatio": 0.999_999_94}, "limit": 2, "vector": [0.1, 1.0],
         });
         assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn the_vector_of_the_query_is_shown_though_those_of_documents_are_hidden() {
+        let displayed = Displayed::Only(vec!["title".to_owned()]);
+        let request = request(&json!({"q": "a", "retrieveVectors": true}));
+        let widening = Widening {
+            displayed: &displayed,
+            needed: &[],
+            hits: 3,
+            is_exhaustive: false,
+            facets: None,
+            distinct: None,
+        };
+        let (wide, _) = request.widened(&widening);
+        assert!(wide.retrieves_vectors() && !wide.retrieves_vectors_of_hits(&Displayed::All));
     }
 
     #[test]
