@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::compare::{Aspect, rounded};
+use super::compare::{Aspect, field_names, rounded};
 use super::dictionary::{WordSizes, words_of};
 use super::evidence::Evidence;
 
@@ -116,6 +116,31 @@ pub const CLASSES: &[Class] = &[
             aspect == Aspect::Message
                 && distinct.is_some_and(|name| miroir.contains(&format!("Attribute `{name}` is not filterable.")))
                 && one.strip_prefix(&miroir).is_some_and(|rest| rest.starts_with('\n'))
+        },
+    },
+    Class {
+        name: "vectors where displayedAttributes is set",
+        reason: "once a document had vectors, one server shows them where its list lacks `_vectors` and hides them where it has it, and says the query's vector; Miroir goes by the list",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            let is_asked = evidence.case.has("retrieveVectors") && !evidence.case.corpus.embedders.is_empty();
+            let fields = |answer: &Value| -> Vec<String> {
+                let names = field_names(answer).into_iter().filter(|name| *name != "queryVector");
+                names.map(str::to_owned).collect()
+            };
+            is_asked
+                && evidence.case.corpus.settings.contains_key("displayedAttributes")
+                && match aspect {
+                    Aspect::Body => are_equal_hits(evidence, |hit| without(hit, &["_vectors"])),
+                    Aspect::Fields => fields(evidence.one) == fields(evidence.miroir),
+                    Aspect::Status
+                    | Aspect::Message
+                    | Aspect::Order
+                    | Aspect::Ties
+                    | Aspect::Facets
+                    | Aspect::Total
+                    | Aspect::Estimate => false,
+                }
         },
     },
     Class {

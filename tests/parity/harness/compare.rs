@@ -18,6 +18,7 @@ mod hits;
 mod plain;
 
 use facets::compare_facets;
+pub use facets::{Counts, are_equal_by_count};
 pub use federated::{Federated, compare_federated};
 use hits::Hits;
 pub use plain::compare_plain;

@@ -3,7 +3,8 @@
 use miroir::logic::merge::facets::normalize;
 use serde_json::{Value, json};
 
-use super::compare::{Aspect, Difference, compare_errors, difference, field_names};
+use super::case::Case;
+use super::compare::{Aspect, Counts, Difference, are_equal_by_count, compare_errors, difference, field_names};
 use super::outcome::{Answered, Outcome, described};
 use super::queries::{Object, search};
 use super::settings::path;
@@ -26,14 +27,15 @@ pub fn ask(asker: &mut Asker<'_>) -> Outcome {
     let (target, sent) = (format!("/indexes/{index}/facet-search"), Value::from(body.clone()));
     let (one, miroir) = (sides.one.post(&target, &sent), sides.miroir.post(&target, &sent));
     let mut outcome = Outcome::of(&one);
-    let found = differences(&one, &miroir);
+    let case = Case { corpus: searched.corpus, body: &body };
+    let found = differences(&case, &one, &miroir);
     let approximate = miroir.header("x-miroir-approximate").unwrap_or_default();
     let answered = Answered { searched, body: &body, one: &one.json, miroir: &miroir.json, approximate };
     answered.add_to(&mut outcome, sides, &found, &described("facet search", index, &body));
     outcome
 }
 
-fn differences(one: &Answer, miroir: &Answer) -> Vec<Difference> {
+fn differences(case: &Case<'_>, one: &Answer, miroir: &Answer) -> Vec<Difference> {
     if one.status != 200 || miroir.status != 200 {
         return compare_errors(one, miroir);
     }
@@ -45,19 +47,21 @@ fn differences(one: &Answer, miroir: &Answer) -> Vec<Difference> {
         return vec![difference(Aspect::Fields, "facetQuery", &one.json["facetQuery"], &miroir.json["facetQuery"])];
     }
     let (left, right) = (counts(&one.json), counts(&miroir.json));
-    if left == right {
+    let is_by_count = case.is_by_count(case.text("facetName"));
+    if left == right || is_by_count && are_equal_by_count(&left, &right, case.facet_values_max()) {
         return Vec::new();
     }
     let at = left.iter().zip(&right).take_while(|(left, right)| left == right).count();
-    let from = |counts: &[(String, Value)]| json!(counts.iter().skip(at).take(5).collect::<Vec<_>>());
+    let from = |counts: &Counts| json!(counts.iter().skip(at).take(5).collect::<Vec<_>>());
     let what = format!("{} against {} values, from {at} on", left.len(), right.len());
     vec![difference(Aspect::Facets, &what, &from(&left), &from(&right))]
 }
 
 /// Values, normalised: of several spellings of one value any may be shown.
-fn counts(answer: &Value) -> Vec<(String, Value)> {
+fn counts(answer: &Value) -> Counts {
     let hits = answer["facetHits"].as_array().into_iter().flatten();
-    hits.map(|hit| (normalize(hit["value"].as_str().unwrap_or_default()), hit["count"].clone())).collect()
+    let count = |hit: &Value| hit["count"].as_u64().unwrap_or(u64::MAX);
+    hits.map(|hit| (normalize(hit["value"].as_str().unwrap_or_default()), count(hit))).collect()
 }
 
 fn request(random: &mut Random, searched: &Searched<'_>) -> Object {

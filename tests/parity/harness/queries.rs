@@ -131,12 +131,13 @@ fn showing(random: &mut Random, corpus: &Corpus, body: &mut Object) {
             set("cropMarker", json!("[..]"));
         }
     }
-    for (name, percent) in
-        [("showMatchesPosition", 8), ("showRankingScore", 10), ("showRankingScoreDetails", 10), ("retrieveVectors", 2)]
-    {
+    for (name, percent) in [("showMatchesPosition", 8), ("showRankingScore", 10), ("showRankingScoreDetails", 10)] {
         if random.percent(percent) {
             set(name, json!(true));
         }
+    }
+    if vectors::retrieves(random, corpus, 2) {
+        set("retrieveVectors", json!(true));
     }
 }
 

@@ -8,6 +8,7 @@ use super::filters::filter;
 use super::outcome::{Answered, Outcome, described};
 use super::queries::{Object, names};
 use super::single::query_string;
+use super::vectors;
 use super::world::{Asker, Searched};
 use crate::support::Random;
 
@@ -59,7 +60,7 @@ fn question(random: &mut Random, searched: &Searched<'_>) -> Object {
     if random.percent(20) {
         set("rankingScoreThreshold", json!(random.between(6, 20) as f64 / 20.0));
     }
-    if random.percent(20) {
+    if vectors::retrieves(random, corpus, 20) {
         set("retrieveVectors", json!(true));
     }
     if random.percent(15) {

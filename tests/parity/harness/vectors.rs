@@ -74,6 +74,13 @@ fn vector(random: &mut Random, dimensions: usize) -> Vec<f64> {
     (0..dimensions).map(|_| random.between(-200, 1_000) as f64 / 1_000.0).collect()
 }
 
+/// Whether to ask for vectors, in so many of a hundred searches: in fewer where the settings say what is displayed, for one
+/// server mistakes that.
+pub fn retrieves(random: &mut Random, corpus: &Corpus, percent: usize) -> bool {
+    let is_told = corpus.settings.contains_key("displayedAttributes") && !corpus.embedders.is_empty();
+    random.percent(percent) && (!is_told || random.percent(10))
+}
+
 /// How much vectors count: everything, nothing, and mostly such that neither list wins altogether.
 const RATIOS: [f64; 12] = [0.0, 0.2, 0.3, 0.4, 0.45, 0.5, 0.5, 0.55, 0.7, 0.9, 1.0, 1.0];
 
@@ -92,7 +99,7 @@ pub fn add_to(random: &mut Random, corpus: &Corpus, body: &mut Object) {
         let dimensions = if random.percent(98) { embedder.dimensions } else { 2 };
         body.insert("vector".to_owned(), json!(vector(random, dimensions)));
     }
-    if random.percent(15) {
+    if retrieves(random, corpus, 15) {
         body.insert("retrieveVectors".to_owned(), json!(true));
     }
 }

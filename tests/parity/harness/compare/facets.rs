@@ -12,17 +12,18 @@ use super::super::case::Case;
 use super::{Aspect, Difference, difference, equal};
 
 /// Normalised values and their counts, in order.
-type Counts = Vec<(String, u64)>;
+pub type Counts = Vec<(String, u64)>;
 
 /// All differences between the facets of two answers.
 pub fn compare_facets(case: &Case<'_>, one: &Value, miroir: &Value, found: &mut Vec<Difference>) {
     let by_count_max = |facet: &str| case.is_by_count(facet).then(|| case.facet_values_max());
-    compare_distributions(by_count_max, one, miroir, found);
+    compare_distributions(Order::OfValues, by_count_max, one, miroir, found);
 }
 
 /// The same, where `by_count_max` says of a facet whether its values come in the order of their counts, and how many are
 /// shown then.
 pub fn compare_distributions(
+    order: Order,
     by_count_max: impl Fn(&str) -> Option<usize>,
     one: &Value,
     miroir: &Value,
@@ -41,7 +42,9 @@ pub fn compare_distributions(
     }
     for ((facet, left), right) in left.iter().zip(right.values()) {
         let (a, b) = (counts(left), counts(right));
-        let is_equal = by_count_max(facet).map_or_else(|| a == b, |max| are_equal_by_count(&a, &b, max));
+        let is_merged_equal = order == Order::OfSpellings && are_equal_but_for_spellings(&a, &b);
+        let is_equal =
+            is_merged_equal || by_count_max(facet).map_or_else(|| a == b, |max| are_equal_by_count(&a, &b, max));
         if !is_equal {
             let at = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
             let from = |counts: &Counts| json!(counts.iter().skip(at.saturating_sub(1)).take(9).collect::<Vec<_>>());
@@ -51,13 +54,32 @@ pub fn compare_distributions(
     }
 }
 
+/// What decides where a text stands that is spelled in several ways.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Its normalised form.
+    OfValues,
+    /// The spelling that happens to be shown, as in merged facets: then it may also fall behind the end of the list.
+    OfSpellings,
+}
+
+/// The same counts for what both have; and few values that only one of them has, equally many on both sides.
+fn are_equal_but_for_spellings(one: &Counts, miroir: &Counts) -> bool {
+    const CUT_MAX: usize = 3;
+    let map = |counts: &Counts| counts.iter().cloned().collect::<BTreeMap<String, u64>>();
+    let (one, miroir) = (map(one), map(miroir));
+    let are_equal = one.iter().all(|(value, count)| miroir.get(value).is_none_or(|other| other == count));
+    let lacking = one.keys().filter(|value| !miroir.contains_key(*value)).count();
+    are_equal && one.len() == miroir.len() && lacking <= CUT_MAX
+}
+
 fn counts(values: &Value) -> Counts {
     let values = values.as_object().into_iter().flatten();
     values.map(|(value, count)| (normalize(value), count.as_u64().unwrap_or(u64::MAX))).collect()
 }
 
 /// The same counts one after the other, and the same values for each count but the last one of a list that is cut.
-fn are_equal_by_count(one: &Counts, miroir: &Counts, values_max: usize) -> bool {
+pub fn are_equal_by_count(one: &Counts, miroir: &Counts, values_max: usize) -> bool {
     let sequence = |counts: &Counts| counts.iter().map(|(_, count)| *count).collect::<Vec<_>>();
     let of_last = if one.len() < values_max { None } else { one.last().map(|(_, count)| *count) };
     let groups = |counts: &Counts| {

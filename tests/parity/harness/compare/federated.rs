@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::case::Case;
-use super::facets::{compare_distributions, compare_facets};
+use super::facets::{Order, compare_distributions, compare_facets};
 use super::hits::Hits;
 use super::{Aspect, Difference, compare_errors, compare_fields, difference, hits};
 use crate::support::Answer;
@@ -43,7 +43,7 @@ pub fn compare_federated(asked: &Federated<'_>, one: &Answer, miroir: &Answer) -
     let mut found = Vec::new();
     compare_fields(one, miroir, &mut found);
     compare_by_index(asked, &one["facetsByIndex"], &miroir["facetsByIndex"], &mut found);
-    compare_distributions(|facet| asked.merged_by_count_max(facet), one, miroir, &mut found);
+    compare_distributions(Order::OfSpellings, |facet| asked.merged_by_count_max(facet), one, miroir, &mut found);
     let (left, right) = (hits(one), hits(miroir));
     let is_one_walk = asked.federation.has("distinct");
     Hits { cases: &asked.cases, window: asked.window(left.len() as u64), is_one_walk, left, right }.compare(&mut found);
