@@ -144,6 +144,18 @@ pub const CLASSES: &[Class] = &[
         },
     },
     Class {
+        name: "facet search for ids that were sorted by before they could be searched",
+        reason: "1.50 does not find values in facet search that it had as sortable ones when they became facets; where ties are sorted by id, nodes have ids as such",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            let corpus = evidence.case.corpus;
+            aspect == Aspect::Facets
+                && evidence.case.text("facetName") == corpus.primary_key
+                && evidence.sides.sorts_ties
+                && corpus.has_late_settings()
+        },
+    },
+    Class {
         name: OTHER_ERROR,
         reason: "the order of merged facets is known when the queries are answered; one server looks at it before",
         is_bounded: true,

@@ -57,6 +57,11 @@ impl Corpus {
         self.by_id.get(&id.to_string()).map(|place| &self.documents[*place])
     }
 
+    /// Settings come before documents or behind some of them: both ways lead to the same index.
+    pub fn has_late_settings(&self) -> bool {
+        self.documents.len() % 3 == 1
+    }
+
     /// The setting's texts; none if it was left out.
     pub fn setting_texts(&self, key: &str) -> Option<Vec<&str>> {
         let list = self.settings.get(key)?.as_array()?;

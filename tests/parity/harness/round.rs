@@ -138,7 +138,12 @@ impl Round {
         });
         let world = World {
             searched: searched.collect(),
-            sides: Sides { one: &one, miroir: &miroir, has_whole_nodes: nodes == replicas },
+            sides: Sides {
+                one: &one,
+                miroir: &miroir,
+                has_whole_nodes: nodes == replicas,
+                sorts_ties: self.sorts_ties(),
+            },
             may_change_ties: replicas > 1 && !self.sorts_ties(),
         };
         let mut tally = Tally::default();

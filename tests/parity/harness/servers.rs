@@ -41,6 +41,8 @@ pub struct Sides<'a> {
     pub miroir: &'a Client,
     /// Every node has all documents, so that one of them answers alone.
     pub has_whole_nodes: bool,
+    /// Nodes sort ties by id.
+    pub sorts_ties: bool,
 }
 
 /// For who reads the output of a test.
@@ -74,14 +76,12 @@ pub fn load(client: &Client, corpus: &Corpus) {
     };
     let ghosts: Vec<Value> = ghost_ids.iter().map(ghost).collect();
     let mut tasks = vec![client.enqueue("POST", "/indexes", &create)];
-    // Settings before documents or after some of them: both ways lead to the same index.
-    let are_settings_late = corpus.documents.len() % 3 == 1;
-    if !are_settings_late {
+    if !corpus.has_late_settings() {
         tasks.push(client.enqueue("PATCH", &format!("{index}/settings"), &settings));
     }
     tasks.push(client.enqueue("POST", &documents, &first.into()));
     tasks.push(client.enqueue("POST", &documents, &ghosts.into()));
-    if are_settings_late {
+    if corpus.has_late_settings() {
         tasks.push(client.enqueue("PATCH", &format!("{index}/settings"), &settings));
     }
     tasks.push(client.enqueue("POST", &documents, &second.into()));
