@@ -21,6 +21,9 @@ pub struct Class {
     pub explains: fn(evidence: &Evidence<'_>, aspect: Aspect) -> bool,
 }
 
+/// The class of searches whose strategy goes by how frequent words are.
+pub const FREQUENCY: &str = "matchingStrategy: frequency";
+
 /// The class of what Miroir says itself.
 pub const APPROXIMATE: &str = "approximate, as the answer says";
 
@@ -39,7 +42,7 @@ const BY_FORM: fn(&Evidence<'_>, Aspect) -> bool = |_, _| false;
 /// All of them, the most specific one first.
 pub const CLASSES: &[Class] = &[
     Class {
-        name: "matchingStrategy: frequency",
+        name: FREQUENCY,
         reason: "which words are left out goes by how frequent they are on the node",
         is_bounded: false,
         explains: |evidence, aspect| {
@@ -156,6 +159,14 @@ pub const CLASSES: &[Class] = &[
         },
     },
     Class {
+        name: "similar documents that Miroir does not find",
+        reason: "where the first ranking rule is about an attribute, or none is about words, one server sorts by that before similarity",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            aspect == Aspect::Status && evidence.case.has("id") && evidence.miroir["code"] == "miroir_not_supported"
+        },
+    },
+    Class {
         name: OTHER_ERROR,
         reason: "the order of merged facets is known when the queries are answered; one server looks at it before",
         is_bounded: true,
@@ -248,7 +259,7 @@ pub const CLASSES: &[Class] = &[
 ];
 
 /// What depends on which documents are found, and how.
-fn is_about_what_is_found(aspect: Aspect) -> bool {
+pub fn is_about_what_is_found(aspect: Aspect) -> bool {
     match aspect {
         Aspect::Order | Aspect::Ties | Aspect::Body | Aspect::Facets | Aspect::Total | Aspect::Estimate => true,
         Aspect::Status | Aspect::Message | Aspect::Fields => false,

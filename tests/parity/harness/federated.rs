@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::case::Case;
-use super::classes::{APPROXIMATE, DISTINCT_FEDERATED, OTHER_ERROR};
+use super::classes::{APPROXIMATE, DISTINCT_FEDERATED, FREQUENCY, OTHER_ERROR, is_about_what_is_found};
 use super::compare::{Aspect, Difference, Federated, compare, compare_federated};
 use super::features::{Feature, is_on};
 use super::lists::query;
@@ -60,6 +60,10 @@ pub fn ask(asker: &mut Asker<'_>) -> Outcome {
     for difference in &found {
         if is_said_to_be_approximate(difference, approximate) {
             outcome.explained.insert(APPROXIMATE);
+            continue;
+        }
+        if outcome.has_frequency && is_about_what_is_found(difference.aspect) {
+            outcome.explained.insert(FREQUENCY);
             continue;
         }
         let classes = of_queries.get_or_insert_with(|| classes_of_queries(asker, &queries));

@@ -93,7 +93,11 @@ impl Hits<'_> {
 
     /// What a hit is called: by its id, or, where that is not shown, by all that is shown.
     fn name(&self, hit: &Value) -> String {
-        self.id(hit).unwrap_or_else(|| rounded(hit).to_string())
+        let body = || {
+            let fields = hit.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_'));
+            rounded(&fields.map(|(name, value)| (name.clone(), value.clone())).collect()).to_string()
+        };
+        self.id(hit).unwrap_or_else(body)
     }
 
     /// Documents that both give are equal in every field, those that begin with `_` included; of others each field is as
