@@ -38,9 +38,12 @@ const NOT_COUNTED: [&str; 9] = [
 /// although nodes sort ties by a rule of their own.
 const EVERYTHING: &str = " ";
 
+const STRATEGY: &str = "matchingStrategy";
+
 impl UnionQuestion<'_> {
     /// The body of a node's `POST /multi-search`.
     pub fn node_body(&self) -> Vec<u8> {
+        let strategy = self.strategy();
         let query = |query: &SearchRequest| {
             let mut parameters = query.node_parameters(self.marker_filter);
             for name in NOT_COUNTED {
@@ -51,6 +54,9 @@ impl UnionQuestion<'_> {
             if query.text().is_empty() && !is_by_vector {
                 parameters.retain(|name, _| !matches!(name.as_str(), "hybrid" | "vector"));
                 parameters.insert("q".to_owned(), EVERYTHING.into());
+                // Which rules there are goes by the strategy.
+                parameters.shift_remove(STRATEGY);
+                parameters.extend(strategy.clone().map(|strategy| (STRATEGY.to_owned(), strategy)));
             }
             parameters.insert("indexUid".to_owned(), self.node_uid.into());
             parameters.insert("attributesToRetrieve".to_owned(), json!([]));
@@ -67,6 +73,14 @@ impl UnionQuestion<'_> {
     }
 }
 
+impl UnionQuestion<'_> {
+    /// How the first query for words leaves some of them out, if it says so.
+    fn strategy(&self) -> Option<Value> {
+        let first = self.queries.iter().find(|query| !query.text().is_empty())?;
+        first.node_parameters(None).shift_remove(STRATEGY)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,8 +90,8 @@ mod tests {
         let read = |body: Value| SearchRequest::from_json(body.to_string().as_bytes()).expect("a valid search");
         let hybrid = |ratio: f64| json!({"embedder": "e", "semanticRatio": ratio});
         let queries = [
-            read(json!({"q": "cat", "sort": ["a:desc"], "filter": "a = 1"})),
-            read(json!({"facets": ["a"]})),
+            read(json!({"q": "cat", "sort": ["a:desc"], "filter": "a = 1", "matchingStrategy": "all"})),
+            read(json!({"facets": ["a"], "matchingStrategy": "last"})),
             read(json!({"hybrid": hybrid(0.5)})),
             read(json!({"hybrid": hybrid(0.0), "vector": [1]})),
             read(json!({"hybrid": hybrid(0.5), "vector": [1]})),
@@ -94,6 +108,7 @@ mod tests {
         let found = body["queries"].as_array().expect("a list");
         let texts: Vec<&Value> = found.iter().map(|query| &query["q"]).collect();
         assert_eq!(texts, [&json!("cat"), &json!(" "), &json!(" "), &json!(" "), &Value::Null]);
+        assert_eq!((&found[1][STRATEGY], &found[2][STRATEGY]), (&json!("all"), &json!("all")));
         let are_by_vector: Vec<bool> = found.iter().map(|query| query.get("hybrid").is_some()).collect();
         assert_eq!(are_by_vector, [false, false, false, false, true]);
         assert_eq!(found[0]["filter"], "a = 1");
