@@ -48,7 +48,7 @@ const SHOWN_MAX: usize = 20;
 const EXPLAINED_PERCENT_MAX: usize = 1;
 
 /// The same for short runs, where one corpus weighs more.
-const EXPLAINED_PERCENT_MAX_OF_FEW: usize = 2;
+const EXPLAINED_PERCENT_MAX_OF_FEW: usize = 3;
 
 /// Below that a run is short.
 const MANY_CASES: usize = 10_000;
