@@ -26,6 +26,8 @@ const WRITES: usize = 24;
 const STEPS_MIN: usize = 6;
 /// Of those that move none: what is ordered, and what comes of it.
 const FEW_STEPS: usize = 2;
+/// Of two repairs, which take their steps one after the other or at once.
+const REPAIR_STEPS: usize = 4;
 /// The longest life of a process that dies again and again, in steps.
 const LIVES: usize = 5;
 const INDEXES: [&str; 2] = ["a", "b"];
@@ -417,7 +419,7 @@ fn an_emptied_node_is_rebuilt_whenever_the_process_dies() {
 
 #[test]
 fn damaged_replicas_are_put_right_whenever_the_process_dies() {
-    at_every_step(Rehearsal::new(3, 3), |rehearsal| {
+    at_each_of(REPAIR_STEPS, Rehearsal::new(3, 3), |rehearsal| {
         let first = format!("fixed{}", rehearsal.number);
         // Or nobody could say who is wrong.
         let others = (0..100).map(|other| format!("{first}-{other}"));
