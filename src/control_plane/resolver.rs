@@ -186,8 +186,8 @@ impl<'a> Resolving<'a> {
         self.owners.len() as u16
     }
 
-    /// Attributes that the filter denies and that no node knows, since no document ever had them: to say that they are not equal to something finds
-    /// nothing then, and on a node that is asked in its own form everything.
+    /// Attributes that the filter denies and that no node knows, since no document ever had them: to say that they are not
+    /// equal to something finds nothing then, and on a node that is asked in its own form everything.
     fn unknown_attributes(&self, filter: &Value) -> Result<Vec<String>, ResolveError> {
         let mut unknown = Vec::new();
         for attribute in denied_attributes(filter) {
