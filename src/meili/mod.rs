@@ -13,6 +13,7 @@ pub mod filterable;
 pub mod formats;
 pub mod hidden_distinct;
 pub mod index;
+pub mod keys;
 pub mod multi_search;
 pub mod query_string;
 pub mod search;
