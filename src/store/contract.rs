@@ -5,15 +5,17 @@
 #![expect(missing_docs, reason = "the names of the rules are sentences")]
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::{
-    BacklogSize, Decision, HeadChange, HeadRecord, IndexRecord, Outcome, OutcomeCounts, ProtocolDelta, Store,
-    StoreError, TaskRecord, Verdict,
+    BacklogSize, Decision, HeadChange, HeadRecord, IndexRecord, KeyChanges, Outcome, OutcomeCounts, ProtocolDelta,
+    Store, StoreError, TaskRecord, Verdict,
 };
 use crate::logic::entry::{Entry, Operation, PutMode, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::logic::payload::{Payload, Section};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::keys::ApiKey;
 use crate::meili::tasks::{TaskKind, TaskQuery, TaskStatus, TimeRange};
 use crate::store::ClusterRecord;
 
@@ -51,6 +53,7 @@ macro_rules! contract_tests {
             heads_change_with_the_append_only,
             index_records_are_replaced_and_forgotten,
             the_cluster_record_is_kept,
+            keys_are_written_over_and_removed,
             members_tables_jobs_joins_and_bootstraps_survive_a_restart,
             a_switch_is_all_or_nothing,
             what_ended_goes_and_job_numbers_are_not_given_again,
@@ -466,6 +469,22 @@ pub fn the_cluster_record_is_kept(harness: &dyn Harness) {
     store.save_cluster(&cluster).unwrap();
     drop(store);
     assert_eq!(harness.open().cluster().unwrap(), Some(cluster));
+}
+
+pub fn keys_are_written_over_and_removed(harness: &dyn Harness) {
+    let store = harness.open();
+    assert_eq!(store.keys().unwrap(), []);
+    let uids = [1, 2, 3, 4].map(Uuid::from_u128);
+    let mut keys = ApiKey::defaults(uids, Timestamp(1_000)).to_vec();
+    let write = |store: &dyn Store, written: &[ApiKey], removed: &[Uuid]| {
+        store.change_keys(&KeyChanges { written: written.to_vec(), removed: removed.to_vec() }).unwrap();
+    };
+    write(&*store, &keys, &[]);
+    keys[1].name = None;
+    // One that is removed and written anew stays.
+    write(&*store, &keys[1..2], &[uids[0], uids[1], Uuid::from_u128(9)]);
+    drop(store);
+    assert_eq!(harness.open().keys().unwrap(), keys[1..]);
 }
 
 pub fn the_backlog_counts_entries_with_all_their_text_until_they_end(harness: &dyn Harness) {

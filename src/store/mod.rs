@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
@@ -13,6 +14,7 @@ use crate::logic::payload::Payload;
 use crate::logic::plan_history::PlanRecord;
 use crate::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use crate::meili::error::ErrorBody;
+use crate::meili::keys::ApiKey;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
 
 #[cfg(test)]
@@ -205,6 +207,15 @@ impl ProtocolDelta {
     }
 }
 
+/// A change of API keys: first some go, then some are written over those of the same uid.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct KeyChanges {
+    /// No keys any more; those that are not there do not matter.
+    pub removed: Vec<Uuid>,
+    /// Keys as they are from now on.
+    pub written: Vec<ApiKey>,
+}
+
 /// An entry with what is known about its end.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TaskRecord {
@@ -311,6 +322,12 @@ pub trait Store: Send + Sync {
 
     /// Entries without an outcome. Reads them all.
     fn backlog(&self) -> Result<BacklogSize, StoreError>;
+
+    /// All API keys.
+    fn keys(&self) -> Result<Vec<ApiKey>, StoreError>;
+
+    /// One transaction of API keys.
+    fn change_keys(&self, changes: &KeyChanges) -> Result<(), StoreError>;
 
     /// What is fixed about the cluster; none at the first start.
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError>;

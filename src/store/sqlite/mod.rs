@@ -6,6 +6,7 @@
 
 mod codes;
 mod journal;
+mod keys;
 mod payload_files;
 mod protocol;
 mod schema;
@@ -23,12 +24,13 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, ProtocolDelta, ProtocolState, Store, StoreError,
-    TaskRecord, TaskRecordPage,
+    BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolDelta, ProtocolState, Store,
+    StoreError, TaskRecord, TaskRecordPage,
 };
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::ids::{EntryId, IndexUid};
 use crate::logic::payload::Payload;
+use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
 use payload_files::PayloadFolder;
 
@@ -307,6 +309,14 @@ impl Store for SqliteStore {
                 .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(BacklogSize { entries: entries as u64, bytes: bytes as u64 })
         })
+    }
+
+    fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.read(keys::all)
+    }
+
+    fn change_keys(&self, changes: &KeyChanges) -> Result<(), StoreError> {
+        self.write(|transaction| keys::change(transaction, changes))
     }
 
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {

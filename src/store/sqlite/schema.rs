@@ -14,7 +14,7 @@ use crate::store::{ClusterRecord, StoreError};
 const APPLICATION_ID: i64 = 0x4d49_5252;
 
 /// The version of the tables below (`PRAGMA user_version`). A change adds a step to [`migrate`].
-pub(super) const SCHEMA_VERSION: i64 = 2;
+pub(super) const SCHEMA_VERSION: i64 = 3;
 
 /// Schema 1.
 const TABLES: &str = "
@@ -135,6 +135,14 @@ CREATE TABLE bootstraps (
 ) WITHOUT ROWID;
 ";
 
+/// What schema 3 adds: API keys.
+const KEY_TABLES: &str = "
+CREATE TABLE keys (
+    uid TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+) WITHOUT ROWID;
+";
+
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -180,6 +188,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(TOPOLOGY_TABLES)?;
+    transaction.execute_batch(KEY_TABLES)?;
     transaction.execute("INSERT INTO meta (key, value) VALUES ('next_entry', '0')", [])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -195,6 +204,13 @@ fn migrate(connection: &mut Connection, version: i64) -> Result<(), StoreError> 
         transaction.pragma_update(None, "user_version", 2)?;
         transaction.commit()?;
         tracing::info!("the store was brought from schema 1 to schema 2");
+    }
+    if version < 3 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(KEY_TABLES)?;
+        transaction.pragma_update(None, "user_version", 3)?;
+        transaction.commit()?;
+        tracing::info!("the store was brought from schema 2 to schema 3");
     }
     Ok(())
 }

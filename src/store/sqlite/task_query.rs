@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 
 use super::codes::{kind_name, status_code};
+use crate::meili::keys::IndexPattern;
 use crate::meili::tasks::{TaskQuery, TaskStatus, TimeRange};
 
 /// A condition with its arguments in order.
@@ -40,6 +41,9 @@ pub(super) fn selection(query: &TaskQuery) -> Selection {
     if let Some(uids) = &query.index_uids {
         selection.texts("index_uid", uids.clone());
     }
+    if let Some(patterns) = &query.visible {
+        selection.visible(patterns);
+    }
     selection.range("enqueued_at", query.enqueued);
     selection.range("started_at", query.started);
     selection.range("finished_at", query.finished);
@@ -71,6 +75,18 @@ impl Selection {
         self.condition.push_str(column);
         self.condition.push_str(" IN (SELECT value FROM json_each(?))");
         self.arguments.push(Value::Text(json));
+    }
+
+    /// Tasks of one index that a pattern matches.
+    fn visible(&mut self, patterns: &[IndexPattern]) {
+        let list: Vec<[&str; 2]> =
+            patterns.iter().map(|pattern| [if pattern.is_exact() { "=" } else { "*" }, pattern.stem()]).collect();
+        self.condition.push_str(
+            " AND EXISTS (SELECT 1 FROM json_each(?) AS pattern WHERE CASE pattern.value ->> 0
+             WHEN '=' THEN index_uid = pattern.value ->> 1
+             ELSE substr(index_uid, 1, length(pattern.value ->> 1)) = pattern.value ->> 1 END)",
+        );
+        self.arguments.push(Value::Text(serde_json::json!(list).to_string()));
     }
 
     fn range(&mut self, column: &str, range: TimeRange) {

@@ -3,10 +3,11 @@
 use std::fs;
 
 use super::{OpenError, SqliteStore};
-use crate::logic::ids::{EntryId, JobId, NodeId, NodeTask};
+use crate::logic::ids::{EntryId, JobId, NodeId, NodeTask, Timestamp};
 use crate::logic::topology::Tables;
+use crate::meili::keys::ApiKey;
 use crate::store::contract::{Harness, sample_entry, sample_payload, sample_put};
-use crate::store::{ClusterRecord, Store, StoreError};
+use crate::store::{ClusterRecord, KeyChanges, Store, StoreError};
 
 struct Folder(tempfile::TempDir);
 
@@ -77,6 +78,30 @@ fn what_schema_1_left_is_brought_to_this_schema() {
         assert_eq!(store.next_entry().unwrap(), EntryId(3));
         let documents = store.payload(EntryId(0)).unwrap().expect("its documents").bytes;
         assert_eq!(documents.split(|&byte| byte == b'\n').count(), 4);
+    }
+}
+
+#[test]
+fn what_schema_2_left_is_brought_to_this_schema() {
+    let folder = Folder::new();
+    rusqlite::Connection::open(folder.database()).unwrap().execute_batch(include_str!("tests/schema_2.sql")).unwrap();
+    let [key, ..] = ApiKey::defaults([uuid::Uuid::from_u128(7); 4], Timestamp(0));
+    // The second time there is nothing left to do.
+    for keys in [vec![], vec![key.clone()]] {
+        let store = folder.open();
+        let cluster_id = "3bcdf23b-7e3f-4381-8195-359ed6f0083d".to_owned();
+        assert_eq!(store.cluster().unwrap(), Some(ClusterRecord { shard_count: 4, cluster_id }));
+        let state = store.protocol_state().unwrap();
+        let node = |number: u8| NodeId::new(format!("node-{number}"));
+        let owners = [[2, 1], [1, 2], [0, 1], [0, 2]].map(|owners| owners.map(node).to_vec());
+        assert_eq!((state.tables.owners, state.tables.version), (owners.to_vec(), 1));
+        assert_eq!(state.nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>(), [0, 1, 2].map(node));
+        assert_eq!((state.applied.len(), state.next_task[&node(1)]), (6, NodeTask(7)));
+        assert_eq!((store.indexes().unwrap().len(), store.heads().unwrap().len()), (2, 2));
+        assert_eq!(store.next_entry().unwrap(), EntryId(3));
+        assert!(store.payload(EntryId(0)).unwrap().is_some());
+        assert_eq!(store.keys().unwrap(), keys);
+        store.change_keys(&KeyChanges { written: vec![key.clone()], ..KeyChanges::default() }).unwrap();
     }
 }
 

@@ -3,8 +3,11 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
-use crate::store::{BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, ProtocolState, TaskRecordPage};
+use crate::store::{
+    BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolState, TaskRecordPage,
+};
 
 /// On which side of a transaction the process dies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +124,14 @@ impl Store for Mortal {
 
     fn backlog(&self) -> Result<BacklogSize, StoreError> {
         self.living()?.backlog()
+    }
+
+    fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.living()?.keys()
+    }
+
+    fn change_keys(&self, changes: &KeyChanges) -> Result<(), StoreError> {
+        self.living()?.change_keys(changes)
     }
 
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {
