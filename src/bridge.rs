@@ -18,15 +18,18 @@ use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::meili::error::{ApiError, ErrorBody};
+use crate::meili::keys::ApiKey;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
 
 pub mod acks;
+pub mod keys;
 mod published;
 pub mod reply;
 pub mod topology;
 pub mod waiting;
 
 use acks::AckBoard;
+use keys::KeyChange;
 use published::Published;
 use reply::{Reply, ReplyFuture, reply_channel};
 use topology::TopologyRequest;
@@ -104,6 +107,8 @@ pub enum Command {
     MatchingTasks(Box<TaskQuery>, Reply<Result<Vec<EntryId>, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
+    /// Change API keys.
+    Keys(Box<KeyChange>, Reply<Result<ApiKey, ApiError>>),
     /// The state of the fleet for operators, as JSON.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// What an operator asks about nodes, shards and moves; answered as JSON.

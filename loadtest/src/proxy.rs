@@ -73,7 +73,7 @@ fn snapshot(addresses: &[SocketAddr]) -> RoutingSnapshot {
         }),
     };
     let indexes = [(index.uid.clone(), Arc::new(index))].into();
-    RoutingSnapshot { epoch: Epoch(1), nodes, placement, foreign: Vec::new(), indexes }
+    RoutingSnapshot { epoch: Epoch(1), nodes, placement, foreign: Vec::new(), indexes, ..RoutingSnapshot::default() }
 }
 
 /// Passes everything on to one node.

@@ -87,7 +87,7 @@ pub const KEYS: &[Key] = &[
         unset(
             "master_key",
             Kind::Secret,
-            "The key that clients send as `Authorization: Bearer KEY`. Without it every client may do everything. At least 16 bytes outside of development.",
+            "The key that allows clients everything; they send it, an API key or a tenant token as `Authorization: Bearer KEY`. The values of API keys follow from it: with another one all of them change. Without it every client may do everything, and `/keys` answers `missing_master_key`. At least 16 bytes outside of development.",
         ),
         "dev-key",
     ),

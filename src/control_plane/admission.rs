@@ -56,7 +56,9 @@ pub fn admit(write: NewWrite, head: Option<&HeadRecord>, stamp: Stamp) -> Result
         return Err(WriteRefusal::HeadMoved(current));
     }
     let NewWrite { index, mut operation, payload, rejection, custom_metadata, .. } = write;
-    let rejection = rejection.or_else(|| index.as_ref().and_then(|uid| rejection_of(uid, &operation, head)));
+    let own = index.as_ref().and_then(|uid| rejection_of(uid, &operation, head));
+    // What is wrong with documents does not matter where there is no index for them.
+    let rejection = if head.is_none() { own.or(rejection) } else { rejection.or(own) };
     fit_to_head(&mut operation, head, rejection.is_some());
     let creates = creates_index(&operation) && !is_refused_creation(&operation, rejection.as_ref());
     let target = match (&index, head) {
@@ -110,9 +112,10 @@ fn rejection_of(uid: &IndexUid, operation: &Operation, head: Option<&HeadRecord>
             Some(key) if key != asked && head.may_hold_documents => has_key(format!("Index `{uid}`: "), key),
             Some(_) | None => None,
         },
-        (Operation::UpdateSettings { is_deletion: false, .. }, None) => None,
+        (Operation::UpdateSettings { creates_index: true, .. }, None) => None,
         (
-            Operation::DeleteDocuments { .. }
+            Operation::PutDocuments { creates_index: false, .. }
+            | Operation::DeleteDocuments { .. }
             | Operation::DeleteByFilter { .. }
             | Operation::ClearDocuments
             | Operation::UpdateIndex { .. }
@@ -143,13 +146,11 @@ fn rejection_of(uid: &IndexUid, operation: &Operation, head: Option<&HeadRecord>
 fn fit_to_head(operation: &mut Operation, head: Option<&HeadRecord>, is_rejected: bool) {
     match operation {
         Operation::PutDocuments { primary_key, creates_index, sets_primary_key, .. } => {
-            *creates_index = head.is_none();
+            *creates_index &= head.is_none();
             *sets_primary_key =
                 !is_rejected && primary_key.is_some() && head.is_some_and(|head| head.primary_key.is_none());
         }
-        Operation::UpdateSettings { creates_index, is_deletion, .. } => {
-            *creates_index = head.is_none() && !*is_deletion;
-        }
+        Operation::UpdateSettings { creates_index, .. } => *creates_index &= head.is_none(),
         Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
         | Operation::ClearDocuments
@@ -238,13 +239,13 @@ mod tests {
             mode: PutMode::Replace,
             received: 1,
             primary_key: primary_key.map(str::to_owned),
-            creates_index: false,
+            creates_index: true,
             sets_primary_key: false,
         }
     }
 
     fn settings(is_deletion: bool) -> Operation {
-        Operation::UpdateSettings { patch: serde_json::json!({}), is_deletion, creates_index: false }
+        Operation::UpdateSettings { patch: serde_json::json!({}), is_deletion, creates_index: !is_deletion }
     }
 
     fn write(operation: Operation, assumed: Option<&HeadRecord>) -> NewWrite {
@@ -285,6 +286,24 @@ mod tests {
             assert_eq!(admitted.entry.target, target, "{name}");
             let new_head = admitted.change.and_then(|change| change.head).map(|head| head.node_uid);
             assert_eq!(new_head, target, "{name}");
+        }
+    }
+
+    #[test]
+    fn who_may_not_create_indexes_finds_none() {
+        let patch = serde_json::json!({});
+        let mut put = put(Some("id"));
+        let Operation::PutDocuments { creates_index, .. } = &mut put else { unreachable!("it is a put") };
+        *creates_index = false;
+        for operation in [put, Operation::UpdateSettings { patch, is_deletion: false, creates_index: false }] {
+            let mut refused = write(operation.clone(), None);
+            refused.rejection = matches!(operation, Operation::PutDocuments { .. })
+                .then(|| ApiError::new(Code::MissingDocumentId, "no id").body());
+            let Admitted { entry, change, .. } = admit(refused, None, STAMP).expect("the head has not moved");
+            assert_eq!((entry.rejection.map(|error| error.code).as_deref(), change), (Some("index_not_found"), None));
+            let there = head(Some("id"), true);
+            let admitted = admit(write(operation, Some(&there)), Some(&there), STAMP).expect("same head");
+            assert_eq!(admitted.entry.rejection, None, "there is nothing to be created");
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, TrySendError, select};
 
 use super::admission::{Admitted, Stamp, admit, shown_head};
+use super::key_desk::KeyJob;
 use super::operator::OperatorJob;
 use super::task_desk::DeskJob;
 use crate::bridge::reply::Reply;
@@ -48,6 +49,7 @@ pub struct JournalWriter {
     bridge: Arc<Bridge>,
     coordinator: Arc<dyn Coordinator>,
     desk: Sender<DeskJob>,
+    keys: Sender<KeyJob>,
     operator: Sender<OperatorJob>,
     heads: HashMap<IndexUid, HeadRecord>,
     next: EntryId,
@@ -82,6 +84,8 @@ pub struct JournalParts {
     pub coordinator: Arc<dyn Coordinator>,
     /// Takes what concerns tasks.
     pub desk: Sender<DeskJob>,
+    /// Takes what concerns API keys.
+    pub keys: Sender<KeyJob>,
     /// Takes what concerns nodes, shards and moves.
     pub operator: Sender<OperatorJob>,
     /// What may wait.
@@ -109,12 +113,12 @@ impl Backlog {
 impl JournalWriter {
     /// Reads where the journal ends, and shows the cores the heads.
     pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
-        let JournalParts { store, bridge, coordinator, desk, operator, backlog_limits } = parts;
+        let JournalParts { store, bridge, coordinator, desk, keys, operator, backlog_limits } = parts;
         let heads: HashMap<_, _> = store.heads()?.into_iter().collect();
         let next = store.next_entry()?;
         let backlog = Backlog { size: store.backlog()?, limits: backlog_limits, measure_at: clock::instant() };
         let last_at = Timestamp(0);
-        let writer = Self { store, bridge, coordinator, desk, operator, heads, next, last_at, backlog };
+        let writer = Self { store, bridge, coordinator, desk, keys, operator, heads, next, last_at, backlog };
         writer.show_heads();
         Ok(writer)
     }
@@ -143,6 +147,7 @@ impl JournalWriter {
                 Command::Tasks(query, reply) => self.hand_over(DeskJob::Tasks(query, reply)),
                 Command::MatchingTasks(query, reply) => self.hand_over(DeskJob::MatchingTasks(query, reply)),
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
+                Command::Keys(change, reply) => self.hand_to_keys(KeyJob { change, reply }),
                 Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
                 Command::Topology(request, reply) => self.hand_to_operator(OperatorJob { request, reply }),
             }
@@ -156,6 +161,13 @@ impl JournalWriter {
 
     fn hand_over(&self, job: DeskJob) {
         match self.desk.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
+        }
+    }
+
+    fn hand_to_keys(&self, job: KeyJob) {
+        match self.keys.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
         }

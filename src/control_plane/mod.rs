@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `journal` | numbers writes and makes them durable ([`journal`]) |
 //! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
+//! | `key-desk` | changes API keys ([`key_desk`]) |
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
 //! | `mover-N` | read what moves copy and compare |
@@ -26,6 +27,7 @@ use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
 use coordinator::{Coordinator, CoordinatorParts};
 use journal::{BacklogLimits, JournalParts, JournalWriter};
+use key_desk::KeyDesk;
 use operator::Operator;
 use prober::ProbeTiming;
 use publisher::Publisher;
@@ -43,6 +45,7 @@ pub mod drift;
 mod feeder;
 pub mod identity;
 pub mod journal;
+pub mod key_desk;
 pub mod node_client;
 pub mod operator;
 pub mod prober;
@@ -107,6 +110,8 @@ pub fn start(
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.data_dir)?);
     let fleet = startup::settle(settings, &*store, FIRST_START_PATIENCE)?;
     let publisher = Arc::new(Publisher::new(bridge.clone(), startup::node_views(&fleet)));
+    // Before anything else is published: whoever is read has to be asked for a key.
+    let key_desk = KeyDesk::open(store.clone(), publisher.clone(), bridge.clone(), settings.master_key.clone())?;
     let threads = Threads::default();
     let (troubles, looks) = (Troubles::default(), Looks::default());
     let running = Coordinator::start(CoordinatorParts {
@@ -134,6 +139,8 @@ pub fn start(
     let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: looks.clone() };
     task_desk.resume()?;
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
+    let (keys, changes) = bounded(key_desk::JOBS_MAX);
+    plane.threads.spawn("key-desk", move |stop| key_desk.run(&changes, stop))?;
     let (operator, requests) = bounded(operator::JOBS_MAX);
     let (members, node_key) = (Box::new(coordinator.clone()), settings.node_master_key.clone());
     let (watch, absent) = (operator::Watch::default(), operator::Absent::new(settings.repair_delay));
@@ -151,7 +158,7 @@ pub fn start(
     };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
-    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, operator, backlog_limits };
+    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, keys, operator, backlog_limits };
     let journal = JournalWriter::open(journal)?;
     plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
     Ok(plane)

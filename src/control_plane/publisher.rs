@@ -1,7 +1,7 @@
 //! Makes routing snapshots and hands them to the cores.
 //!
-//! Two sources change what a snapshot says: the coordinator (members, owners, indexes, and which replicas may be read) and
-//! the prober (addresses, reachability). Each publication takes what the other said last, has the next epoch, and wakes the
+//! Three sources change what a snapshot says: the coordinator (members, owners, indexes, and which replicas may be read),
+//! the prober (addresses, reachability) and the key desk (who may do what). Each publication takes what the other said last, has the next epoch, and wakes the
 //! cores. Covering sets are computed here, once for each set of nodes that is out of sync, not per request.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,6 +15,7 @@ use crate::logic::feeder::Publication;
 use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, Timestamp};
 use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 use crate::logic::topology::NodeRecord;
+use crate::meili::keys::KeyRing;
 use crate::store::IndexRecord;
 
 /// Covering sets that are kept, by who is out of sync, while nothing else changes that they depend on.
@@ -35,6 +36,7 @@ struct State {
     table: Table,
     indexes: HashMap<IndexUid, Arc<IndexView>>,
     covers: HashMap<Vec<NodeSlot>, Arc<[CoveringSet]>>,
+    keys: Arc<KeyRing>,
 }
 
 /// What the last publication said of the fleet.
@@ -115,6 +117,13 @@ impl Publisher {
         }
     }
 
+    /// Publishes the keys of clients. Returns the epoch that shows them.
+    pub fn publish_keys(&self, keys: KeyRing) -> Epoch {
+        let mut state = self.state.lock();
+        state.keys = Arc::new(keys);
+        self.publish(&mut state)
+    }
+
     /// Lets `change` change what is known of a node; publishes if it did and readers know the node.
     pub fn publish_node(&self, id: &NodeId, change: impl FnOnce(&mut NodeView)) {
         self.change(&mut self.state.lock(), id, change);
@@ -143,6 +152,7 @@ impl Publisher {
             placement: state.table.placement.clone(),
             foreign: state.table.foreign.clone(),
             indexes: state.indexes.clone(),
+            keys: state.keys.clone(),
         });
         state.epoch
     }

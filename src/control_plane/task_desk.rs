@@ -16,7 +16,7 @@ use crate::bridge::reply::Reply;
 use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, Timestamp};
 use crate::meili::error::{ApiError, Code};
-use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
+use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView, task_not_found};
 use crate::store::{Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError};
 use crate::telemetry::clock;
 
@@ -97,7 +97,7 @@ impl TaskDesk {
         let record = self.store.entry(id).map_err(|error| api_error(&error))?;
         match record {
             Some(record) if !record.is_deleted => Ok(task_view(&record)),
-            Some(_) | None => Err(ApiError::new(Code::TaskNotFound, format!("Task `{id}` not found."))),
+            Some(_) | None => Err(task_not_found(id.0)),
         }
     }
 

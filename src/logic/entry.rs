@@ -31,7 +31,8 @@ pub enum Operation {
         /// The primary key that all steps of this entry use; none when there is no document to find it in, or when the
         /// entry is rejected because it could not be inferred.
         primary_key: Option<String>,
-        /// The index does not exist at this position and is created first.
+        /// The index does not exist at this position and is created first. Of a write that waits for the journal: the index
+        /// may be created by it.
         creates_index: bool,
         /// The index exists without a primary key and gets one first.
         sets_primary_key: bool,
@@ -66,7 +67,8 @@ pub enum Operation {
         patch: serde_json::Value,
         /// The task shows the patch as a deletion (`DELETE` routes).
         is_deletion: bool,
-        /// The index does not exist at this position and is created first.
+        /// The index does not exist at this position and is created first. Of a write that waits for the journal: the index
+        /// may be created by it.
         creates_index: bool,
     },
     /// Cancel entries that no feeder has sent.

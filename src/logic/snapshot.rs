@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
 use super::topology::NodeRecord;
+use crate::meili::keys::KeyRing;
 
 /// One node.
 #[derive(Clone, PartialEq, Debug)]
@@ -111,4 +112,6 @@ pub struct RoutingSnapshot {
     pub foreign: Vec<NodeSlot>,
     /// By the client's name.
     pub indexes: HashMap<IndexUid, Arc<IndexView>>,
+    /// Who may do what.
+    pub keys: Arc<KeyRing>,
 }

@@ -10,7 +10,7 @@ use super::filter::node_form;
 use super::filterable::{check_facet_search, rules_of_settings};
 use super::hidden_distinct;
 use super::search::{
-    Displayed, PARAMETERS, Parameter, Shape, check_filter, fixed, join_filters, nullable, refuse_marker,
+    Displayed, PARAMETERS, Parameter, Shape, check_filter, fixed, join_filters, nullable, refuse_marker, restrict,
 };
 use super::settings::Object;
 
@@ -80,6 +80,11 @@ impl FacetSearchRequest {
             return Err(ApiError::new(Code::FeatureNotEnabled, message));
         }
         Ok(Self { parameters, unknown: Vec::new() })
+    }
+
+    /// Only documents that this filter lets pass count, too.
+    pub fn restrict(&mut self, rule: &Value) {
+        restrict(&mut self.parameters, rule);
     }
 
     /// The facet.

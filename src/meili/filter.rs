@@ -17,6 +17,15 @@ mod parser;
 pub use error::{FilterError, FilterErrorKind};
 pub use node_form::{denied_attributes, knows_attribute, node_form, quoted};
 
+/// Two filters as they are sent, both of which must hold: the conditions of the second behind those of the first.
+pub fn both(first: Option<Value>, second: &Value) -> Value {
+    let conditions = |filter: Value| if let Value::Array(conditions) = filter { conditions } else { vec![filter] };
+    match first {
+        None => second.clone(),
+        Some(first) => Value::Array([conditions(first), conditions(second.clone())].concat()),
+    }
+}
+
 /// A word or quoted text of a filter, with where it stands.
 #[derive(Clone, Debug)]
 pub struct Token {

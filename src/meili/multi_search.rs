@@ -10,7 +10,7 @@ use super::bad_value::{missing_field, parse_json, unexpected, unknown_field, wro
 use super::error::{ApiError, Code};
 use super::filter::Filter;
 use super::index::check_index_uid;
-use super::search::PARAMETERS;
+use super::search::{PARAMETERS, restrict};
 
 mod federation;
 pub mod ranking_rules;
@@ -151,6 +151,11 @@ impl ListedQuery {
         }
         query.index_uid = index_uid.ok_or_else(|| missing_field(Code::MissingIndexUid, location, "indexUid"))?;
         Ok(query)
+    }
+
+    /// Only documents that this filter lets pass are found, too.
+    pub fn restrict(&mut self, rule: &Value) {
+        restrict(&mut self.parameters, rule);
     }
 
     /// What the query searches for, which decides by which rules its hits are ordered.

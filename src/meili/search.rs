@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::parse_json;
 use super::error::{ApiError, Code};
-use super::filter::{Filter, knows_attribute, node_form, quoted};
+use super::filter::{Filter, both, knows_attribute, node_form, quoted};
 use super::filterable;
 use super::hidden_distinct;
 use super::settings::Object;
@@ -141,6 +141,11 @@ impl SearchRequest {
     /// As [`SearchRequest::from_json`] has for parameters that do not go together, or are switched off.
     pub fn from_parameters(parameters: Map<String, Value>) -> Result<Self, ApiError> {
         Self::checked(parameters)
+    }
+
+    /// Only documents that this filter lets pass are found, too.
+    pub fn restrict(&mut self, rule: &Value) {
+        restrict(&mut self.parameters, rule);
     }
 
     fn checked(parameters: Map<String, Value>) -> Result<Self, ApiError> {
@@ -534,6 +539,12 @@ pub fn check_filter(filter: &Value, code: Code) -> Result<(), ApiError> {
         return Ok(());
     };
     parsed.attributes().try_for_each(|attribute| refuse_marker("filter", attribute))
+}
+
+/// Joins the filter among these parameters with that of a tenant token.
+pub(super) fn restrict(parameters: &mut Map<String, Value>, rule: &Value) {
+    let user = parameters.shift_remove("filter");
+    parameters.insert("filter".to_owned(), both(user, rule));
 }
 
 /// A client's filter and a filter of ours, both of which must hold.

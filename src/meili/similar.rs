@@ -9,7 +9,7 @@ use super::hidden_distinct;
 use super::query_string::QueryString;
 use super::search::{
     Displayed, Parameter, Retrieved, Shape, check_filter, fixed, join_filters, nullable, read_body, refuse_marker,
-    value_of,
+    restrict, value_of,
 };
 use super::settings::{Object, dimensions_of_embedder, display};
 
@@ -48,6 +48,8 @@ const NAMES_IN_QUERY: [&str; 11] = [
 pub struct SimilarRequest {
     /// As sent, nulls left out; GET parameters in the types of POST.
     parameters: Map<String, Value>,
+    /// What a tenant token lets pass: of the document that is asked about, too.
+    rule: Option<Value>,
     /// Attributes that the filter denies and that no document has.
     unknown: Vec<String>,
 }
@@ -72,7 +74,7 @@ impl SimilarRequest {
                 return Err(ApiError::new(Code::BadRequest, format!("Missing field `{name}`")));
             }
         }
-        Ok(Self { parameters, unknown: Vec::new() })
+        Ok(Self { parameters, rule: None, unknown: Vec::new() })
     }
 
     /// Reads the query string of `GET /indexes/{uid}/similar`.
@@ -93,7 +95,13 @@ impl SimilarRequest {
                 return Err(ApiError::new(Code::BadRequest, format!("Missing parameter `{name}`")));
             }
         }
-        Ok(Self { parameters, unknown: Vec::new() })
+        Ok(Self { parameters, rule: None, unknown: Vec::new() })
+    }
+
+    /// Only documents that this filter lets pass are found, or can be asked about.
+    pub fn restrict(&mut self, rule: &Value) {
+        restrict(&mut self.parameters, rule);
+        self.rule = Some(rule.clone());
     }
 
     /// The canonical id of the document. Asked for when index, embedder and filter are known to be right.
@@ -194,7 +202,11 @@ impl SimilarRequest {
 
     /// The body of a node's `POST /documents/fetch` for the vectors of a document.
     pub fn fetch_body(&self, id: &str) -> Vec<u8> {
-        json!({"ids": [id], "limit": 1, "fields": ["_vectors"], "retrieveVectors": true}).to_string().into_bytes()
+        let mut body = json!({"ids": [id], "limit": 1, "fields": ["_vectors"], "retrieveVectors": true});
+        if let Some(rule) = &self.rule {
+            body["filter"] = node_form(rule.clone(), &self.unknown);
+        }
+        body.to_string().into_bytes()
     }
 
     /// The body of a node's `POST /documents/fetch` that tells whether the filter finds a document; none without a filter.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::error::ErrorBody;
+use super::error::{ApiError, Code, ErrorBody};
+use super::keys::IndexPattern;
 
 /// Where a task stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -104,6 +105,11 @@ pub struct TaskView {
     pub custom_metadata: Option<String>,
 }
 
+/// `task_not_found`.
+pub fn task_not_found(uid: u64) -> ApiError {
+    ApiError::new(Code::TaskNotFound, format!("Task `{uid}` not found."))
+}
+
 /// One page of tasks.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct TaskPage {
@@ -140,6 +146,8 @@ pub struct TaskQuery {
     pub statuses: Option<Vec<TaskStatus>>,
     /// `indexUids`.
     pub index_uids: Option<Vec<String>>,
+    /// The indexes whose tasks may be seen; none: all tasks, those that belong to no index included.
+    pub visible: Option<Vec<IndexPattern>>,
     /// Exclusive bounds, microseconds since the Unix epoch.
     pub enqueued: TimeRange,
     /// The same for `startedAt`.

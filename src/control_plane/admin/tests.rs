@@ -37,6 +37,7 @@ fn snapshot() -> RoutingSnapshot {
         placement: vec![vec![NodeSlot(0), NodeSlot(1)], vec![NodeSlot(1)]],
         foreign: vec![],
         indexes: [(films.uid.clone(), Arc::new(films))].into(),
+        ..RoutingSnapshot::default()
     }
 }
 

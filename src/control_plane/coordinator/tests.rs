@@ -275,7 +275,7 @@ impl Fixture {
             mode,
             received: documents.len() as u64,
             primary_key: Some("id".to_owned()),
-            creates_index: false,
+            creates_index: true,
             sets_primary_key: false,
         };
         self.append(index, operation, Some(payload_of(documents)))
@@ -289,7 +289,7 @@ impl Fixture {
     }
 
     fn settings(&self, index: &str, patch: Value) -> EntryId {
-        self.append(index, Operation::UpdateSettings { patch, is_deletion: false, creates_index: false }, None)
+        self.append(index, Operation::UpdateSettings { patch, is_deletion: false, creates_index: true }, None)
     }
 
     fn record(&self, entry: EntryId) -> TaskRecord {

@@ -56,6 +56,7 @@ impl Desk {
             bridge: bridge.clone(),
             coordinator: notes.clone(),
             desk,
+            keys: bounded(0).0,
             operator: bounded(0).0,
             backlog_limits,
         };
@@ -139,7 +140,7 @@ fn put(desk: &Desk, index: &str, bytes: usize) -> NewWrite {
         mode: PutMode::Replace,
         received: 1,
         primary_key: Some("id".to_owned()),
-        creates_index: false,
+        creates_index: true,
         sets_primary_key: false,
     };
     let head = desk.bridge.heads.load().get(index).cloned();
@@ -223,7 +224,7 @@ fn a_full_backlog_refuses_writes_until_they_are_reported() {
     is_refused(&desk, put(&desk, "a", 9_000));
     let words = "x".repeat(2_000);
     let patch = serde_json::json!({ "stopWords": [words] });
-    let settings = Operation::UpdateSettings { patch, is_deletion: false, creates_index: false };
+    let settings = Operation::UpdateSettings { patch, is_deletion: false, creates_index: true };
     is_refused(&desk, write(Some("a"), settings, None));
     let cancel = Operation::CancelTasks { original_filter: "?uids=0".to_owned(), matched: vec![EntryId(0)] };
     desk.write(write(None, cancel, None)).expect("task operations need no room");
@@ -316,6 +317,7 @@ fn a_write_that_was_taken_back_gets_no_number() {
         bridge: kept.clone(),
         coordinator: desk.notes.clone(),
         desk: desk_jobs,
+        keys: bounded(0).0,
         operator: bounded(0).0,
         backlog_limits: BacklogLimits { bytes: u64::MAX, entries: u64::MAX },
     };

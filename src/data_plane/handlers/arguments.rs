@@ -7,15 +7,34 @@ use crate::http_types::Request;
 use crate::logic::ids::IndexUid;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::index::check_index_uid;
+use crate::meili::keys::Grant;
 
-/// The variable parts of a path, decoded, in order.
-#[derive(Clone, Debug, Default)]
-pub struct Arguments(Vec<String>);
+/// The variable parts of a path, decoded, in order, and what the caller may do.
+#[derive(Clone, Debug)]
+pub struct Arguments {
+    parts: Vec<String>,
+    /// Nothing before it is set.
+    grant: Option<Grant>,
+}
 
 impl Arguments {
-    /// Takes a part of the path as it was sent.
-    pub(super) fn push(&mut self, part: &str) {
-        self.0.push(percent_decode_str(part).decode_utf8_lossy().into_owned());
+    /// Takes the parts of the path as they were sent.
+    pub(super) fn new<'a>(parts: impl Iterator<Item = &'a str>) -> Self {
+        let decoded = |part| percent_decode_str(part).decode_utf8_lossy().into_owned();
+        Self { parts: parts.map(decoded).collect(), grant: None }
+    }
+
+    /// Takes what the check of the caller came to.
+    pub(super) fn set_grant(&mut self, grant: Grant) {
+        self.grant = Some(grant);
+    }
+
+    /// What the caller may do beyond the route, which it may call.
+    ///
+    /// # Panics
+    /// Before the caller was checked.
+    pub fn grant(&self) -> &Grant {
+        self.grant.as_ref().expect("callers are checked before handlers run")
     }
 
     /// The first variable part as the name of an index.
@@ -28,7 +47,7 @@ impl Arguments {
 
     /// A variable part; empty when the route has fewer.
     pub fn text(&self, place: usize) -> &str {
-        self.0.get(place).map_or("", String::as_str)
+        self.parts.get(place).map_or("", String::as_str)
     }
 }
 

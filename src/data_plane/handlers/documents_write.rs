@@ -35,15 +35,17 @@ const CSV_GROWTH_MAX: u64 = 4;
 /// Times that a put is prepared, at most.
 const PREPARATIONS_MAX: usize = 8;
 
-/// The query string of a put.
+/// How documents are to be put: what the query string says.
 struct PutQuery {
     primary_key: Option<String>,
     csv_delimiter: Option<u8>,
     custom_metadata: Option<String>,
+    /// Not of the query string: the caller may make the index by this.
+    may_create: bool,
 }
 
 impl PutQuery {
-    fn parse(query: &str) -> Result<Self, ApiError> {
+    fn parse(query: &str, may_create: bool) -> Result<Self, ApiError> {
         let query = QueryString::parse(query, &["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
         match query.get("skipCreation").map(str::to_ascii_lowercase).as_deref() {
             None | Some("false") => {}
@@ -62,6 +64,7 @@ impl PutQuery {
             primary_key: primary_key.map(str::to_owned),
             csv_delimiter: query.get("csvDelimiter").map(read_delimiter).transpose()?,
             custom_metadata: query.get("customMetadata").map(str::to_owned),
+            may_create,
         })
     }
 }
@@ -107,7 +110,7 @@ pub(super) async fn update(core: &Core, request: &Request, arguments: &Arguments
 
 async fn put(core: &Core, request: &Request, arguments: &Arguments, mode: PutMode) -> Result<Response, ApiError> {
     let index = arguments.index()?;
-    let query = PutQuery::parse(&request.query)?;
+    let query = PutQuery::parse(&request.query, arguments.grant().may_create_index(index.as_str()))?;
     let content_type = request.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
     let format = DocumentFormat::of_request(content_type, query.csv_delimiter)?;
     let deadline = core.write_deadline();
@@ -150,8 +153,13 @@ fn new_write(
     }
     // A refused entry leaves the index as it is, a key that it would have set included.
     let primary_key = if rejection.is_some() { None } else { primary_key };
-    let operation =
-        Operation::PutDocuments { mode, received, primary_key, creates_index: head.is_none(), sets_primary_key: false };
+    let operation = Operation::PutDocuments {
+        mode,
+        received,
+        primary_key,
+        creates_index: query.may_create,
+        sets_primary_key: false,
+    };
     NewWrite {
         index: Some(index.clone()),
         operation,

@@ -30,8 +30,11 @@ const AT_ONCE: usize = 8;
 /// As one server; `miroir_reserved_field`, `miroir_shard_unavailable`.
 pub async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     require_json(request)?;
-    let search = FacetSearchRequest::from_json(&request.body)?;
+    let mut search = FacetSearchRequest::from_json(&request.body)?;
     let uid = arguments.index()?;
+    if let Some(rule) = arguments.grant().filter_of(uid.as_str()) {
+        search.restrict(rule);
+    }
     let started = core.now();
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;

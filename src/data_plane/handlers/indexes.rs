@@ -12,6 +12,7 @@ use crate::logic::snapshot::IndexView;
 use crate::meili::dates::rfc3339;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::index::{CreateIndex, IndexPaging, IndexShown, UpdateIndex};
+use crate::meili::keys::Grant;
 
 fn shown(view: &IndexView) -> IndexShown {
     IndexShown {
@@ -27,10 +28,11 @@ pub(super) fn not_found(index: &IndexUid) -> ApiError {
     ApiError::new(Code::IndexNotFound, format!("Index `{index}` not found."))
 }
 
-pub(super) async fn list(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+pub(super) async fn list(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     let IndexPaging { offset, limit } = IndexPaging::parse(&request.query)?;
     let snapshot = core.snapshot();
-    let mut uids: Vec<&IndexUid> = snapshot.indexes.keys().collect();
+    let is_shown = |uid: &&IndexUid| arguments.grant().allows_index(uid.as_str());
+    let mut uids: Vec<&IndexUid> = snapshot.indexes.keys().filter(is_shown).collect();
     uids.sort();
     let results: Vec<IndexShown> =
         uids.iter().skip(offset).take(limit).map(|uid| shown(&snapshot.indexes[*uid])).collect();
@@ -45,9 +47,12 @@ pub(super) async fn get(core: &Core, _request: &Request, arguments: &Arguments) 
     Ok(Response::json(200, &shown(view)))
 }
 
-pub(super) async fn create(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+pub(super) async fn create(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     require_json(request)?;
     let CreateIndex { uid, primary_key } = CreateIndex::parse(&request.body)?;
+    if !arguments.grant().may_create_index(&uid) {
+        return Err(Grant::refusal());
+    }
     let operation = Operation::CreateIndex { primary_key };
     commit(core, Some(IndexUid::new(uid)), operation, None).await.map(|task| accepted(&task))
 }

@@ -3,18 +3,20 @@
 //! [`routes`] is the one table of what clients can call; one file per group of operations. An unknown path is 404 and a
 //! known path with another method 405, both before the key is looked at, as on one server.
 
-use http::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, AUTHORIZATION, HeaderValue, RETRY_AFTER};
 
 use super::core::Core;
 use crate::http_types::{Request, Response};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::keys::{AccessCheck, Grant, Need};
+use crate::telemetry::clock;
 
 pub mod arguments;
-mod auth;
 pub mod documents_read;
 mod documents_write;
 mod facet_search;
 mod indexes;
+mod keys;
 mod multi_search;
 pub mod routes;
 pub mod search;
@@ -27,7 +29,7 @@ mod unsupported;
 mod write;
 
 use arguments::Arguments;
-use routes::{Access, Found, Route};
+use routes::{Found, Route};
 
 /// Answers a client's request.
 pub async fn route(core: &Core, request: Request) -> Response {
@@ -44,7 +46,7 @@ pub async fn route(core: &Core, request: Request) -> Response {
 /// # Errors
 /// The answer, whatever the body.
 pub fn admit(core: &Core, request: &Request) -> Result<(&'static Route, Arguments), Response> {
-    let (route, arguments) = match routes::find(request) {
+    let (route, mut arguments) = match routes::find(request) {
         Found::Route(route, arguments) => (route, arguments),
         Found::OtherMethods(allowed) => {
             let response = Response::empty(405);
@@ -55,14 +57,27 @@ pub fn admit(core: &Core, request: &Request) -> Result<(&'static Route, Argument
         }
         Found::Nothing => return Err(Response::empty(404)),
     };
-    let checked = match route.access {
-        Access::Open => Ok(()),
-        Access::Key => auth::check(core.settings.master_key.as_deref(), &request.headers),
-    };
-    match checked.and_then(|()| arguments::refuse_compressed(request)) {
+    match grant(core, request, route, &arguments) {
+        Ok(grant) => arguments.set_grant(grant),
+        Err(error) => return Err(refusal(&error)),
+    }
+    match arguments::refuse_compressed(request) {
         Ok(()) => Ok((route, arguments)),
         Err(error) => Err(refusal(&error)),
     }
+}
+
+/// What the caller may do with this route.
+fn grant(core: &Core, request: &Request, route: &Route, arguments: &Arguments) -> Result<Grant, ApiError> {
+    if route.actions.is_empty() {
+        return Ok(Grant::everything());
+    }
+    let snapshot = core.snapshot();
+    let master_key = core.settings.master_key.as_deref();
+    let check = AccessCheck { master_key, ring: &snapshot.keys, now: clock::timestamp() };
+    let index = route.names_an_index().then(|| arguments.text(0));
+    let header = request.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    check.check(header, Need { actions: route.actions, index })
 }
 
 /// An error as an answer; where coming back later may help, it says when.

@@ -16,6 +16,7 @@ use crate::http_types::{Request, Response};
 use crate::logic::ids::{IndexUid, Monotonic};
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::meili::error::ApiError;
+use crate::meili::keys::Grant;
 use crate::meili::multi_search::{
     Federation, ListedQuery, MultiSearch, inside_query, options_without_federation, status_of,
 };
@@ -28,9 +29,10 @@ const AT_ONCE: usize = 8;
 ///
 /// # Errors
 /// As one server; `miroir_reserved_field`, `miroir_not_supported`, `miroir_shard_unavailable`.
-pub(super) async fn post(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+pub(super) async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     require_json(request)?;
-    let searches = MultiSearch::from_json(&request.body)?;
+    let mut searches = MultiSearch::from_json(&request.body)?;
+    restrict(&mut searches, arguments.grant())?;
     let policy = partial_policy(core, request)?;
     let answered = match &searches.federation {
         Some(federation) => federated(core, &searches, federation, policy).await,
@@ -40,6 +42,19 @@ pub(super) async fn post(core: &Core, request: &Request, _arguments: &Arguments)
         400 => Ok(Response::json(400, &error.body())),
         _ => Err(error),
     })
+}
+
+/// Refuses queries that the caller may not ask, and gives the others the filters of its token.
+fn restrict(searches: &mut MultiSearch, grant: &Grant) -> Result<(), ApiError> {
+    for (place, query) in searches.queries.iter_mut().enumerate() {
+        if !grant.allows_index(&query.index_uid) {
+            return Err(inside_query(place, &Grant::refusal()));
+        }
+        if let Some(rule) = grant.filter_of(&query.index_uid) {
+            query.restrict(rule);
+        }
+    }
+    Ok(())
 }
 
 /// Answers each query as if it had come alone.

@@ -4,23 +4,15 @@ use std::sync::LazyLock;
 
 use super::arguments::Arguments;
 use super::{
-    documents_read, documents_write, facet_search, indexes, multi_search, search, settings, similar, stats, system,
-    tasks, unsupported,
+    documents_read, documents_write, facet_search, indexes, keys, multi_search, search, settings, similar, stats,
+    system, tasks, unsupported,
 };
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
 use crate::http_types::{Request, Response};
 use crate::meili::error::ApiError;
+use crate::meili::keys::Action;
 use crate::meili::settings::{SETTINGS, Verb};
-
-/// Who may call a route.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
-    /// Everyone.
-    Open,
-    /// Who has the key.
-    Key,
-}
 
 /// Answers a request.
 pub type Handle = for<'a> fn(&'a Core, &'a Request, &'a Arguments) -> LocalFuture<'a, Result<Response, ApiError>>;
@@ -32,11 +24,18 @@ pub struct Route {
     pub method: &'static str,
     /// Variable parts are in braces: `/indexes/{index}/search`.
     pub path: String,
-    /// See [`Access`].
-    pub access: Access,
+    /// What the caller's key must allow, all of it; nobody is asked for a key where there is none.
+    pub actions: &'static [Action],
     /// Whether Miroir does it; otherwise it says that it does not.
     pub is_supported: bool,
     pub(super) handle: Handle,
+}
+
+impl Route {
+    /// Whether its first variable part is the name of an index.
+    pub(super) fn names_an_index(&self) -> bool {
+        self.path.starts_with("/indexes/{index}")
+    }
 }
 
 /// What was found for a request.
@@ -61,34 +60,36 @@ macro_rules! handle {
 }
 
 macro_rules! table {
-    ($($method:literal $path:literal $handler:path;)*) => {
-        vec![$((
-            $method,
-            $path,
-            stringify!($handler).starts_with("unsupported::"),
-            handle!($handler) as Handle,
-        ),)*]
+    ($($method:literal $path:literal [$($action:ident)*] $handler:path;)*) => {
+        vec![$(Route {
+            method: $method,
+            path: $path.to_owned(),
+            actions: &[$(Action::$action),*],
+            is_supported: !stringify!($handler).starts_with("unsupported::"),
+            handle: handle!($handler),
+        },)*]
     };
 }
 
 /// Every route, in no particular order but with the paths of one resource together.
 pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    let mut routes: Vec<Route> = [supported(), not_supported()].into_iter().flatten().map(route).collect();
+    let mut routes: Vec<Route> = [supported(), not_supported()].into_iter().flatten().collect();
     for setting in SETTINGS {
         let path = format!("/indexes/{{index}}/settings/{}", setting.route);
         let update = match setting.verb {
             Verb::Put => "PUT",
             Verb::Patch => "PATCH",
         };
-        let methods: [(&'static str, Handle); 3] = [
-            ("GET", handle!(settings::get_one)),
-            (update, handle!(settings::update_one)),
-            ("DELETE", handle!(settings::reset_one)),
+        let (read, write): (&[Action], &[Action]) = (&[Action::SettingsGet], &[Action::SettingsUpdate]);
+        let methods: [(&'static str, &'static [Action], Handle); 3] = [
+            ("GET", read, handle!(settings::get_one)),
+            (update, write, handle!(settings::update_one)),
+            ("DELETE", write, handle!(settings::reset_one)),
         ];
-        routes.extend(methods.map(|(method, handle)| Route {
+        routes.extend(methods.map(|(method, actions, handle)| Route {
             method,
             path: path.clone(),
-            access: Access::Key,
+            actions,
             is_supported: true,
             handle,
         }));
@@ -96,84 +97,79 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes
 });
 
-fn route((method, path, is_unsupported, handle): (&'static str, &str, bool, Handle)) -> Route {
-    let access = if matches!(path, "/" | "/health") { Access::Open } else { Access::Key };
-    Route { method, path: path.to_owned(), access, is_supported: !is_unsupported, handle }
-}
-
-fn supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
+fn supported() -> Vec<Route> {
     table! {
-        "GET" "/" system::running;
-        "GET" "/health" system::health;
-        "GET" "/version" system::version;
-        "GET" "/stats" stats::all;
-        "GET" "/indexes" indexes::list;
-        "POST" "/indexes" indexes::create;
-        "GET" "/indexes/{index}" indexes::get;
-        "PATCH" "/indexes/{index}" indexes::update;
-        "DELETE" "/indexes/{index}" indexes::delete;
-        "GET" "/indexes/{index}/stats" stats::one;
-        "GET" "/indexes/{index}/search" search::get;
-        "POST" "/indexes/{index}/search" search::post;
-        "POST" "/indexes/{index}/facet-search" facet_search::post;
-        "GET" "/indexes/{index}/similar" similar::get;
-        "POST" "/indexes/{index}/similar" similar::post;
-        "POST" "/multi-search" multi_search::post;
-        "GET" "/indexes/{index}/documents" documents_read::list;
-        "POST" "/indexes/{index}/documents" documents_write::replace;
-        "PUT" "/indexes/{index}/documents" documents_write::update;
-        "DELETE" "/indexes/{index}/documents" documents_write::clear;
-        "POST" "/indexes/{index}/documents/delete-batch" documents_write::delete_batch;
-        "POST" "/indexes/{index}/documents/delete" documents_write::delete_by_filter;
-        "POST" "/indexes/{index}/documents/fetch" documents_read::fetch;
-        "GET" "/indexes/{index}/documents/{document}" documents_read::get;
-        "DELETE" "/indexes/{index}/documents/{document}" documents_write::delete_one;
-        "GET" "/indexes/{index}/settings" settings::get_all;
-        "PATCH" "/indexes/{index}/settings" settings::update_all;
-        "DELETE" "/indexes/{index}/settings" settings::reset_all;
-        "GET" "/tasks" tasks::list;
-        "DELETE" "/tasks" tasks::delete;
-        "POST" "/tasks/cancel" tasks::cancel;
-        "GET" "/tasks/{task}" tasks::get;
+        "GET" "/" [] system::running;
+        "GET" "/health" [] system::health;
+        "GET" "/version" [Version] system::version;
+        "GET" "/stats" [StatsGet] stats::all;
+        "GET" "/indexes" [IndexesGet] indexes::list;
+        "POST" "/indexes" [IndexesCreate] indexes::create;
+        "GET" "/indexes/{index}" [IndexesGet] indexes::get;
+        "PATCH" "/indexes/{index}" [IndexesUpdate] indexes::update;
+        "DELETE" "/indexes/{index}" [IndexesDelete] indexes::delete;
+        "GET" "/indexes/{index}/stats" [StatsGet] stats::one;
+        "GET" "/indexes/{index}/search" [Search] search::get;
+        "POST" "/indexes/{index}/search" [Search] search::post;
+        "POST" "/indexes/{index}/facet-search" [Search] facet_search::post;
+        "GET" "/indexes/{index}/similar" [Search] similar::get;
+        "POST" "/indexes/{index}/similar" [Search] similar::post;
+        "POST" "/multi-search" [Search] multi_search::post;
+        "GET" "/indexes/{index}/documents" [DocumentsGet] documents_read::list;
+        "POST" "/indexes/{index}/documents" [DocumentsAdd] documents_write::replace;
+        "PUT" "/indexes/{index}/documents" [DocumentsAdd] documents_write::update;
+        "DELETE" "/indexes/{index}/documents" [DocumentsDelete] documents_write::clear;
+        "POST" "/indexes/{index}/documents/delete-batch" [DocumentsDelete] documents_write::delete_batch;
+        "POST" "/indexes/{index}/documents/delete" [DocumentsDelete] documents_write::delete_by_filter;
+        "POST" "/indexes/{index}/documents/fetch" [DocumentsGet] documents_read::fetch;
+        "GET" "/indexes/{index}/documents/{document}" [DocumentsGet] documents_read::get;
+        "DELETE" "/indexes/{index}/documents/{document}" [DocumentsDelete] documents_write::delete_one;
+        "GET" "/indexes/{index}/settings" [SettingsGet] settings::get_all;
+        "PATCH" "/indexes/{index}/settings" [SettingsUpdate] settings::update_all;
+        "DELETE" "/indexes/{index}/settings" [SettingsUpdate] settings::reset_all;
+        "GET" "/tasks" [TasksGet] tasks::list;
+        "DELETE" "/tasks" [TasksDelete] tasks::delete;
+        "POST" "/tasks/cancel" [TasksCancel] tasks::cancel;
+        "GET" "/tasks/{task}" [TasksGet] tasks::get;
+        "GET" "/keys" [KeysGet] keys::list;
+        "POST" "/keys" [KeysCreate] keys::create;
+        "GET" "/keys/{key}" [KeysGet] keys::get;
+        "PATCH" "/keys/{key}" [KeysUpdate] keys::update;
+        "DELETE" "/keys/{key}" [KeysDelete] keys::delete;
     }
 }
 
 /// What one server has besides.
-fn not_supported() -> Vec<(&'static str, &'static str, bool, Handle)> {
+fn not_supported() -> Vec<Route> {
     table! {
-        "POST" "/swap-indexes" unsupported::refuse;
-        "POST" "/dumps" unsupported::refuse;
-        "POST" "/snapshots" unsupported::refuse;
-        "POST" "/export" unsupported::refuse;
-        "POST" "/render-template" unsupported::refuse;
-        "GET" "/keys" unsupported::refuse;
-        "POST" "/keys" unsupported::refuse;
-        "GET" "/keys/{key}" unsupported::refuse;
-        "PATCH" "/keys/{key}" unsupported::refuse;
-        "DELETE" "/keys/{key}" unsupported::refuse;
-        "GET" "/experimental-features" unsupported::refuse;
-        "PATCH" "/experimental-features" unsupported::refuse;
-        "GET" "/webhooks" unsupported::refuse;
-        "POST" "/webhooks" unsupported::refuse;
-        "GET" "/webhooks/{webhook}" unsupported::refuse;
-        "PATCH" "/webhooks/{webhook}" unsupported::refuse;
-        "DELETE" "/webhooks/{webhook}" unsupported::refuse;
-        "GET" "/batches" unsupported::refuse;
-        "GET" "/batches/{batch}" unsupported::refuse;
-        "POST" "/indexes/{index}/fields" unsupported::refuse;
-        "POST" "/indexes/{index}/compact" unsupported::refuse;
-        "POST" "/indexes/{index}/documents/edit" unsupported::edit_documents;
-        "GET" "/network" unsupported::network;
-        "PATCH" "/network" unsupported::network;
-        "GET" "/metrics" unsupported::metrics;
-        "POST" "/logs/stream" unsupported::logs;
-        "DELETE" "/logs/stream" unsupported::logs;
-        "POST" "/logs/stderr" unsupported::logs;
-        "GET" "/chats" unsupported::chats;
-        "POST" "/dynamic-search-rules" unsupported::search_rules;
-        "DELETE" "/dynamic-search-rules" unsupported::search_rules;
-        "GET" "/tasks/{task}/documents" unsupported::task_documents;
-        "POST" "/tasks/compact" unsupported::task_compaction;
+        "POST" "/swap-indexes" [IndexesSwap] unsupported::refuse;
+        "POST" "/dumps" [DumpsCreate] unsupported::refuse;
+        "POST" "/snapshots" [SnapshotsCreate] unsupported::refuse;
+        "POST" "/export" [Export] unsupported::refuse;
+        "POST" "/render-template" [SettingsGet DocumentsGet] unsupported::refuse;
+        "GET" "/experimental-features" [ExperimentalFeaturesGet] unsupported::refuse;
+        "PATCH" "/experimental-features" [ExperimentalFeaturesUpdate] unsupported::refuse;
+        "GET" "/webhooks" [WebhooksGet] unsupported::refuse;
+        "POST" "/webhooks" [WebhooksCreate] unsupported::refuse;
+        "GET" "/webhooks/{webhook}" [WebhooksGet] unsupported::refuse;
+        "PATCH" "/webhooks/{webhook}" [WebhooksUpdate] unsupported::refuse;
+        "DELETE" "/webhooks/{webhook}" [WebhooksDelete] unsupported::refuse;
+        "GET" "/batches" [TasksGet] unsupported::refuse;
+        "GET" "/batches/{batch}" [TasksGet] unsupported::refuse;
+        "POST" "/indexes/{index}/fields" [FieldsPost] unsupported::refuse;
+        "POST" "/indexes/{index}/compact" [IndexesCompact] unsupported::refuse;
+        "POST" "/indexes/{index}/documents/edit" [DocumentsAll] unsupported::edit_documents;
+        "GET" "/network" [NetworkGet] unsupported::network;
+        "PATCH" "/network" [NetworkUpdate] unsupported::network;
+        "GET" "/metrics" [MetricsGet] unsupported::metrics;
+        "POST" "/logs/stream" [MetricsGet] unsupported::logs;
+        "DELETE" "/logs/stream" [MetricsGet] unsupported::logs;
+        "POST" "/logs/stderr" [MetricsGet] unsupported::logs;
+        "GET" "/chats" [ChatsGet] unsupported::chats;
+        "POST" "/dynamic-search-rules" [DynamicSearchRulesGet] unsupported::search_rules;
+        "DELETE" "/dynamic-search-rules" [DynamicSearchRulesDelete] unsupported::search_rules;
+        "GET" "/tasks/{task}/documents" [TasksGet] unsupported::task_documents;
+        "POST" "/tasks/compact" [TasksCompact] unsupported::task_compaction;
     }
 }
 
@@ -209,9 +205,6 @@ pub(super) fn find(request: &Request) -> Found {
     let Some(route) = resource.routes.iter().find(|route| route.method == request.method.as_str()) else {
         return Found::OtherMethods(resource.routes.iter().map(|route| route.method).collect());
     };
-    let mut arguments = Arguments::default();
-    for (_, part) in resource.parts.iter().zip(&parts).filter(|(own, _)| own.is_none()) {
-        arguments.push(part);
-    }
-    Found::Route(route, arguments)
+    let variable = resource.parts.iter().zip(&parts).filter(|(own, _)| own.is_none());
+    Found::Route(route, Arguments::new(variable.map(|(_, part)| *part)))
 }

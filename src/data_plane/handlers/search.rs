@@ -11,7 +11,7 @@ use crate::data_plane::scatter::ScatterScope;
 use crate::data_plane::searching::{SearchAnswer, Searching};
 use crate::data_plane::trace::Trace;
 use crate::http_types::{Request, Response};
-use crate::logic::ids::{IndexUid, ShardId};
+use crate::logic::ids::ShardId;
 use crate::logic::merge::{AnswerSettings, Part};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::search::SearchRequest;
@@ -34,7 +34,7 @@ const PARTIAL: &str = "x-miroir-partial";
 /// As one server; `miroir_reserved_field`, `miroir_not_supported`, `miroir_shard_unavailable`.
 pub async fn get(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     let search = SearchRequest::from_query(&request.query)?;
-    answer(core, request, &arguments.index()?, &search).await
+    answer(core, request, arguments, search).await
 }
 
 /// `POST /indexes/{index}/search`.
@@ -44,15 +44,24 @@ pub async fn get(core: &Core, request: &Request, arguments: &Arguments) -> Resul
 pub async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     require_json(request)?;
     let search = SearchRequest::from_json(&request.body)?;
-    answer(core, request, &arguments.index()?, &search).await
+    answer(core, request, arguments, search).await
 }
 
-async fn answer(core: &Core, request: &Request, uid: &IndexUid, search: &SearchRequest) -> Result<Response, ApiError> {
+async fn answer(
+    core: &Core,
+    request: &Request,
+    arguments: &Arguments,
+    mut search: SearchRequest,
+) -> Result<Response, ApiError> {
+    let uid = arguments.index()?;
+    if let Some(rule) = arguments.grant().filter_of(uid.as_str()) {
+        search.restrict(rule);
+    }
     let snapshot = core.snapshot();
-    let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
+    let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
     let trace = is_explained(request)?.then(Trace::default);
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: trace.as_ref() };
-    let answer = answer_query(core, scope, search, || partial_policy(core, request)).await?;
+    let answer = answer_query(core, scope, &search, || partial_policy(core, request)).await?;
     let response = with_approximate(Response::json_bytes(200, Bytes::from(answer.body)), &answer.approximate);
     Ok(with_missing(response, &answer.missing))
 }

@@ -19,7 +19,8 @@ fn setting_of(request: &Request) -> Result<&'static Setting, ApiError> {
 
 async fn change(core: &Core, arguments: &Arguments, patch: Object, is_deletion: bool) -> Result<Response, ApiError> {
     let index = arguments.index()?;
-    let operation = Operation::UpdateSettings { patch: Value::Object(patch), is_deletion, creates_index: false };
+    let creates_index = !is_deletion && arguments.grant().may_create_index(index.as_str());
+    let operation = Operation::UpdateSettings { patch: Value::Object(patch), is_deletion, creates_index };
     commit(core, Some(index), operation, None).await.map(|task| accepted(&task))
 }
 

@@ -55,11 +55,12 @@ struct NodeStats {
 ///
 /// # Errors
 /// `bad_request`, `miroir_shard_unavailable`.
-pub async fn all(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+pub async fn all(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     QueryString::parse(&request.query, &["showInternalDatabaseSizes", "sizeFormat"])?;
     let snapshot = core.snapshot();
     let nodes = node_stats(core, &snapshot).await;
-    let mut views: Vec<&IndexView> = snapshot.indexes.values().map(AsRef::as_ref).collect();
+    let is_shown = |view: &&IndexView| arguments.grant().allows_index(view.uid.as_str());
+    let mut views: Vec<&IndexView> = snapshot.indexes.values().map(AsRef::as_ref).filter(is_shown).collect();
     views.sort_by(|left, right| left.uid.cmp(&right.uid));
     let mut indexes = serde_json::Map::new();
     let mut missing: Vec<ShardId> = Vec::new();

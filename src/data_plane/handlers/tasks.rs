@@ -8,7 +8,7 @@ use crate::logic::entry::Operation;
 use crate::logic::ids::EntryId;
 use crate::meili::error::ApiError;
 use crate::meili::task_query::{Selection, parse_listing, parse_selection, parse_task_uid};
-use crate::meili::tasks::TaskQuery;
+use crate::meili::tasks::{TaskQuery, task_not_found};
 
 use super::arguments::Arguments;
 use super::write::commit;
@@ -23,8 +23,8 @@ async fn ask<T>(core: &Core, command: impl FnOnce(Reply<Result<T, ApiError>>) ->
     }
 }
 
-pub(super) async fn list(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
-    let query = parse_listing(&request.query)?;
+pub(super) async fn list(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let query = visible(parse_listing(&request.query)?, arguments);
     let page = ask(core, |reply| Command::Tasks(Box::new(query), reply)).await?;
     Ok(Response::json(200, &page))
 }
@@ -32,7 +32,17 @@ pub(super) async fn list(core: &Core, request: &Request, _arguments: &Arguments)
 pub(super) async fn get(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
     let entry = EntryId(parse_task_uid(arguments.text(0))?);
     let task = ask(core, |reply| Command::Task(entry, reply)).await?;
-    Ok(Response::json(200, &task))
+    let grant = arguments.grant();
+    let is_shown = |index: &String| grant.allows_index(index);
+    if grant.allows_all_indexes() || task.index_uid.as_ref().is_some_and(is_shown) {
+        return Ok(Response::json(200, &task));
+    }
+    Err(task_not_found(entry.0))
+}
+
+/// Only tasks that the caller may see.
+fn visible(query: TaskQuery, arguments: &Arguments) -> TaskQuery {
+    TaskQuery { visible: arguments.grant().visible(), ..query }
 }
 
 /// The tasks that match now, oldest first.
@@ -40,15 +50,17 @@ async fn matching(core: &Core, query: TaskQuery) -> Result<Vec<EntryId>, ApiErro
     ask(core, |reply| Command::MatchingTasks(Box::new(query), reply)).await
 }
 
-pub(super) async fn cancel(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
-    let matched = matching(core, parse_selection(&request.query, Selection::Cancel)?).await?;
+pub(super) async fn cancel(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let query = visible(parse_selection(&request.query, Selection::Cancel)?, arguments);
+    let matched = matching(core, query).await?;
     let operation = Operation::CancelTasks { original_filter: format!("?{}", request.query), matched };
     // 200 and not 202: so does one server.
     commit(core, None, operation, None).await.map(|task| Response::json(200, &task))
 }
 
-pub(super) async fn delete(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
-    let matched = matching(core, parse_selection(&request.query, Selection::Delete)?).await?;
+pub(super) async fn delete(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let query = visible(parse_selection(&request.query, Selection::Delete)?, arguments);
+    let matched = matching(core, query).await?;
     let operation = Operation::DeleteTasks { original_filter: format!("?{}", request.query), matched };
     commit(core, None, operation, None).await.map(|task| Response::json(200, &task))
 }

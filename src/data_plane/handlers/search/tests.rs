@@ -11,7 +11,7 @@ use crate::data_plane::fake::{FakeUpstream, block_on, core_with};
 use crate::data_plane::handlers::route;
 use crate::data_plane::upstream::{NodeRequest, NodeResponse, UpstreamError};
 use crate::logic::covering::{CoverInput, covering_sets};
-use crate::logic::ids::{Epoch, NodeId, NodeIndexUid, NodeSlot, Timestamp};
+use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, Timestamp};
 use crate::logic::snapshot::{IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 use crate::telemetry::clock;
 
@@ -56,6 +56,7 @@ pub(in crate::data_plane::handlers) fn fleet_with_foreign(
         placement,
         foreign,
         indexes: [(index.uid.clone(), Arc::new(index))].into(),
+        ..RoutingSnapshot::default()
     }
 }
 
