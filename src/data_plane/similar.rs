@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::core::{Core, PartialPolicy};
 use super::denying::unknown_attributes;
 use super::gather::{both, in_order};
-use super::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
-use super::scatter::{ScatterScope, Scattered, scatter};
+use super::reading::{bodies_of, check_complete, explained, nothing_to_read};
+use super::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
 use super::searching::SearchAnswer;
 use super::upstream::NodeRequest;
 use crate::logic::ids::{Monotonic, ShardId};
@@ -29,6 +29,9 @@ const AT_ONCE: usize = 4;
 
 /// Hits that a node is asked for at first, at most: one sets memory aside for as many.
 const FIRST: u64 = 1_000;
+
+/// Hits that a node is asked for at most where it does not give what is near first, and all of them have to be looked at.
+const WALK_MAX: u64 = 20_000;
 
 /// How many times deeper nodes are asked when their hits were too few.
 const DEEPER: u64 = 4;
@@ -72,9 +75,11 @@ impl Similarity<'_> {
             offset: self.request.offset(),
             limit: self.request.limit(),
             threshold: self.request.threshold(),
+            are_near_first: SimilarRequest::finds_near_first(&self.scope.index.settings),
         };
         // The document itself is found, too.
-        let mut first_hits = wanted.offset.saturating_add(wanted.limit).saturating_add(1).min(FIRST);
+        let needed = wanted.offset.saturating_add(wanted.limit).saturating_add(1);
+        let mut first_hits = if wanted.are_near_first { needed.min(FIRST) } else { FIRST };
         loop {
             let answers = self.ask(set, &vectors, first_hits).await?;
             let mut missing: Vec<ShardId> = answers.iter().flat_map(|answer| &answer.missing).copied().collect();
@@ -87,7 +92,7 @@ impl Similarity<'_> {
             let page = match SimilarPage::of(&searches, first_hits, wanted) {
                 Ok(page) => page,
                 Err(MergeError::TooShallow) => {
-                    first_hits = first_hits.saturating_mul(DEEPER);
+                    first_hits = deeper(first_hits, wanted)?;
                     continue;
                 }
                 Err(error) => return Err(malformed(error)),
@@ -156,8 +161,10 @@ impl Similarity<'_> {
     async fn fetch(&self, set: &CoveringSet, body: Vec<u8>) -> Result<Scattered, ApiError> {
         let target = format!("/indexes/{}/documents/fetch", self.scope.index.node_uid);
         let make = |_: &CoverPart, _: bool| NodeRequest::post_read(target.clone(), body.clone());
-        let fetched = scatter(self.core, self.scope, set, make).await;
-        fetched.map_err(|refusal| of_filter(node_error(&refusal.response.body, self.scope.index)))
+        match scatter(self.core, self.scope, set, make).await {
+            Ok(fetched) => Ok(fetched),
+            Err(refusal) => Err(self.refused(refusal).await),
+        }
     }
 
     async fn scatter(&self, set: &CoveringSet, body: impl Fn(&CoverPart) -> Vec<u8>) -> Result<Scattered, ApiError> {
@@ -165,11 +172,13 @@ impl Similarity<'_> {
         let make = |part: &CoverPart, _: bool| NodeRequest::post_read(target.clone(), body(part));
         match scatter(self.core, self.scope, set, make).await {
             Ok(scattered) => Ok(scattered),
-            Err(refusal) => {
-                let explained = explained(self.core, self.scope, refusal, self.explaining()).await;
-                Err(of_filter(explained.for_client()))
-            }
+            Err(refusal) => Err(self.refused(refusal).await),
         }
+    }
+
+    /// What a node says is wrong, in the words that the client has used.
+    async fn refused(&self, refusal: NodeRefusal) -> ApiError {
+        of_filter(explained(self.core, self.scope, refusal, self.explaining()).await.for_client())
     }
 
     /// Makes a node say what is wrong with the filter, in the words about documents, which do not name the index.
@@ -226,12 +235,28 @@ fn read<'a>(bodies: &[&'a str]) -> Result<Vec<NodeAnswer<'a>>, MergeError> {
     bodies.iter().map(|body| NodeAnswer::read(body)).collect()
 }
 
-/// What a node says about the filter of another question.
+/// What a node says about the filter of a list of documents. About operators that are not allowed every question has the
+/// code of searches.
 fn of_filter(mut error: ApiError) -> ApiError {
-    if matches!(error.code, Code::InvalidDocumentFilter | Code::InvalidSearchFilter) {
+    if error.code == Code::InvalidDocumentFilter {
         error.code = Code::InvalidSimilarFilter;
     }
     error
+}
+
+/// How many hits to ask for where so many were too few.
+fn deeper(asked: u64, wanted: Wanted<'_>) -> Result<u64, ApiError> {
+    if wanted.are_near_first {
+        return Ok(asked.saturating_mul(DEEPER));
+    }
+    if asked < WALK_MAX {
+        return Ok(asked.saturating_mul(DEEPER).min(WALK_MAX));
+    }
+    let message = format!(
+        "Where the first of the ranking rules is one about an attribute, Miroir finds similar documents among {WALK_MAX} of \
+         a node at most. Let the filter find fewer of them, or put a rule about words first."
+    );
+    Err(ApiError::new(Code::MiroirNotSupported, message))
 }
 
 fn malformed(_: MergeError) -> ApiError {

@@ -43,9 +43,17 @@ pub fn can_compare(user: &Object, distinct: &str) -> bool {
 pub fn check(index: &str, user: &Object, distinct: Option<&str>, filter: Option<&Value>) -> Result<(), ApiError> {
     let Some(attribute) = attribute(user) else { return Ok(()) };
     if distinct == Some(attribute) {
+        let rules = rules_of_settings(user);
+        let reason = match deciding_rule(&rules, attribute) {
+            Some((place, _)) => format!(
+                "Note: this attribute matches rule #{place} in filterableAttributes, but this rule does not enable \
+                 filtering.\nHint: enable filtering in rule #{place} by adding appropriate filter features.\nHint: \
+                 prepend another rule matching {attribute} with filter features before rule #{place}"
+            ),
+            None => available(&rules, "attributes", ", "),
+        };
         let message = format!(
-            "Attribute `{attribute}` is not filterable and thus, cannot be used as distinct attribute. {}",
-            available(&rules_of_settings(user), "attributes", ", ")
+            "Attribute `{attribute}` is not filterable and thus, cannot be used as distinct attribute. {reason}"
         );
         let message = without_hidden(&message, &Displayed::from_settings(user));
         return Err(ApiError::new(Code::InvalidSearchDistinct, format!("Index `{index}`: {message}")));
@@ -112,6 +120,9 @@ mod tests {
                  filterable attributes patterns are: `b, c`."
             )
         );
+        let all = json!([{"attributePatterns": ["*"], "features": {"facetSearch": true, "filter": {"equality": false, "comparison": false}}}]);
+        let error = check("m", &with(&all), Some("a"), None).expect_err("it cannot be used");
+        assert!(error.message.contains("Note: this attribute matches rule #0"), "{error:?}");
         assert_eq!(
             message(None, &json!([["b = 1", "a = 1"]])).as_deref(),
             Some("Index `m`: Attribute `a` is not filterable. Available filterable attribute patterns are: `b`, `c`.")

@@ -175,8 +175,8 @@ impl SimilarRequest {
     /// What is checked once the index is known to exist.
     ///
     /// # Errors
-    /// `invalid_similar_embedder`, `invalid_similar_filter`, `miroir_reserved_field`; `miroir_not_supported` where a search by a
-    /// vector would not find what is near first, because values of documents come before.
+    /// `invalid_similar_embedder`, `invalid_similar_filter`, `miroir_reserved_field`; `miroir_not_supported` where searches do
+    /// not go by vectors.
     pub fn check(&self, user: &Object) -> Result<(), ApiError> {
         let embedder = self.embedder();
         if dimensions_of_embedder(user, embedder).is_none() {
@@ -190,14 +190,16 @@ impl SimilarRequest {
             check_filter(filter, Code::InvalidSimilarFilter)?;
             hidden_distinct::check_filter(user, filter, Code::InvalidSimilarFilter)?;
         }
-        let rules = display(user)["rankingRules"].take();
-        let mut rules = rules.as_array().into_iter().flatten().filter_map(Value::as_str).filter(|rule| *rule != "sort");
-        if rules.next().is_none_or(|first| first.contains(':')) {
-            let message = "Miroir does not support similar documents where the first of the ranking rules is one about an \
-                           attribute, or there is none about words.";
+        if !rules_of(user).any(|rule| !rule.contains(':')) {
+            let message = "Miroir does not support similar documents where no ranking rule is about words.";
             return Err(ApiError::new(Code::MiroirNotSupported, message));
         }
         Ok(())
+    }
+
+    /// Whether a search by a vector finds what is near first: no values of documents come before.
+    pub fn finds_near_first(user: &Object) -> bool {
+        rules_of(user).next().is_some_and(|first| !first.contains(':'))
     }
 
     /// The body of a node's `POST /documents/fetch` for the vectors of a document.
@@ -263,4 +265,13 @@ impl SimilarRequest {
         displayed.restrict(&mut parameters);
         Retrieved::add(&mut parameters, &[primary_key])
     }
+}
+
+/// The ranking rules that have a say: nobody sorts similar documents.
+fn rules_of(user: &Object) -> impl Iterator<Item = String> {
+    let rules = match display(user)["rankingRules"].take() {
+        Value::Array(rules) => rules,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => Vec::new(),
+    };
+    rules.into_iter().filter_map(|rule| rule.as_str().map(str::to_owned)).filter(|rule| rule != "sort")
 }

@@ -107,7 +107,9 @@ impl Searching<'_> {
         // Where the vectors of documents are not displayed the node is not asked for that of the query, either.
         let displayed = &self.settings.displayed;
         let lacks_vector = self.request.retrieves_vectors() && !self.request.retrieves_vectors_of_hits(displayed);
-        if set.parts.len() != 1 || self.asked(attempt, true) != Asked::Page || lacks_vector {
+        // A rule that only the node has would decide between its lists, too.
+        let is_whole = self.asked(attempt, true) == Asked::Page && self.hidden_rule().is_none();
+        if set.parts.len() != 1 || !is_whole || lacks_vector {
             return Ok(None);
         }
         let scattered = self.ask(set, attempt).await.map_err(Refusal::for_client)?;
@@ -206,7 +208,9 @@ impl Searching<'_> {
     /// The first hits of a list.
     fn hits_of<'h>(&self, list: &List, answers: &[NodeAnswer<'h>], wanted: u64) -> Result<ScoredHits<'h>, MergeError> {
         let distinct = self.distinct().map(|attribute| self.distinct_by(attribute, list.attempt.walk));
-        let common = Common { primary_key: self.scope.index.primary_key.as_deref().unwrap_or_default(), distinct };
+        let primary_key = self.scope.index.primary_key.as_deref().unwrap_or_default();
+        let hidden_rule = self.hidden_rule();
+        let common = Common { primary_key, distinct, hidden_rule: hidden_rule.as_deref() };
         ScoredHits::of(answers, list.source, common, list.attempt.first_hits, wanted)
     }
 
@@ -259,7 +263,7 @@ impl Searching<'_> {
         };
         self.request.check_facets(&self.scope.index.settings)?;
         let searching = Searching { request: &vectors.request, ..*self };
-        page.total = searching.count_values(set).await?.map(|counts| total(&counts, kept, dropped));
+        page.total = searching.count_values(set).await?.map(|counts| total(&counts, kept, (wanted, dropped)));
         let facets = self.facets(&answers, vectors_answered).await.map_err(merge_failed)?;
         let mut missing = [&words_answered.missing[..], &vectors_answered.missing].concat();
         missing.sort_unstable();
@@ -306,10 +310,13 @@ fn read<'a>(bodies: &[&'a str]) -> Result<Vec<NodeAnswer<'a>>, MergeError> {
 }
 
 /// Every match less those that are left out for the sake of a hit up to the end of the page. What hits by vectors that are not
-/// among these leave out, too, cannot be told from what words find among it.
-fn total(counts: &ValueCounts, (mut kept, of_vectors): (Kept, Kept), dropped: u64) -> DistinctTotal {
+/// among these leave out, too, cannot be told from what words find among it; and where there are hits behind the page, which
+/// of both lists leaves out what is chance.
+fn total(counts: &ValueCounts, (mut kept, of_vectors): (Kept, Kept), (wanted, dropped): (u64, u64)) -> DistinctTotal {
+    let is_whole = kept.hits < wanted;
     let has_others = kept.adopt(&of_vectors);
     kept.has_all_ties = true;
     let total = counts.total(Paging::Window { offset: 0, limit: 0 }, &kept, 0);
-    DistinctTotal { total: total.total.saturating_sub(dropped), is_exact: total.is_exact && !has_others }
+    let is_exact = total.is_exact && is_whole && !has_others;
+    DistinctTotal { total: total.total.saturating_sub(dropped), is_exact }
 }

@@ -137,7 +137,7 @@ pub fn get(node: &Node, uid: &str, id: &str, request: &Request) -> Result<Respon
     let index = node.indexes.get(check_uid(uid)?)?;
     let query = DocumentsQuery {
         ids: Some(vec![id.to_owned()]),
-        fields: params.list("fields").map(owned),
+        fields: shown(params.list("fields").map(owned), vectors),
         limit: 1,
         ..DocumentsQuery::default()
     };
@@ -148,6 +148,12 @@ pub fn get(node: &Node, uid: &str, id: &str, request: &Request) -> Result<Respon
 
 fn owned(items: Vec<&str>) -> Vec<String> {
     items.into_iter().map(str::to_owned).collect()
+}
+
+/// Vectors that are asked for are shown whatever fields are named.
+fn shown(fields: Option<Vec<String>>, vectors: bool) -> Option<Vec<String>> {
+    let named = vectors.then(|| "_vectors".to_owned());
+    fields.map(|fields| fields.into_iter().chain(named).collect())
 }
 
 /// Vectors are shown when asked for, even when there are none; they are hidden otherwise.
@@ -169,7 +175,7 @@ pub fn list(node: &Node, uid: &str, request: &Request) -> Result<Response, ApiEr
     let query = DocumentsQuery {
         filter,
         ids: read_ids(ids.as_ref())?,
-        fields: params.list("fields").map(owned),
+        fields: shown(params.list("fields").map(owned), vectors),
         sort: params.text("sort").map(split_sort).unwrap_or_default(),
         offset: params.number("offset", Code::InvalidDocumentOffset)?.unwrap_or(0) as usize,
         limit: params.number("limit", Code::InvalidDocumentLimit)?.unwrap_or(20) as usize,
@@ -210,7 +216,7 @@ pub fn fetch(node: &Node, uid: &str, request: Request) -> Result<Response, ApiEr
     let query = DocumentsQuery {
         filter: body.get("filter").filter(|filter| !filter.is_null()).cloned(),
         ids: read_ids(body.get("ids"))?,
-        fields: body::texts(&body, "fields", Code::InvalidDocumentFields)?,
+        fields: shown(body::texts(&body, "fields", Code::InvalidDocumentFields)?, vectors),
         sort: body::texts(&body, "sort", Code::InvalidDocumentSort)?.unwrap_or_default(),
         offset: body::number(&body, "offset", Code::InvalidDocumentOffset)?.unwrap_or(0),
         limit: body::number(&body, "limit", Code::InvalidDocumentLimit)?.unwrap_or(20),

@@ -252,6 +252,10 @@ impl HitView<'_> {
             if self.hidden_rule == Some(member.key.as_ref()) || self.only_rule.is_some_and(|only| only != member.key) {
                 continue;
             }
+            if self.only_rule.is_some() {
+                visible.push(&member.key, &as_first_rule(member.value)?);
+                continue;
+            }
             let attribute = member.key.strip_suffix(":asc").or_else(|| member.key.strip_suffix(":desc"));
             match attribute {
                 Some(attribute) if !attribute.starts_with("_geoPoint(") && !self.displayed.lists(attribute) => {
@@ -274,6 +278,19 @@ fn order_of(rule: Part<'_>) -> Result<&str, Malformed> {
         }
     }
     Err(Malformed)
+}
+
+/// What the details say of a rule, as if there were no others.
+fn as_first_rule(rule: Part<'_>) -> Result<String, Malformed> {
+    let mut first = ObjectWriter::with_capacity(rule.text.len());
+    for member in rule.members()? {
+        let member = member?;
+        match member.key.as_ref() {
+            "order" => first.push("order", "0"),
+            _ => first.push_text(member.text),
+        }
+    }
+    Ok(first.finish())
 }
 
 fn strip_object(object: &str) -> Result<Cow<'_, str>, Malformed> {

@@ -61,6 +61,8 @@ pub struct Common<'a> {
     pub primary_key: &'a str,
     /// One hit for each value.
     pub distinct: Option<Distinct<'a>>,
+    /// A rule that only the nodes have: it orders ties within a list, and does not decide between the lists.
+    pub hidden_rule: Option<&'a str>,
 }
 
 impl<'a> ScoredHits<'a> {
@@ -85,14 +87,14 @@ impl<'a> ScoredHits<'a> {
                 let mut merged = merged;
                 list.take(wanted, common, || merged.next_hit())?;
                 list.is_cut_off = merged.is_cut_off();
-                list.end(merged.ends())?;
+                list.end(merged.ends(), common)?;
             }
             Some(distinct) => {
                 let mut merged = DistinctHits::of(merged, distinct);
                 list.take(wanted, common, || merged.next_hit())?;
                 list.is_cut_off = merged.is_cut_off();
                 list.kept = merged.kept().clone();
-                list.end(merged.ends())?;
+                list.end(merged.ends(), common)?;
             }
         }
         Ok(list)
@@ -108,20 +110,21 @@ impl<'a> ScoredHits<'a> {
         for _ in 0..wanted {
             let Some(ranked) = next_hit()? else { break };
             let (score, details) = ranked.hit.scores().ok_or(MergeError::Malformed)?;
-            let scores = ScoreValues::read(details, score, &mut suppositions)?;
+            let scores = ScoreValues::read_without(common.hidden_rule, details, score, &mut suppositions)?;
             let id = id_in(common.primary_key, ranked.hit.text()).map_err(|_| MergeError::Malformed)?.into_owned();
             self.hits.push(ScoredHit { ranked, scores, id });
         }
         Ok(())
     }
 
-    fn end(&mut self, ends: &[&'a str]) -> Result<(), MergeError> {
+    fn end(&mut self, ends: &[&'a str], common: Common<'_>) -> Result<(), MergeError> {
         let mut suppositions = [Suppositions::default(), Suppositions::default()];
         for text in ends {
             let (hit, rank) = Hit::read(text)?;
             let (score, details) = hit.scores().ok_or(MergeError::Malformed)?;
             let source = if rank.is_by_vector() { Source::Vectors } else { Source::Words };
-            let scores = ScoreValues::read(details, score, &mut suppositions[usize::from(source == Source::Words)])?;
+            let suppositions = &mut suppositions[usize::from(source == Source::Words)];
+            let scores = ScoreValues::read_without(common.hidden_rule, details, score, suppositions)?;
             self.ends.push(End { scores, source });
         }
         Ok(())

@@ -56,16 +56,25 @@ enum Rule<'a> {
 }
 
 impl<'a> ScoreValues<'a> {
-    /// From the values of `_rankingScoreDetails` and `_rankingScore`; `suppositions` are those of the query.
+    /// From the values of `_rankingScoreDetails`, without the rule that only nodes have, and `_rankingScore`; `suppositions`
+    /// are those of the query.
     ///
     /// # Errors
     /// [`MergeError::Malformed`].
-    pub fn read(details: &'a str, ranking_score: &str, suppositions: &mut Suppositions) -> Result<Self, MergeError> {
+    pub fn read_without(
+        hidden_rule: Option<&str>,
+        details: &'a str,
+        ranking_score: &str,
+        suppositions: &mut Suppositions,
+    ) -> Result<Self, MergeError> {
         let global = ranking_score.parse().map_err(|_| MergeError::Malformed)?;
         let mut rules = Vec::with_capacity(8);
         let mut is_semantic = false;
         for member in members(details) {
             let member = member?;
+            if hidden_rule == Some(member.key.as_ref()) {
+                continue;
+            }
             let fields: Fields<'a> = sonic_rs::from_str(member.value.text).map_err(|_| MergeError::Malformed)?;
             is_semantic |= member.key == "vectorSort";
             rules.push((fields.order, member.key, fields));
@@ -88,6 +97,14 @@ impl<'a> ScoreValues<'a> {
             Err(value) => value,
         });
         Ok(Self { global, is_semantic, values: values.collect() })
+    }
+
+    /// The same with all rules.
+    ///
+    /// # Errors
+    /// [`MergeError::Malformed`].
+    pub fn read(details: &'a str, ranking_score: &str, suppositions: &mut Suppositions) -> Result<Self, MergeError> {
+        Self::read_without(None, details, ranking_score, suppositions)
     }
 
     /// The scores of rules about words and vectors, neighbouring rules merged, in order.

@@ -26,6 +26,8 @@ pub struct Wanted<'a> {
     pub limit: u64,
     /// Hits with a lower score are left out.
     pub threshold: Option<f64>,
+    /// Nodes give what is near first; otherwise they give everything in another order.
+    pub are_near_first: bool,
 }
 
 /// The page.
@@ -64,10 +66,15 @@ impl<'a> SimilarPage<'a> {
         for answers in searches {
             let mut hits = MergedHits::of(answers, asked);
             let mut taken = 0;
-            while taken < wanted.offset.saturating_add(wanted.limit) {
+            while !wanted.are_near_first || taken < wanted.offset.saturating_add(wanted.limit) {
                 let Some(ranked) = hits.next_hit()? else { break };
-                // Documents without vectors come last.
-                let Some(similarity) = ranked.rank.similarity() else { break };
+                let Some(similarity) = ranked.rank.similarity() else {
+                    // Of what is near first documents without vectors come last.
+                    if wanted.are_near_first {
+                        break;
+                    }
+                    continue;
+                };
                 let id = id_in(wanted.primary_key, ranked.hit.text()).map_err(|_| MergeError::Malformed)?.into_owned();
                 if id == wanted.id {
                     continue;
@@ -111,7 +118,8 @@ mod tests {
         json!({"hits": hits.iter().map(hit).collect::<Vec<_>>(), "estimatedTotalHits": 9}).to_string()
     }
 
-    const ALL: Wanted<'_> = Wanted { primary_key: "id", id: "7", offset: 0, limit: 9, threshold: None };
+    const ALL: Wanted<'_> =
+        Wanted { primary_key: "id", id: "7", offset: 0, limit: 9, threshold: None, are_near_first: true };
 
     fn page(searches: &[Vec<String>], asked: u64, wanted: Wanted<'_>) -> Result<(Vec<String>, bool), MergeError> {
         let mut answers = Vec::new();
@@ -141,6 +149,14 @@ mod tests {
         let first = vec![answer(&[(1, Some(0.8)), (3, Some(0.2))])];
         let second = vec![answer(&[(3, Some(0.9)), (1, Some(0.1))])];
         assert_eq!(page(&[first, second], 10, ALL), Ok((vec!["3".to_owned(), "1".to_owned()], false)));
+    }
+
+    #[test]
+    fn lists_in_another_order_are_looked_at_whole() {
+        let searches = [vec![answer(&[(1, Some(0.2)), (2, None), (3, Some(0.9))]), answer(&[(4, Some(0.5))])]];
+        let whole = Wanted { limit: 2, are_near_first: false, ..ALL };
+        assert_eq!(page(&searches, 10, whole), Ok((vec!["3".to_owned(), "4".to_owned()], false)));
+        assert_eq!(page(&searches, 3, whole), Err(MergeError::TooShallow));
     }
 
     #[test]

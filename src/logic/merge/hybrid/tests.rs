@@ -35,6 +35,7 @@ fn combined(
     let common = Common {
         primary_key: "id",
         distinct: distinct.map(|attribute| Distinct { attribute, walk: Walk::Here, is_parameter: true }),
+        hidden_rule: Some("id:asc"),
     };
     let (vectors, words) = (read(vectors), read(words));
     let vectors = ScoredHits::of(&vectors, Source::Vectors, common, 1_000, offset + limit).unwrap();
@@ -65,6 +66,15 @@ fn hits_of_vectors_come_first_where_scores_are_equal() {
 }
 
 #[test]
+fn a_rule_that_only_nodes_have_does_not_decide_between_the_lists() {
+    let id = |order: u64, id: u64| json!({"order": order, "value": id});
+    let hit = |id: u64, details: Value| json!({"id": id, "_rankingScore": 1.0, "_rankingScoreDetails": details});
+    let words = [answer(&[hit(1, json!({"id:asc": id(0, 1)}))])];
+    let vectors = [answer(&[hit(2, json!({"vectorSort": {"order": 0, "similarity": null}, "id:asc": id(1, 2)}))])];
+    assert_eq!(combined((&vectors, &words), 0.5, None, (0, 9)), (vec![2, 1], 1));
+}
+
+#[test]
 fn hits_that_only_words_brought_are_left_out_of_the_list_of_vectors() {
     let vectors = [answer(&[by_vector(1, Some(0.8), 1), by_words(2, 1.0, 2), by_vector(3, None, 3)])];
     assert_eq!(combined((&vectors, &[]), 0.5, None, (0, 9)), (vec![1, 3], 2));
@@ -80,6 +90,7 @@ fn a_node_that_gave_all_it_was_asked_for_has_nothing_better_than_its_last_hit() 
         let common = Common {
             primary_key: "id",
             distinct: distinct.map(|attribute| Distinct { attribute, walk: Walk::Here, is_parameter: true }),
+            hidden_rule: None,
         };
         let (vectors, words) = (read(&vectors), read(&words));
         let vectors = ScoredHits::of(&vectors, Source::Vectors, common, 3, wanted).unwrap();
@@ -103,7 +114,7 @@ fn one_hit_is_left_of_those_with_a_value_in_both_lists() {
 
 #[test]
 fn words_are_enough_when_all_of_a_full_page_are_good() {
-    let common = Common { primary_key: "id", distinct: None };
+    let common = Common { primary_key: "id", distinct: None, hidden_rule: None };
     for (scores, wanted, ratio, is_enough) in [
         (&[1.0, 0.9][..], 2, 0.5, true),
         (&[1.0, 0.89], 2, 0.5, false),
