@@ -18,6 +18,7 @@ pub struct Client {
     /// `http://HOST:PORT`.
     pub base: String,
     key: Option<String>,
+    headers: Vec<(&'static str, &'static str)>,
     agent: ureq::Agent,
 }
 
@@ -63,12 +64,24 @@ impl Client {
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .timeout_global(Some(REQUEST_LIMIT));
-        Self { base: base.to_owned(), key: key.map(str::to_owned), agent: config.build().new_agent() }
+        Self {
+            base: base.to_owned(),
+            key: key.map(str::to_owned),
+            headers: Vec::new(),
+            agent: config.build().new_agent(),
+        }
     }
 
     /// The same server, with another key or none.
     pub fn with_key(&self, key: Option<&str>) -> Self {
         Self { key: key.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The same server, with one more header in every request.
+    pub fn with_header(&self, name: &'static str, value: &'static str) -> Self {
+        let mut client = self.clone();
+        client.headers.push((name, value));
+        client
     }
 
     /// One request; the error is one of the connection.
@@ -85,6 +98,9 @@ impl Client {
         }
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, *value);
         }
         let request = request.body(body.to_vec()).expect("the tests write valid requests");
         let mut response = if body.is_empty() && content_type.is_none() {

@@ -1,5 +1,6 @@
 //! One case: a corpus and a search of it, and what both say about the answer that is to be expected.
 
+use miroir::logic::merge::facet_values::FacetValues;
 use serde_json::Value;
 
 use super::corpus::Corpus;
@@ -95,6 +96,14 @@ impl Case<'_> {
     pub fn distinct(&self) -> Option<&str> {
         let own = self.body.get("distinct").filter(|value| !value.is_null());
         own.or_else(|| self.corpus.settings.get("distinctAttribute"))?.as_str()
+    }
+
+    /// Documents of which a page shows one only, for their empty text, though they are not alike to the walk: where the
+    /// search names the attribute.
+    pub fn documents_with_blank_distinct_texts(&self) -> Vec<&Value> {
+        let Some(attribute) = self.distinct().filter(|_| self.has("distinct")) else { return Vec::new() };
+        let has_blank = |document: &&Value| FacetValues::of(document, attribute).has_empty_text;
+        self.corpus.documents.iter().filter(has_blank).collect()
     }
 
     /// The embedder by whose vectors it searches, or asks for what is similar.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::compare::{Aspect, field_names, rounded};
 use super::dictionary::{WordSizes, words_of};
 use super::evidence::Evidence;
+use super::queries::Object;
 
 /// One explained class of differences.
 pub struct Class {
@@ -29,6 +30,9 @@ pub const APPROXIMATE: &str = "approximate, as the answer says";
 
 /// The class of distinct hits of a federated search.
 pub const DISTINCT_FEDERATED: &str = "distinct hits of a federated search";
+
+/// The class of ties of a federated search that do not stand beside each other.
+pub const SCATTERED_TIES: &str = "ties among searches that are compared by different rules";
 
 /// The class of federated requests that are wrong in two ways.
 pub const OTHER_ERROR: &str = "one of two things that are wrong";
@@ -69,6 +73,16 @@ pub const CLASSES: &[Class] = &[
         explains: |evidence, aspect| aspect == Aspect::Order && evidence.has_walks_of_the_same_hits(),
     },
     Class {
+        name: "distinct documents with an empty text",
+        reason: "where the search names the attribute they are not alike to the walk and alike on a page: how many are left out goes by which ties are on it",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            let blanks = evidence.case.documents_with_blank_distinct_texts().len() as u64;
+            let (one, miroir) = (total(evidence.one), total(evidence.miroir));
+            matches!(aspect, Aspect::Total | Aspect::Estimate) && one.abs_diff(miroir) <= blanks
+        },
+    },
+    Class {
         name: "distinct hits of a node that has all documents",
         reason: "it answers alone, as one server with other internal numbers does: which of several ties stands for a value is chance",
         is_bounded: false,
@@ -87,6 +101,12 @@ pub const CLASSES: &[Class] = &[
     Class {
         name: DISTINCT_FEDERATED,
         reason: "which of several ties stands for a value decides where hits that other queries find as well stand",
+        is_bounded: true,
+        explains: BY_FORM,
+    },
+    Class {
+        name: SCATTERED_TIES,
+        reason: "hits of other searches come between them, whichever of them is the first; that is chance",
         is_bounded: true,
         explains: BY_FORM,
     },
@@ -110,15 +130,40 @@ pub const CLASSES: &[Class] = &[
     },
     Class {
         name: "filters by a distinct attribute that clients cannot filter by",
-        reason: "nodes can; so Miroir refuses it itself, and does not say where in the filter it stands",
+        reason: "nodes can; so Miroir refuses it itself, before nodes find what else is wrong, and does not say where in the filter it stands",
         is_bounded: true,
         explains: |evidence, aspect| {
-            let message = |answer: &Value| answer["message"].as_str().unwrap_or_default().to_owned();
-            let (one, miroir) = (message(evidence.one), message(evidence.miroir));
-            let distinct = evidence.case.corpus.settings.get("distinctAttribute").and_then(Value::as_str);
-            aspect == Aspect::Message
-                && distinct.is_some_and(|name| miroir.contains(&format!("Attribute `{name}` is not filterable.")))
-                && one.strip_prefix(&miroir).is_some_and(|rest| rest.starts_with('\n'))
+            matches!(aspect, Aspect::Status | Aspect::Message) && evidence.is_about_hidden_distinct()
+        },
+    },
+    Class {
+        name: "searchable attributes of an index without documents",
+        reason: "a server that has none of the attributes that are searchable takes all for it, once settings have changed",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            matches!(aspect, Aspect::Status | Aspect::Message)
+                && evidence.case.corpus.documents.is_empty()
+                && evidence.one["code"] == "invalid_search_attributes_to_search_on"
+        },
+    },
+    Class {
+        name: "near documents that one server does not count",
+        reason: "it asks its index of vectors for a few at a time until it has none under the threshold, and stops too early",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            matches!(aspect, Aspect::Total | Aspect::Estimate | Aspect::Facets)
+                && evidence.has_near_hits_that_are_not_counted()
+        },
+    },
+    Class {
+        name: "documents without vectors, found by no word",
+        reason: "where ties are sorted by id, nodes compare a rule of words with none, and take such documents from the words' list",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            matches!(aspect, Aspect::Order | Aspect::Ties)
+                && evidence.sides.sorts_ties
+                && evidence.case.has("hybrid")
+                && words_of(evidence.case.text("q")).is_empty()
         },
     },
     Class {
@@ -168,9 +213,11 @@ pub const CLASSES: &[Class] = &[
     },
     Class {
         name: OTHER_ERROR,
-        reason: "the order of merged facets is known when the queries are answered; one server looks at it before",
+        reason: "what only nodes know is wrong is found when they answer; one server goes from query to query",
         is_bounded: true,
-        explains: BY_FORM,
+        explains: |evidence, aspect| {
+            matches!(aspect, Aspect::Status | Aspect::Message) && evidence.is_one_of_two_mistakes()
+        },
     },
     Class {
         name: OTHER_REPLICAS,
@@ -185,8 +232,11 @@ pub const CLASSES: &[Class] = &[
         explains: |evidence, aspect| {
             matches!(aspect, Aspect::Estimate | Aspect::Total | Aspect::Facets)
                 && evidence.case.has("rankingScoreThreshold")
-                && (is_full(evidence) || evidence.case.window().0 > 0)
-                && counts_less(evidence)
+                && if evidence.case.has("facetName") {
+                    counts_fewer_values(evidence)
+                } else {
+                    (is_full(evidence) || evidence.case.window().0 > 0) && counts_less(evidence)
+                }
         },
     },
     Class {
@@ -210,7 +260,7 @@ pub const CLASSES: &[Class] = &[
     },
     Class {
         name: "attributes that a node does not know",
-        reason: "a node of which no document has the attribute formats nothing for it, and shows no empty object around it",
+        reason: "a node of which no document has the attribute formats nothing for it, and shows nothing of what is around it",
         is_bounded: true,
         explains: |evidence, aspect| {
             let formatted = ["attributesToHighlight", "attributesToCrop"];
@@ -219,7 +269,7 @@ pub const CLASSES: &[Class] = &[
                 |fields: &[&str]| are_equal_hits(evidence, |hit| without_empty(&without(hit, fields)));
             aspect == Aspect::Body
                 && (!is_known(&formatted) && is_equal_without(&["_formatted"])
-                    || !is_known(&["attributesToRetrieve"]) && is_equal_without(&[]))
+                    || !is_known(&["attributesToRetrieve"]) && is_equal_without(&retrieved_roots(evidence.case.body)))
         },
     },
     Class {
@@ -236,7 +286,19 @@ pub const CLASSES: &[Class] = &[
         name: "matches of words that the node has not indexed",
         reason: "a text is searched for what the query's words stand for in the node's dictionary, also where it is not searchable",
         is_bounded: true,
-        explains: |evidence, aspect| aspect == Aspect::Body && are_fewer_matches(evidence),
+        explains: |evidence, aspect| {
+            aspect == Aspect::Body && only_matches_differ(evidence, |[one, miroir]| (miroir, one))
+        },
+    },
+    Class {
+        name: "matches of a prefix that a hundred words have",
+        reason: "it is kept ready-made, and nothing is said of what it matches; on a node fewer words have it",
+        is_bounded: true,
+        explains: |evidence, aspect| {
+            aspect == Aspect::Body
+                && evidence.dictionary.get().has_ready_made_prefix(evidence.case.text("q"))
+                && only_matches_differ(evidence, |[one, miroir]| (one, miroir))
+        },
     },
     Class {
         name: "more typos than are taken",
@@ -272,25 +334,42 @@ fn is_full(evidence: &Evidence<'_>) -> bool {
     evidence.one["hits"].as_array().is_some_and(|hits| hits.len() as u64 == limit)
 }
 
+/// `totalHits` or `estimatedTotalHits`.
+pub fn total(answer: &Value) -> u64 {
+    let total = answer.get("estimatedTotalHits").or_else(|| answer.get("totalHits"));
+    total.and_then(Value::as_u64).unwrap_or_default()
+}
+
 /// Miroir counts less than the server, but no less than it shows.
 fn counts_less(evidence: &Evidence<'_>) -> bool {
-    let total = |answer: &Value| {
-        let total = answer.get("estimatedTotalHits").or_else(|| answer.get("totalHits"));
-        total.and_then(Value::as_u64).unwrap_or_default()
-    };
     let shown = evidence.miroir["hits"].as_array().map_or(0, |hits| hits.len() as u64);
     let (offset, _) = evidence.case.window();
     let least = if shown == 0 { 0 } else { offset + shown };
     (least..=total(evidence.one)).contains(&total(evidence.miroir))
 }
 
-/// Pairs of the hits that both show.
+/// A facet search in which Miroir counts no more documents of any value than the server.
+fn counts_fewer_values(evidence: &Evidence<'_>) -> bool {
+    let counts = |answer: &Value| -> BTreeMap<String, u64> {
+        let hits = answer["facetHits"].as_array().into_iter().flatten();
+        hits.map(|hit| (hit["value"].to_string(), hit["count"].as_u64().unwrap_or(u64::MAX))).collect()
+    };
+    let one = counts(evidence.one);
+    counts(evidence.miroir).iter().all(|(value, count)| one.get(value).is_some_and(|one| count <= one))
+}
+
+/// Pairs of the hits that both show: those with the same id, or, where that is not shown, those that look alike and stand
+/// in the same place.
 fn common_hits(evidence: &Evidence<'_>) -> Vec<[Value; 2]> {
     let hits = |answer: &Value| answer["hits"].as_array().cloned().unwrap_or_default();
-    let mut by_name: BTreeMap<String, Value> =
-        hits(evidence.one).into_iter().map(|hit| (evidence.name(&hit), hit)).collect();
-    let hits = hits(evidence.miroir).into_iter();
-    hits.filter_map(|hit| Some([by_name.remove(&evidence.name(&hit))?, hit])).collect()
+    let (one, miroir) = (hits(evidence.one), hits(evidence.miroir));
+    let has_id = |hit: &Value| hit.get(evidence.case.corpus.primary_key).is_some();
+    if !miroir.iter().all(has_id) {
+        let pairs = one.into_iter().zip(miroir);
+        return pairs.filter(|(one, miroir)| evidence.name(one) == evidence.name(miroir)).map(Into::into).collect();
+    }
+    let mut by_name: BTreeMap<String, Value> = one.into_iter().map(|hit| (evidence.name(&hit), hit)).collect();
+    miroir.into_iter().filter_map(|hit| Some([by_name.remove(&evidence.name(&hit))?, hit])).collect()
 }
 
 /// Whether what is looked at is equal in all hits that both show.
@@ -304,6 +383,12 @@ fn without(hit: &Value, fields: &[&str]) -> Value {
         hit.as_object_mut().map(|hit| hit.remove(*field));
     }
     rounded(&hit)
+}
+
+/// The fields that what lies inside of is retrieved alone.
+fn retrieved_roots(body: &Object) -> Vec<&str> {
+    let names = body.get("attributesToRetrieve").and_then(Value::as_array).into_iter().flatten();
+    names.filter_map(|name| Some(name.as_str()?.split_once('.')?.0)).collect()
 }
 
 /// Without objects and lists in which nothing is left, and fields with nothing else.
@@ -330,9 +415,9 @@ fn without_indices(hit: &Value) -> Value {
     rounded(&hit)
 }
 
-/// Only matches differ: in documents that both show Miroir has no match that the server does not have, and formats the
-/// same texts.
-fn are_fewer_matches(evidence: &Evidence<'_>) -> bool {
+/// Only matches differ in documents that both show: the lesser of the two has no match that the other one does not have, and
+/// both format the same texts.
+fn only_matches_differ(evidence: &Evidence<'_>, lesser: impl Fn(&[Value; 2]) -> (&Value, &Value)) -> bool {
     let of_matches = ["_formatted", "_matchesPosition"];
     let is_cropped = evidence.case.has("attributesToCrop");
     let tag = |name: &str, default| evidence.case.body.get(name).and_then(Value::as_str).unwrap_or(default).to_owned();
@@ -343,14 +428,15 @@ fn are_fewer_matches(evidence: &Evidence<'_>) -> bool {
         let text = tags.iter().fold(text, |text, tag| text.replace(json!(tag).to_string().trim_matches('"'), ""));
         rounded(&serde_json::from_str(&text).unwrap_or_default())
     };
-    common_hits(evidence).iter().all(|[one, miroir]| {
-        let fields = miroir["_matchesPosition"].as_object().into_iter().flatten();
-        let mut matches = fields.map(|(name, matches)| (&one["_matchesPosition"][name], matches));
-        let is_part = matches.all(|(one, matches)| {
-            let (one, matches) = (one.as_array(), matches.as_array());
-            matches.into_iter().flatten().all(|found| one.is_some_and(|one| one.contains(found)))
+    common_hits(evidence).iter().all(|hits| {
+        let (lesser, other) = lesser(hits);
+        let fields = lesser["_matchesPosition"].as_object().into_iter().flatten();
+        let is_part = fields.into_iter().all(|(name, matches)| {
+            let others = other["_matchesPosition"][name].as_array();
+            let mut matches = matches.as_array().into_iter().flatten();
+            matches.all(|found| others.is_some_and(|others| others.contains(found)))
         });
-        let is_else_equal = without(one, &of_matches) == without(miroir, &of_matches);
-        is_part && is_else_equal && (is_cropped || plain(one) == plain(miroir))
+        let is_else_equal = without(lesser, &of_matches) == without(other, &of_matches);
+        is_part && is_else_equal && (is_cropped || plain(lesser) == plain(other))
     })
 }

@@ -127,6 +127,8 @@ fn compare_fields(one: &Value, miroir: &Value, found: &mut Vec<Difference>) {
             "hits" | "facetDistribution" | "facetStats" | "facetsByIndex" => continue,
             "totalHits" | "totalPages" => Aspect::Total,
             "estimatedTotalHits" => Aspect::Estimate,
+            // Which of the hits are there for their vectors.
+            "semanticHitCount" => Aspect::Order,
             name if VOLATILE.contains(&name) => continue,
             _ => Aspect::Fields,
         };

@@ -7,7 +7,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::OnceLock;
 
-use charabia::Tokenize;
+use charabia::separators::DEFAULT_SEPARATORS;
+use charabia::{Tokenize, Tokenizer, TokenizerBuilder};
 use levenshtein_automata::{Distance, LevenshteinAutomatonBuilder};
 use serde_json::Value;
 
@@ -16,6 +17,10 @@ use super::corpus::Corpus;
 /// Words with one typo, and with two, that the engine takes at most.
 const ONE_TYPO_MAX: usize = 150;
 const TWO_TYPOS_MAX: usize = 50;
+
+/// A prefix of so many words is kept ready-made, if it is no longer than this.
+const READY_MADE_MIN: usize = 100;
+const READY_MADE_BYTES_MAX: usize = 4;
 
 /// So many words in a row may be taken as one.
 const JOINED_MAX: usize = 3;
@@ -45,9 +50,19 @@ impl<'a> LazyDictionary<'a> {
     pub fn get(&self) -> &Dictionary {
         self.made.get_or_init(|| {
             let mut dictionary = Dictionary::default();
+            let tokens = |name| self.corpus.setting_texts(name).unwrap_or_default();
+            let words = tokens("nonSeparatorTokens");
+            let separators: Vec<&str> = DEFAULT_SEPARATORS
+                .iter()
+                .copied()
+                .filter(|token| !words.contains(token))
+                .chain(tokens("separatorTokens"))
+                .collect();
+            let mut builder = TokenizerBuilder::<Vec<u8>>::default();
+            let tokenizer = builder.separators(&separators).build();
             for document in &self.corpus.documents {
                 let fields = document.as_object().into_iter().flatten();
-                fields.filter(|(name, _)| *name != "_vectors").for_each(|(_, value)| dictionary.add(value));
+                fields.filter(|(name, _)| *name != "_vectors").for_each(|(_, value)| dictionary.add(&tokenizer, value));
             }
             dictionary
         })
@@ -60,19 +75,20 @@ pub fn words_of(text: &str) -> Vec<String> {
 }
 
 impl Dictionary {
-    fn add(&mut self, value: &Value) {
+    fn add(&mut self, tokenizer: &Tokenizer<'_>, value: &Value) {
         match value {
-            Value::String(text) => self.add_text(text),
-            Value::Number(number) => self.add_text(&number.to_string()),
-            Value::Bool(boolean) => self.add_text(&boolean.to_string()),
-            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
-            Value::Object(fields) => fields.values().for_each(|value| self.add(value)),
+            Value::String(text) => self.add_text(tokenizer, text),
+            Value::Number(number) => self.add_text(tokenizer, &number.to_string()),
+            Value::Bool(boolean) => self.add_text(tokenizer, &boolean.to_string()),
+            Value::Array(items) => items.iter().for_each(|item| self.add(tokenizer, item)),
+            Value::Object(fields) => fields.values().for_each(|value| self.add(tokenizer, value)),
             Value::Null => {}
         }
     }
 
-    fn add_text(&mut self, text: &str) {
-        let words = words_of(text);
+    fn add_text(&mut self, tokenizer: &Tokenizer<'_>, text: &str) {
+        let words: Vec<String> =
+            tokenizer.tokenize(text).filter(charabia::Token::is_word).map(|token| token.lemma().to_owned()).collect();
         for pair in words.windows(2) {
             self.pairs.insert((pair[0].clone(), pair[1].clone()));
         }
@@ -109,6 +125,15 @@ impl Dictionary {
             }
         }
         counts
+    }
+
+    /// Whether the query's last word is a prefix that the engine keeps ready-made.
+    pub fn has_ready_made_prefix(&self, query: &str) -> bool {
+        let prefixes = terms_of(query).into_iter().filter(|term| term.may_be_prefix).map(|term| term.text);
+        prefixes.filter(|prefix| prefix.len() <= READY_MADE_BYTES_MAX).any(|prefix| {
+            let words = self.words.range(prefix.clone()..).take_while(|word| word.starts_with(&prefix));
+            words.take(READY_MADE_MIN).count() == READY_MADE_MIN
+        })
     }
 
     /// Whether a word of the query can be split in several ways into words that stand beside each other.

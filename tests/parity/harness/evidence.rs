@@ -1,12 +1,13 @@
 //! What is known of a case with differences, and what more can be asked to find out where they come from.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use miroir::logic::merge::facets::normalize;
 use serde_json::{Value, json};
 
 use super::case::Case;
+use super::classes::total;
 use super::compare::rounded;
 use super::dictionary::LazyDictionary;
 use super::known::KnownAttributes;
@@ -81,7 +82,76 @@ impl Evidence<'_> {
     /// Whether both have made distinct what they have found in a way that can be right.
     pub fn has_walks_of_the_same_hits(&self) -> bool {
         let [one, miroir] = self.first_hits();
-        first_disorder(miroir).is_none() && may_be_walks_of_the_same(&self.case, one, miroir, FIRST_HITS as usize)
+        let limit = FIRST_HITS.min(self.case.hits_max()) as usize;
+        first_disorder(miroir).is_none() && may_be_walks_of_the_same(&self.case, one, miroir, limit)
+    }
+
+    /// Whether the one server itself finds more hits by words and by the vector, each alone, than it counts here, where it
+    /// goes from hit to hit until the threshold, and Miroir counts no fewer than those.
+    pub fn has_near_hits_that_are_not_counted(&self) -> bool {
+        let Some(threshold) = self.case.body.get("rankingScoreThreshold").and_then(Value::as_f64) else { return false };
+        let Some(embedder) = self.case.embedder() else { return false };
+        let ratio = self.case.body.get("hybrid").and_then(|hybrid| hybrid["semanticRatio"].as_f64());
+        let ratios: &[f64] = if ratio == Some(1.0) { &[1.0] } else { &[0.0, 1.0] };
+        let target = format!("/indexes/{}/search", self.case.corpus.index);
+        let found = |ratio: &f64| {
+            let mut body = self.case.body.clone();
+            let of_page = [
+                "offset",
+                "page",
+                "hitsPerPage",
+                "facets",
+                "rankingScoreThreshold",
+                "distinct",
+                "attributesToRetrieve",
+            ];
+            body.retain(|name, _| !of_page.contains(&name.as_str()));
+            body.insert("limit".to_owned(), json!(FIRST_HITS));
+            body.insert("showRankingScore".to_owned(), json!(true));
+            body.insert("hybrid".to_owned(), json!({"embedder": embedder.name, "semanticRatio": ratio}));
+            let mut answer = self.sides.one.post(&target, &Value::from(body)).json;
+            let hits = answer["hits"].as_array_mut().map(std::mem::take).unwrap_or_default().into_iter();
+            let is_near = |hit: &Value| hit["_rankingScore"].as_f64().is_some_and(|score| score >= threshold);
+            hits.filter(is_near).map(|hit| self.name(&hit)).collect::<BTreeSet<String>>()
+        };
+        let near = ratios.iter().flat_map(found).collect::<BTreeSet<String>>().len() as u64;
+        (total(self.one)..=total(self.miroir)).contains(&near) && total(self.one) < near
+    }
+
+    /// Whether the one server refuses something, and, without what it blames, refuses what Miroir refuses: each names
+    /// another one of two mistakes. Which of them comes to light first can depend on the documents that a server has: it does
+    /// not look at conditions behind one that nothing meets.
+    pub fn is_one_of_two_mistakes(&self) -> bool {
+        let blamed = match self.one["code"].as_str() {
+            Some("invalid_search_filter") => "filter",
+            Some("invalid_search_sort") => "sort",
+            Some("invalid_search_distinct") => "distinct",
+            Some("invalid_search_attributes_to_search_on") => "attributesToSearchOn",
+            Some(_) | None => return false,
+        };
+        let mut body = self.case.body.clone();
+        body.shift_remove(blamed);
+        let target = format!("/indexes/{}/search", self.case.corpus.index);
+        let other = self.sides.one.post(&target, &Value::from(body)).json;
+        ["code", "message"].iter().all(|name| other[name].is_string() && other[name] == self.miroir[name])
+    }
+
+    /// Whether Miroir's refusal is one that the one server gives, too, where there is nothing else to refuse: the filter
+    /// names the hidden distinct attribute.
+    pub fn is_about_hidden_distinct(&self) -> bool {
+        let Some(distinct) = self.case.corpus.settings.get("distinctAttribute").and_then(Value::as_str) else {
+            return false;
+        };
+        let target = format!("/indexes/{}/search", self.case.corpus.index);
+        let alone = self.sides.one.post(&target, &json!({"filter": format!("\"{distinct}\" EXISTS")})).json;
+        // The facet search does not say which index it is about.
+        let message = |answer: &Value| {
+            let message = answer["message"].as_str().unwrap_or_default();
+            message.trim_start_matches(&format!("Index `{}`: ", self.case.corpus.index)).to_owned()
+        };
+        let (alone, miroir) = (message(&alone), message(self.miroir));
+        let is_about_it = miroir.contains(&format!("Attribute `{distinct}` is not filterable."));
+        is_about_it && self.one.get("code").is_some() && alone.starts_with(&miroir)
     }
 
     /// Whether Miroir counts no more documents of a facet's value than the one server does where hits are not distinct. A

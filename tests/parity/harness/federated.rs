@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::case::Case;
-use super::classes::{APPROXIMATE, DISTINCT_FEDERATED, FREQUENCY, OTHER_ERROR, is_about_what_is_found};
-use super::compare::{Aspect, Difference, Federated, compare, compare_federated};
+use super::classes::{APPROXIMATE, DISTINCT_FEDERATED, FREQUENCY, OTHER_ERROR, SCATTERED_TIES, is_about_what_is_found};
+use super::compare::{Aspect, Difference, Federated, compare, compare_federated, rounded};
 use super::features::{Feature, is_on};
 use super::lists::query;
 use super::outcome::{Answered, Outcome};
@@ -66,7 +66,25 @@ pub fn ask(asker: &mut Asker<'_>) -> Outcome {
             outcome.explained.insert(FREQUENCY);
             continue;
         }
-        let classes = of_queries.get_or_insert_with(|| classes_of_queries(asker, &queries));
+        if matches!(difference.aspect, Aspect::Status | Aspect::Message)
+            && let Some(class) = class_of_blamed(asker, &queries, &miroir)
+        {
+            outcome.explained.insert(class);
+            continue;
+        }
+        let own = classes_of_hits(asker, &queries, difference, &one.json, &miroir.json);
+        if !own.is_empty() {
+            outcome.explained.extend(own);
+            continue;
+        }
+        if difference.aspect == Aspect::Ties && are_found_by_their_searches(asker, &queries, &one.json, &miroir.json) {
+            outcome.explained.insert(SCATTERED_TIES);
+            continue;
+        }
+        let classes = of_queries.get_or_insert_with(|| {
+            let (offset, limit) = asked.federation.unbounded_window();
+            classes_of_queries(asker, &queries, (offset + limit) as usize)
+        });
         if matches!(difference.aspect, Aspect::Order | Aspect::Ties) && classes.is_empty() && are_walks(asker, &queries)
         {
             outcome.explained.insert(DISTINCT_FEDERATED);
@@ -80,15 +98,41 @@ pub fn ask(asker: &mut Asker<'_>) -> Outcome {
     outcome
 }
 
-/// Whether the one server refuses the order of merged facets, and, without them, says what Miroir says.
+/// Whether the one server refuses something, and, without it, says what Miroir says: the order of merged facets, or
+/// queries that cannot be compared.
 fn is_other_error(asker: &Asker<'_>, request: &Value, one: &Answer, miroir: &Answer) -> bool {
-    if one.code() != "invalid_multi_search_facet_order" {
-        return false;
+    let mut repaired = request.clone();
+    let queries = request["queries"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let blamed = |(position, _): &(usize, &Value)| {
+        let text = miroir.json["message"].as_str().unwrap_or_default();
+        text.starts_with(&format!("Inside `.queries[{position}]`: "))
+    };
+    match (one.code(), queries.iter().enumerate().find(blamed)) {
+        ("invalid_multi_search_facet_order", _) => {
+            repaired["federation"].as_object_mut().map(|federation| federation.remove("mergeFacets"));
+        }
+        ("invalid_multi_search_query_ranking_rules", Some((_, query))) => repaired["queries"] = json!([query]),
+        _ => return false,
     }
-    let mut unmerged = request.clone();
-    unmerged["federation"].as_object_mut().map(|federation| federation.remove("mergeFacets"));
-    let unmerged = asker.sides().one.post("/multi-search", &unmerged);
-    (unmerged.status, &unmerged.json) == (miroir.status, &miroir.json)
+    let repaired = asker.sides().one.post("/multi-search", &repaired);
+    // Alone the query has another number.
+    let message = |answer: &Answer| {
+        let message = answer.json["message"].as_str().unwrap_or_default().to_owned();
+        message.split_once("`: ").map_or_else(|| message.clone(), |(_, rest)| rest.to_owned())
+    };
+    (repaired.status, repaired.code(), message(&repaired)) == (miroir.status, miroir.code(), message(miroir))
+}
+
+/// The class that explains why the query that Miroir refuses is, asked alone, refused differently.
+fn class_of_blamed(asker: &Asker<'_>, queries: &[Query<'_>], miroir: &Answer) -> Option<&'static str> {
+    let message = miroir.json["message"].as_str()?;
+    let (position, _) = message.strip_prefix("Inside `.queries[")?.split_once("]`: ")?;
+    let query = queries.get(position.parse::<usize>().ok()?)?;
+    let is_refusal = |difference: &Difference| matches!(difference.aspect, Aspect::Status | Aspect::Message);
+    with_alone(asker, query, FIRST_HITS, |answered, found| {
+        let found: Vec<Difference> = found.iter().filter(|difference| is_refusal(difference)).cloned().collect();
+        answered.explain(asker.sides(), &found).into_iter().flatten().next()
+    })
 }
 
 fn is_said_to_be_approximate(difference: &Difference, approximate: &str) -> bool {
@@ -100,32 +144,99 @@ fn is_said_to_be_approximate(difference: &Difference, approximate: &str) -> bool
     }
 }
 
-/// Classes that explain why searches of the federation, each asked alone, are answered differently.
-fn classes_of_queries(asker: &Asker<'_>, queries: &[Query<'_>]) -> Vec<&'static str> {
-    let of_query = |query: &Query<'_>| {
-        with_alone(asker, query, |answered, found| {
-            answered.explain(asker.sides(), found).into_iter().flatten().collect()
-        })
+/// Classes that explain how hits of the federation differ by what each of its searches has found of them.
+fn classes_of_hits(
+    asker: &Asker<'_>,
+    queries: &[Query<'_>],
+    difference: &Difference,
+    one: &Value,
+    miroir: &Value,
+) -> Vec<&'static str> {
+    if difference.aspect != Aspect::Body {
+        return Vec::new();
+    }
+    let hits_of = |answer: &Value, position: usize| {
+        let hits = answer["hits"].as_array().into_iter().flatten();
+        let is_own = |hit: &&Value| hit["_federation"]["queriesPosition"] == position;
+        json!({"hits": hits.filter(is_own).collect::<Vec<_>>()})
     };
-    queries.iter().flat_map(|query| -> Vec<&'static str> { of_query(query) }).collect()
+    let mut classes = Vec::new();
+    for (position, (searched, body)) in queries.iter().enumerate() {
+        let (one, miroir) = (&hits_of(one, position), &hits_of(miroir, position));
+        if one == miroir {
+            continue;
+        }
+        let answered = Answered { searched, body, one, miroir, approximate: "" };
+        let found = std::slice::from_ref(difference);
+        let class = answered.explain(asker.sides(), found).into_iter().flatten().next();
+        classes.extend(class);
+    }
+    classes
+}
+
+/// Classes that explain why searches of the federation, each asked alone, are answered differently: up to the end of the
+/// federation's page, or as far as one can see.
+fn classes_of_queries(asker: &Asker<'_>, queries: &[Query<'_>], end: usize) -> Vec<&'static str> {
+    let of_query = |query: &Query<'_>| -> Vec<&'static str> {
+        let explain = |answered: &Answered<'_>, found: &[Difference]| answered.explain(asker.sides(), found);
+        let up_to = |limit| with_alone(asker, query, limit, explain).into_iter().flatten();
+        up_to(end).chain(up_to(FIRST_HITS)).collect()
+    };
+    queries.iter().flat_map(of_query).collect()
 }
 
 /// Whether hits are distinct, and those of each search alone are, on both sides, what they can be.
 fn are_walks(asker: &Asker<'_>, queries: &[Query<'_>]) -> bool {
     let mut distinct =
         queries.iter().filter(|(searched, body)| Case { corpus: searched.corpus, body }.distinct().is_some());
-    let is_walk =
-        |query| with_alone(asker, query, |answered, _| answered.evidence(asker.sides()).has_walks_of_the_same_hits());
+    let is_walk = |query| {
+        with_alone(asker, query, FIRST_HITS, |answered, _| {
+            answered.evidence(asker.sides()).has_walks_of_the_same_hits()
+        })
+    };
     distinct.clone().next().is_some() && distinct.all(is_walk)
 }
 
+/// Whether each hit that Miroir alone shows is one that the one server finds, too, by the same search asked alone, with the
+/// same details.
+fn are_found_by_their_searches(asker: &Asker<'_>, queries: &[Query<'_>], one: &Value, miroir: &Value) -> bool {
+    let hits = |answer: &Value| answer["hits"].as_array().cloned().unwrap_or_default();
+    let shown = hits(one);
+    queries.iter().enumerate().all(|(position, query)| {
+        let key = query.0.corpus.primary_key;
+        let are_same = |left: &Value, right: &Value| left.get(key).is_some() && left.get(key) == right.get(key);
+        let is_new = |hit: &Value| {
+            hit["_federation"]["queriesPosition"] == position
+                && !shown.iter().any(|other| {
+                    other["_federation"]["indexUid"] == hit["_federation"]["indexUid"] && are_same(other, hit)
+                })
+        };
+        let new: Vec<Value> = hits(miroir).into_iter().filter(is_new).collect();
+        let is_found = |answered: &Answered<'_>| {
+            let alone = hits(answered.one);
+            new.iter().all(|hit| {
+                alone.iter().any(|other| {
+                    let details = |hit: &Value| rounded(&hit["_rankingScoreDetails"]);
+                    are_same(other, hit) && details(other) == details(hit)
+                })
+            })
+        };
+        new.is_empty() || with_alone(asker, query, FIRST_HITS, |answered, _| is_found(answered))
+    })
+}
+
 /// Looks at a search of the federation asked alone, and at its differences.
-fn with_alone<T>(asker: &Asker<'_>, query: &Query<'_>, look: impl FnOnce(&Answered<'_>, &[Difference]) -> T) -> T {
+fn with_alone<T>(
+    asker: &Asker<'_>,
+    query: &Query<'_>,
+    limit: usize,
+    look: impl FnOnce(&Answered<'_>, &[Difference]) -> T,
+) -> T {
     let sides = asker.sides();
     let (searched, body) = query;
     let mut body = body.clone();
     body.shift_remove("federationOptions");
-    body.insert("limit".to_owned(), json!(FIRST_HITS));
+    body.insert("limit".to_owned(), json!(limit));
     let sent = detailed(searched.corpus, &body);
     let [one, miroir] = [sides.one, sides.miroir].map(|client| in_body(client, searched.corpus, &sent));
     let found = compare(&Case { corpus: searched.corpus, body: &body }, &one, &miroir);

@@ -36,9 +36,9 @@ use servers::say_which_nodes;
 use crate::support::{cases, only_round, seed};
 
 /// Cases of an ordinary run of all tests.
-const CASES_DEFAULT: usize = 2_000;
+const CASES_DEFAULT: usize = 1_000;
 
-/// Cases of a round. Starting a fleet and loading it takes as long as many searches.
+/// Cases of a round at most. Starting a fleet and loading it takes as long as many searches.
 const CASES_OF_ROUND: usize = 1_000;
 
 /// How many unexplained differences are printed.
@@ -53,12 +53,11 @@ const EXPLAINED_PERCENT_MAX_OF_FEW: usize = 3;
 /// Below that a run is short.
 const MANY_CASES: usize = 10_000;
 
+/// At least two rounds, so that fleets differ.
 fn rounds(cases: usize) -> Vec<Round> {
-    let round = |number: usize| {
-        let cases = CASES_OF_ROUND.min(cases - number * CASES_OF_ROUND);
-        Round { seed: seed(), number, cases }
-    };
-    let rounds = (0..cases.div_ceil(CASES_OF_ROUND)).map(round);
+    let size = CASES_OF_ROUND.min(cases.div_ceil(2)).max(1);
+    let round = |number: usize| Round { seed: seed(), number, cases: size.min(cases - number * size) };
+    let rounds = (0..cases.div_ceil(size)).map(round);
     rounds.filter(|round| only_round().is_none_or(|only| only == round.number)).collect()
 }
 

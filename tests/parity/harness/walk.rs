@@ -17,11 +17,15 @@ use super::order::compare_hits;
 pub fn distinct_values(case: &Case<'_>, hit: &Value) -> Option<HashSet<String>> {
     let attribute = case.distinct()?;
     let document = case.corpus.document(hit.get(case.corpus.primary_key)?)?;
+    Some(values_of(case, document, attribute))
+}
+
+fn values_of(case: &Case<'_>, document: &Value, attribute: &str) -> HashSet<String> {
     let FacetValues { numbers, texts, has_empty_text } = FacetValues::of(document, attribute);
     let numbers = numbers.iter().map(|number| format!("number {number}"));
     // Where the settings name the attribute, an empty text is no value.
     let empty = (has_empty_text && case.has("distinct")).then(|| "text ".to_owned());
-    Some(numbers.chain(texts.iter().map(|text| format!("text {text}"))).chain(empty).collect())
+    numbers.chain(texts.iter().map(|text| format!("text {text}"))).chain(empty).collect()
 }
 
 /// A value that two of these hits have.
@@ -33,16 +37,22 @@ pub fn repeated_value(hits: &[Value], values: impl Fn(&Value) -> Option<HashSet<
 
 /// Whether two lists of distinct hits, each from its beginning, can both be walks over the same hits: what one of them
 /// lacks shares a value with something in it that is no worse. A list with `limit` hits says nothing of what is worse than
-/// its last hit.
+/// its last hit; nor does one that lacks no more hits than there are documents with an empty text: a page shows one of them
+/// and counts all.
 pub fn may_be_walks_of_the_same(case: &Case<'_>, one: &[Value], other: &[Value], limit: usize) -> bool {
     if case.distinct().is_none() {
         return false;
     }
+    let blank = case.documents_with_blank_distinct_texts();
+    let of_blank: HashSet<String> =
+        blank.iter().flat_map(|document| values_of(case, document, case.distinct().unwrap_or_default())).collect();
     let explains = |list: &[Value], missing: &Value| {
-        let is_beyond =
-            list.len() >= limit && list.last().is_some_and(|last| compare_hits(missing, last) != Ordering::Greater);
+        let is_beyond = list.len() + blank.len() >= limit
+            && list.last().is_some_and(|last| compare_hits(missing, last) != Ordering::Greater);
         let Some(wanted) = distinct_values(case, missing) else { return false };
+        // The walk keeps a document with an empty text, and hides others for it, that the page then leaves out.
         is_beyond
+            || !of_blank.is_disjoint(&wanted)
             || list.iter().any(|hit| {
                 let is_no_worse = compare_hits(hit, missing) != Ordering::Less;
                 is_no_worse && distinct_values(case, hit).is_some_and(|values| !values.is_disjoint(&wanted))

@@ -1,6 +1,7 @@
 //! Compares hits: the same sequence of sort keys, the same documents among ties that no page cuts, the same bodies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use miroir::logic::merge::sort_values::sort_value;
 use serde_json::{Map, Value, json};
@@ -35,29 +36,58 @@ impl Hits<'_> {
             found.push(difference(Aspect::Order, &what, &side(&left_keys), &side(&right_keys)));
             return;
         }
-        self.compare_ties(&left_keys, found);
+        self.compare_groups(&left_keys, found);
+        self.compare_repetitions(found);
         self.compare_bodies(found);
     }
 
-    /// Groups of equal sort keys hold the same documents, unless the page may have cut them.
-    fn compare_ties(&self, keys: &[String], found: &mut Vec<Difference>) {
+    /// Groups of ties hold the same documents, unless the page may have cut them.
+    fn compare_groups(&self, keys: &[String], found: &mut Vec<Difference>) {
         let (offset, limit) = self.window;
         let mut start = 0;
         while start < keys.len() {
             let end = start + keys[start..].iter().take_while(|key| **key == keys[start]).count();
-            let names = |hits: &[Value]| {
-                let mut names: Vec<String> = hits[start..end].iter().map(|hit| self.name(hit)).collect();
-                names.sort();
-                names
-            };
-            let (a, b) = (names(self.left), names(self.right));
-            let is_whole = (start > 0 || offset == 0) && (end < keys.len() || (end as u64) < limit);
+            let is_whole = (start > 0 || offset == 0)
+                && (end < keys.len() || (end as u64) < limit)
+                && !self.is_list_at_its_end(end - 1);
             // Which of several ties stands for a value is chance.
-            if is_whole && a != b && !self.are_distinct() {
-                found.push(difference(Aspect::Ties, &format!("ties from {start} to {end}"), &json!(a), &json!(b)));
+            if is_whole && !self.are_distinct() {
+                self.compare_group(start..end, found);
             }
             start = end;
         }
+    }
+
+    /// Whether this may be the last hit that can be reached of its search's list, among those of a federation.
+    fn is_list_at_its_end(&self, place: usize) -> bool {
+        let search = |hit: &Value| hit["_federation"]["queriesPosition"].as_u64();
+        let own = search(&self.left[place]);
+        let before = self.left[..=place].iter().filter(|hit| search(hit) == own).count() as u64;
+        own.is_some() && self.window.0 + before >= self.case(&self.left[place]).hits_max()
+    }
+
+    /// Compares a group that both show whole. Where documents do not show their ids their bodies tell them apart, as a whole.
+    fn compare_group(&self, group: Range<usize>, found: &mut Vec<Difference>) {
+        let what = format!("ties from {} to {}", group.start, group.end);
+        let mut compare = |aspect, name: &dyn Fn(&Value) -> String| {
+            let [a, b] = [self.left, self.right].map(|hits| {
+                let mut names: Vec<String> = hits[group.clone()].iter().map(name).collect();
+                names.sort();
+                names
+            });
+            if a != b {
+                found.push(difference(aspect, &what, &json!(a), &json!(b)));
+            }
+            a == b
+        };
+        if compare(Aspect::Ties, &|hit| self.name(hit)) {
+            let nameless = |hit: &Value| if self.id(hit).is_some() { String::new() } else { rounded(hit).to_string() };
+            compare(Aspect::Body, &nameless);
+        }
+    }
+
+    /// No hit, and no value that is to be distinct, comes twice.
+    fn compare_repetitions(&self, found: &mut Vec<Difference>) {
         let repeated = |hits| repeated_value(hits, |hit| distinct_values(self.case(hit), hit));
         if self.is_one_walk
             && let Some(value) = repeated(self.right)
@@ -70,9 +100,12 @@ impl Hits<'_> {
                 &json!(value),
             ));
         }
-        let ids: Vec<String> = self.right.iter().filter_map(|hit| self.id(hit)).collect();
-        if ids.iter().collect::<BTreeSet<_>>().len() < ids.len() {
-            found.push(difference(Aspect::Ties, "a document is there twice", &Value::Null, &json!(ids)));
+        // Where pages are put together one server may repeat a hit: combined lists are as long as the page's end is far.
+        let ids = |hits: &[Value]| -> Vec<String> { hits.iter().filter_map(|hit| self.id(hit)).collect() };
+        let are_repeated = |ids: &[String]| ids.iter().collect::<BTreeSet<_>>().len() < ids.len();
+        let (left, right) = (ids(self.left), ids(self.right));
+        if are_repeated(&right) && !are_repeated(&left) {
+            found.push(difference(Aspect::Ties, "a document is there twice", &Value::Null, &json!(right)));
         }
     }
 
@@ -101,15 +134,15 @@ impl Hits<'_> {
     }
 
     /// Documents that both give are equal in every field, those that begin with `_` included; of others each field is as
-    /// it was written.
+    /// it was written. Those without ids were compared among their ties.
     fn compare_bodies(&self, found: &mut Vec<Difference>) {
-        let by_name: BTreeMap<String, &Value> = self.left.iter().map(|hit| (self.name(hit), hit)).collect();
-        for hit in self.right {
-            match by_name.get(&self.name(hit)) {
+        let by_id: BTreeMap<String, &Value> = self.left.iter().filter_map(|hit| Some((self.id(hit)?, hit))).collect();
+        for (hit, id) in self.right.iter().filter_map(|hit| Some((hit, self.id(hit)?))) {
+            match by_id.get(&id) {
                 Some(other) if equal(other, hit) => {}
                 Some(other) => {
                     let (left, right) = (differing_fields(other, hit), differing_fields(hit, other));
-                    found.push(difference(Aspect::Body, &format!("document {}", self.name(hit)), &left, &right));
+                    found.push(difference(Aspect::Body, &format!("document {id}"), &left, &right));
                     return;
                 }
                 None => self.compare_with_written(hit, found),
