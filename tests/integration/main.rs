@@ -20,6 +20,7 @@ mod failover;
 mod hang;
 mod history;
 mod identity;
+mod keys;
 mod kill;
 mod large;
 mod losses;
