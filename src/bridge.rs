@@ -17,6 +17,7 @@ use crate::logic::feeder::ReaderProgress;
 use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::snapshot::RoutingSnapshot;
+use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, ErrorBody};
 use crate::meili::keys::ApiKey;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
@@ -27,6 +28,7 @@ mod published;
 pub mod reply;
 pub mod topology;
 pub mod waiting;
+pub mod webhooks;
 
 use acks::AckBoard;
 use keys::KeyChange;
@@ -34,6 +36,7 @@ use published::Published;
 use reply::{Reply, ReplyFuture, reply_channel};
 use topology::TopologyRequest;
 use waiting::{Claim, Waiting, WaitingWrite};
+use webhooks::WebhookRequest;
 
 /// Commands that may wait for the control plane; past this the client gets 503.
 const COMMANDS_MAX: usize = 1024;
@@ -103,12 +106,16 @@ pub enum Command {
     Write(Box<WaitingWrite>, Reply<Result<Accepted, WriteRefusal>>),
     /// One page of tasks.
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
+    /// One page of batches.
+    Batches(Box<TaskQuery>, Reply<Result<BatchPage, ApiError>>),
     /// All tasks that match, whatever page is asked for, oldest first.
     MatchingTasks(Box<TaskQuery>, Reply<Result<Vec<EntryId>, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
     /// Change API keys.
     Keys(Box<KeyChange>, Reply<Result<ApiKey, ApiError>>),
+    /// What clients ask about webhooks; answered as JSON.
+    Webhooks(Box<WebhookRequest>, Reply<Result<serde_json::Value, ApiError>>),
     /// The state of the fleet for operators, as JSON.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// What an operator asks about nodes, shards and moves; answered as JSON.

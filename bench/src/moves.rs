@@ -92,6 +92,7 @@ impl Moves {
                 primary_key: Some("id".to_owned()),
                 creates_index: false,
                 sets_primary_key: false,
+                skips_missing: false,
             };
             write(number % shape.indexes, operation, vec![ShardId((number / shape.indexes) as u16 % shape.shards)]);
         }
@@ -201,7 +202,7 @@ impl Moves {
             Action::Store => self.commit(),
             Action::AskNewest => self.fleet.newest_answer(number, Bearer::Node { life: 0 }, NodeTask(next), self.now),
             Action::CheckIdle(uid) => self.fleet.idle_answer(number, &uid, true, self.now),
-            Action::DeleteTasks(_) | Action::Compact(_) | Action::Identify { .. } => {
+            Action::DeleteTasks(_) | Action::Maintain(_) | Action::Identify { .. } => {
                 self.next_task[number] += 1;
                 self.fleet.sent(number, SendOutcome::Registered(NodeTask(next)), self.now);
             }
@@ -222,5 +223,14 @@ impl Moves {
 
 fn done(task: NodeTask) -> SeenTask {
     let end = Some(End::Succeeded);
-    SeenTask { task, index: None, kind: SeenKind::Housekeeping, label: None, end, batch: None, deleted: None }
+    SeenTask {
+        task,
+        index: None,
+        kind: SeenKind::Housekeeping,
+        label: None,
+        end,
+        batch: None,
+        deleted: None,
+        sizes: None,
+    }
 }

@@ -320,6 +320,22 @@ pub const KEYS: &[Key] = &[
         unset("admin.key", Kind::Secret, "The key that operators send as `Authorization: Bearer KEY`."),
         "dev-admin-key",
     ),
+    unset(
+        "webhooks.url",
+        Kind::Secret,
+        "Who is told of every finished task: `http://` or `https://` and what follows. Clients see it in `/webhooks`, where they add others, and cannot change it. `--task-webhook-url` of Meilisearch.",
+    ),
+    unset(
+        "webhooks.authorization",
+        Kind::Secret,
+        "What is sent there as `Authorization`, `Bearer KEY` for example. `--task-webhook-authorization-header` of Meilisearch.",
+    ),
+    key(
+        "webhooks.private_addresses",
+        Kind::Choice(&["on", "off"]),
+        "off",
+        "Whether webhooks may have addresses that are not of the public internet (loopback, private networks). Off: who may make webhooks cannot make Miroir send requests to what only it can reach.",
+    ),
     key(
         "log.format",
         Kind::Choice(&["text", "json"]),

@@ -24,7 +24,7 @@ use std::path::Path;
 pub use settings::{
     AdminSettings, Cores, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings,
     NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings, UpstreamSettings,
-    VerifySettings,
+    VerifySettings, WebhookSettings,
 };
 
 use environment::Environment;

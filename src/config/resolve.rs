@@ -12,7 +12,7 @@ use super::raw::{Given, Raw};
 use super::settings::{
     AdminSettings, BacklogSettings, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel,
     LogSettings, NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings,
-    UpstreamSettings, VerifySettings,
+    UpstreamSettings, VerifySettings, WebhookSettings,
 };
 use super::value::{self, Parsed};
 use super::{Problem, Problems};
@@ -94,6 +94,11 @@ impl Reader {
             admin: AdminSettings {
                 listen: self.required("admin.listen", |_, value| value::address(value)),
                 key: self.secret("admin.key"),
+            },
+            webhooks: WebhookSettings {
+                url: self.optional("webhooks.url", |_, value| value::url(value)),
+                authorization: self.optional("webhooks.authorization", |_, value| value::header(value)),
+                may_be_private: self.choice("webhooks.private_addresses", [true, false]),
             },
             log: self.log(),
         }

@@ -215,6 +215,17 @@ pub struct LogSettings {
     pub level: LogLevel,
 }
 
+/// `webhooks.*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebhookSettings {
+    /// Who is told of finished tasks, besides those that clients name.
+    pub url: Option<Secret>,
+    /// The value of a header for it.
+    pub authorization: Option<Secret>,
+    /// Addresses that are not of the public internet are told, too.
+    pub may_be_private: bool,
+}
+
 /// The whole.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
@@ -262,6 +273,8 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     /// `admin.*`.
     pub admin: AdminSettings,
+    /// `webhooks.*`.
+    pub webhooks: WebhookSettings,
     /// `log.*`.
     pub log: LogSettings,
 }

@@ -203,6 +203,18 @@ fn durations_and_sizes_have_units() {
 }
 
 #[test]
+fn a_webhook_has_a_url_and_may_have_a_header_with_a_key() {
+    let webhooks = |text: &str| read(&format!("{MINIMAL}webhooks:\n{text}")).map(|settings| settings.webhooks);
+    let good = webhooks("  url: https://hook.example/x?y=z\n  authorization: Bearer abc\n").expect("a valid file");
+    assert_eq!(good.authorization.as_ref().map(Secret::expose), Some("Bearer abc"));
+    assert!(!good.may_be_private && !format!("{good:?}").contains("example"));
+    assert!(webhooks("  private_addresses: on\n").expect("a valid file").may_be_private);
+    for wrong in ["  url: hook.example\n", "  url: ftp://hook.example\n", "  authorization: ' x'\n"] {
+        assert!(webhooks(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let settings = read(&format!("{MINIMAL}master_key: hush-hush\n")).expect("a valid file");
     assert!(!format!("{settings:?}").contains("hush"));

@@ -55,6 +55,27 @@ pub fn secret(value: &Value) -> Parsed<Secret> {
     Ok(Secret::new(text))
 }
 
+/// A text for the value of a header, which may have spaces within.
+pub fn header(value: &Value) -> Parsed<Secret> {
+    let Some(text) = value.as_str() else {
+        return Err("must be a text; put it in quotes if it looks like a number".to_owned());
+    };
+    let is_shown = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if text.is_empty() || text.trim() != text || !is_shown {
+        return Err("is not what an HTTP header can carry; use printable ASCII without spaces around it".to_owned());
+    }
+    Ok(Secret::new(text))
+}
+
+/// `http://` or `https://` with a host.
+pub fn url(value: &Value) -> Parsed<Secret> {
+    let secret = secret(value)?;
+    let is_url = http::Uri::try_from(secret.expose()).is_ok_and(|uri| {
+        uri.host().is_some_and(|host| !host.is_empty()) && matches!(uri.scheme_str(), Some("http" | "https"))
+    });
+    if is_url { Ok(secret) } else { Err("is no URL; write http://HOST/PATH or https://HOST/PATH".to_owned()) }
+}
+
 /// `IP:PORT`.
 pub fn address(value: &Value) -> Parsed<SocketAddr> {
     let parsed = text_of(value).and_then(|text| text.parse().ok());

@@ -39,7 +39,7 @@ use super::journal;
 use super::publisher::Publisher;
 use super::troubles::{Place, Quarantine, Troubles};
 use crate::bridge::Bridge;
-use crate::logic::entry::{Entry, Resolution};
+use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet, Needs, ReaderProgress};
 use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
@@ -212,6 +212,9 @@ impl Coordinator {
             let differences = fleet.differing();
             if fleet.has_transfers() {
                 self.movers.notify_all();
+            }
+            if fleet.is_compaction_wanted() {
+                self.rounds.notify_all();
             }
             drop(state);
             self.troubles.wait(quarantines.into_iter().map(quarantine).collect());
@@ -440,13 +443,22 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         state.book.change(index, |record| record.is_visible = *is_visible);
     }
     let now = clock::timestamp();
+    for renaming in &changes.renamed {
+        let open = state.open.get(&renaming.entry);
+        let is_update = open.is_some_and(|open| matches!(open.entry.operation, Operation::UpdateIndex { .. }));
+        for (index, uid) in &renaming.names {
+            state.book.rename(index, uid, is_update.then_some(now));
+        }
+    }
     for (index, position, is_commit) in &changes.decisions {
         let open = position.entry().and_then(|entry| state.open.get(&entry).cloned());
         if let Some(open) = open.filter(|_| *is_commit) {
             state.book.commit_vote(index, *position, (&open.entry, open.resolution.as_deref()), now);
         }
     }
-    for (entry, at) in &changes.started {
+    let begun = changes.begun.iter().map(|entry| (*entry, now));
+    let started: Vec<(EntryId, Timestamp)> = changes.started.iter().copied().chain(begun).collect();
+    for (entry, at) in &started {
         if let Some(open) = state.open.get_mut(entry) {
             open.started_at.get_or_insert(*at);
         }
@@ -466,8 +478,9 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
         verdicts: verdicts.map(|(position, shard, error)| Verdict { position, shard, error }).collect(),
         decisions: changes.decisions.iter().map(|(_, position, commit)| (*position, decision(*commit))).collect(),
         passed: changes.passed.clone(),
+        renamed: changes.renamed.iter().map(|renaming| (renaming.entry, renaming.exchanged.clone())).collect(),
         outcomes: Vec::new(),
-        started: changes.started.clone(),
+        started,
         indexes: state.book.take_changed(),
         updated: BTreeMap::new(),
         forgotten_indexes: changes.forgotten.clone(),
@@ -487,10 +500,11 @@ fn delta(state: &mut State, changes: &Changes) -> ProtocolDelta {
 
 /// After these the control thread has more to do at once.
 fn is_control_due_after(changes: &Changes) -> bool {
-    let Changes { visible, decisions, reports, went_out, came_back, .. } = changes;
+    let Changes { visible, renamed, decisions, reports, went_out, came_back, .. } = changes;
     let Changes { tables, jobs, ended_jobs, joins, ended_bootstraps, .. } = changes;
     let has_entries = !(decisions.is_empty() && reports.is_empty());
     let has_moves = !(jobs.is_empty() && ended_jobs.is_empty() && joins.is_empty() && ended_bootstraps.is_empty());
-    let is_shown = !(visible.is_empty() && went_out.is_empty() && came_back.is_empty()) || tables.is_some();
+    let is_shown =
+        !(visible.is_empty() && renamed.is_empty() && went_out.is_empty() && came_back.is_empty()) || tables.is_some();
     has_entries || has_moves || is_shown
 }

@@ -9,10 +9,11 @@ use super::coordinator::Material;
 use super::identity::Identity;
 use super::node_client::{NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as Answer};
 use crate::logic::entry::{PutMode, StepKind};
-use crate::logic::feeder::{Bearer, End, Label, SeenKind, SeenTask, Send, SendOutcome};
+use crate::logic::feeder::{Bearer, End, Label, SeenKind, SeenTask, Send, SendOutcome, Upkeep};
 use crate::logic::ids::{IndexUid, NodeIndexUid, NodeTask};
 use crate::meili::error::{Code, ErrorBody, ErrorType};
 use crate::meili::search_message::client_message;
+use crate::meili::sizes::read_size;
 use crate::meili::tasks::{TaskKind, TaskStatus, TaskView};
 
 /// For an answer to a question.
@@ -68,8 +69,12 @@ impl Feeder {
     }
 
     /// An older server does not know how: that is a refusal of this request alone.
-    pub(super) fn compact(&self, index: &NodeIndexUid) -> SendOutcome {
-        match self.client.write(index, &NodeWrite::Compact, WRITE_TIMEOUT) {
+    pub(super) fn maintain(&self, upkeep: &Upkeep) -> SendOutcome {
+        let answer = match upkeep {
+            Upkeep::Compact(index) => self.client.write(index, &NodeWrite::Compact, WRITE_TIMEOUT),
+            Upkeep::Snapshot => self.client.snapshot(WRITE_TIMEOUT),
+        };
+        match answer {
             Answer::Refused { error, .. } => SendOutcome::Refused(error),
             answer @ (Answer::Registered(_)
             | Answer::NotSent(_)
@@ -145,14 +150,16 @@ pub(super) fn seen(task: TaskView, client_uid: impl Fn(&NodeIndexUid) -> Option<
         TaskStatus::Failed => Some(failure(task.error)),
         TaskStatus::Canceled => Some(End::Retry("canceled on the node".to_owned())),
     };
-    let count = |details: serde_json::Map<String, serde_json::Value>| details.get("deletedDocuments")?.as_u64();
+    let details = task.details.unwrap_or_default();
+    let size = |name: &str| details.get(name)?.as_str().and_then(read_size);
     SeenTask {
         task: NodeTask(task.uid),
         kind: seen_kind(task.kind),
         label: task.custom_metadata.as_deref().and_then(Label::parse),
         end,
         batch: task.batch_uid,
-        deleted: task.details.and_then(count),
+        deleted: details.get("deletedDocuments").and_then(serde_json::Value::as_u64),
+        sizes: size("preCompactionSize").zip(size("postCompactionSize")),
         index,
     }
 }
@@ -183,12 +190,11 @@ fn seen_kind(kind: TaskKind) -> SeenKind {
         TaskKind::IndexDeletion => SeenKind::Drop,
         TaskKind::IndexUpdate => SeenKind::PrimaryKey,
         TaskKind::TaskDeletion => SeenKind::Housekeeping,
-        TaskKind::IndexCompaction => SeenKind::Compaction,
+        TaskKind::IndexCompaction | TaskKind::SnapshotCreation => SeenKind::Upkeep,
         TaskKind::DocumentEdition
         | TaskKind::IndexSwap
         | TaskKind::TaskCancelation
         | TaskKind::DumpCreation
-        | TaskKind::SnapshotCreation
         | TaskKind::Export
         | TaskKind::UpgradeDatabase
         | TaskKind::NetworkTopologyChange

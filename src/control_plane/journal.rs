@@ -4,7 +4,7 @@
 //! after a commit: heads for the cores, the coordinator, the clients; so whoever has an answer sees its effect. Questions
 //! about tasks are handed to the task desk and never wait behind a commit.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ pub struct JournalWriter {
     desk: Sender<DeskJob>,
     keys: Sender<KeyJob>,
     operator: Sender<OperatorJob>,
-    heads: HashMap<IndexUid, HeadRecord>,
+    heads: BTreeMap<IndexUid, HeadRecord>,
     next: EntryId,
     last_at: Timestamp,
     backlog: Backlog,
@@ -114,7 +114,7 @@ impl JournalWriter {
     /// Reads where the journal ends, and shows the cores the heads.
     pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
         let JournalParts { store, bridge, coordinator, desk, keys, operator, backlog_limits } = parts;
-        let heads: HashMap<_, _> = store.heads()?.into_iter().collect();
+        let heads = store.heads()?;
         let next = store.next_entry()?;
         let backlog = Backlog { size: store.backlog()?, limits: backlog_limits, measure_at: clock::instant() };
         let last_at = Timestamp(0);
@@ -145,9 +145,11 @@ impl JournalWriter {
             match command {
                 Command::Write(write, reply) => self.prepare(*write, reply, &mut group),
                 Command::Tasks(query, reply) => self.hand_over(DeskJob::Tasks(query, reply)),
+                Command::Batches(query, reply) => self.hand_over(DeskJob::Batches(query, reply)),
                 Command::MatchingTasks(query, reply) => self.hand_over(DeskJob::MatchingTasks(query, reply)),
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
                 Command::Keys(change, reply) => self.hand_to_keys(KeyJob { change, reply }),
+                Command::Webhooks(request, reply) => self.hand_over(DeskJob::Webhooks(request, reply)),
                 Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
                 Command::Topology(request, reply) => self.hand_to_operator(OperatorJob { request, reply }),
             }
@@ -188,19 +190,17 @@ impl JournalWriter {
         }
         let bytes = waiting.bytes();
         let WaitingWrite { write, room, .. } = waiting;
-        // Task operations free room.
-        if write.index.is_some() && !self.has_room(bytes) {
+        if !frees_room(&write.operation) && !self.has_room(bytes) {
             let message = "Too many writes wait for the nodes. Try again later.";
             return reply.send(Err(WriteRefusal::Error(ApiError::new(Code::MiroirOverloaded, message))));
         }
-        let head = write.index.as_ref().and_then(|uid| self.heads.get(uid));
         let at = clock::timestamp().max(self.last_at);
-        match admit(write, head, Stamp { id: self.next, at }) {
+        match admit(write, &self.heads, Stamp { id: self.next, at }) {
             Err(refusal) => reply.send(Err(refusal)),
-            Ok(Admitted { entry, payload, change }) => {
+            Ok(Admitted { entry, payload, changes }) => {
                 self.last_at = at;
                 self.next = EntryId(self.next.0 + 1);
-                if let Some(change) = change {
+                for change in changes {
                     apply(&mut self.heads, &change);
                     group.changes.push(change);
                 }
@@ -259,7 +259,7 @@ impl JournalWriter {
         match self.store.next_entry().and_then(|next| Ok((next, self.store.heads()?))) {
             Ok((next, heads)) => {
                 self.next = next;
-                self.heads = heads.into_iter().collect();
+                self.heads = heads;
             }
             // The next commit fails too then, and ends here again.
             Err(error) => tracing::error!(%error, "the journal's end cannot be read"),
@@ -272,11 +272,16 @@ impl JournalWriter {
     }
 }
 
-fn apply(heads: &mut HashMap<IndexUid, HeadRecord>, change: &HeadChange) {
+fn apply(heads: &mut BTreeMap<IndexUid, HeadRecord>, change: &HeadChange) {
     match &change.head {
         Some(head) => heads.insert(change.uid.clone(), head.clone()),
         None => heads.remove(&change.uid),
     };
+}
+
+/// Operations on tasks go through when nothing else does.
+fn frees_room(operation: &Operation) -> bool {
+    matches!(operation, Operation::CancelTasks { .. } | Operation::DeleteTasks { .. })
 }
 
 /// Carried out by the task desk, not by the coordinator.
@@ -284,6 +289,9 @@ pub fn is_for_the_desk(operation: &Operation) -> bool {
     match operation {
         Operation::DeleteTasks { .. } => true,
         Operation::CancelTasks { .. }
+        | Operation::SwapIndexes { .. }
+        | Operation::CompactIndex
+        | Operation::CreateSnapshot
         | Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }

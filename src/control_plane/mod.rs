@@ -3,7 +3,8 @@
 //! | thread | does |
 //! |---|---|
 //! | `journal` | numbers writes and makes them durable ([`journal`]) |
-//! | `task-desk` | answers questions about tasks, deletes tasks ([`task_desk`]) |
+//! | `task-desk` | answers questions about tasks and webhooks, deletes tasks ([`task_desk`]) |
+//! | `webhooks` | tells those who want to hear of it of finished tasks ([`webhooks`]) |
 //! | `key-desk` | changes API keys ([`key_desk`]) |
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
@@ -36,9 +37,11 @@ use status::Looks;
 use task_desk::TaskDesk;
 use threads::{DeadThread, Threads};
 use troubles::Troubles;
+use webhooks::{Announcer, Registry};
 
 pub mod admin;
 pub mod admission;
+mod batch_view;
 mod chunks;
 pub mod coordinator;
 pub mod drift;
@@ -49,6 +52,7 @@ pub mod key_desk;
 pub mod node_client;
 pub mod operator;
 pub mod prober;
+mod public_addresses;
 pub mod publisher;
 pub mod resolver;
 mod shard_reader;
@@ -58,6 +62,7 @@ pub mod task_desk;
 pub mod task_view;
 pub mod threads;
 pub mod troubles;
+pub mod webhooks;
 
 /// How long the nodes are waited for at the first start.
 const FIRST_START_PATIENCE: Duration = Duration::from_secs(30);
@@ -136,7 +141,10 @@ pub fn start(
     let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster.clone(), troubles };
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
-    let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: looks.clone() };
+    let registry = Arc::new(Registry::open(store.clone(), webhooks::configured(&settings.webhooks))?);
+    let announcer = Announcer::new(registry.clone(), settings.webhooks.may_be_private);
+    plane.threads.spawn("webhooks", move |stop| announcer.run(stop))?;
+    let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: looks.clone(), webhooks: registry };
     task_desk.resume()?;
     plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
     let (keys, changes) = bounded(key_desk::JOBS_MAX);

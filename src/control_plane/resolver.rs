@@ -1,11 +1,12 @@
 //! Turns what depends on the documents into what does not, by asking one in-sync replica of each shard.
 //!
-//! A delete by filter becomes ids; clearing or deleting an index becomes a number of documents. The caller guarantees
+//! A delete by filter becomes ids; clearing or deleting an index becomes a number of documents; of a put that skips what
+//! does not exist, the documents that exist are found. The caller guarantees
 //! that every replica named as readable has applied all that comes before the entry, and that nothing of the index is
 //! sent past it meanwhile. So the list of a node's matching documents stands still, and is read in pages: no request
 //! takes long, no answer is large, and when a node fails only its part is asked of others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::meili::hidden_distinct;
 use crate::meili::search_message::client_message;
 use crate::meili::settings::Object;
 
+mod existing;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +37,8 @@ mod tests;
 const IDS_PER_PAGE: u64 = 10_000;
 /// Bytes of one answer at most, about.
 const PAGE_BYTES: u64 = 16 * 1024 * 1024;
+/// Ids that a node is asked for at once.
+const IDS_AT_ONCE: usize = 1_000;
 /// Of an id with all around it but the name of the primary key.
 const ID_BYTES_MAX: u64 = 530;
 
@@ -51,6 +55,8 @@ pub struct ResolveRequest<'a> {
     pub settings: &'a Object,
     /// As of the moment when it became due.
     pub fleet: ReadableFleet<'a>,
+    /// The documents of a put.
+    pub documents: Option<&'a Payload>,
 }
 
 /// Whom to ask.
@@ -167,19 +173,63 @@ impl<'a> Resolving<'a> {
     fn resolve(&self) -> Result<Resolved, ResolveError> {
         match &self.request.entry.operation {
             Operation::DeleteByFilter { filter } => self.resolve_filter(filter),
+            Operation::PutDocuments { creates_index, .. } => self.resolve_existing(*creates_index),
             Operation::ClearDocuments
             | Operation::DeleteIndex
-            | Operation::PutDocuments { .. }
             | Operation::DeleteDocuments { .. }
             | Operation::CreateIndex { .. }
             | Operation::UpdateIndex { .. }
             | Operation::UpdateSettings { .. }
+            | Operation::SwapIndexes { .. }
+            | Operation::CompactIndex
+            | Operation::CreateSnapshot
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {
                 let count = self.count()?;
                 Ok(Resolved { resolution: Resolution::Count(count), payload: None })
             }
         }
+    }
+
+    /// Which documents of a put exist.
+    fn resolve_existing(&self, is_new: bool) -> Result<Resolved, ResolveError> {
+        let none = Payload::default();
+        let documents = self.request.documents.unwrap_or(&none);
+        // Without a primary key there are no documents.
+        let primary_key = self.request.primary_key.filter(|_| !is_new);
+        let lines = existing::lines(documents, primary_key);
+        let mut found = HashSet::new();
+        if let Some(primary_key) = primary_key {
+            let ask = |part: &CoverPart| self.existing(part, &lines, primary_key);
+            self.ask_all(ask, |ids| found.extend(ids))?;
+        }
+        let (shards, left_out) = existing::left_out(&lines, &found);
+        Ok(Resolved { resolution: Resolution::Existing { shards, left_out }, payload: None })
+    }
+
+    /// The ids among the lines of the part's shards that its node has.
+    fn existing(
+        &self,
+        part: &CoverPart,
+        lines: &[existing::Line],
+        primary_key: &str,
+    ) -> Result<Vec<String>, ResolveError> {
+        let filter = json!(marker::filter_text(&part.shards, self.shard_count()));
+        let wanted =
+            lines.iter().filter(|line| part.shards.contains(&line.shard)).filter_map(|line| line.id.as_deref());
+        let wanted: Vec<&str> = wanted.collect();
+        let mut ids = Vec::new();
+        for some in wanted.chunks(IDS_AT_ONCE) {
+            if (self.stops)() {
+                return Err(ResolveError::Stopping);
+            }
+            let node = self.id(part.node);
+            let (.., client) = self.resolver.clients.get(&node).expect("every node of the request was met");
+            let answer = client.fetch_of(self.request.index, some, &filter, primary_key, self.resolver.timeout);
+            let page = answer.map_err(|error| ResolveError::Node { node, error })?;
+            ids.extend(page.results.iter().filter_map(|found| id_of(found, Some(primary_key))));
+        }
+        Ok(ids)
     }
 
     fn shard_count(&self) -> u16 {

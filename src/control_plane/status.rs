@@ -228,10 +228,10 @@ pub(super) fn lag_of_index(
     shards: &[ShardId],
 ) -> Result<u64, StoreError> {
     let first = applied.entry().unwrap_or(record.created_by);
-    let behind = store.index_entries_from(&record.uid, first, LAG_MAX)?;
+    let behind = store.index_entries_from(&record.node_uid, first, LAG_MAX)?;
     let is_behind = |entry: &Entry| {
         let last = entry.steps().into_iter().rev().find(|step| touches(step.kind, entry, shards));
-        entry.target.as_ref() == Some(&record.node_uid) && last.is_some_and(|step| step.position > applied)
+        last.is_some_and(|step| step.position > applied)
     };
     let is_live = |outcome: Option<&crate::store::Outcome>| outcome.is_none_or(|outcome| outcome.canceled_by.is_none());
     Ok(behind.iter().filter(|task| is_live(task.outcome.as_ref()) && is_behind(&task.entry)).count() as u64)

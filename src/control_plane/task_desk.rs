@@ -1,4 +1,4 @@
-//! The task desk: the thread that answers questions about tasks, and deletes tasks from the list.
+//! The task desk: the thread that answers questions about tasks and webhooks, and deletes tasks from the list.
 //!
 //! It reads the store beside the journal writer. A deletion is an entry like any other, durable before it is carried out;
 //! one that a crash interrupted is carried out at the next start, which does no harm. Cancelations are not its business:
@@ -8,13 +8,17 @@ use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, select};
 
+use super::batch_view::batch_page;
 use super::journal::{error_code, is_for_the_desk};
 use super::status::{Looks, fleet_status};
 use super::task_view::{task_page, task_view};
+use super::webhooks::Registry;
 use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
+use crate::bridge::webhooks::WebhookRequest;
 use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, Timestamp};
+use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView, task_not_found};
 use crate::store::{Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError};
@@ -30,10 +34,14 @@ const READ_MAX: usize = 1_000;
 pub enum DeskJob {
     /// One page of tasks.
     Tasks(Box<TaskQuery>, Reply<Result<TaskPage, ApiError>>),
+    /// One page of batches.
+    Batches(Box<TaskQuery>, Reply<Result<BatchPage, ApiError>>),
     /// All tasks that match.
     MatchingTasks(Box<TaskQuery>, Reply<Result<Vec<EntryId>, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
+    /// What clients ask about webhooks.
+    Webhooks(Box<WebhookRequest>, Reply<Result<serde_json::Value, ApiError>>),
     /// The state of the fleet.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// Carry out a committed deletion of tasks.
@@ -46,8 +54,10 @@ impl DeskJob {
         let busy = || ApiError::new(Code::MiroirOverloaded, "Too many requests about tasks wait. Try again later.");
         match self {
             Self::Tasks(_, reply) => reply.send(Err(busy())),
+            Self::Batches(_, reply) => reply.send(Err(busy())),
             Self::MatchingTasks(_, reply) => reply.send(Err(busy())),
             Self::Task(_, reply) => reply.send(Err(busy())),
+            Self::Webhooks(_, reply) => reply.send(Err(busy())),
             Self::Fleet(reply) => reply.send(Err(busy())),
             Self::Execute(_) => {}
         }
@@ -62,6 +72,8 @@ pub struct TaskDesk {
     pub bridge: Arc<Bridge>,
     /// What probers see.
     pub looks: Looks,
+    /// Who is told of finished tasks.
+    pub webhooks: Arc<Registry>,
 }
 
 impl TaskDesk {
@@ -72,10 +84,12 @@ impl TaskDesk {
                 recv(stop) -> _ => return,
                 recv(jobs) -> job => match job {
                     Ok(DeskJob::Tasks(query, reply)) => reply.send(self.tasks(&query)),
+                    Ok(DeskJob::Batches(query, reply)) => reply.send(self.batches(&query)),
                     Ok(DeskJob::MatchingTasks(query, reply)) => {
                         reply.send(self.store.matching_tasks(&query).map_err(|error| api_error(&error)));
                     }
                     Ok(DeskJob::Task(entry, reply)) => reply.send(self.task(entry)),
+                    Ok(DeskJob::Webhooks(request, reply)) => reply.send(self.webhooks.answer(*request)),
                     Ok(DeskJob::Fleet(reply)) => reply.send(self.fleet()),
                     Ok(DeskJob::Execute(entry)) => self.execute(&entry),
                     Err(_) => {
@@ -91,6 +105,11 @@ impl TaskDesk {
     fn tasks(&self, query: &TaskQuery) -> Result<TaskPage, ApiError> {
         let page = self.store.tasks(query).map_err(|error| api_error(&error))?;
         Ok(task_page(query, &page))
+    }
+
+    fn batches(&self, query: &TaskQuery) -> Result<BatchPage, ApiError> {
+        let page = self.store.batches(query).map_err(|error| api_error(&error))?;
+        Ok(batch_page(query, &page))
     }
 
     fn task(&self, id: EntryId) -> Result<TaskView, ApiError> {

@@ -6,6 +6,7 @@ use crate::logic::entry::Operation;
 use crate::logic::ids::Timestamp;
 use crate::meili::dates::rfc3339;
 use crate::meili::settings::task_details;
+use crate::meili::sizes::shown_size;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
 use crate::store::{OutcomeCounts, TaskRecord, TaskRecordPage};
 
@@ -36,7 +37,7 @@ pub fn task_view(record: &TaskRecord) -> TaskView {
         status,
         kind: entry.operation.task_kind(),
         canceled_by,
-        details: Some(details(&entry.operation, status, ended.map(|outcome| outcome.counts))),
+        details: details(&entry.operation, status, ended.map(|outcome| outcome.counts)),
         error: ended.and_then(|outcome| outcome.error.clone()),
         duration: started_at.zip(finished_at).map(|(start, end)| duration(start, end)),
         enqueued_at: rfc3339(entry.enqueued_at),
@@ -47,12 +48,12 @@ pub fn task_view(record: &TaskRecord) -> TaskView {
 }
 
 /// ISO 8601, in seconds with nine digits after the point.
-fn duration(start: Timestamp, end: Timestamp) -> String {
+pub(super) fn duration(start: Timestamp, end: Timestamp) -> String {
     let microseconds = end.0.saturating_sub(start.0).max(0);
     format!("PT{}.{:09}S", microseconds / 1_000_000, microseconds % 1_000_000 * 1_000)
 }
 
-fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCounts>) -> Map<String, Value> {
+fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCounts>) -> Option<Map<String, Value>> {
     // Nothing was done by what failed or was canceled; what has not ended does not know yet.
     let done = |count: fn(OutcomeCounts) -> Option<u64>| match status {
         TaskStatus::Enqueued | TaskStatus::Processing => Value::Null,
@@ -76,9 +77,21 @@ fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCoun
         Operation::ClearDocuments | Operation::DeleteIndex => {
             json!({ "deletedDocuments": done(|counts| counts.deleted) })
         }
-        Operation::CreateIndex { primary_key } | Operation::UpdateIndex { primary_key } => {
+        Operation::CreateIndex { primary_key } | Operation::UpdateIndex { primary_key, rename: None } => {
             json!({ "primaryKey": primary_key })
         }
+        Operation::UpdateIndex { primary_key, rename: Some((old, new)) } => {
+            json!({ "primaryKey": primary_key, "oldIndexUid": old, "newIndexUid": new })
+        }
+        Operation::SwapIndexes { swaps, .. } => json!({ "swaps": swaps }),
+        Operation::CompactIndex => match counts.and_then(|counts| counts.bytes) {
+            Some((before, after)) => {
+                json!({ "preCompactionSize": shown_size(before), "postCompactionSize": shown_size(after) })
+            }
+            None => json!({}),
+        },
+        // Shown without details.
+        Operation::CreateSnapshot => Value::Null,
         Operation::UpdateSettings { patch, .. } => patch.as_object().map(task_details).into(),
         Operation::CancelTasks { original_filter, matched } => json!({
             "matchedTasks": matched.len(),
@@ -92,8 +105,8 @@ fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCoun
         }),
     };
     match details {
-        Value::Object(details) => details,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+        Value::Object(details) => Some(details),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
     }
 }
 

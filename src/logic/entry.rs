@@ -19,6 +19,16 @@ pub enum PutMode {
     Update,
 }
 
+/// One pair of a swap.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Swap {
+    /// The two names; of a rename the old one and the new one.
+    pub indexes: (IndexUid, IndexUid),
+    /// The second name is not taken.
+    #[serde(rename = "rename")]
+    pub is_rename: bool,
+}
+
 /// What a client asked for. Payloads (documents, ids) are kept beside the entry, see [`super::payload`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Operation {
@@ -36,6 +46,9 @@ pub enum Operation {
         creates_index: bool,
         /// The index exists without a primary key and gets one first.
         sets_primary_key: bool,
+        /// Documents that do not exist at this position are left out.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        skips_missing: bool,
     },
     /// Delete documents by id; the payload holds the ids by shard.
     DeleteDocuments {
@@ -54,10 +67,20 @@ pub enum Operation {
         /// As the client sent it.
         primary_key: Option<String>,
     },
-    /// Change the primary key of an index without documents.
+    /// Change the primary key of an index without documents, or its name.
     UpdateIndex {
         /// As the client sent it.
         primary_key: Option<String>,
+        /// From which name to which one, which may be the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rename: Option<(IndexUid, IndexUid)>,
+    },
+    /// Let indexes change their names.
+    SwapIndexes {
+        /// In the order of the request; every name occurs once.
+        swaps: Vec<Swap>,
+        /// What each index is called from here on, by the nodes' names.
+        names: Vec<(NodeIndexUid, IndexUid)>,
     },
     /// Delete an index with all it holds.
     DeleteIndex,
@@ -71,6 +94,10 @@ pub enum Operation {
         /// may be created by it.
         creates_index: bool,
     },
+    /// Give the free space of an index back to the disks of all nodes.
+    CompactIndex,
+    /// Let every node make a snapshot of itself.
+    CreateSnapshot,
     /// Cancel entries that no feeder has sent.
     CancelTasks {
         /// The query string, as the task shows it.
@@ -99,6 +126,9 @@ impl Operation {
             Self::UpdateIndex { .. } => TaskKind::IndexUpdate,
             Self::DeleteIndex => TaskKind::IndexDeletion,
             Self::UpdateSettings { .. } => TaskKind::SettingsUpdate,
+            Self::SwapIndexes { .. } => TaskKind::IndexSwap,
+            Self::CompactIndex => TaskKind::IndexCompaction,
+            Self::CreateSnapshot => TaskKind::SnapshotCreation,
             Self::CancelTasks { .. } => TaskKind::TaskCancelation,
             Self::DeleteTasks { .. } => TaskKind::TaskDeletion,
         }
@@ -182,6 +212,13 @@ pub enum Resolution {
         /// The shards that they lie in, ascending.
         shards: Vec<ShardId>,
     },
+    /// Some documents of a put do not exist and are left out.
+    Existing {
+        /// The shards in which any is left, ascending.
+        shards: Vec<ShardId>,
+        /// By shard, the lines of its section that are left out, from 0 on, ascending.
+        left_out: Vec<(ShardId, Vec<u32>)>,
+    },
     /// Documents in the index before the step, for the task's details.
     Count(u64),
     /// The user's settings before and after the step: what every node gets now, at a replay, and on the way back when
@@ -202,7 +239,7 @@ pub enum Resolution {
 }
 
 impl Entry {
-    /// The steps in order; none for task operations and for rejected entries that create no index.
+    /// The steps in order; none for task operations, for swaps, and for rejected entries that create no index.
     pub fn steps(&self) -> Vec<Step> {
         let kinds: Vec<StepKind> = match (&self.rejection, &self.operation) {
             // One server creates the index even if the documents that came with it are refused.
@@ -224,7 +261,14 @@ impl Entry {
             (None, Operation::DeleteIndex) => vec![StepKind::Drop],
             (None, Operation::UpdateSettings { creates_index: true, .. }) => vec![StepKind::Create, StepKind::Settings],
             (None, Operation::UpdateSettings { .. }) => vec![StepKind::Settings],
-            (None, Operation::CancelTasks { .. } | Operation::DeleteTasks { .. }) => vec![],
+            (
+                None,
+                Operation::SwapIndexes { .. }
+                | Operation::CompactIndex
+                | Operation::CreateSnapshot
+                | Operation::CancelTasks { .. }
+                | Operation::DeleteTasks { .. },
+            ) => vec![],
         };
         kinds.into_iter().zip(0..).map(|(kind, step)| Step { position: Position::of(self.id, step), kind }).collect()
     }
@@ -234,13 +278,39 @@ impl Entry {
         self.rejection.is_none()
             && match self.operation {
                 Operation::DeleteByFilter { .. } | Operation::ClearDocuments | Operation::DeleteIndex => true,
-                Operation::PutDocuments { .. }
-                | Operation::DeleteDocuments { .. }
+                Operation::PutDocuments { skips_missing, .. } => skips_missing,
+                Operation::DeleteDocuments { .. }
                 | Operation::CreateIndex { .. }
                 | Operation::UpdateIndex { .. }
                 | Operation::UpdateSettings { .. }
+                | Operation::SwapIndexes { .. }
+                | Operation::CompactIndex
+                | Operation::CreateSnapshot
                 | Operation::CancelTasks { .. }
                 | Operation::DeleteTasks { .. } => false,
             }
+    }
+
+    /// What indexes are called from here on, by the nodes' names; empty when all names stay.
+    pub fn new_names(&self) -> Vec<(NodeIndexUid, IndexUid)> {
+        match (&self.rejection, &self.operation) {
+            (None, Operation::SwapIndexes { names, .. }) => names.clone(),
+            (None, Operation::UpdateIndex { rename: Some((old, new)), .. }) if old != new => {
+                self.target.iter().map(|target| (target.clone(), new.clone())).collect()
+            }
+            (Some(_) | None, _) => Vec::new(),
+        }
+    }
+
+    /// The pairs of clients' names that change places here. The second one of a rename is free, or belongs to nothing but
+    /// tasks of before.
+    pub fn exchanged_names(&self) -> Vec<(IndexUid, IndexUid)> {
+        match (&self.rejection, &self.operation) {
+            (None, Operation::SwapIndexes { swaps, .. }) => swaps.iter().map(|swap| swap.indexes.clone()).collect(),
+            (None, Operation::UpdateIndex { rename: Some((old, new)), .. }) if old != new => {
+                vec![(old.clone(), new.clone())]
+            }
+            (Some(_) | None, _) => Vec::new(),
+        }
     }
 }

@@ -86,9 +86,9 @@ impl UpdateIndex {
                 "primaryKey" => update.primary_key = read_primary_key(value)?,
                 "uid" if value.is_null() => update.uid = None,
                 "uid" => {
-                    let uid = required_text(value, ".uid", Code::InvalidIndexUid)?;
-                    check_index_uid(uid).map_err(|error| unexpected(error.code, ".uid", &error.message))?;
-                    update.uid = Some(uid.to_owned());
+                    // Without its place, as on one server.
+                    update.uid =
+                        Some(check_index_uid(required_text(value, ".uid", Code::InvalidIndexUid)?)?.to_owned());
                 }
                 "createdAt" => return Err(immutable(Code::ImmutableIndexCreatedAt)),
                 "updatedAt" => return Err(immutable(Code::ImmutableIndexUpdatedAt)),

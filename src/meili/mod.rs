@@ -2,6 +2,7 @@
 
 pub mod attribute_pattern;
 pub mod bad_value;
+pub mod batches;
 pub mod dates;
 pub mod documents_query;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod filterable;
 pub mod formats;
 pub mod hidden_distinct;
 pub mod index;
+pub mod index_fields;
 pub mod keys;
 pub mod multi_search;
 pub mod query_string;
@@ -20,6 +22,9 @@ pub mod search;
 pub mod search_message;
 pub mod settings;
 pub mod similar;
+pub mod sizes;
+pub mod swaps;
 pub mod task_query;
 pub mod tasks;
 pub mod unsearchable;
+pub mod webhooks;

@@ -21,7 +21,7 @@ mod embedders;
 mod shape;
 mod table;
 
-pub use drift::{differences, node_display};
+pub use drift::{differences, long_locale, node_display};
 pub use table::{LOCALES, SETTINGS, Setting, Verb};
 
 /// A JSON object.

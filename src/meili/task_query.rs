@@ -1,9 +1,5 @@
 //! The query strings of the task routes.
 
-use serde::Deserialize;
-use serde::de::IntoDeserializer;
-use serde::de::value::{Error as ValueError, StrDeserializer};
-
 use super::bad_value::bad_parameter;
 use super::dates::{self, DayEnd};
 use super::error::{ApiError, Code};
@@ -52,7 +48,7 @@ pub enum Selection {
     Delete,
 }
 
-/// The query of `GET /tasks`.
+/// The query of `GET /tasks`, and of `GET /batches`.
 ///
 /// # Errors
 /// `invalid_task_...`, `bad_request` for unknown parameters.
@@ -138,36 +134,11 @@ fn read_date(query: &QueryString, name: &str, day_end: DayEnd, code: Code) -> Re
     }
 }
 
-/// Every task type, in Meilisearch's order.
-const KIND_NAMES: [&str; 18] = [
-    "documentAdditionOrUpdate",
-    "documentEdition",
-    "documentDeletion",
-    "settingsUpdate",
-    "indexCreation",
-    "indexDeletion",
-    "indexUpdate",
-    "indexSwap",
-    "taskCancelation",
-    "taskDeletion",
-    "dumpCreation",
-    "snapshotCreation",
-    "export",
-    "upgradeDatabase",
-    "indexCompaction",
-    "networkTopologyChange",
-    "dsrUpdate",
-    "dsrClear",
-];
-
 fn read_kind(item: &str) -> Result<TaskKind, ApiError> {
-    let name = KIND_NAMES.iter().find(|name| name.eq_ignore_ascii_case(item));
-    let kind = name.and_then(|name| {
-        let deserializer: StrDeserializer<'_, ValueError> = name.into_deserializer();
-        TaskKind::deserialize(deserializer).ok()
-    });
-    kind.ok_or_else(|| {
-        let reason = format!("`{item}` is not a valid task type. Available types are {}.", listed(&KIND_NAMES));
+    let kind = TaskKind::ALL.iter().find(|kind| kind.name().eq_ignore_ascii_case(item));
+    kind.copied().ok_or_else(|| {
+        let names: Vec<&str> = TaskKind::ALL.iter().map(|kind| kind.name()).collect();
+        let reason = format!("`{item}` is not a valid task type. Available types are {}.", listed(&names));
         bad_parameter(Code::InvalidTaskTypes, "types", &reason)
     })
 }
@@ -196,6 +167,17 @@ pub fn parse_task_uid(text: &str) -> Result<u64, ApiError> {
     })
 }
 
+/// The number in `/batches/{uid}`.
+///
+/// # Errors
+/// `invalid_batch_uids`.
+pub fn parse_batch_uid(text: &str) -> Result<u64, ApiError> {
+    text.parse::<u32>().map(u64::from).map_err(|_| {
+        let message = format!("Batch uid `{text}` is invalid. It should only contain numeric characters.");
+        ApiError::new(Code::InvalidBatchUids, message)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,9 +203,9 @@ mod tests {
 
     #[test]
     fn every_type_has_its_name() {
-        for name in KIND_NAMES {
-            let kind = read_kind(name).expect("a known type");
-            assert_eq!(serde_json::to_value(kind).expect("JSON"), serde_json::Value::from(name));
+        for kind in TaskKind::ALL {
+            assert_eq!(read_kind(kind.name()).expect("a known type"), *kind);
+            assert_eq!(serde_json::to_value(kind).expect("JSON"), serde_json::Value::from(kind.name()));
         }
     }
 
@@ -263,5 +245,8 @@ mod tests {
         assert_eq!(parse_selection("limit=1", Selection::Delete).expect_err("no filter").code, Code::BadRequest);
         assert!(parse_selection("uids=*", Selection::Delete).is_ok());
         assert_eq!(parse_task_uid("-1").expect_err("negative").code, Code::InvalidTaskUids);
+        let error = parse_batch_uid("x").expect_err("no number");
+        let message = "Batch uid `x` is invalid. It should only contain numeric characters.";
+        assert_eq!((error.code, error.message.as_str()), (Code::InvalidBatchUids, message));
     }
 }

@@ -6,7 +6,7 @@ use super::error::{ApiError, Code, ErrorBody};
 use super::keys::IndexPattern;
 
 /// Where a task stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TaskStatus {
     /// Waiting.
@@ -45,29 +45,47 @@ impl TaskStatus {
     }
 }
 
-/// The `type` field. All of Meilisearch's types, so that filters on any of them are accepted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names are Meilisearch's and say what they mean")]
-pub enum TaskKind {
-    DocumentAdditionOrUpdate,
-    DocumentEdition,
-    DocumentDeletion,
-    SettingsUpdate,
-    IndexCreation,
-    IndexDeletion,
-    IndexUpdate,
-    IndexSwap,
-    TaskCancelation,
-    TaskDeletion,
-    DumpCreation,
-    SnapshotCreation,
-    Export,
-    UpgradeDatabase,
-    IndexCompaction,
-    NetworkTopologyChange,
-    DsrUpdate,
-    DsrClear,
+macro_rules! kinds {
+    ($(($variant:ident, $name:literal),)*) => {
+        /// The `type` field. All of Meilisearch's types, so that filters on any of them are accepted.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        #[expect(missing_docs, reason = "the names are Meilisearch's and say what they mean")]
+        pub enum TaskKind {
+            $($variant,)*
+        }
+
+        impl TaskKind {
+            /// Every type, in Meilisearch's order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The text of the `type` field.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    (DocumentAdditionOrUpdate, "documentAdditionOrUpdate"),
+    (DocumentEdition, "documentEdition"),
+    (DocumentDeletion, "documentDeletion"),
+    (SettingsUpdate, "settingsUpdate"),
+    (IndexCreation, "indexCreation"),
+    (IndexDeletion, "indexDeletion"),
+    (IndexUpdate, "indexUpdate"),
+    (IndexSwap, "indexSwap"),
+    (TaskCancelation, "taskCancelation"),
+    (TaskDeletion, "taskDeletion"),
+    (DumpCreation, "dumpCreation"),
+    (SnapshotCreation, "snapshotCreation"),
+    (Export, "export"),
+    (UpgradeDatabase, "upgradeDatabase"),
+    (IndexCompaction, "indexCompaction"),
+    (NetworkTopologyChange, "networkTopologyChange"),
+    (DsrUpdate, "dsrUpdate"),
+    (DsrClear, "dsrClear"),
 }
 
 /// One task.

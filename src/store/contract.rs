@@ -19,8 +19,12 @@ use crate::meili::keys::ApiKey;
 use crate::meili::tasks::{TaskKind, TaskQuery, TaskStatus, TimeRange};
 use crate::store::ClusterRecord;
 
+mod batches;
+mod renaming;
 mod topology;
 
+pub use batches::batches_are_read_off_the_tasks;
+pub use renaming::tasks_of_before_follow_their_index_to_its_new_name_once;
 pub use topology::{
     a_forgotten_index_takes_its_joins_and_bootstraps_along, a_switch_is_all_or_nothing,
     members_tables_jobs_joins_and_bootstraps_survive_a_restart, of_a_removed_node_only_its_record_stays,
@@ -48,6 +52,8 @@ macro_rules! contract_tests {
             protocol_state_survives_a_restart,
             verdicts_go_when_the_entry_is_reported,
             tasks_are_filtered_and_paged,
+            batches_are_read_off_the_tasks,
+            tasks_of_before_follow_their_index_to_its_new_name_once,
             deleted_tasks_leave_the_list_but_not_the_journal,
             trimming_keeps_what_is_unreported_and_never_reuses_numbers,
             heads_change_with_the_append_only,
@@ -96,6 +102,7 @@ pub fn sample_put() -> Operation {
         primary_key: Some("id".to_owned()),
         creates_index: false,
         sets_primary_key: false,
+        skips_missing: false,
     }
 }
 
@@ -130,7 +137,7 @@ fn append_puts(store: &dyn Store, count: u64) {
 }
 
 fn entries_from(store: &dyn Store, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
-    store.index_entries_from(&IndexUid::new("a"), first, limit)
+    store.index_entries_from(&NodeIndexUid::new("a-0"), first, limit)
 }
 
 fn report(store: &dyn Store, id: u64, status: TaskStatus) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ use crate::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord,
 use crate::meili::error::ErrorBody;
 use crate::meili::keys::ApiKey;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
+use crate::meili::webhooks::Webhooks;
 
 #[cfg(test)]
 pub mod contract;
@@ -56,6 +57,9 @@ pub struct OutcomeCounts {
     pub deleted: Option<u64>,
     /// Tasks canceled or deleted.
     pub tasks: Option<u64>,
+    /// Of an index on all nodes, before and after it was compacted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<(u64, u64)>,
 }
 
 /// An index as of the last entry in the journal, which may be ahead of what readers see: what new writes are checked
@@ -164,6 +168,9 @@ pub struct ProtocolDelta {
     pub decisions: Vec<(Position, Decision)>,
     /// Steps whose decisions nobody needs any more.
     pub passed: Vec<Position>,
+    /// Entries that give indexes other names, with the pairs of clients' names that change places in all entries before
+    /// them. Done once for an entry, however often it is asked for.
+    pub renamed: Vec<(EntryId, Vec<(IndexUid, IndexUid)>)>,
     /// Entries that ended. A second outcome for one entry is an error of the caller.
     pub outcomes: Vec<(EntryId, Outcome)>,
     /// Entries some node has begun with.
@@ -219,7 +226,7 @@ pub struct KeyChanges {
 /// An entry with what is known about its end.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TaskRecord {
-    /// The entry.
+    /// The entry, under the name that its index has by now.
     pub entry: Entry,
     /// Some node has begun.
     pub started_at: Option<Timestamp>,
@@ -236,6 +243,26 @@ pub struct TaskRecord {
 pub struct TaskRecordPage {
     /// One page.
     pub records: Vec<TaskRecord>,
+    /// All that match.
+    pub total: u64,
+    /// First of the next page.
+    pub next: Option<EntryId>,
+}
+
+/// Tasks that belong together: one that began, with those that it canceled.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BatchRecord {
+    /// The number of the task that began.
+    pub uid: EntryId,
+    /// Those that are not deleted, oldest first; at least one.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// Batches that match a query.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct BatchRecordPage {
+    /// One page.
+    pub batches: Vec<BatchRecord>,
     /// All that match.
     pub total: u64,
     /// First of the next page.
@@ -280,10 +307,13 @@ pub trait Store: Send + Sync {
     /// The id that the next entry gets. Never goes back, even when tasks are deleted.
     fn next_entry(&self) -> Result<EntryId, StoreError>;
 
-    /// Entries of one client index from this id on, in order, at most so many. May span several node indexes of that
-    /// name.
-    fn index_entries_from(&self, index: &IndexUid, first: EntryId, limit: usize)
-    -> Result<Vec<TaskRecord>, StoreError>;
+    /// Entries of one index, by the nodes' name, from this id on, in order, at most so many.
+    fn index_entries_from(
+        &self,
+        index: &NodeIndexUid,
+        first: EntryId,
+        limit: usize,
+    ) -> Result<Vec<TaskRecord>, StoreError>;
 
     /// Entries without an outcome from this id on, in order, at most so many.
     fn unreported_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError>;
@@ -296,6 +326,10 @@ pub trait Store: Send + Sync {
 
     /// The entries that match and are not deleted, one page, newest first unless reversed.
     fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError>;
+
+    /// The batches of entries that are not deleted, one page by their numbers, newest first unless reversed. Each filter must
+    /// match some entry of the batch; `canceled_by` names cancelations, whose batches are meant.
+    fn batches(&self, query: &TaskQuery) -> Result<BatchRecordPage, StoreError>;
 
     /// All entries that match and are not deleted, whatever page is asked for, oldest first.
     fn matching_tasks(&self, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError>;
@@ -328,6 +362,19 @@ pub trait Store: Send + Sync {
 
     /// One transaction of API keys.
     fn change_keys(&self, changes: &KeyChanges) -> Result<(), StoreError>;
+
+    /// Who is told of finished tasks.
+    fn webhooks(&self) -> Result<Webhooks, StoreError>;
+
+    /// Writes them all. While there is any, entries that end are noted in [`Self::unannounced`]; without one, what is noted
+    /// there is forgotten.
+    fn save_webhooks(&self, webhooks: &Webhooks) -> Result<(), StoreError>;
+
+    /// Entries that have ended and that webhooks were not told of, oldest first, at most so many.
+    fn unannounced(&self, limit: usize) -> Result<Vec<EntryId>, StoreError>;
+
+    /// Webhooks were told of these.
+    fn announced(&self, entries: &[EntryId]) -> Result<(), StoreError>;
 
     /// What is fixed about the cluster; none at the first start.
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError>;

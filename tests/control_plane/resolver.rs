@@ -75,8 +75,14 @@ fn resolve_unless(
     readable.nodes = nodes.iter().map(|node| node.id.clone()).collect();
     readable.out_of_sync = out_of_sync.iter().map(|node| (node.clone(), index.clone())).collect();
     let fleet = ReadableFleet { readable: &readable, nodes };
-    let request =
-        ResolveRequest { entry: &entry, index: &index, primary_key: Some("id"), settings: &Object::new(), fleet };
+    let request = ResolveRequest {
+        entry: &entry,
+        index: &index,
+        primary_key: Some("id"),
+        settings: &Object::new(),
+        fleet,
+        documents: None,
+    };
     resolver.resolve(request, &|| stops)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::fleet::START_LIMIT;
 use crate::support::{Fleet, FleetOptions};
 
-/// What schemas 2 and 3 brought is taken back.
+/// What later schemas brought is taken back.
 fn to_schema_1(fleet: &Fleet) {
     let database = fleet.folder.path().join("miroir").join("miroir.db");
     let connection = rusqlite::Connection::open(database).expect("nobody else has it");
@@ -21,6 +21,8 @@ fn to_schema_1(fleet: &Fleet) {
     let update = "UPDATE meta SET value = ?1 WHERE key = 'cluster'";
     connection.execute(update, [cluster.to_string()]).expect("it is writable");
     let rest = "DROP TABLE nodes; DROP TABLE jobs; DROP TABLE joins; DROP TABLE bootstraps; DROP TABLE keys;
+                DROP TABLE unannounced; DROP INDEX entries_target; ALTER TABLE entries DROP COLUMN target;
+                ALTER TABLE entries DROP COLUMN is_renamed;
                 DELETE FROM meta WHERE key IN ('tables', 'next_job'); PRAGMA user_version = 1;";
     connection.execute_batch(rest).expect("it is writable");
 }

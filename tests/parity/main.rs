@@ -22,5 +22,6 @@ mod rules;
 mod scenario;
 mod search;
 mod steps;
+mod task_steps;
 mod vector_lists;
 mod vectors;

@@ -52,27 +52,33 @@ impl Step {
     }
 }
 
-fn get(target: &'static str) -> Step {
+/// A GET.
+pub fn get(target: &'static str) -> Step {
     Step { method: "GET", target, body: Body::None, key: Key::Right }
 }
 
-fn delete(target: &'static str) -> Step {
+/// A DELETE.
+pub fn delete(target: &'static str) -> Step {
     Step { method: "DELETE", target, body: Body::None, key: Key::Right }
 }
 
-fn post(target: &'static str, body: Value) -> Step {
+/// A POST of JSON.
+pub fn post(target: &'static str, body: Value) -> Step {
     Step { method: "POST", target, body: Body::Json(body), key: Key::Right }
 }
 
-fn put(target: &'static str, body: Value) -> Step {
+/// A PUT of JSON.
+pub fn put(target: &'static str, body: Value) -> Step {
     Step { method: "PUT", target, body: Body::Json(body), key: Key::Right }
 }
 
-fn patch(target: &'static str, body: Value) -> Step {
+/// A PATCH of JSON.
+pub fn patch(target: &'static str, body: Value) -> Step {
     Step { method: "PATCH", target, body: Body::Json(body), key: Key::Right }
 }
 
-fn raw(method: &'static str, target: &'static str, content_type: Option<&'static str>, text: &'static str) -> Step {
+/// Any method with any text.
+pub fn raw(method: &'static str, target: &'static str, content_type: Option<&'static str>, text: &'static str) -> Step {
     Step { method, target, body: Body::Raw(content_type, text), key: Key::Right }
 }
 

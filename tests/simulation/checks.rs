@@ -243,6 +243,6 @@ pub fn touches(record: &Record, doc: usize) -> bool {
             change.ids().iter().any(|id| id % SHARDS == doc % SHARDS)
         }
         Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::DeleteByFilter => true,
-        Wish::Cancel(_) => false,
+        Wish::Cancel(_) | Wish::Rename(_) => false,
     }
 }

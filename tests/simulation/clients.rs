@@ -14,7 +14,7 @@ impl World {
         let head = self.durable.head(name);
         let wish = self.wish(head.is_some());
         let target = match (&wish, head) {
-            (Wish::Cancel(_), _) => None,
+            (Wish::Cancel(_) | Wish::Rename(_), _) => None,
             (_, Some(head)) => Some(head),
             (_, None) => Some(NodeIndexUid::new(format!("{name}-{}", self.durable.records.len()))),
         };
@@ -27,11 +27,17 @@ impl World {
     }
 
     fn wish(&mut self, exists: bool) -> Wish {
+        if self.options.storm == Storm::Names
+            && self.random.chance(0.2)
+            && let Some(renaming) = self.renaming()
+        {
+            return renaming;
+        }
         if !exists {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
         let choice = match self.options.storm {
-            Storm::Mixed | Storm::Restarts | Storm::Wipes | Storm::Damage => self.random.below(22),
+            Storm::Mixed | Storm::Names | Storm::Restarts | Storm::Wipes | Storm::Damage => self.random.below(22),
             _ if self.random.chance(self.rates.votes) => 17,
             Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval | Storm::Slips | Storm::Audits => {
                 self.random.below(22)
@@ -54,6 +60,15 @@ impl World {
                 Wish::Cancel(recent.collect())
             }
         }
+    }
+
+    /// Two indexes change their names, or one gets the other's, which is free.
+    fn renaming(&self) -> Option<Wish> {
+        let mut heads = self.durable.heads();
+        let other = |name: &str| if name == "a" { "b" } else { "a" };
+        let names: Vec<(NodeIndexUid, &'static str)> =
+            ["a", "b"].iter().filter_map(|name| Some((heads.remove(*name)?, other(name)))).collect();
+        (!names.is_empty()).then_some(Wish::Rename(names))
     }
 
     fn put(&mut self) -> Change {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use miroir::logic::entry::Resolution;
-use miroir::logic::feeder::{Action, Alarm, IDENTITY_INDEX, Needs, Purpose, Send, SendOutcome};
+use miroir::logic::feeder::{Action, Alarm, IDENTITY_INDEX, Needs, Purpose, Send, SendOutcome, Upkeep};
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeIndexUid, NodeTask, ShardId, Timestamp};
 
 use crate::documents::{Change, Docs};
@@ -58,7 +58,10 @@ impl World {
             Action::Store => self.commit()?,
             Action::Send(send) => self.send(node, &send)?,
             Action::DeleteTasks(_) => self.fleet.sent(node, SendOutcome::Busy, now),
-            Action::Compact(index) => self.send_apart(node, Request { index, work: Work::Compact, label: None }),
+            Action::Maintain(Upkeep::Compact(index)) => {
+                self.send_apart(node, Request { index, work: Work::Compact, label: None });
+            }
+            Action::Maintain(Upkeep::Snapshot) => panic!("no client wants one"),
         }
         self.take_alarms();
         Ok(())
@@ -222,6 +225,7 @@ impl World {
             | Wish::Clear
             | Wish::Settings(_)
             | Wish::Documents(_)
+            | Wish::Rename(_)
             | Wish::Cancel(_) => Resolution::Count(docs.len() as u64),
         })
     }

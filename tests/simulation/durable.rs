@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miroir::logic::entry::{Entry, Operation, PutMode, Resolution, StepKind};
+use miroir::logic::entry::{Entry, Operation, PutMode, Resolution, StepKind, Swap};
 use miroir::logic::feeder::{
     Changes, IndexStart, JournalUnavailable, JournalView, Purpose, ReportStatus, Send, Start, StepInfo, steps_of,
 };
@@ -80,10 +80,43 @@ impl Durable {
 
     /// The index of that name as of the end of the journal.
     pub fn head(&self, name: &str) -> Option<NodeIndexUid> {
-        let is_named = |record: &&Record| record.entry.index.as_ref().is_some_and(|index| index.as_str() == name);
-        let mut records = self.records.iter().rev().filter(is_named);
-        let last = records.find(|record| matches!(record.wish, Wish::Create | Wish::CreateAndPut(_) | Wish::Drop))?;
-        (last.wish != Wish::Drop).then(|| last.entry.target.clone().expect("indexes have node names"))
+        self.heads().remove(name)
+    }
+
+    /// All indexes as of the end of the journal, by name.
+    pub fn heads(&self) -> BTreeMap<String, NodeIndexUid> {
+        let mut heads = BTreeMap::new();
+        for record in &self.records {
+            match (&record.wish, &record.entry.index, &record.entry.target) {
+                (Wish::Create | Wish::CreateAndPut(_), Some(name), Some(target)) => {
+                    heads.insert(name.as_str().to_owned(), target.clone());
+                }
+                (Wish::Drop, Some(name), _) => drop(heads.remove(name.as_str())),
+                (Wish::Rename(names), _, _) => {
+                    heads.retain(|_, index| names.iter().all(|(renamed, _)| renamed != index));
+                    heads.extend(names.iter().map(|(index, name)| ((*name).to_owned(), index.clone())));
+                }
+                (_, _, _) => {}
+            }
+        }
+        heads
+    }
+
+    /// The first renaming that readers who know an index by this name do not know, as far as they may not.
+    pub fn unreported_renaming(&self, index: &NodeIndexUid, name: &str) -> Option<EntryId> {
+        let renames = |record: &&Record| {
+            let Wish::Rename(names) = &record.wish else { return false };
+            names.iter().any(|(renamed, new)| renamed == index && *new != name)
+        };
+        self.records.iter().filter(|record| record.outcome.is_none()).find(renames).map(|record| record.entry.id)
+    }
+
+    /// No name is about to belong to another index.
+    pub fn are_names_settled(&self) -> bool {
+        let changes_names = |record: &&Record| {
+            matches!(record.wish, Wish::Create | Wish::CreateAndPut(_) | Wish::Drop | Wish::Rename(_))
+        };
+        self.records.iter().filter(changes_names).all(|record| record.outcome.is_some())
     }
 
     /// Appends an operation and returns its entry.
@@ -193,6 +226,10 @@ impl Durable {
             } else {
                 self.visible.remove(uid);
             }
+        }
+        for (index, name) in changes.renamed.iter().flat_map(|renaming| &renaming.names) {
+            let old = self.visible.insert(index.clone(), name.as_str().to_owned());
+            assert!(old.is_some(), "an index is seen before it is renamed");
         }
         self.commit_jobs(changes);
         if !changes.nodes.is_empty() {
@@ -315,7 +352,9 @@ fn change(record: &Record) -> Change {
     match &record.wish {
         Wish::Documents(change) | Wish::CreateAndPut(change) => change.clone(),
         Wish::DeleteByFilter => Change::Delete { ids: record.resolved_ids.clone() },
-        Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::Cancel(_) => panic!("has no documents"),
+        Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::Cancel(_) | Wish::Rename(_) => {
+            panic!("has no documents")
+        }
     }
 }
 
@@ -339,7 +378,14 @@ fn operation_of(wish: &Wish) -> (Operation, Vec<ShardId>) {
         let mode = if *is_merge { PutMode::Update } else { PutMode::Replace };
         let received = docs.len() as u64;
         let primary_key = Some("id".to_owned());
-        Operation::PutDocuments { mode, received, primary_key, creates_index, sets_primary_key: false }
+        Operation::PutDocuments {
+            mode,
+            received,
+            primary_key,
+            creates_index,
+            sets_primary_key: false,
+            skips_missing: false,
+        }
     };
     match wish {
         Wish::Create => (Operation::CreateIndex { primary_key: None }, vec![]),
@@ -354,6 +400,11 @@ fn operation_of(wish: &Wish) -> (Operation, Vec<ShardId>) {
         Wish::Settings(is_strict) => {
             let patch = serde_json::json!({ "strict": is_strict });
             (Operation::UpdateSettings { patch, is_deletion: false, creates_index: false }, vec![])
+        }
+        Wish::Rename(names) => {
+            let named = |(index, name): &(NodeIndexUid, &'static str)| (index.clone(), IndexUid::new(*name));
+            let swap = Swap { indexes: (IndexUid::new("a"), IndexUid::new("b")), is_rename: names.len() == 1 };
+            (Operation::SwapIndexes { swaps: vec![swap], names: names.iter().map(named).collect() }, vec![])
         }
         Wish::Cancel(matched) => {
             (Operation::CancelTasks { original_filter: "?".into(), matched: matched.clone() }, vec![])

@@ -94,6 +94,11 @@ fn votes_survive_restarts() {
 }
 
 #[test]
+fn no_reader_sees_half_a_swap() {
+    run(4, 8, Options { storm: Storm::Names, operations: 35, ..PLAIN }, "no_reader_sees_half_a_swap");
+}
+
+#[test]
 fn nodes_that_lose_their_data_are_rebuilt() {
     run(5, 8, Options { storm: Storm::Wipes, ..PLAIN }, "nodes_that_lose_their_data_are_rebuilt");
 }
@@ -219,6 +224,7 @@ const MUTATIONS: &[Mutation] = &[
     Mutation::new("poll", 600, Storm::Losses, |rules| rules.poll = false).far().short(),
     Mutation::new("apart", 100, Storm::Mixed, |rules| rules.apart = false),
     Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(33_104),
+    Mutation::new("rename", 200, Storm::Names, |rules| rules.rename = false),
     Mutation::new("announce", 100, Storm::Plans, |rules| rules.announce = false),
     Mutation::new("drain", 100, Storm::Plans, |rules| rules.drain = false),
     Mutation::new("verify", 100, Storm::Slips, |rules| rules.verify = false),

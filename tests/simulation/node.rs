@@ -328,7 +328,7 @@ impl Task {
             Work::Clear | Work::Mark(_) | Work::Documents(Change::Delete { .. }) => SeenKind::Deletion,
             Work::Documents(Change::Put { .. }) => SeenKind::Put,
             Work::Settings(_) => SeenKind::Settings,
-            Work::Compact => SeenKind::Compaction,
+            Work::Compact => SeenKind::Upkeep,
             Work::Identity(_) => SeenKind::Put,
         };
         let end = self.end.map(|end| match end {
@@ -344,6 +344,7 @@ impl Task {
             end,
             batch: self.batch,
             deleted: self.end.and_then(Result::ok),
+            sizes: None,
         }
     }
 }

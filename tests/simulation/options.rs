@@ -6,6 +6,8 @@ use miroir::logic::feeder::Rules;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Storm {
     Mixed,
+    /// Indexes that change their names.
+    Names,
     /// Restarts of the orchestrator, which stores little of its own accord.
     Restarts,
     /// Those, and settings that nodes reject.
@@ -30,16 +32,23 @@ impl Storm {
     pub fn has_plans(self) -> bool {
         match self {
             Self::Plans | Self::Upheaval | Self::Audits | Self::Slips => true,
-            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes | Self::Damage => false,
+            Self::Mixed | Self::Names | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes | Self::Damage => {
+                false
+            }
         }
     }
 
     pub fn has_losses_of_data(self) -> bool {
         match self {
             Self::Wipes | Self::Upheaval | Self::Audits => true,
-            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Plans | Self::Slips | Self::Damage => {
-                false
-            }
+            Self::Mixed
+            | Self::Names
+            | Self::Restarts
+            | Self::Votes
+            | Self::Losses
+            | Self::Plans
+            | Self::Slips
+            | Self::Damage => false,
         }
     }
 
@@ -47,7 +56,7 @@ impl Storm {
     pub fn has_audits(self) -> bool {
         match self {
             Self::Wipes | Self::Plans | Self::Upheaval | Self::Slips | Self::Damage => true,
-            Self::Mixed | Self::Restarts | Self::Votes | Self::Losses | Self::Audits => false,
+            Self::Mixed | Self::Names | Self::Restarts | Self::Votes | Self::Losses | Self::Audits => false,
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Wish {
     /// Deletes the documents whose `x` is set.
     DeleteByFilter,
     Cancel(Vec<EntryId>),
+    /// Indexes get other names.
+    Rename(Vec<(NodeIndexUid, &'static str)>),
 }
 
 #[derive(Default)]
@@ -46,7 +48,7 @@ impl Oracle {
         let mut is_fine = true;
         let state = self.live.get_mut(uid).expect("clients write to live indexes");
         match wish {
-            Wish::Create | Wish::Cancel(_) => {}
+            Wish::Create | Wish::Cancel(_) | Wish::Rename(_) => {}
             Wish::Drop => {
                 self.live.remove(uid);
             }
@@ -76,9 +78,20 @@ impl Oracle {
 
     /// What an id may be after an entry was reported: as of that entry or any later one.
     pub fn allowed(&self, uid: &NodeIndexUid, id: usize, since: EntryId) -> Vec<Option<Doc>> {
+        self.allowed_between(uid, id, (since, None))
+    }
+
+    /// The same, but not as of this entry or any later one.
+    pub fn allowed_between(
+        &self,
+        uid: &NodeIndexUid,
+        id: usize,
+        (since, before): (EntryId, Option<EntryId>),
+    ) -> Vec<Option<Doc>> {
         let Some(history) = self.history.get(uid) else { return vec![None] };
         let first = history.iter().rposition(|(entry, _)| *entry <= since).unwrap_or(0);
-        history[first..].iter().map(|(_, docs)| docs.get(&id).copied()).collect()
+        let wanted = history[first..].iter().filter(|(entry, _)| before.is_none_or(|before| *entry < before));
+        wanted.map(|(_, docs)| docs.get(&id).copied()).collect()
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Read {
     pub index: NodeIndexUid,
     /// By document: the last entry that touches it and was reported when this began.
     since: Vec<Option<EntryId>>,
+    /// The index had another name from this entry on, of which this does not know.
+    before: Option<EntryId>,
     /// To be asked, and when.
     parts: Vec<(u64, CoverPart)>,
     failed: Vec<NodeSlot>,
@@ -130,7 +132,8 @@ impl World {
         let parts = set.parts.into_iter().map(|part| (self.soon(), part)).collect();
         let missing = set.missing.into_iter().collect();
         let found = BTreeMap::new();
-        self.reads.running.push(Read { view, index, since, parts, failed: Vec::new(), missing, found });
+        let before = self.durable.unreported_renaming(&index, name);
+        self.reads.running.push(Read { view, index, since, before, parts, failed: Vec::new(), missing, found });
         Ok(())
     }
 
@@ -155,8 +158,15 @@ impl World {
             record.entry.index.as_ref().is_some_and(|index| index.as_str() == name)
                 && matches!(record.outcome, Some(ReportStatus::Succeeded | ReportStatus::Failed(_)))
         };
-        let Some(last) = self.durable.records.iter().rev().find(is_done) else { return Ok(()) };
         let head = self.durable.head(name);
+        if self.durable.are_names_settled() && view.names.get(name) != head.as_ref() {
+            let known = view.names.get(name);
+            return violated(format!("R1: a core reads {known:?} as {name}, which is {head:?}"));
+        }
+        let is_renamed = head.as_ref().is_some_and(|head| self.durable.unreported_renaming(head, "").is_some());
+        let Some(last) = self.durable.records.iter().rev().find(is_done).filter(|_| !is_renamed) else {
+            return Ok(());
+        };
         if head.is_some() && last.entry.target == head && view.names.get(name) != head.as_ref() {
             return violated(format!(
                 "R1: a core reads {:?}, entry {} is in {head:?}",
@@ -212,7 +222,8 @@ impl World {
         for id in (0..IDS).filter(|&id| !read.missing.contains(&shard_of(id))) {
             let seen = read.found.get(&id).copied();
             let since = read.since[id];
-            let mut allowed = self.oracle.allowed(&read.index, id, since.unwrap_or_default());
+            let range = (since.unwrap_or_default(), read.before);
+            let mut allowed = self.oracle.allowed_between(&read.index, id, range);
             // Not even the creation of the index was reported.
             allowed.extend(since.is_none().then_some(None));
             if !is_between(seen.map(|(_, doc)| doc), &allowed) && !self.is_damaged(&read.index, id) {

@@ -144,6 +144,9 @@ impl World {
             world.size_max = IDS;
             world.nodes.iter_mut().for_each(|node| node.size_max = IDS);
         }
+        if options.storm == Storm::Names {
+            world.names = &["a", "b"];
+        }
         world.boot();
         world
     }

@@ -44,9 +44,9 @@ impl Coordinator {
                     self.send(feeder, &send);
                     Ok(())
                 }
-                Action::Compact(index) => {
-                    let outcome = feeder.compact(&index);
-                    tracing::debug!(node = %feeder.identity.node, %index, ?outcome, "sent a compaction");
+                Action::Maintain(upkeep) => {
+                    let outcome = feeder.maintain(&upkeep);
+                    tracing::debug!(node = %feeder.identity.node, ?upkeep, ?outcome, "sent upkeep");
                     self.state.lock().fleet.sent(feeder.node, outcome, clock::monotonic());
                     Ok(())
                 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
-use crate::logic::ids::{NodeIndexUid, Position, Timestamp};
+use crate::logic::ids::{IndexUid, NodeIndexUid, Position, Timestamp};
 use crate::meili::settings;
 use crate::store::IndexRecord;
 
@@ -91,6 +91,14 @@ impl IndexBook {
         });
     }
 
+    /// The index has another name from now on. Where its client renamed it alone, that is a change of the index.
+    pub(super) fn rename(&mut self, index: &NodeIndexUid, uid: &IndexUid, updated_at: Option<Timestamp>) {
+        self.change(index, |record| {
+            record.uid = uid.clone();
+            record.updated_at = updated_at.map_or(record.updated_at, |at| record.updated_at.max(at));
+        });
+    }
+
     pub(super) fn forget(&mut self, index: &NodeIndexUid) {
         self.records.remove(index);
         self.changed.remove(index);
@@ -127,6 +135,9 @@ pub(super) fn settings_around(
         | Operation::ClearDocuments
         | Operation::UpdateIndex { .. }
         | Operation::DeleteIndex
+        | Operation::SwapIndexes { .. }
+        | Operation::CompactIndex
+        | Operation::CreateSnapshot
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -145,6 +156,9 @@ pub(super) fn created_key(entry: &Entry) -> Option<String> {
         | Operation::UpdateIndex { .. }
         | Operation::DeleteIndex
         | Operation::UpdateSettings { .. }
+        | Operation::SwapIndexes { .. }
+        | Operation::CompactIndex
+        | Operation::CreateSnapshot
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -153,13 +167,18 @@ pub(super) fn created_key(entry: &Entry) -> Option<String> {
 /// The primary key that the entry's primary key step sets.
 pub(super) fn new_key(entry: &Entry) -> Option<&str> {
     match &entry.operation {
-        Operation::PutDocuments { primary_key, .. } | Operation::UpdateIndex { primary_key } => primary_key.as_deref(),
+        Operation::PutDocuments { primary_key, .. } | Operation::UpdateIndex { primary_key, .. } => {
+            primary_key.as_deref()
+        }
         Operation::CreateIndex { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
         | Operation::ClearDocuments
         | Operation::DeleteIndex
         | Operation::UpdateSettings { .. }
+        | Operation::SwapIndexes { .. }
+        | Operation::CompactIndex
+        | Operation::CreateSnapshot
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

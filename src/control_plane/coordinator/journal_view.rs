@@ -17,16 +17,17 @@ pub(super) struct StoreView<'a> {
 
 impl JournalView for StoreView<'_> {
     fn steps(&self, index: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
-        let Some(uid) = self.book.get(index).map(|record| record.uid.clone()) else { return Ok(Vec::new()) };
+        if self.book.get(index).is_none() {
+            return Ok(Vec::new());
+        }
         let mut steps = Vec::new();
         let mut first = after.entry().unwrap_or_default();
         loop {
-            let records = self.store.index_entries_from(&uid, first, PAGE).map_err(|error| {
+            let records = self.store.index_entries_from(index, first, PAGE).map_err(|error| {
                 tracing::error!(%error, %index, "the journal cannot be read");
                 JournalUnavailable
             })?;
-            let of_index = records.iter().filter(|record| record.entry.target.as_ref() == Some(index));
-            steps.extend(of_index.flat_map(steps_of_record).filter(|step| step.position > after));
+            steps.extend(records.iter().flat_map(steps_of_record).filter(|step| step.position > after));
             match records.last() {
                 Some(last) if records.len() == PAGE && steps.len() < limit => first = EntryId(last.entry.id.0 + 1),
                 Some(_) | None => break,

@@ -82,7 +82,20 @@ impl Coordinator {
                 let primary_key = self.state.lock().book.get(&send.index).and_then(|record| record.primary_key.clone());
                 Material::Settings(settings::node_settings(&self.with_tie_rule(&wanted, primary_key.as_deref())))
             }
-            StepKind::Put(_) => Material::Put(BodyParts::lines(&payload, wanted), primary_key),
+            StepKind::Put(_) => {
+                let left_out = match resolution.as_deref() {
+                    Some(Resolution::Existing { left_out, .. }) => &left_out[..],
+                    Some(
+                        Resolution::Ids { .. }
+                        | Resolution::Count(_)
+                        | Resolution::Settings { .. }
+                        | Resolution::PrimaryKey { .. }
+                        | Resolution::Failed(_),
+                    )
+                    | None => &[],
+                };
+                Material::Put(BodyParts::lines_without(&payload, wanted, left_out), primary_key)
+            }
             StepKind::Delete => Material::Delete(BodyParts::array(&payload, wanted)),
             StepKind::Clear | StepKind::Drop => Material::Plain,
         };
@@ -127,12 +140,15 @@ fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> O
     match &entry.operation {
         Operation::PutDocuments { primary_key, .. }
         | Operation::CreateIndex { primary_key }
-        | Operation::UpdateIndex { primary_key } => primary_key.clone(),
+        | Operation::UpdateIndex { primary_key, .. } => primary_key.clone(),
         Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
         | Operation::ClearDocuments
         | Operation::DeleteIndex
         | Operation::UpdateSettings { .. }
+        | Operation::SwapIndexes { .. }
+        | Operation::CompactIndex
+        | Operation::CreateSnapshot
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

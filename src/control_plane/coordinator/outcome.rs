@@ -44,6 +44,9 @@ pub(super) fn updated<'a>(entry: &'a Entry, outcome: &Outcome) -> Option<(&'a In
         | Operation::UpdateIndex { .. }
         | Operation::DeleteIndex
         | Operation::UpdateSettings { .. }
+        | Operation::SwapIndexes { .. }
+        | Operation::CompactIndex
+        | Operation::CreateSnapshot
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
     };
@@ -63,16 +66,23 @@ fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {
         Operation::DeleteByFilter { .. } | Operation::ClearDocuments | Operation::DeleteIndex => {
             let deleted = match reported.resolution {
                 Some(Resolution::Ids { count, .. } | Resolution::Count(count)) => Some(*count),
-                Some(Resolution::Settings { .. } | Resolution::PrimaryKey { .. } | Resolution::Failed(_)) | None => {
-                    None
-                }
+                Some(
+                    Resolution::Existing { .. }
+                    | Resolution::Settings { .. }
+                    | Resolution::PrimaryKey { .. }
+                    | Resolution::Failed(_),
+                )
+                | None => None,
             };
             OutcomeCounts { deleted, ..none }
         }
+        Operation::CompactIndex => OutcomeCounts { bytes: report.sizes, ..none },
         Operation::CancelTasks { .. } => OutcomeCounts { tasks: Some(report.canceled.unwrap_or_default()), ..none },
         Operation::CreateIndex { .. }
         | Operation::UpdateIndex { .. }
         | Operation::UpdateSettings { .. }
+        | Operation::SwapIndexes { .. }
+        | Operation::CreateSnapshot
         | Operation::DeleteTasks { .. } => none,
     }
 }

@@ -92,7 +92,14 @@ impl Coordinator {
         (index, entry, record): (&NodeIndexUid, &Entry, &IndexRecord),
     ) -> Option<Resolved> {
         let (primary_key, settings) = (record.primary_key.as_deref(), &record.settings);
-        let request = ResolveRequest { entry, index, primary_key, settings, fleet };
+        let documents = match self.documents_of(entry) {
+            Ok(documents) => documents,
+            Err(error) => {
+                tracing::error!(%error, entry = entry.id.0, "documents to be looked for cannot be read");
+                return None;
+            }
+        };
+        let request = ResolveRequest { entry, index, primary_key, settings, fleet, documents: documents.as_ref() };
         match resolver.resolve(request, &|| self.is_stopping()) {
             Ok(resolved) => Some(self.bounded(resolved, record)),
             Err(ResolveError::Stopping) => None,
@@ -101,6 +108,25 @@ impl Coordinator {
                 self.held_up((None, index.clone()), Position::of(entry.id, 0), error.to_string());
                 None
             }
+        }
+    }
+
+    /// The documents of a put of which it is to be found out whether they exist.
+    fn documents_of(&self, entry: &Entry) -> Result<Option<Payload>, StoreError> {
+        match entry.operation {
+            Operation::PutDocuments { .. } => self.store.payload(entry.id),
+            Operation::DeleteDocuments { .. }
+            | Operation::DeleteByFilter { .. }
+            | Operation::ClearDocuments
+            | Operation::CreateIndex { .. }
+            | Operation::UpdateIndex { .. }
+            | Operation::DeleteIndex
+            | Operation::UpdateSettings { .. }
+            | Operation::SwapIndexes { .. }
+            | Operation::CompactIndex
+            | Operation::CreateSnapshot
+            | Operation::CancelTasks { .. }
+            | Operation::DeleteTasks { .. } => Ok(None),
         }
     }
 

@@ -249,10 +249,8 @@ fn indexes(store: &dyn Store, records: &[IndexRecord], stored: &ProtocolState) -
 fn top_reported(store: &dyn Store, record: &IndexRecord, mut first: EntryId) -> Result<Position, StoreError> {
     let mut top = Position(0);
     loop {
-        let page = store.index_entries_from(&record.uid, first, PAGE)?;
-        let is_reported =
-            |entry: &&TaskRecord| entry.outcome.is_some() && entry.entry.target.as_ref() == Some(&record.node_uid);
-        for entry in page.iter().filter(is_reported) {
+        let page = store.index_entries_from(&record.node_uid, first, PAGE)?;
+        for entry in page.iter().filter(|entry| entry.outcome.is_some()) {
             top = top.max(steps_of_record(entry).last().map_or(top, |step| step.position));
         }
         match page.last() {

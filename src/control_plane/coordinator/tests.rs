@@ -238,19 +238,17 @@ impl Fixture {
     fn append(&self, index: &str, operation: Operation, payload: Option<Payload>) -> EntryId {
         let uid = IndexUid::new(index);
         let heads = self.store.heads().unwrap();
-        let head = heads.get(&uid);
         let write = crate::bridge::NewWrite {
-            index: Some(uid),
+            index: Some(uid.clone()),
             operation,
-            assumed_head: head.map(crate::control_plane::admission::shown_head),
+            assumed_head: heads.get(&uid).map(crate::control_plane::admission::shown_head),
             payload,
             rejection: None,
             custom_metadata: None,
         };
         let stamp = Stamp { id: self.store.next_entry().unwrap(), at: clock::timestamp() };
-        let admitted = admit(write, head, stamp).unwrap();
-        let changes: Vec<_> = admitted.change.into_iter().collect();
-        self.store.append(&[(admitted.entry.clone(), admitted.payload)], &changes).unwrap();
+        let admitted = admit(write, &heads, stamp).unwrap();
+        self.store.append(&[(admitted.entry.clone(), admitted.payload)], &admitted.changes).unwrap();
         if let Some(running) = &self.running {
             running.coordinator().entries_committed(vec![Arc::new(admitted.entry)]);
         }
@@ -277,6 +275,7 @@ impl Fixture {
             primary_key: Some("id".to_owned()),
             creates_index: true,
             sets_primary_key: false,
+            skips_missing: false,
         };
         self.append(index, operation, Some(payload_of(documents)))
     }

@@ -10,6 +10,7 @@ use super::*;
 use crate::bridge::{IndexHead, NewWrite, reply::ReplyFuture};
 use crate::control_plane::status::Looks;
 use crate::control_plane::task_desk::{JOBS_MAX, TaskDesk};
+use crate::control_plane::webhooks::Registry;
 use crate::logic::entry::PutMode;
 use crate::logic::ids::ShardId;
 use crate::logic::payload::Section;
@@ -49,7 +50,8 @@ impl Desk {
         let notes = Arc::new(Notes::default());
         let (desk, jobs) = bounded(JOBS_MAX);
         let (stop, stopped) = unbounded();
-        let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: Looks::default() };
+        let webhooks = Arc::new(Registry::open(store.clone(), None).unwrap());
+        let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: Looks::default(), webhooks };
         task_desk.resume().unwrap();
         let parts = JournalParts {
             store: store.clone(),
@@ -142,6 +144,7 @@ fn put(desk: &Desk, index: &str, bytes: usize) -> NewWrite {
         primary_key: Some("id".to_owned()),
         creates_index: true,
         sets_primary_key: false,
+        skips_missing: false,
     };
     let head = desk.bridge.heads.load().get(index).cloned();
     let section = Section { shard: ShardId(0), start: 0, length: bytes as u64, id_hashes: vec![1] };
@@ -270,7 +273,7 @@ fn an_interrupted_task_operation_is_carried_out_at_the_next_start() {
         let store = SqliteStore::open(folder.path()).unwrap();
         let operation = Operation::DeleteTasks { original_filter: "?y".to_owned(), matched: vec![] };
         let stamp = Stamp { id: EntryId(0), at: Timestamp(1) };
-        let admitted = admit(write(None, operation, None), None, stamp).unwrap();
+        let admitted = admit(write(None, operation, None), &BTreeMap::new(), stamp).unwrap();
         store.append(&[(admitted.entry, None)], &[]).unwrap();
     }
     let desk = Desk::start(folder.path());

@@ -219,6 +219,19 @@ impl NodeClient {
         decode(self.fetch(index, &body, timeout), ANSWER_BYTES_MAX)
     }
 
+    /// Of the documents with these ids, those that match the filter, with their ids alone.
+    pub fn fetch_of(
+        &self,
+        index: &NodeIndexUid,
+        ids: &[&str],
+        filter: &Value,
+        primary_key: &str,
+        timeout: Duration,
+    ) -> Result<FetchedDocuments, NodeError> {
+        let body = json!({ "ids": ids, "filter": filter, "fields": [primary_key], "limit": ids.len() });
+        decode(self.fetch(index, &body, timeout), ANSWER_BYTES_MAX)
+    }
+
     /// The ids of all documents that match, from one read transaction of the node. The answer is read as it comes, so
     /// only the ids are held.
     ///

@@ -99,6 +99,26 @@ impl BodyParts {
         Self(Self::sections(payload, wanted).collect())
     }
 
+    /// The same without some lines, given by their places in the section of their shard, ascending.
+    pub fn lines_without(
+        payload: &Payload,
+        wanted: impl Fn(ShardId) -> bool,
+        left_out: &[(ShardId, Vec<u32>)],
+    ) -> Self {
+        if left_out.is_empty() {
+            return Self::lines(payload, wanted);
+        }
+        let mut parts = Vec::new();
+        for section in payload.sections.iter().filter(|section| wanted(section.shard)) {
+            let start = section.start as usize;
+            let bytes = payload.bytes.slice(start..start + section.length as usize);
+            let left_out =
+                left_out.iter().find(|(shard, _)| *shard == section.shard).map_or(&[][..], |(_, lines)| lines);
+            parts.extend(without_lines(&bytes, left_out));
+        }
+        Self(parts)
+    }
+
     /// The ids of the wanted shards as one JSON array.
     pub fn array(payload: &Payload, wanted: impl Fn(ShardId) -> bool) -> Self {
         let mut parts = vec![Bytes::from_static(b"[")];
@@ -166,6 +186,23 @@ impl Read for PartsReader {
     }
 }
 
+/// The stretches between lines that are left out; neighbours in one piece.
+fn without_lines(bytes: &Bytes, left_out: &[u32]) -> Vec<Bytes> {
+    let mut parts = Vec::new();
+    let mut left_out = left_out.iter().copied().peekable();
+    let (mut begin, mut end) = (0, 0);
+    for (number, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let next = end + line.len();
+        if left_out.next_if_eq(&(number as u32)).is_some() {
+            parts.extend((begin < end).then(|| bytes.slice(begin..end)));
+            begin = next;
+        }
+        end = next;
+    }
+    parts.extend((begin < end).then(|| bytes.slice(begin..end)));
+    parts
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RegisteredTask {
@@ -177,6 +214,13 @@ impl NodeClient {
     pub fn write(&self, index: &NodeIndexUid, write: &NodeWrite<'_>, timeout: Duration) -> SendOutcome {
         let (method, path, content_type, body) = request_of(index, write);
         send_outcome(self.exchange(method, &path, content_type.zip(body), timeout))
+    }
+
+    /// Lets the node make a snapshot of itself. Its task overtakes those that wait.
+    pub fn snapshot(&self, timeout: Duration) -> SendOutcome {
+        // As for a compaction.
+        let body = Some(("application/json", BodyParts::default()));
+        send_outcome(self.exchange(Method::POST, "/snapshots", body, timeout))
     }
 
     /// Deletes these finished tasks from the node's list; that is a task too.

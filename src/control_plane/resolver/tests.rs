@@ -31,7 +31,14 @@ fn a_refusal_names_the_clients_index_and_never_the_marker() {
     let index = NodeIndexUid::new("a-0");
     let readable = Publication::default();
     let fleet = ReadableFleet { readable: &readable, nodes: &[] };
-    let request = ResolveRequest { entry: &entry, index: &index, primary_key: None, settings: &Object::new(), fleet };
+    let request = ResolveRequest {
+        entry: &entry,
+        index: &index,
+        primary_key: None,
+        settings: &Object::new(),
+        fleet,
+        documents: None,
+    };
     let start = "Attribute `x` is not filterable.";
     let cases = [
         (

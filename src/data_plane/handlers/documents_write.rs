@@ -42,22 +42,21 @@ struct PutQuery {
     custom_metadata: Option<String>,
     /// Not of the query string: the caller may make the index by this.
     may_create: bool,
+    skips_missing: bool,
 }
 
 impl PutQuery {
     fn parse(query: &str, may_create: bool) -> Result<Self, ApiError> {
         let query = QueryString::parse(query, &["primaryKey", "csvDelimiter", "customMetadata", "skipCreation"])?;
-        match query.get("skipCreation").map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false") => {}
-            Some("true") => {
-                return Err(ApiError::new(Code::MiroirNotSupported, "Miroir does not support `skipCreation` yet."));
-            }
+        let skips_missing = match query.get("skipCreation").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
             Some(_) => {
                 let value = query.get("skipCreation").unwrap_or_default();
                 let message = format!("skipCreation must be either `true` or `false`. Found: `{value}`");
                 return Err(ApiError::new(Code::InvalidSkipCreation, message));
             }
-        }
+        };
         let primary_key = query.get("primaryKey");
         primary_key.map_or(Ok(()), check_primary_key)?;
         Ok(Self {
@@ -65,6 +64,7 @@ impl PutQuery {
             csv_delimiter: query.get("csvDelimiter").map(read_delimiter).transpose()?,
             custom_metadata: query.get("customMetadata").map(str::to_owned),
             may_create,
+            skips_missing,
         })
     }
 }
@@ -159,6 +159,7 @@ fn new_write(
         primary_key,
         creates_index: query.may_create,
         sets_primary_key: false,
+        skips_missing: query.skips_missing,
     };
     NewWrite {
         index: Some(index.clone()),

@@ -1,4 +1,4 @@
-//! Indexes: create, show, list, update, delete. What is shown is what readers see.
+//! Indexes: create, show, list, update, swap, delete. What is shown is what readers see.
 
 use serde_json::json;
 
@@ -6,13 +6,14 @@ use super::arguments::{Arguments, require_json};
 use super::write::{accepted, commit};
 use crate::data_plane::core::Core;
 use crate::http_types::{Request, Response};
-use crate::logic::entry::Operation;
+use crate::logic::entry::{Operation, Swap};
 use crate::logic::ids::IndexUid;
 use crate::logic::snapshot::IndexView;
 use crate::meili::dates::rfc3339;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::index::{CreateIndex, IndexPaging, IndexShown, UpdateIndex};
 use crate::meili::keys::Grant;
+use crate::meili::swaps::{parse_swaps, refuse_duplicates};
 
 fn shown(view: &IndexView) -> IndexShown {
     IndexShown {
@@ -61,10 +62,29 @@ pub(super) async fn update(core: &Core, request: &Request, arguments: &Arguments
     require_json(request)?;
     let UpdateIndex { primary_key, uid } = UpdateIndex::parse(&request.body)?;
     let index = arguments.index()?;
-    if uid.is_some() {
-        return Err(ApiError::new(Code::MiroirNotSupported, "Miroir does not support renaming an index yet."));
+    let operation = Operation::UpdateIndex { primary_key, rename: uid.map(|uid| (index.clone(), IndexUid::new(uid))) };
+    commit(core, Some(index), operation, None).await.map(|task| accepted(&task))
+}
+
+pub(super) async fn compact(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let index = arguments.index()?;
+    commit(core, Some(index), Operation::CompactIndex, None).await.map(|task| accepted(&task))
+}
+
+pub(super) async fn swap(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    require_json(request)?;
+    let swaps = parse_swaps(&request.body)?;
+    let grant = arguments.grant();
+    if !swaps.iter().all(|(left, right, _)| grant.allows_index(left) && grant.allows_index(right)) {
+        return Err(Grant::refusal());
     }
-    commit(core, Some(index), Operation::UpdateIndex { primary_key }, None).await.map(|task| accepted(&task))
+    refuse_duplicates(&swaps)?;
+    let swaps = swaps
+        .into_iter()
+        .map(|(left, right, is_rename)| Swap { indexes: (IndexUid::new(left), IndexUid::new(right)), is_rename });
+    // The journal looks the names up.
+    let operation = Operation::SwapIndexes { swaps: swaps.collect(), names: Vec::new() };
+    commit(core, None, operation, None).await.map(|task| accepted(&task))
 }
 
 pub(super) async fn delete(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {

@@ -12,9 +12,11 @@ use crate::meili::keys::{AccessCheck, Grant, Need};
 use crate::telemetry::clock;
 
 pub mod arguments;
+mod batches;
 pub mod documents_read;
 mod documents_write;
 mod facet_search;
+mod index_fields;
 mod indexes;
 mod keys;
 mod multi_search;
@@ -26,6 +28,7 @@ pub mod stats;
 mod system;
 mod tasks;
 mod unsupported;
+mod webhooks;
 mod write;
 
 use arguments::Arguments;

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::arguments::Arguments;
 use super::{
-    documents_read, documents_write, facet_search, indexes, keys, multi_search, search, settings, similar, stats,
-    system, tasks, unsupported,
+    batches, documents_read, documents_write, facet_search, index_fields, indexes, keys, multi_search, search,
+    settings, similar, stats, system, tasks, unsupported, webhooks,
 };
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
@@ -108,7 +108,11 @@ fn supported() -> Vec<Route> {
         "GET" "/indexes/{index}" [IndexesGet] indexes::get;
         "PATCH" "/indexes/{index}" [IndexesUpdate] indexes::update;
         "DELETE" "/indexes/{index}" [IndexesDelete] indexes::delete;
+        "POST" "/swap-indexes" [IndexesSwap] indexes::swap;
         "GET" "/indexes/{index}/stats" [StatsGet] stats::one;
+        "POST" "/indexes/{index}/fields" [FieldsPost] index_fields::list;
+        "POST" "/indexes/{index}/compact" [IndexesCompact] indexes::compact;
+        "POST" "/snapshots" [SnapshotsCreate] tasks::create_snapshot;
         "GET" "/indexes/{index}/search" [Search] search::get;
         "POST" "/indexes/{index}/search" [Search] search::post;
         "POST" "/indexes/{index}/facet-search" [Search] facet_search::post;
@@ -131,6 +135,13 @@ fn supported() -> Vec<Route> {
         "DELETE" "/tasks" [TasksDelete] tasks::delete;
         "POST" "/tasks/cancel" [TasksCancel] tasks::cancel;
         "GET" "/tasks/{task}" [TasksGet] tasks::get;
+        "GET" "/batches" [TasksGet] batches::list;
+        "GET" "/batches/{batch}" [TasksGet] batches::get;
+        "GET" "/webhooks" [WebhooksGet] webhooks::list;
+        "POST" "/webhooks" [WebhooksCreate] webhooks::create;
+        "GET" "/webhooks/{webhook}" [WebhooksGet] webhooks::get;
+        "PATCH" "/webhooks/{webhook}" [WebhooksUpdate] webhooks::update;
+        "DELETE" "/webhooks/{webhook}" [WebhooksDelete] webhooks::delete;
         "GET" "/keys" [KeysGet] keys::list;
         "POST" "/keys" [KeysCreate] keys::create;
         "GET" "/keys/{key}" [KeysGet] keys::get;
@@ -142,22 +153,11 @@ fn supported() -> Vec<Route> {
 /// What one server has besides.
 fn not_supported() -> Vec<Route> {
     table! {
-        "POST" "/swap-indexes" [IndexesSwap] unsupported::refuse;
         "POST" "/dumps" [DumpsCreate] unsupported::refuse;
-        "POST" "/snapshots" [SnapshotsCreate] unsupported::refuse;
         "POST" "/export" [Export] unsupported::refuse;
         "POST" "/render-template" [SettingsGet DocumentsGet] unsupported::refuse;
         "GET" "/experimental-features" [ExperimentalFeaturesGet] unsupported::refuse;
         "PATCH" "/experimental-features" [ExperimentalFeaturesUpdate] unsupported::refuse;
-        "GET" "/webhooks" [WebhooksGet] unsupported::refuse;
-        "POST" "/webhooks" [WebhooksCreate] unsupported::refuse;
-        "GET" "/webhooks/{webhook}" [WebhooksGet] unsupported::refuse;
-        "PATCH" "/webhooks/{webhook}" [WebhooksUpdate] unsupported::refuse;
-        "DELETE" "/webhooks/{webhook}" [WebhooksDelete] unsupported::refuse;
-        "GET" "/batches" [TasksGet] unsupported::refuse;
-        "GET" "/batches/{batch}" [TasksGet] unsupported::refuse;
-        "POST" "/indexes/{index}/fields" [FieldsPost] unsupported::refuse;
-        "POST" "/indexes/{index}/compact" [IndexesCompact] unsupported::refuse;
         "POST" "/indexes/{index}/documents/edit" [DocumentsAll] unsupported::edit_documents;
         "GET" "/network" [NetworkGet] unsupported::network;
         "PATCH" "/network" [NetworkUpdate] unsupported::network;

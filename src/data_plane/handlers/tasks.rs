@@ -1,4 +1,5 @@
-//! Tasks: list, show, cancel, delete. All of it is the journal's; here queries are read and answers awaited.
+//! Tasks: list, show, cancel, delete; and the snapshot, which is nothing but a task. All of it is the journal's; here queries
+//! are read and answers awaited.
 
 use crate::bridge::Command;
 use crate::bridge::reply::Reply;
@@ -11,9 +12,13 @@ use crate::meili::task_query::{Selection, parse_listing, parse_selection, parse_
 use crate::meili::tasks::{TaskQuery, task_not_found};
 
 use super::arguments::Arguments;
-use super::write::commit;
+use super::write::{accepted, commit};
 
-async fn ask<T>(core: &Core, command: impl FnOnce(Reply<Result<T, ApiError>>) -> Command) -> Result<T, ApiError> {
+/// What the control plane answers.
+pub(super) async fn ask<T>(
+    core: &Core,
+    command: impl FnOnce(Reply<Result<T, ApiError>>) -> Command,
+) -> Result<T, ApiError> {
     let reply =
         core.bridge.ask(command).ok_or_else(|| ApiError::overloaded("too many requests wait for the journal"))?;
     match core.before(core.read_deadline(), reply).await {
@@ -41,8 +46,17 @@ pub(super) async fn get(core: &Core, _request: &Request, arguments: &Arguments) 
 }
 
 /// Only tasks that the caller may see.
-fn visible(query: TaskQuery, arguments: &Arguments) -> TaskQuery {
+pub(super) fn visible(query: TaskQuery, arguments: &Arguments) -> TaskQuery {
     TaskQuery { visible: arguments.grant().visible(), ..query }
+}
+
+/// Every node makes a snapshot of itself, one after the other; the task is done when all have.
+pub(super) async fn create_snapshot(
+    core: &Core,
+    _request: &Request,
+    _arguments: &Arguments,
+) -> Result<Response, ApiError> {
+    commit(core, None, Operation::CreateSnapshot, None).await.map(|task| accepted(&task))
 }
 
 /// The tasks that match now, oldest first.

@@ -23,6 +23,7 @@ use crate::http_types::{Request, Response};
 use crate::logic::entry::Operation;
 use crate::logic::ids::{EntryId, IndexUid, Monotonic, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
 use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
+use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::keys::key_not_found;
 use crate::meili::tasks::TaskPage;
@@ -63,9 +64,15 @@ impl Fixture {
                         let page = TaskPage { results: vec![], total: 0, limit: query.limit, from: None, next: None };
                         reply.send(Ok(page));
                     }
+                    Command::Batches(query, reply) => {
+                        let page = BatchPage { results: vec![], total: 0, limit: query.limit, from: None, next: None };
+                        reply.send(Ok(page));
+                    }
                     Command::MatchingTasks(_, reply) => reply.send(Ok(vec![EntryId(2), EntryId(5)])),
                     Command::Keys(_, reply) => reply.send(Err(key_not_found("x"))),
-                    Command::Fleet(reply) | Command::Topology(_, reply) => reply.send(Ok(Value::Null)),
+                    Command::Fleet(reply) | Command::Topology(_, reply) | Command::Webhooks(_, reply) => {
+                        reply.send(Ok(Value::Null));
+                    }
                     Command::Task(entry, reply) => {
                         reply.send(Err(ApiError::new(Code::TaskNotFound, format!("Task `{entry}` not found."))));
                     }
@@ -362,7 +369,7 @@ const ERRORS: &[ErrorCase] = &[
     ("POST", "/indexes", Some("text/plain"), "{}", 415, "invalid_content_type"),
     ("PATCH", "/indexes/movies", JSON, r#"{"createdAt":"x"}"#, 400, "immutable_index_created_at"),
     ("PATCH", "/indexes/movies", JSON, r#"{"updatedAt":"x"}"#, 400, "immutable_index_updated_at"),
-    ("PATCH", "/indexes/movies", JSON, r#"{"uid":"b"}"#, 501, "miroir_not_supported"),
+    ("PATCH", "/indexes/movies", JSON, r#"{"uid":"a b"}"#, 400, "invalid_index_uid"),
     ("POST", "/indexes/movies/documents", None, "[]", 415, "missing_content_type"),
     ("POST", "/indexes/movies/documents", Some("text/plain"), "x", 415, "invalid_content_type"),
     ("POST", "/indexes/movies/documents", JSON, "", 400, "missing_payload"),
@@ -375,7 +382,7 @@ const ERRORS: &[ErrorCase] = &[
     ("POST", "/indexes/movies/documents?csvDelimiter=%C3%A9", Some("text/csv"), "id\n1", 400, "invalid_document_csv_delimiter"),
     ("POST", "/indexes/movies/documents?csvDelimiter=;", JSON, "[]", 415, "invalid_content_type"),
     ("POST", "/indexes/movies/documents?skipCreation=x", JSON, "[]", 400, "invalid_skip_creation"),
-    ("POST", "/indexes/movies/documents?skipCreation=true", JSON, "[]", 501, "miroir_not_supported"),
+    ("POST", "/indexes/movies/documents?skipCreation=1", JSON, "[]", 400, "invalid_skip_creation"),
     ("POST", "/indexes/movies/documents?other=1", JSON, "[]", 400, "bad_request"),
     ("POST", "/indexes/movies/documents?primaryKey=_miroir", JSON, "[]", 400, "miroir_reserved_field"),
     ("POST", "/indexes/movies/documents", JSON, r#"[{"id":1,"_miroir":2}]"#, 400, "miroir_reserved_field"),
@@ -414,7 +421,14 @@ const ERRORS: &[ErrorCase] = &[
     ("POST", "/tasks/cancel", None, "", 400, "missing_task_filters"),
     ("DELETE", "/tasks", None, "", 400, "missing_task_filters"),
     ("DELETE", "/tasks?limit=1", None, "", 400, "bad_request"),
-    ("POST", "/swap-indexes", JSON, "[]", 501, "miroir_not_supported"),
+    ("POST", "/swap-indexes", JSON, "[{}]", 400, "missing_swap_indexes"),
+    ("POST", "/swap-indexes", None, "[]", 415, "missing_content_type"),
+    ("POST", "/webhooks", JSON, r#"{"uuid":"x"}"#, 400, "immutable_webhook_uuid"),
+    ("PATCH", "/webhooks/x", JSON, "{}", 400, "invalid_webhook_uuid"),
+    ("GET", "/webhooks/x", None, "", 400, "invalid_webhook_uuid"),
+    ("GET", "/batches/x", None, "", 400, "invalid_batch_uids"),
+    ("GET", "/batches/7", None, "", 404, "batch_not_found"),
+    ("GET", "/batches?limit=-1", None, "", 400, "invalid_task_limit"),
     ("POST", "/multi-search", JSON, "{}", 400, "bad_request"),
     ("POST", "/multi-search", None, "{}", 415, "missing_content_type"),
     ("POST", "/multi-search", JSON, r#"{"queries":[{"indexUid":"nope"}]}"#, 400, "index_not_found"),

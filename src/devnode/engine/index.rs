@@ -7,7 +7,7 @@ mod batch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use roaring::RoaringBitmap;
 use serde_json::{Map, Value};
@@ -336,6 +336,15 @@ impl Index {
         }
     }
 
+    /// The fields of the stored documents with those below them, with points between levels, and the primary key.
+    pub fn field_names(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = self.primary_key.iter().cloned().collect();
+        for document in self.documents.values() {
+            document.iter().for_each(|(key, value)| note_names(&mut names, key, value));
+        }
+        names
+    }
+
     /// A stored document by its number.
     pub(super) fn document(&self, number: u32) -> Option<&Document> {
         self.documents.get(&number)
@@ -402,5 +411,19 @@ impl Index {
         let Some(document) = documents.get(&number) else { return };
         postings.remove(number);
         facets.remove(number, document, settings, fields);
+    }
+}
+
+fn note_names(names: &mut BTreeSet<String>, path: &str, value: &Value) {
+    names.insert(path.to_owned());
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(key, value)| note_names(names, &format!("{path}.{key}"), value));
+        }
+        // Objects in lists lie on the same level.
+        Value::Array(items) => {
+            items.iter().filter(|item| !item.is_number()).for_each(|item| note_names(names, path, item));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -85,6 +85,15 @@ pub fn compact(node: &Node, uid: &str) -> Result<Response, ApiError> {
     Ok(Response::json(202, &task))
 }
 
+/// `POST /indexes/{uid}/fields`: all names, whatever is asked for, and nothing but names.
+pub fn fields(node: &Node, uid: &str) -> Result<Response, ApiError> {
+    let index = node.indexes.get(check_uid(uid)?)?;
+    let names = index.read().engine.field_names();
+    let total = names.len();
+    let results: Vec<Value> = names.into_iter().map(|name| json!({ "name": name })).collect();
+    Ok(Response::json(200, &json!({ "results": results, "offset": 0, "limit": total, "total": total })))
+}
+
 fn index_stats(node: &Node, index: &NamedIndex) -> Value {
     let stats = index.read().engine.stats();
     json!({

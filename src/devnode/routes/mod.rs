@@ -114,6 +114,7 @@ impl Node {
             ("PATCH", ["indexes", uid]) => indexes::update(self, uid, request),
             (_, ["indexes", uid]) => indexes::delete(self, uid),
             (_, ["indexes", uid, "compact"]) => indexes::compact(self, uid),
+            (_, ["indexes", uid, "fields"]) => indexes::fields(self, uid),
             (_, ["indexes", uid, "stats"]) => indexes::stats(self, uid),
             (_, ["indexes", uid, "search"]) => search::search(self, uid, request),
             (_, ["indexes", uid, "similar"]) => similar::similar(self, uid, request),

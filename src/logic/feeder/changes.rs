@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Fleet;
 use super::feed::{Sync, Version};
+use super::renaming::Renaming;
 use crate::logic::ids::{EntryId, Epoch, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use crate::meili::error::ErrorBody;
@@ -29,8 +30,12 @@ pub struct Changes {
     pub passed: Vec<Position>,
     /// Entries that some node begins with.
     pub started: Vec<(EntryId, Timestamp)>,
+    /// The same, now: what is none of the feeds.
+    pub begun: Vec<EntryId>,
     /// Indexes that readers see from now on (true), or no longer (false).
     pub visible: Vec<(NodeIndexUid, bool)>,
+    /// Indexes with other names, each of these at once.
+    pub renamed: Vec<Renaming>,
     /// Entries that ended.
     pub reports: Vec<Report>,
     /// Deleted indexes that nothing refers to any more.
@@ -71,6 +76,8 @@ pub struct Report {
     pub deleted: Option<u64>,
     /// Tasks that this task canceled.
     pub canceled: Option<u64>,
+    /// Bytes of an index on all nodes before and after it was compacted, as far as they said so.
+    pub sizes: Option<(u64, u64)>,
 }
 
 /// See [`Report`].
@@ -279,7 +286,9 @@ pub(super) struct Pending {
     /// Of indexes that are forgotten.
     pub passed: Vec<Position>,
     pub started: Vec<(EntryId, Timestamp)>,
+    pub begun: Vec<EntryId>,
     pub visible: Vec<(NodeIndexUid, bool)>,
+    pub renamed: Vec<Renaming>,
     pub reports: Vec<Report>,
     pub forgotten: Vec<NodeIndexUid>,
     pub nodes: BTreeSet<usize>,
@@ -319,7 +328,9 @@ impl Fleet {
             decisions: pending.decisions,
             passed: pending.passed,
             started: pending.started,
+            begun: pending.begun,
             visible: pending.visible,
+            renamed: pending.renamed,
             reports: pending.reports,
             forgotten: pending.forgotten,
             nodes: pending.nodes.iter().map(|&node| self.nodes[node].record.clone()).collect(),
@@ -353,10 +364,15 @@ impl Fleet {
     /// Whether [`Fleet::take_changes`] would give anything.
     pub fn has_changes(&self) -> bool {
         let Pending { applied, next_task, sync, needs_rebuild, verdicts, .. } = &self.pending;
-        let Pending { decisions, started, visible, reports, forgotten, .. } = &self.pending;
+        let Pending { decisions, started, begun, visible, renamed, reports, forgotten, .. } = &self.pending;
         let Pending { nodes, tables, jobs, ended_jobs, joins, bootstraps, rebuilt, .. } = &self.pending;
         !(applied.is_empty() && next_task.is_empty() && sync.is_empty() && needs_rebuild.is_empty())
-            || !(verdicts.is_empty() && decisions.is_empty() && started.is_empty() && visible.is_empty())
+            || !(verdicts.is_empty()
+                && decisions.is_empty()
+                && started.is_empty()
+                && visible.is_empty()
+                && renamed.is_empty())
+            || !begun.is_empty()
             || !(reports.is_empty() && forgotten.is_empty() && nodes.is_empty() && jobs.is_empty() && joins.is_empty())
             || *tables
             || !(ended_jobs.is_empty() && bootstraps.is_empty() && rebuilt.is_empty())

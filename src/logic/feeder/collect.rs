@@ -57,7 +57,7 @@ impl Fleet {
     }
 
     fn plan_poll(&mut self, node: usize, has_news: bool, now: Monotonic) {
-        let is_working = self.nodes[node].compaction.is_some()
+        let is_working = self.nodes[node].upkeep.is_some()
             || self.nodes[node].identifying.is_some()
             || self.nodes[node].active.iter().any(|index| !self.feed(node, index).sent.is_empty());
         let (first, last) = self.timing.poll_busy_ms;
@@ -76,7 +76,7 @@ impl Fleet {
         let what = state.unclear.as_ref().and_then(|unclear| unclear.what.clone());
         let is_it = match &what {
             Some(InFlight::Step { send, .. }) => task.matches(send),
-            Some(InFlight::Compaction(uid)) => task.kind == SeenKind::Compaction && task.index.as_ref() == Some(uid),
+            Some(InFlight::Upkeep(upkeep)) => task.kind == SeenKind::Upkeep && task.index.as_ref() == upkeep.index(),
             Some(InFlight::Identity) => concerns_identity(task),
             Some(InFlight::Housekeeping(_)) | None => false,
         };
@@ -88,7 +88,7 @@ impl Fleet {
         self.pending.next_task.insert(node);
         match what {
             Some(InFlight::Step { send, ids }) => self.answered(node, send, ids, task.task),
-            Some(InFlight::Compaction(_)) => self.compaction_registered(node, task.task),
+            Some(InFlight::Upkeep(_)) => self.upkeep_registered(node, task.task),
             Some(InFlight::Identity) => self.nodes[node].identifying = Some(task.task),
             Some(InFlight::Housekeeping(_)) | None => {}
         }
@@ -137,7 +137,7 @@ impl Fleet {
 
     /// Returns whether anything ended.
     fn collect(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask], now: Monotonic) -> bool {
-        let mut has_news = self.collect_compaction(node, asked, seen) | self.collect_identity(node, asked, seen, now);
+        let mut has_news = self.collect_upkeep(node, asked, seen) | self.collect_identity(node, asked, seen, now);
         let active: Vec<NodeIndexUid> = self.nodes[node].active.iter().cloned().collect();
         for uid in active {
             let feed = self.feed_mut(node, &uid);

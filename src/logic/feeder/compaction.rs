@@ -8,18 +8,10 @@
 
 use super::Fleet;
 use super::changes::Alarm;
-use super::node::{End, InFlight, NodeState, SeenTask};
-use super::send::Action;
-use crate::logic::ids::{NodeId, NodeIndexUid, NodeTask};
+use super::node::{End, NodeState};
+use super::upkeep::{UnderWay, Upkeep};
+use crate::logic::ids::{NodeId, NodeIndexUid};
 use crate::logic::topology::{CompactionRecord, CompactionWish, JobStep};
-
-/// One that was begun, or is about to be.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Compaction {
-    pub index: NodeIndexUid,
-    /// Once the node has it.
-    pub task: Option<NodeTask>,
-}
 
 /// An index that may be worth it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,7 +40,7 @@ impl Fleet {
     }
 
     /// The record of a (node, index), made if there is none; stored with the next transaction.
-    fn compaction_mut(&mut self, node: usize, uid: &NodeIndexUid) -> &mut CompactionRecord {
+    pub(super) fn compaction_mut(&mut self, node: usize, uid: &NodeIndexUid) -> &mut CompactionRecord {
         self.pending.tables = true;
         let id = &self.nodes[node].id;
         let records = &mut self.tables.compactions;
@@ -103,7 +95,7 @@ impl Fleet {
         let state = &self.nodes[node];
         let is_other_busy = |other: usize| {
             let is_concerned = other == node || self.answers(other) && self.share_a_shard(other, node);
-            is_concerned && self.nodes[other].compaction.is_some()
+            is_concerned && self.nodes[other].upkeep.is_some()
         };
         state.is_reachable
             && !state.is_lost
@@ -126,7 +118,7 @@ impl Fleet {
         has_job || pairs.into_iter().any(|(owners, plan)| owners.contains(&node) != plan.contains(&node))
     }
 
-    fn may_compact(&self, node: usize, uid: &NodeIndexUid) -> bool {
+    pub(super) fn may_compact(&self, node: usize, uid: &NodeIndexUid) -> bool {
         self.indexes.get(uid).is_some_and(|state| {
             let feed = &state.feeds[node];
             state.dropped.is_none() && feed.applied >= state.created && feed.bootstrap.is_none() && !feed.needs_rebuild
@@ -137,7 +129,7 @@ impl Fleet {
     pub fn compact(&mut self, due: &DueCompaction) -> bool {
         let may = self.is_fit_to_compact(due.node) && self.may_compact(due.node, &due.index);
         if may {
-            self.nodes[due.node].compaction = Some(Compaction { index: due.index.clone(), task: None });
+            self.nodes[due.node].upkeep = Some(UnderWay::new(Upkeep::Compact(due.index.clone())));
         }
         may
     }
@@ -149,44 +141,12 @@ impl Fleet {
 
     /// What is being compacted.
     pub fn compacting(&self) -> Vec<(NodeId, NodeIndexUid)> {
-        let under_way = |state: &NodeState| Some((state.id.clone(), state.compaction.as_ref()?.index.clone()));
+        let under_way = |state: &NodeState| Some((state.id.clone(), state.upkeep.as_ref()?.upkeep.index()?.clone()));
         self.nodes.iter().filter_map(under_way).collect()
     }
 
-    /// What the node is to be sent, before anything of the feeds.
-    pub(super) fn turn_for_compaction(&mut self, node: usize) -> Option<Action> {
-        let state = &mut self.nodes[node];
-        let index = state.compaction.as_ref().filter(|compaction| compaction.task.is_none())?.index.clone();
-        state.in_flight = Some(InFlight::Compaction(index.clone()));
-        Some(Action::Compact(index))
-    }
-
-    /// The node has it as this task.
-    pub(super) fn compaction_registered(&mut self, node: usize, task: NodeTask) {
-        if let Some(compaction) = &mut self.nodes[node].compaction {
-            compaction.task = Some(task);
-        }
-    }
-
-    /// Looks whether it has ended. Returns whether it has.
-    pub(super) fn collect_compaction(&mut self, node: usize, asked: &[NodeTask], seen: &[SeenTask]) -> bool {
-        let Some(task) = self.nodes[node].compaction.as_ref().and_then(|compaction| compaction.task) else {
-            return false;
-        };
-        let end = match seen.binary_search_by_key(&task, |seen| seen.task) {
-            Ok(found) => seen[found].end.clone(),
-            // Its end is not known, but it had its turn.
-            Err(_) if asked.binary_search(&task).is_ok() => Some(End::Succeeded),
-            Err(_) => None,
-        };
-        let Some(end) = end else { return false };
-        self.nodes[node].finished.push(task);
-        self.compaction_ended(node, end);
-        true
-    }
-
-    pub(super) fn compaction_ended(&mut self, node: usize, end: End) {
-        let Some(Compaction { index, .. }) = self.nodes[node].compaction.take() else { return };
+    /// A compaction of an index on a node has ended.
+    pub(super) fn compaction_ended(&mut self, node: usize, index: NodeIndexUid, end: End) {
         let id = self.nodes[node].id.clone();
         self.forget_compactions(|record| record.node == id && record.index == index);
         let reason = match end {

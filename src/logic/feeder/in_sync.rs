@@ -32,6 +32,8 @@ impl Fleet {
             }
             self.settle_index(&uid, now);
         }
+        self.rename_indexes(progress);
+        self.do_chores(now);
         self.report_task_operations();
         if self.rules.rebuild {
             self.rebuild_given_up();

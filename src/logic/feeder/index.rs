@@ -38,6 +38,8 @@ pub(super) struct IndexState {
     pub unresolved: BTreeMap<EntryId, Needs>,
     /// Commit (true) or abort, and the transaction that stores it: as long as some replica may come to the step.
     pub decisions: BTreeMap<Position, (bool, Version)>,
+    /// Unreported renamings: nothing beyond the first one is sent.
+    pub gates: BTreeSet<Position>,
     /// The last step of any reported entry.
     pub top_reported: Position,
     /// Readers are told that it is gone, before any node loses it.
@@ -62,6 +64,7 @@ impl IndexState {
             undecided: BTreeMap::new(),
             unresolved: BTreeMap::new(),
             decisions: BTreeMap::new(),
+            gates: BTreeSet::new(),
             top_reported: Position(0),
             hidden: None,
             is_hidden: false,
@@ -72,6 +75,11 @@ impl IndexState {
     /// Some reader may still use it: its deletion, if there is one, is not known to all.
     pub(super) fn is_read(&self) -> bool {
         self.dropped.is_none() || !self.is_hidden
+    }
+
+    /// It comes after a renaming that is not known to all readers.
+    pub(super) fn is_behind_gate(&self, position: Position) -> bool {
+        self.gates.first().is_some_and(|&gate| position > gate)
     }
 
     /// The first step after a position that touches a node.

@@ -20,6 +20,7 @@ mod index;
 mod mend;
 mod moves;
 mod node;
+mod renaming;
 mod report;
 mod rewind;
 mod send;
@@ -27,6 +28,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -40,9 +42,11 @@ pub use moves::{
     LookOutcome, NotCompared, RepairState, StrayDocuments, TransferId, UnequalReplicas, UnequalShard,
 };
 pub use node::{End, Label, SeenKind, SeenTask, Send, SendOutcome};
+pub use renaming::Renaming;
 pub use report::Resolve;
 pub use send::Action;
 pub use step::{JournalUnavailable, JournalView, Needs, StepInfo, steps_of};
+pub use upkeep::Upkeep;
 
 use self::feed::{Feed, Sync, Version};
 use self::index::IndexState;
@@ -137,6 +141,8 @@ pub struct Rules {
     pub rebuild: bool,
     /// What a late request may have done to documents that no feed repairs is done away with.
     pub stray: bool,
+    /// Nothing of an index is sent past a renaming before every core knows the new name.
+    pub rename: bool,
 }
 
 impl Rules {
@@ -163,6 +169,7 @@ impl Rules {
         old_fed: true,
         rebuild: true,
         stray: true,
+        rename: true,
     };
 }
 
@@ -233,8 +240,14 @@ pub struct Fleet {
     without_index: BTreeSet<EntryId>,
     /// Those that changed what readers see, which no publication has shown yet.
     to_show: BTreeSet<EntryId>,
-    /// The last deletion of an index of each name, while it is unreported.
-    drops: BTreeMap<IndexUid, EntryId>,
+    /// The last deletion or renaming of an index of each name, while it is unreported.
+    freed: BTreeMap<IndexUid, EntryId>,
+    /// Unreported renamings.
+    renaming: BTreeSet<EntryId>,
+    /// Unreported compactions of indexes that clients want.
+    compactions: BTreeSet<EntryId>,
+    /// Unreported snapshots.
+    snapshots: upkeep::Snapshots,
     verdicts: BTreeMap<(Position, ShardId), ErrorBody>,
     /// Changes for the next transaction, which has the number `version`.
     pending: changes::Pending,
@@ -277,7 +290,10 @@ impl Fleet {
             tasks: BTreeMap::new(),
             without_index: BTreeSet::new(),
             to_show: BTreeSet::new(),
-            drops: BTreeMap::new(),
+            freed: BTreeMap::new(),
+            renaming: BTreeSet::new(),
+            compactions: BTreeSet::new(),
+            snapshots: upkeep::Snapshots::default(),
             verdicts: start.verdicts.iter().map(|(at, shard, error)| ((*at, *shard), error.clone())).collect(),
             pending: changes::Pending::default(),
             version: 1,
@@ -379,11 +395,11 @@ impl Fleet {
     /// Returns the index if nodes are concerned.
     fn add_task(&mut self, entry: &Entry, resolution: Option<&Resolution>) -> Option<NodeIndexUid> {
         let mut task = Task::new(entry, resolution, entry.id < self.first_of_this_life);
-        if let Some(name) = &entry.index {
-            task.after = self.drops.get(name).copied();
-            if matches!(entry.operation, Operation::DeleteIndex) {
-                self.drops.insert(name.clone(), entry.id);
-            }
+        let exchanged = task.renaming.iter().flat_map(|renaming| &renaming.exchanged);
+        let names: Vec<&IndexUid> = entry.index.iter().chain(exchanged.flat_map(|(old, new)| [old, new])).collect();
+        task.after = names.iter().filter_map(|name| self.freed.get(*name).copied()).collect();
+        if task.frees_names() {
+            self.freed.extend(names.into_iter().map(|name| (name.clone(), entry.id)));
         }
         if let Some(index) = task.target.clone() {
             let topology = &self.topology;
@@ -396,9 +412,11 @@ impl Fleet {
             let state = self.indexes.entry(index.clone()).or_insert_with(new);
             state.note_entry(entry.id, &task.steps);
             self.attention.insert(index);
-        } else {
+        } else if task.renaming.is_none() && task.chore.is_none() {
             self.without_index.insert(entry.id);
         }
+        self.note_renaming(&task);
+        self.note_chore(&task);
         let index = task.target.clone();
         self.tasks.insert(entry.id, task);
         index

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::compaction::Compaction;
 use super::feed::Purpose;
+use super::upkeep::{UnderWay, Upkeep};
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
 use crate::logic::topology::NodeRecord;
@@ -158,8 +158,8 @@ pub enum SeenKind {
     Drop,
     /// Finished tasks deleted.
     Housekeeping,
-    /// Disk space of an index given back.
-    Compaction,
+    /// Disk space of an index given back, or a snapshot made.
+    Upkeep,
     /// Nothing that Miroir sends.
     Foreign,
 }
@@ -184,7 +184,7 @@ impl SeenKind {
             | Self::PrimaryKey
             | Self::Drop
             | Self::Housekeeping
-            | Self::Compaction
+            | Self::Upkeep
             | Self::Foreign => false,
         }
     }
@@ -218,6 +218,8 @@ pub struct SeenTask {
     pub batch: Option<u64>,
     /// `deletedDocuments`.
     pub deleted: Option<u64>,
+    /// Bytes of an index before and after it was compacted, if the node says so.
+    pub sizes: Option<(u64, u64)>,
 }
 
 impl SeenTask {
@@ -255,8 +257,8 @@ pub(super) enum InFlight {
     },
     /// These finished tasks are to be deleted.
     Housekeeping(Vec<NodeTask>),
-    /// The disk space of this index is to be given back.
-    Compaction(NodeIndexUid),
+    /// The node is to do this.
+    Upkeep(Upkeep),
     /// It is told who it is.
     Identity,
 }
@@ -300,8 +302,8 @@ pub(super) struct NodeState {
     /// Questions for its tasks, and the number of the last one that it answered.
     pub polls_begun: u64,
     pub polls_answered: u64,
-    /// An index whose disk space is given back, or is about to be.
-    pub compaction: Option<Compaction>,
+    /// What the node does, or is about to do, for itself.
+    pub upkeep: Option<UnderWay>,
 }
 
 impl super::Fleet {
@@ -351,7 +353,7 @@ impl NodeState {
             is_missing: false,
             polls_begun: 0,
             polls_answered: 0,
-            compaction: None,
+            upkeep: None,
         }
     }
 
@@ -364,7 +366,7 @@ impl NodeState {
     pub(super) fn may_still_get(&self, uid: &NodeIndexUid) -> bool {
         let concerns = |what: &InFlight| match what {
             InFlight::Step { send, .. } => send.index == *uid,
-            InFlight::Compaction(_) | InFlight::Housekeeping(_) | InFlight::Identity => false,
+            InFlight::Upkeep(_) | InFlight::Housekeeping(_) | InFlight::Identity => false,
         };
         self.in_flight.as_ref().is_some_and(concerns)
             || self.unclear.as_ref().is_some_and(|unclear| unclear.what.as_ref().is_none_or(concerns))

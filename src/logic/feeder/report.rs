@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::changes::{Report, ReportStatus};
 use super::feed::{Sent, Stage};
 use super::in_sync::changes_view;
+use super::renaming::{Names, Renaming};
 use super::step::{JournalUnavailable, JournalView, Needs, StepInfo, steps_of};
+use super::upkeep::Chore;
 use super::{Fleet, feed};
 use crate::logic::entry::{Entry, Operation, Resolution, StepKind};
 use crate::logic::ids::{EntryId, Epoch, NodeIndexUid, Position, ShardId};
@@ -19,6 +21,8 @@ pub(super) struct Task {
     pub steps: Vec<StepInfo>,
     /// It fails whatever the nodes say.
     pub error: Option<ErrorBody>,
+    /// What nodes are to do for it that is none of their feeds.
+    pub chore: Option<Chore>,
     /// The entries that it wants to cancel.
     pub cancels: Option<Vec<EntryId>>,
     /// Some node may have got it: it cannot be canceled.
@@ -26,8 +30,12 @@ pub(super) struct Task {
     pub is_started: bool,
     /// Readers must hear of the index before it is reported.
     pub shown: Option<Stage>,
-    /// The deletion of the index that had the same name before: reported first, as on one server.
-    pub after: Option<EntryId>,
+    /// The deletions and renamings that free its names: reported first, as on one server.
+    pub after: Vec<EntryId>,
+    /// The names that it gives.
+    pub renaming: Option<Renaming>,
+    /// How far these are.
+    pub names: Names,
     /// What each node says that it deleted.
     pub deleted: BTreeMap<(usize, ShardId), u64>,
 }
@@ -44,6 +52,9 @@ impl Task {
             | Operation::UpdateIndex { .. }
             | Operation::DeleteIndex
             | Operation::UpdateSettings { .. }
+            | Operation::SwapIndexes { .. }
+            | Operation::CompactIndex
+            | Operation::CreateSnapshot
             | Operation::DeleteTasks { .. } => None,
         };
         let steps = steps_of(entry, resolution);
@@ -52,17 +63,25 @@ impl Task {
             target: entry.target.clone(),
             error: entry.rejection.clone().or_else(|| resolution_error(resolution)),
             steps,
+            chore: Chore::of(entry),
             cancels,
             is_sent,
             is_started: is_sent,
             shown: None,
-            after: None,
+            after: Vec::new(),
+            renaming: Renaming::of(entry),
+            names: Names::Old,
             deleted: BTreeMap::new(),
         }
     }
 
     fn has(&self, is_wanted: impl Fn(StepKind) -> bool) -> bool {
         self.steps.iter().any(|step| is_wanted(step.kind))
+    }
+
+    /// Another index may have a name of this one afterwards.
+    pub(super) fn frees_names(&self) -> bool {
+        self.renaming.is_some() || self.has(|kind| kind == StepKind::Drop)
     }
 
     /// No node has it, and no later entry counts on it.
@@ -79,9 +98,11 @@ impl Task {
 fn resolution_error(resolution: Option<&Resolution>) -> Option<ErrorBody> {
     match resolution? {
         Resolution::Failed(error) => Some(error.clone()),
-        Resolution::Ids { .. } | Resolution::Count(_) | Resolution::Settings { .. } | Resolution::PrimaryKey { .. } => {
-            None
-        }
+        Resolution::Ids { .. }
+        | Resolution::Existing { .. }
+        | Resolution::Count(_)
+        | Resolution::Settings { .. }
+        | Resolution::PrimaryKey { .. } => None,
     }
 }
 
@@ -109,6 +130,10 @@ impl Fleet {
         for uid in indexes {
             let first = self.first_unresolved(&uid).filter(|&(_, _, needs)| needs == wanted);
             let Some((entry, position, needs)) = first else { continue };
+            if self.index(&uid).is_behind_gate(position) {
+                // Or a deletion would hide an index under its old name.
+                continue;
+            }
             let is_due = match needs {
                 Needs::Nothing => false,
                 Needs::Before => self.votes_before_are_decided(&uid, position),
@@ -193,7 +218,7 @@ impl Fleet {
     }
 
     /// Readers must hear of what this entry changed before it is reported.
-    fn show(&mut self, entry: Option<EntryId>) {
+    pub(super) fn show(&mut self, entry: Option<EntryId>) {
         let stage = Stage::new(self.version);
         if let Some(task) = entry.and_then(|entry| self.tasks.get_mut(&entry)) {
             task.shown = Some(stage);
@@ -208,6 +233,9 @@ impl Fleet {
         let is_covered = state.is_covered(uid, &self.topology);
         for entry in state.take_candidates() {
             let task = &self.tasks[&entry];
+            if task.chore.is_some() {
+                continue; // Reported when it is done.
+            }
             let is_plain = task.steps.is_empty();
             let is_settled = is_covered && self.is_settled(uid, task);
             if !is_plain && !is_settled {
@@ -222,7 +250,7 @@ impl Fleet {
     }
 
     /// Every required replica that it touches has applied it.
-    fn is_settled(&self, uid: &NodeIndexUid, task: &Task) -> bool {
+    pub(super) fn is_settled(&self, uid: &NodeIndexUid, task: &Task) -> bool {
         let feeds = &self.index(uid).feeds;
         task.steps.iter().all(|step| {
             let is_behind = |(node, feed): (usize, &feed::Feed)| {
@@ -236,14 +264,17 @@ impl Fleet {
 
     /// Every core knows what must be known before this entry is reported.
     fn is_shown(&mut self, uid: &NodeIndexUid, entry: EntryId, acknowledged: Epoch) -> bool {
+        let task = &self.tasks[&entry];
+        if task.renaming.is_some() && task.names != Names::Known {
+            return false;
+        }
         if !self.rules.map {
             return true;
         }
-        let task = &self.tasks[&entry];
         let is_reported = |of: Option<EntryId>| of.is_none_or(|of| !self.tasks.contains_key(&of));
         if task.has(|kind| kind == StepKind::Create) {
             // The index that had the name before goes first.
-            let is_due = is_reported(task.after);
+            let is_due = task.after.iter().all(|earlier| is_reported(Some(*earlier)));
             if is_due && task.shown.is_none() {
                 self.pending.visible.push((uid.clone(), true));
                 self.show(Some(entry));
@@ -279,8 +310,12 @@ impl Fleet {
         }
     }
 
-    fn report(&mut self, entry: EntryId) {
+    pub(super) fn report(&mut self, entry: EntryId) {
         let Some(task) = self.tasks.remove(&entry) else { return };
+        self.open_gates(&task);
+        if task.frees_names() {
+            self.freed.retain(|_, freed| *freed != entry);
+        }
         let first = Position::of(entry, 0);
         let end = Position(first.0 + Position::STEPS_PER_ENTRY);
         let range = (first, ShardId(0))..(end, ShardId(0));
@@ -291,7 +326,8 @@ impl Fleet {
         }
         let status = task.error.clone().or(verdict).map_or(ReportStatus::Succeeded, ReportStatus::Failed);
         let deleted = self.deleted_once(&task);
-        self.pending.reports.push(Report { entry, status, deleted, canceled: None });
+        let sizes = task.chore.as_ref().and_then(Chore::sizes);
+        self.pending.reports.push(Report { entry, status, deleted, canceled: None, sizes });
         let Some(uid) = task.target.clone() else { return };
         if !self.rules.map {
             let creates = task.has(|kind| kind == StepKind::Create);
@@ -302,9 +338,6 @@ impl Fleet {
         }
         let state = self.indexes.get_mut(&uid).expect("kept while an entry is unreported");
         state.forget_entry(entry);
-        if state.dropped.is_some_and(|dropped| dropped.entry() == Some(entry)) {
-            self.drops.retain(|_, drop| *drop != entry);
-        }
         let last = task.steps.last().map_or(Position(0), |step| step.position);
         state.top_reported = state.top_reported.max(last);
     }
@@ -346,7 +379,8 @@ impl Fleet {
             let canceled = matched.into_iter().filter(|&victim| self.cancel(victim, entry)).count() as u64;
             self.tasks.remove(&entry);
             let status = ReportStatus::Succeeded;
-            self.pending.reports.push(Report { entry, status, deleted: None, canceled: Some(canceled) });
+            let canceled = Some(canceled);
+            self.pending.reports.push(Report { entry, status, deleted: None, canceled, sizes: None });
         }
     }
 
@@ -359,7 +393,7 @@ impl Fleet {
             state.remove_entry(victim);
         }
         let status = ReportStatus::Canceled(by);
-        self.pending.reports.push(Report { entry: victim, status, deleted: None, canceled: None });
+        self.pending.reports.push(Report { entry: victim, status, deleted: None, canceled: None, sizes: None });
         true
     }
 }

@@ -58,7 +58,7 @@ impl Fleet {
             | SeenKind::PrimaryKey
             | SeenKind::Drop
             | SeenKind::Housekeeping
-            | SeenKind::Compaction
+            | SeenKind::Upkeep
             | SeenKind::Foreign => return Ok(None),
         };
         let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else { return Ok(None) };
@@ -91,7 +91,7 @@ impl Fleet {
         journal: &dyn JournalView,
     ) -> Result<Option<Remedy>, JournalUnavailable> {
         let Some(uid) = task.index.as_ref().filter(|uid| self.indexes.contains_key(*uid)) else {
-            if !concerns_identity(task) && !matches!(task.kind, SeenKind::Housekeeping | SeenKind::Compaction) {
+            if !concerns_identity(task) && !matches!(task.kind, SeenKind::Housekeeping | SeenKind::Upkeep) {
                 self.alarm_foreign(node, task);
             }
             return Ok(None);
@@ -107,7 +107,7 @@ impl Fleet {
                 | SeenKind::PrimaryKey
                 | SeenKind::Drop
                 | SeenKind::Housekeeping
-                | SeenKind::Compaction
+                | SeenKind::Upkeep
                 | SeenKind::Foreign => false,
             };
             let is_passed = feed.applied >= dropped;
@@ -130,7 +130,7 @@ impl Fleet {
             // Of a bootstrap: all that the node has got since is gone.
             SeenKind::Drop if state.dropped.is_none() => return Ok(Some(Remedy::Far)),
             // The index exists, or the deletion is due: it changes nothing.
-            SeenKind::Create | SeenKind::Drop | SeenKind::Housekeeping | SeenKind::Compaction => return Ok(None),
+            SeenKind::Create | SeenKind::Drop | SeenKind::Housekeeping | SeenKind::Upkeep => return Ok(None),
             SeenKind::Foreign => None,
         };
         let Some(first) = first else {

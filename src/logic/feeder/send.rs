@@ -7,6 +7,7 @@ use super::index::Lookup;
 use super::mend::changes_settings;
 use super::node::{End, InFlight, Send, SendOutcome, Unclear};
 use super::step::{JournalUnavailable, JournalView, Needs, StepInfo};
+use super::upkeep::Upkeep;
 use super::{Alarm, Fleet};
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
@@ -43,8 +44,8 @@ pub enum Action {
     Send(Send),
     /// Delete finished tasks on the node, then call [`Fleet::sent`].
     DeleteTasks(Vec<NodeTask>),
-    /// Compact an index on the node, then call [`Fleet::sent`].
-    Compact(NodeIndexUid),
+    /// Let the node do something for itself, then call [`Fleet::sent`].
+    Maintain(Upkeep),
     /// Commit the changes first, then ask again.
     Store,
     /// Nothing to do before that moment, unless something else happens.
@@ -86,7 +87,7 @@ impl Fleet {
             return Action::Wait(state.poll_at);
         }
         let mut wake = state.poll_at;
-        if let Some(action) = self.turn_for_identity(node).or_else(|| self.turn_for_compaction(node)) {
+        if let Some(action) = self.turn_for_identity(node).or_else(|| self.turn_for_upkeep(node)) {
             return action;
         }
         for _ in 0..self.nodes[node].active.len() {
@@ -114,7 +115,7 @@ impl Fleet {
         tasks.sort_unstable();
         tasks.truncate(OPEN_TASKS);
         tasks.extend(state.identifying);
-        tasks.extend(state.compaction.as_ref().and_then(|compaction| compaction.task));
+        tasks.extend(state.upkeep.as_ref().and_then(|under_way| under_way.task));
         tasks.extend(state.newest_known());
         tasks.extend((0..UNKNOWN_TASKS).map(|offset| NodeTask(state.next_task.0 + offset)));
         tasks.sort_unstable();
@@ -230,6 +231,9 @@ impl Fleet {
         let feed = self.feed(node, uid);
         let state = self.index(uid);
         if step.needs != Needs::Nothing && self.rules.resolve {
+            return Next::Wait;
+        }
+        if self.rules.rename && state.is_behind_gate(step.position) {
             return Next::Wait;
         }
         let is_apart = feed.split.is_some() && self.rules.apart;
@@ -413,7 +417,7 @@ impl Fleet {
             SendOutcome::Refused(error) => match in_flight {
                 InFlight::Step { send, .. } if send.purpose.is_of_job() => self.job_refused(node, &send, error),
                 InFlight::Step { send, .. } => self.refused(node, &send, error, now),
-                InFlight::Compaction(_) => self.compaction_ended(node, End::Rejected(error)),
+                InFlight::Upkeep(_) => self.upkeep_ended(node, End::Rejected(error), None),
                 InFlight::Housekeeping(_) | InFlight::Identity => self.back_off(node, now),
             },
             SendOutcome::TooLarge(reason) => match in_flight {
@@ -422,12 +426,12 @@ impl Fleet {
                 }
                 InFlight::Step { send, .. } if self.cut(node, &send) => {}
                 InFlight::Step { send, .. } => self.never_fits(node, &send, reason, now),
-                InFlight::Compaction(_) => self.compaction_ended(node, End::Retry(reason)),
+                InFlight::Upkeep(_) => self.upkeep_ended(node, End::Retry(reason), None),
                 InFlight::Housekeeping(_) | InFlight::Identity => self.back_off(node, now),
             },
             SendOutcome::NeverFits(reason) => match in_flight {
                 InFlight::Step { send, .. } => self.chunk_never_fits(node, &send, &reason, now),
-                InFlight::Compaction(_) => self.compaction_ended(node, End::Retry(reason)),
+                InFlight::Upkeep(_) => self.upkeep_ended(node, End::Retry(reason), None),
                 InFlight::Housekeeping(_) | InFlight::Identity => self.back_off(node, now),
             },
         }
@@ -488,7 +492,7 @@ impl Fleet {
         match in_flight {
             InFlight::Step { send, ids } => self.answered(node, send, ids, task),
             InFlight::Housekeeping(_) => self.nodes[node].finished.push(task),
-            InFlight::Compaction(_) => self.compaction_registered(node, task),
+            InFlight::Upkeep(_) => self.upkeep_registered(node, task),
             InFlight::Identity => self.nodes[node].identifying = Some(task),
         }
     }

@@ -56,6 +56,9 @@ fn needs_of(entry: &Entry) -> Needs {
         | Operation::CreateIndex { .. }
         | Operation::DeleteIndex
         | Operation::UpdateSettings { .. }
+        | Operation::SwapIndexes { .. }
+        | Operation::CompactIndex
+        | Operation::CreateSnapshot
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => Needs::Nothing,
     }
@@ -65,7 +68,7 @@ fn needs_of(entry: &Entry) -> Needs {
 pub fn steps_of(entry: &Entry, resolution: Option<&Resolution>) -> Vec<StepInfo> {
     let (needs, narrowed) = match resolution {
         Some(Resolution::Failed(_)) => return Vec::new(),
-        Some(Resolution::Ids { shards, .. }) => (Needs::Nothing, Some(shards)),
+        Some(Resolution::Ids { shards, .. } | Resolution::Existing { shards, .. }) => (Needs::Nothing, Some(shards)),
         Some(Resolution::Count(_) | Resolution::Settings { .. } | Resolution::PrimaryKey { .. }) => {
             (Needs::Nothing, None)
         }

@@ -104,7 +104,14 @@ impl World {
         let primary_key = Some("id".to_owned());
         let (creates_index, sets_primary_key) = (false, false);
         let mode = PutMode::Replace;
-        let put = Operation::PutDocuments { mode, received: 1, primary_key, creates_index, sets_primary_key };
+        let put = Operation::PutDocuments {
+            mode,
+            received: 1,
+            primary_key,
+            creates_index,
+            sets_primary_key,
+            skips_missing: false,
+        };
         self.add_to(index, shards, put)
     }
 
@@ -159,7 +166,7 @@ impl World {
                 self.fleet.sent(node, SendOutcome::Registered(NodeTask(next)), self.now);
             }
             Action::CheckIdle(uid) => self.fleet.idle_answer(node, &uid, true, self.now),
-            Action::DeleteTasks(_) | Action::Compact(_) => {
+            Action::DeleteTasks(_) | Action::Maintain(_) => {
                 self.fleet.sent(node, SendOutcome::Refused(no_reason()), self.now);
             }
             Action::Poll(asked) => {
@@ -225,7 +232,16 @@ fn done(task: NodeTask) -> SeenTask {
 
 /// An unfinished task that no answer named.
 fn stranger(task: NodeTask, kind: SeenKind, label: Option<Label>) -> SeenTask {
-    SeenTask { task, index: Some(NodeIndexUid::new(INDEX)), kind, label, end: None, batch: None, deleted: None }
+    SeenTask {
+        task,
+        index: Some(NodeIndexUid::new(INDEX)),
+        kind,
+        label,
+        end: None,
+        batch: None,
+        deleted: None,
+        sizes: None,
+    }
 }
 
 #[test]

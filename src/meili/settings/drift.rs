@@ -86,8 +86,8 @@ fn with_long_locales(rule: &Value) -> Value {
     rule
 }
 
-/// The names of three letters stand in the table in the order of those of two.
-fn long_locale(short: &str) -> Option<&'static str> {
+/// The name of three letters of a language that is named by two. They stand in the table in the same order.
+pub fn long_locale(short: &str) -> Option<&'static str> {
     let (short_ones, long_ones): (Vec<&str>, Vec<&str>) = LOCALES.iter().copied().partition(|locale| locale.len() == 2);
     let place = short_ones.iter().position(|locale| *locale == short)?;
     long_ones.get(place).copied()

@@ -1,6 +1,6 @@
 //! How enums are written in columns. Fixed for ever: stored files depend on them.
 
-use crate::meili::tasks::{TaskKind, TaskStatus};
+use crate::meili::tasks::TaskStatus;
 
 /// The `status` column.
 pub(super) fn status_code(status: TaskStatus) -> i64 {
@@ -10,13 +10,5 @@ pub(super) fn status_code(status: TaskStatus) -> i64 {
         TaskStatus::Succeeded => 2,
         TaskStatus::Failed => 3,
         TaskStatus::Canceled => 4,
-    }
-}
-
-/// The `kind` column: the API's own name.
-pub(super) fn kind_name(kind: TaskKind) -> String {
-    match serde_json::to_value(kind) {
-        Ok(serde_json::Value::String(name)) => name,
-        Ok(_) | Err(_) => unreachable!("a fieldless enum is written as a string"),
     }
 }

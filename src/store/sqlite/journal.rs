@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_from_iter};
 
-use super::codes::{kind_name, status_code};
+use super::codes::status_code;
 use super::payload_files::{PayloadFolder, StoredPayload, decode};
 use super::{SqliteStore, decode_json, encode_json, task_query};
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::ids::{EntryId, IndexUid, Timestamp};
+use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Timestamp};
 use crate::logic::payload::Payload;
 use crate::meili::tasks::{TaskQuery, TaskStatus};
 use crate::store::{HeadChange, HeadRecord, StoreError, TaskRecord, TaskRecordPage};
 
 /// What a [`TaskRecord`] is read from.
-const COLUMNS: &str = "body, started_at, resolution, outcome, is_deleted";
+pub(super) const COLUMNS: &str = "body, started_at, resolution, outcome, is_deleted, index_uid";
 
 impl SqliteStore {
     /// Files first and synced, then one transaction.
@@ -74,7 +74,9 @@ impl SqliteStore {
             return Err(refused("has a payload already"));
         }
         match resolution {
-            Resolution::Ids { shards, .. } => record.entry.shards.clone_from(shards),
+            Resolution::Ids { shards, .. } | Resolution::Existing { shards, .. } => {
+                record.entry.shards.clone_from(shards);
+            }
             Resolution::Count(_) | Resolution::Settings { .. } | Resolution::PrimaryKey { .. } => {}
             Resolution::Failed(_) => record.entry.shards.clear(),
         }
@@ -121,13 +123,14 @@ fn file_failed(error: &std::io::Error) -> StoreError {
 fn insert_entry(transaction: &Transaction<'_>, entry: &Entry, payload: Option<&Payload>) -> Result<(), StoreError> {
     transaction
         .prepare_cached(
-            "INSERT INTO entries (id, index_uid, kind, status, enqueued_at, payload_bytes, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO entries (id, index_uid, target, kind, status, enqueued_at, payload_bytes, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             entry.id.0 as i64,
             entry.index.as_ref().map(IndexUid::as_str),
-            kind_name(entry.operation.task_kind()),
+            entry.target.as_ref().map(NodeIndexUid::as_str),
+            entry.operation.task_kind().name(),
             status_code(TaskStatus::Enqueued),
             entry.enqueued_at.0,
             payload.map_or(0, |payload| payload.bytes.len() as i64),
@@ -215,12 +218,12 @@ pub(super) fn select(
 
 pub(super) fn select_of_index(
     transaction: &Transaction<'_>,
-    index: &IndexUid,
+    index: &NodeIndexUid,
     first: EntryId,
     limit: usize,
 ) -> Result<Vec<TaskRecord>, StoreError> {
     let mut statement = transaction.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM entries WHERE index_uid = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
+        "SELECT {COLUMNS} FROM entries WHERE target = ?1 AND id >= ?2 ORDER BY id LIMIT ?3"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query(params![index.as_str(), first.0 as i64, limit])?;
@@ -231,12 +234,15 @@ pub(super) fn select_of_index(
     Ok(records)
 }
 
-fn record(row: &Row<'_>) -> Result<TaskRecord, StoreError> {
+pub(super) fn record(row: &Row<'_>) -> Result<TaskRecord, StoreError> {
     let body: String = row.get(0)?;
     let resolution: Option<String> = row.get(2)?;
     let outcome: Option<String> = row.get(3)?;
+    let mut entry: Entry = decode_json("journal entry", &body)?;
+    // The column follows its index when that gets another name.
+    entry.index = row.get::<_, Option<String>>(5)?.map(IndexUid::new);
     Ok(TaskRecord {
-        entry: decode_json("journal entry", &body)?,
+        entry,
         started_at: row.get::<_, Option<i64>>(1)?.map(Timestamp),
         resolution: resolution.map(|text| decode_json("resolution", &text)).transpose()?,
         outcome: outcome.map(|text| decode_json("outcome", &text)).transpose()?,
@@ -265,7 +271,7 @@ pub(super) fn payload(
 }
 
 pub(super) fn tasks(transaction: &Transaction<'_>, query: &TaskQuery) -> Result<TaskRecordPage, StoreError> {
-    let selection = task_query::selection(query);
+    let selection = task_query::not_paged(query);
     let total: i64 = transaction
         .prepare_cached(&format!("SELECT count(*) FROM entries WHERE {}", selection.condition))?
         .query_row(params_from_iter(selection.arguments.iter()), |row| row.get(0))?;
@@ -287,7 +293,7 @@ pub(super) fn tasks(transaction: &Transaction<'_>, query: &TaskQuery) -> Result<
 
 /// In one query: with pages, every page would sort all that match.
 pub(super) fn matching_tasks(transaction: &Transaction<'_>, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError> {
-    let selection = task_query::selection(query);
+    let selection = task_query::not_paged(query);
     let mut statement =
         transaction.prepare_cached(&format!("SELECT id FROM entries WHERE {} ORDER BY id", selection.condition))?;
     let rows = statement.query_map(params_from_iter(selection.arguments.iter()), |row| row.get::<_, i64>(0))?;

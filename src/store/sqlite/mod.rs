@@ -4,11 +4,14 @@
 //! returns (write-ahead log, `synchronous = FULL`); readers never wait for the writer, since each has a connection of
 //! its own; outcomes, resolutions and decisions are written once, checked inside the transaction that writes them.
 
+mod announcements;
+mod batches;
 mod codes;
 mod journal;
 mod keys;
 mod payload_files;
 mod protocol;
+mod renaming;
 mod schema;
 mod task_query;
 #[cfg(test)]
@@ -24,14 +27,15 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolDelta, ProtocolState, Store,
-    StoreError, TaskRecord, TaskRecordPage,
+    BacklogSize, BatchRecordPage, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolDelta,
+    ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage,
 };
 use crate::logic::entry::{Entry, Resolution};
-use crate::logic::ids::{EntryId, IndexUid};
+use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid};
 use crate::logic::payload::Payload;
 use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
+use crate::meili::webhooks::Webhooks;
 use payload_files::PayloadFolder;
 
 /// Idle reader connections that are kept.
@@ -243,7 +247,7 @@ impl Store for SqliteStore {
 
     fn index_entries_from(
         &self,
-        index: &IndexUid,
+        index: &NodeIndexUid,
         first: EntryId,
         limit: usize,
     ) -> Result<Vec<TaskRecord>, StoreError> {
@@ -264,6 +268,10 @@ impl Store for SqliteStore {
 
     fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError> {
         self.read(|transaction| journal::tasks(transaction, query))
+    }
+
+    fn batches(&self, query: &TaskQuery) -> Result<BatchRecordPage, StoreError> {
+        self.read(|transaction| batches::batches(transaction, query))
     }
 
     fn matching_tasks(&self, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError> {
@@ -317,6 +325,22 @@ impl Store for SqliteStore {
 
     fn change_keys(&self, changes: &KeyChanges) -> Result<(), StoreError> {
         self.write(|transaction| keys::change(transaction, changes))
+    }
+
+    fn webhooks(&self) -> Result<Webhooks, StoreError> {
+        self.read(|transaction| Ok(meta(transaction, "webhooks")?.unwrap_or_default()))
+    }
+
+    fn save_webhooks(&self, webhooks: &Webhooks) -> Result<(), StoreError> {
+        self.write(|transaction| announcements::save_webhooks(transaction, webhooks))
+    }
+
+    fn unannounced(&self, limit: usize) -> Result<Vec<EntryId>, StoreError> {
+        self.read(|transaction| announcements::unannounced(transaction, limit))
+    }
+
+    fn announced(&self, entries: &[EntryId]) -> Result<(), StoreError> {
+        self.write(|transaction| announcements::announced(transaction, entries))
     }
 
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {

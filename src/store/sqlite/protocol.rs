@@ -4,7 +4,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::codes::status_code;
-use super::{decode_json, encode_json, topology};
+use super::{announcements, decode_json, encode_json, renaming, topology};
 use crate::logic::ids::{EntryId, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
 use crate::store::{Decision, IndexRecord, Outcome, ProtocolDelta, ProtocolState, StoreError, Verdict};
 
@@ -93,9 +93,13 @@ pub(super) fn apply(transaction: &Transaction<'_>, delta: &ProtocolDelta) -> Res
             )?
             .execute(params![entry.0 as i64, started_at.0])?;
     }
+    for (entry, exchanged) in &delta.renamed {
+        renaming::rename_tasks(transaction, *entry, exchanged)?;
+    }
     for (entry, outcome) in &delta.outcomes {
         save_outcome(transaction, *entry, outcome)?;
     }
+    announcements::note(transaction, delta.outcomes.iter().map(|(entry, _)| *entry))?;
     save_indexes(transaction, &delta.indexes)?;
     for (node_uid, at) in &delta.updated {
         transaction

@@ -14,7 +14,7 @@ use crate::store::{ClusterRecord, StoreError};
 const APPLICATION_ID: i64 = 0x4d49_5252;
 
 /// The version of the tables below (`PRAGMA user_version`). A change adds a step to [`migrate`].
-pub(super) const SCHEMA_VERSION: i64 = 3;
+pub(super) const SCHEMA_VERSION: i64 = 4;
 
 /// Schema 1.
 const TABLES: &str = "
@@ -143,6 +143,19 @@ CREATE TABLE keys (
 ) WITHOUT ROWID;
 ";
 
+/// What schema 4 adds: the nodes' name of each entry's index, since clients may change theirs; whether an entry that does so
+/// has done it; and the entries whose end webhooks are to be told of.
+const NAMES_AND_WEBHOOKS: &str = "
+ALTER TABLE entries ADD COLUMN target TEXT;
+ALTER TABLE entries ADD COLUMN is_renamed INTEGER NOT NULL DEFAULT 0;
+UPDATE entries SET target = json_extract(body, '$.target');
+CREATE INDEX entries_target ON entries (target, id);
+
+CREATE TABLE unannounced (
+    entry INTEGER PRIMARY KEY
+);
+";
+
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -189,6 +202,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(TABLES)?;
     transaction.execute_batch(TOPOLOGY_TABLES)?;
     transaction.execute_batch(KEY_TABLES)?;
+    transaction.execute_batch(NAMES_AND_WEBHOOKS)?;
     transaction.execute("INSERT INTO meta (key, value) VALUES ('next_entry', '0')", [])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -211,6 +225,13 @@ fn migrate(connection: &mut Connection, version: i64) -> Result<(), StoreError> 
         transaction.pragma_update(None, "user_version", 3)?;
         transaction.commit()?;
         tracing::info!("the store was brought from schema 2 to schema 3");
+    }
+    if version < 4 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(NAMES_AND_WEBHOOKS)?;
+        transaction.pragma_update(None, "user_version", 4)?;
+        transaction.commit()?;
+        tracing::info!("the store was brought to schema 4");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::types::Value;
 
-use super::codes::{kind_name, status_code};
+use super::codes::status_code;
 use crate::meili::keys::IndexPattern;
 use crate::meili::tasks::{TaskQuery, TaskStatus, TimeRange};
 
@@ -15,7 +15,7 @@ pub(super) struct Selection {
 }
 
 /// What matches, whatever page is asked for.
-pub(super) fn selection(query: &TaskQuery) -> Selection {
+pub(super) fn not_paged(query: &TaskQuery) -> Selection {
     let mut selection = Selection { condition: "is_deleted = 0".to_owned(), arguments: Vec::new() };
     if let Some(uids) = &query.uids {
         selection.numbers("id", uids);
@@ -32,7 +32,7 @@ pub(super) fn selection(query: &TaskQuery) -> Selection {
         selection.numbers("canceled_by", uids);
     }
     if let Some(types) = &query.types {
-        selection.texts("kind", types.iter().map(|&kind| kind_name(kind)).collect());
+        selection.texts("kind", types.iter().map(|kind| kind.name().to_owned()).collect());
     }
     if let Some(statuses) = &query.statuses {
         let codes: Vec<u64> = statuses.iter().map(|&status: &TaskStatus| status_code(status) as u64).collect();

@@ -3,10 +3,13 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::logic::ids::NodeIndexUid;
 use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
+use crate::meili::webhooks::Webhooks;
 use crate::store::{
-    BacklogSize, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolState, TaskRecordPage,
+    BacklogSize, BatchRecordPage, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolState,
+    TaskRecordPage,
 };
 
 /// On which side of a transaction the process dies.
@@ -78,8 +81,13 @@ impl Store for Mortal {
         self.living()?.next_entry()
     }
 
-    fn index_entries_from(&self, uid: &IndexUid, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
-        self.living()?.index_entries_from(uid, first, limit)
+    fn index_entries_from(
+        &self,
+        index: &NodeIndexUid,
+        first: EntryId,
+        limit: usize,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
+        self.living()?.index_entries_from(index, first, limit)
     }
 
     fn unreported_from(&self, first: EntryId, limit: usize) -> Result<Vec<TaskRecord>, StoreError> {
@@ -96,6 +104,10 @@ impl Store for Mortal {
 
     fn tasks(&self, query: &TaskQuery) -> Result<TaskRecordPage, StoreError> {
         self.living()?.tasks(query)
+    }
+
+    fn batches(&self, query: &TaskQuery) -> Result<BatchRecordPage, StoreError> {
+        self.living()?.batches(query)
     }
 
     fn matching_tasks(&self, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError> {
@@ -132,6 +144,22 @@ impl Store for Mortal {
 
     fn change_keys(&self, changes: &KeyChanges) -> Result<(), StoreError> {
         self.living()?.change_keys(changes)
+    }
+
+    fn webhooks(&self) -> Result<Webhooks, StoreError> {
+        self.living()?.webhooks()
+    }
+
+    fn save_webhooks(&self, webhooks: &Webhooks) -> Result<(), StoreError> {
+        self.living()?.save_webhooks(webhooks)
+    }
+
+    fn unannounced(&self, limit: usize) -> Result<Vec<EntryId>, StoreError> {
+        self.living()?.unannounced(limit)
+    }
+
+    fn announced(&self, entries: &[EntryId]) -> Result<(), StoreError> {
+        self.living()?.announced(entries)
     }
 
     fn cluster(&self) -> Result<Option<ClusterRecord>, StoreError> {

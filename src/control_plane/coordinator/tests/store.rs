@@ -170,6 +170,7 @@ fn memory_of_an_entry() {
             primary_key: Some("id".to_owned()),
             creates_index: id == 0,
             sets_primary_key: false,
+            skips_missing: false,
         };
         Arc::new(Entry {
             id: EntryId(id),

@@ -41,11 +41,7 @@ impl Bootstrap {
             // They may have come after ours.
             (SeenKind::Settings, BootstrapStage::Settings) => Some(BootstrapStage::Settings),
             (
-                SeenKind::Create
-                | SeenKind::Settings
-                | SeenKind::Deletion
-                | SeenKind::Housekeeping
-                | SeenKind::Compaction,
+                SeenKind::Create | SeenKind::Settings | SeenKind::Deletion | SeenKind::Housekeeping | SeenKind::Upkeep,
                 _,
             ) => None,
             (SeenKind::Put | SeenKind::PrimaryKey | SeenKind::Foreign, BootstrapStage::Drop) if !is_under_way => None,

@@ -165,7 +165,7 @@ impl Fleet {
         let state = &mut self.nodes[node];
         state.record.state = Wanted::Removed;
         state.active.clear();
-        (state.in_flight, state.unclear, state.compaction, state.identifying) = (None, None, None, None);
+        (state.in_flight, state.unclear, state.upkeep, state.identifying) = (None, None, None, None);
         let id = state.id.clone();
         self.forget_compactions(|record| record.node == id);
         for state in self.indexes.values_mut() {

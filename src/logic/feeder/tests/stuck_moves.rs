@@ -432,7 +432,7 @@ fn short_life(stage: &mut BootstrapStage, next_task: &mut NodeTask, tasks: &mut 
                 let bearer = Bearer::Node { life: 0 };
                 world.fleet.newest_answer(0, bearer, NodeTask(tasks.len() as u64), world.now);
             }
-            action @ (Action::Identify { .. } | Action::Store | Action::DeleteTasks(_) | Action::Compact(_)) => {
+            action @ (Action::Identify { .. } | Action::Store | Action::DeleteTasks(_) | Action::Maintain(_)) => {
                 panic!("{action:?}")
             }
         }

@@ -1,0 +1,112 @@
+//! Giving indexes other names: swaps and renames.
+//!
+//! No node is concerned: what an index is called is known to the cores alone. A renaming is due when every earlier entry of
+//! its indexes is reported; then the new names are stored and published all at once, and it is reported when every core
+//! knows them and every search that began before has ended. Nothing of these indexes that comes after it is sent before (rule *rename*): whoever still reads an old name
+//! would see what was written under the new one.
+
+use super::Fleet;
+use super::feed::{ReaderProgress, Stage};
+use super::report::Task;
+use crate::logic::entry::Entry;
+use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Position};
+
+/// What a renaming changes, in one transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Renaming {
+    /// The entry that wants it.
+    pub entry: EntryId,
+    /// What each index is called from now on.
+    pub names: Vec<(NodeIndexUid, IndexUid)>,
+    /// Names that change places in the tasks before this entry. To be done once, even if this is asked for again after a
+    /// crash.
+    pub exchanged: Vec<(IndexUid, IndexUid)>,
+}
+
+/// How far the names of an entry are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Names {
+    /// As before.
+    Old,
+    /// The new ones, as of the transaction that readers are told of.
+    Given,
+    /// The new ones, and no reader goes by the old ones any more.
+    Known,
+}
+
+impl Renaming {
+    /// None when all names stay.
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
+        let names = entry.new_names();
+        (!names.is_empty()).then(|| Self { entry: entry.id, names, exchanged: entry.exchanged_names() })
+    }
+}
+
+impl Fleet {
+    /// Closes the indexes of a new entry behind it.
+    pub(super) fn note_renaming(&mut self, task: &Task) {
+        let Some(renaming) = &task.renaming else { return };
+        for (uid, _) in &renaming.names {
+            if let Some(state) = self.indexes.get_mut(uid) {
+                state.gates.insert(Position::of(task.entry, 0));
+                self.attention.insert(uid.clone());
+            }
+        }
+        self.renaming.insert(task.entry);
+    }
+
+    /// Gives the names that are due, and reports what concerns names alone.
+    pub(super) fn rename_indexes(&mut self, progress: ReaderProgress) {
+        for entry in self.renaming.iter().copied().collect::<Vec<EntryId>>() {
+            let task = &self.tasks[&entry];
+            let Some(renaming) = task.renaming.clone() else { continue };
+            if task.names == Names::Old {
+                if self.is_renaming_due(task, &renaming) {
+                    self.pending.renamed.push(renaming);
+                    self.tasks.get_mut(&entry).expect("just read").names = Names::Given;
+                    self.show(Some(entry));
+                }
+                continue;
+            }
+            // A search that began with the old names goes on with them.
+            let is_known = |stage: Stage| stage.is_acknowledged(progress.acknowledged) && stage.is_drained(progress);
+            if !task.shown.is_some_and(is_known) {
+                continue;
+            }
+            match &task.target.clone() {
+                // It has steps, too, and is reported with them.
+                Some(uid) => {
+                    self.tasks.get_mut(&entry).expect("just read").names = Names::Known;
+                    self.indexes.get_mut(uid).expect("kept while an entry is unreported").candidates.insert(entry);
+                    self.attention.insert(uid.clone());
+                }
+                None => self.report(entry),
+            }
+        }
+    }
+
+    fn is_renaming_due(&self, task: &Task, renaming: &Renaming) -> bool {
+        let is_first = |uid: &NodeIndexUid| {
+            self.indexes.get(uid).is_none_or(|state| state.unreported.range(..task.entry).next().is_none())
+        };
+        let is_applied =
+            |uid: &NodeIndexUid| self.index(uid).is_covered(uid, &self.topology) && self.is_settled(uid, task);
+        task.after.iter().all(|earlier| !self.tasks.contains_key(earlier))
+            && renaming.names.iter().all(|(uid, _)| is_first(uid))
+            && task.target.as_ref().is_none_or(is_applied)
+    }
+
+    /// The entry is reported: its indexes go on.
+    pub(super) fn open_gates(&mut self, task: &Task) {
+        let Some(renaming) = &task.renaming else { return };
+        for (uid, _) in &renaming.names {
+            let Some(state) = self.indexes.get_mut(uid) else { continue };
+            state.gates.remove(&Position::of(task.entry, 0));
+            self.attention.insert(uid.clone());
+            for node in &mut self.nodes {
+                node.active.insert(uid.clone());
+            }
+        }
+        self.renaming.remove(&task.entry);
+    }
+}
