@@ -14,6 +14,7 @@ use crate::http_types::{Request, Response};
 use crate::logic::ids::ShardId;
 use crate::logic::merge::{AnswerSettings, Part};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::keys::Grant;
 use crate::meili::search::SearchRequest;
 
 /// Which shards an answer lacks.
@@ -59,7 +60,7 @@ async fn answer(
     }
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
-    let trace = is_explained(request)?.then(Trace::default);
+    let trace = is_explained(request, arguments.grant())?.then(Trace::default);
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: trace.as_ref() };
     let answer = answer_query(core, scope, &search, || partial_policy(core, request)).await?;
     let response = with_approximate(Response::json_bytes(200, Bytes::from(answer.body)), &answer.approximate);
@@ -78,11 +79,15 @@ pub(super) async fn answer_query(
     Searching::of(core, scope, search, &settings, policy()?).answer().await
 }
 
-/// Whether the answer is to say how it came about.
-fn is_explained(request: &Request) -> Result<bool, ApiError> {
+/// Whether the answer is to say how it came about: which nodes there are is not for everybody.
+fn is_explained(request: &Request, grant: &Grant) -> Result<bool, ApiError> {
     match request.header(EXPLAIN) {
         None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
+        Some("true") if grant.may_see_fleet() => Ok(true),
+        Some("true") => {
+            let message = "The header `X-Miroir-Explain` takes the master key, or a key with the action `network.get`.";
+            Err(ApiError::new(Code::InvalidApiKey, message))
+        }
         Some(other) => {
             let message = format!("The header `X-Miroir-Explain` must be `true` or `false`, found `{other}`.");
             Err(ApiError::new(Code::BadRequest, message))

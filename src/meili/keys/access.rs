@@ -26,6 +26,7 @@ struct Limits {
     /// Of a tenant token.
     rules: Option<Arc<SearchRules>>,
     may_create: bool,
+    may_see_fleet: bool,
 }
 
 impl Grant {
@@ -53,6 +54,11 @@ impl Grant {
     /// May it make this index by writing to it?
     pub fn may_create_index(&self, index: &str) -> bool {
         self.0.as_ref().is_none_or(|limits| limits.may_create) && self.allows_index(index)
+    }
+
+    /// May it know which nodes there are? Whoever may read the network.
+    pub fn may_see_fleet(&self) -> bool {
+        self.0.as_ref().is_none_or(|limits| limits.may_see_fleet)
     }
 
     /// Which documents of an index a search may find, if not all of them.
@@ -149,7 +155,8 @@ impl AccessCheck<'_> {
         }
         let (key, rules) = self.bearer(token, master_key, need.actions)?;
         let may_create = key.allows(Action::IndexesCreate, None, self.now);
-        let limits = Limits { key, rules, may_create };
+        let may_see_fleet = rules.is_none() && key.allows(Action::NetworkGet, None, self.now);
+        let limits = Limits { key, rules, may_create, may_see_fleet };
         need.index.map_or(Ok(()), |index| limits.check(index))?;
         let allows = |action: &Action| limits.key.allows(*action, need.index, self.now);
         if need.actions.iter().all(allows) { Ok(Grant(Some(limits))) } else { Err(invalid_key()) }

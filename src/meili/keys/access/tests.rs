@@ -189,3 +189,13 @@ fn the_header_is_read_as_one_server_reads_it() {
     // What is no bearer's header is refused even there.
     assert_eq!(code(None, Some("Basic x"), Action::Version), missing);
 }
+
+#[test]
+fn who_may_read_the_network_may_know_the_nodes_and_tenants_never() {
+    let may_see = |key: ApiKey| with_key(key, Action::Search, Some("movies")).expect("it may search").may_see_fleet();
+    assert!(Grant::everything().may_see_fleet());
+    assert!(may_see(key(&[Action::All], &["*"])) && may_see(key(&[Action::Search, Action::NetworkGet], &["*"])));
+    assert!(!may_see(key(&[Action::Search], &["*"])) && !may_see(key(&[Action::All], &["movies"])));
+    let tenant = check(key(&[Action::All], &["*"]), TOKEN, Action::Search, Some("movies"));
+    assert!(!tenant.expect("it may search").may_see_fleet());
+}
