@@ -92,7 +92,8 @@ impl Evidence<'_> {
         let Some(threshold) = self.case.body.get("rankingScoreThreshold").and_then(Value::as_f64) else { return false };
         let Some(embedder) = self.case.embedder() else { return false };
         let ratio = self.case.body.get("hybrid").and_then(|hybrid| hybrid["semanticRatio"].as_f64());
-        let ratios: &[f64] = if ratio == Some(1.0) { &[1.0] } else { &[0.0, 1.0] };
+        let is_by_vector = ratio == Some(1.0) || self.case.text("q").trim().is_empty();
+        let ratios: &[f64] = if is_by_vector { &[1.0] } else { &[0.0, 1.0] };
         let target = format!("/indexes/{}/search", self.case.corpus.index);
         let found = |ratio: &f64| {
             let mut body = self.case.body.clone();
