@@ -10,7 +10,7 @@ endif
 
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run sample test check fmt bench compare parity topology docs-config
+.PHONY: help run sample test check fmt bench compare parity sdk topology docs-config
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,10 @@ PARITY := $(if $(SEED),MIROIR_TEST_SEED=$(SEED)) $(if $(CASES),MIROIR_TEST_CASES
 
 parity: ## parity tests only, with SEED=… CASES=…; ROUND=… repeats one round; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs them on real nodes
 	$(PARITY) $(TEST) --test parity $(if $(ROUND),random_searches) $(if $(NEXTEST),--no-capture,-- --nocapture)
+
+sdk: ## suites of the official SDKs against one server and against Miroir: MEILISEARCH=PATH SDK_PYTHON=FOLDER SDK_JS=FOLDER (tests/sdk/run.sh says more)
+	cargo build --bins
+	tests/sdk/run.sh
 
 topology: ## nodes come and go under load, with many documents; MIROIR_TEST_MEILISEARCH runs it on real nodes, MIROIR_TEST_SEED varies it
 	cargo test --test integration -- --ignored --nocapture nobody_notices

@@ -19,8 +19,10 @@ use crate::logic::payload::Payload;
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, ErrorBody};
+use crate::meili::features::{Features, FeaturesPatch};
 use crate::meili::keys::ApiKey;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
+use crate::telemetry::requests::Requests;
 
 pub mod acks;
 pub mod keys;
@@ -99,6 +101,17 @@ pub enum WriteRefusal {
     Error(ApiError),
 }
 
+/// Something of the whole fleet that is read and changed as one value.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Keep {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is believed to be.
+    pub before: Option<serde_json::Value>,
+    /// What it is to be.
+    pub value: serde_json::Value,
+}
+
 /// What the data plane asks of the control plane.
 #[derive(Debug)]
 pub enum Command {
@@ -116,6 +129,13 @@ pub enum Command {
     Keys(Box<KeyChange>, Reply<Result<ApiKey, ApiError>>),
     /// What clients ask about webhooks; answered as JSON.
     Webhooks(Box<WebhookRequest>, Reply<Result<serde_json::Value, ApiError>>),
+    /// What is kept by this name; see [`Keep`].
+    Kept(&'static str, Reply<Result<Option<serde_json::Value>, ApiError>>),
+    /// Keep something by a name, in the store. Answered with false, and nothing changed, if something else is kept by now
+    /// than was before.
+    Keep(Box<Keep>, Reply<Result<bool, ApiError>>),
+    /// Switch experimental features on or off, here and on the nodes; answered with what is on then.
+    Features(FeaturesPatch, Reply<Result<Features, ApiError>>),
     /// The state of the fleet for operators, as JSON.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// What an operator asks about nodes, shards and moves; answered as JSON.
@@ -129,8 +149,12 @@ pub struct Bridge {
     pub snapshot: ArcSwap<RoutingSnapshot>,
     /// What writers go by. Only the journal writer stores here.
     pub heads: ArcSwap<JournalHeads>,
+    /// The experimental features of the fleet. Only the thread that keeps them stores here.
+    pub features: ArcSwap<Features>,
     /// Which epoch each core works with.
     pub acks: AckBoard,
+    /// What the cores have answered.
+    pub requests: Requests,
     published: Published,
     commands: Sender<Command>,
     waiting: Waiting,
@@ -146,7 +170,9 @@ impl Bridge {
         let bridge = Self {
             snapshot: ArcSwap::default(),
             heads: ArcSwap::default(),
+            features: ArcSwap::default(),
             acks: AckBoard::new(cores),
+            requests: Requests::new(cores),
             published: Published::default(),
             commands,
             waiting: Waiting::new(WRITES_MAX_BYTES),

@@ -222,7 +222,8 @@ fn summary(rounds: &[[Phase; 3]]) -> String {
     let verdict = if of_before.median <= GOAL { "met" } else { "not met" };
     text += &format!("p99 during of before: {of_before}; at most {GOAL} is {verdict}\n");
     let count = |of: fn(&Phase) -> usize| rounds.iter().flatten().map(of).sum::<usize>();
-    text + &format!("{} errors, {} degraded", count(|phase| phase.errors), count(|phase| phase.degraded))
+    text += &format!("{} errors, {} degraded", count(|phase| phase.errors), count(|phase| phase.degraded));
+    text
 }
 
 impl Rebalance {

@@ -101,6 +101,7 @@ fn depends_on_head(write: &NewWrite) -> bool {
         | Operation::DeleteTasks { .. } => false,
         Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::CreateIndex { .. }
         | Operation::UpdateIndex { .. }
@@ -143,6 +144,7 @@ fn rejection_of(
             Operation::PutDocuments { creates_index: false, .. }
             | Operation::DeleteDocuments { .. }
             | Operation::DeleteByFilter { .. }
+            | Operation::EditDocuments { .. }
             | Operation::ClearDocuments
             | Operation::UpdateIndex { .. }
             | Operation::DeleteIndex
@@ -153,6 +155,7 @@ fn rejection_of(
         (
             Operation::DeleteDocuments { .. }
             | Operation::DeleteByFilter { .. }
+            | Operation::EditDocuments { .. }
             | Operation::ClearDocuments
             | Operation::UpdateIndex { .. }
             | Operation::DeleteIndex
@@ -183,6 +186,7 @@ fn fit_to_head(operation: &mut Operation, head: Option<&HeadRecord>, is_rejected
         Operation::UpdateSettings { creates_index, .. } => *creates_index &= head.is_none(),
         Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::CreateIndex { .. }
         | Operation::UpdateIndex { .. }
@@ -203,6 +207,7 @@ fn creates_index(operation: &Operation) -> bool {
         }
         Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::UpdateIndex { .. }
         | Operation::DeleteIndex
@@ -248,6 +253,7 @@ fn changes_of(
             Operation::DeleteIndex => name = None,
             Operation::DeleteDocuments { .. }
             | Operation::DeleteByFilter { .. }
+            | Operation::EditDocuments { .. }
             | Operation::UpdateSettings { .. }
             | Operation::SwapIndexes { .. }
             | Operation::CompactIndex

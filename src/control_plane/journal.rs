@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, Sender, TrySendError, select};
 
 use super::admission::{Admitted, Stamp, admit, shown_head};
+use super::features::FeaturesJob;
 use super::key_desk::KeyJob;
 use super::operator::OperatorJob;
 use super::task_desk::DeskJob;
@@ -51,6 +52,7 @@ pub struct JournalWriter {
     desk: Sender<DeskJob>,
     keys: Sender<KeyJob>,
     operator: Sender<OperatorJob>,
+    features: Sender<FeaturesJob>,
     heads: BTreeMap<IndexUid, HeadRecord>,
     next: EntryId,
     last_at: Timestamp,
@@ -88,6 +90,8 @@ pub struct JournalParts {
     pub keys: Sender<KeyJob>,
     /// Takes what concerns nodes, shards and moves.
     pub operator: Sender<OperatorJob>,
+    /// Takes what concerns experimental features.
+    pub features: Sender<FeaturesJob>,
     /// What may wait.
     pub backlog_limits: BacklogLimits,
 }
@@ -113,12 +117,12 @@ impl Backlog {
 impl JournalWriter {
     /// Reads where the journal ends, and shows the cores the heads.
     pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
-        let JournalParts { store, bridge, coordinator, desk, keys, operator, backlog_limits } = parts;
+        let JournalParts { store, bridge, coordinator, desk, keys, operator, features, backlog_limits } = parts;
         let heads = store.heads()?;
         let next = store.next_entry()?;
         let backlog = Backlog { size: store.backlog()?, limits: backlog_limits, measure_at: clock::instant() };
         let last_at = Timestamp(0);
-        let writer = Self { store, bridge, coordinator, desk, keys, operator, heads, next, last_at, backlog };
+        let writer = Self { store, bridge, coordinator, desk, keys, operator, features, heads, next, last_at, backlog };
         writer.show_heads();
         Ok(writer)
     }
@@ -150,6 +154,9 @@ impl JournalWriter {
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
                 Command::Keys(change, reply) => self.hand_to_keys(KeyJob { change, reply }),
                 Command::Webhooks(request, reply) => self.hand_over(DeskJob::Webhooks(request, reply)),
+                Command::Kept(name, reply) => self.hand_over(DeskJob::Kept(name, reply)),
+                Command::Keep(keep, reply) => self.hand_over(DeskJob::Keep(keep, reply)),
+                Command::Features(patch, reply) => self.hand_to_features(FeaturesJob { patch, reply }),
                 Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
                 Command::Topology(request, reply) => self.hand_to_operator(OperatorJob { request, reply }),
             }
@@ -177,6 +184,13 @@ impl JournalWriter {
 
     fn hand_to_operator(&self, job: OperatorJob) {
         match self.operator.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
+        }
+    }
+
+    fn hand_to_features(&self, job: FeaturesJob) {
+        match self.features.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
         }
@@ -295,6 +309,7 @@ pub fn is_for_the_desk(operation: &Operation) -> bool {
         | Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::CreateIndex { .. }
         | Operation::UpdateIndex { .. }

@@ -7,6 +7,7 @@
 //! | `webhooks` | tells those who want to hear of it of finished tasks ([`webhooks`]) |
 //! | `key-desk` | changes API keys ([`key_desk`]) |
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
+//! | `features` | keeps which experimental features are on, and tells the nodes ([`features`]) |
 //! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
 //! | `mover-N` | read what moves copy and compare |
 //! | `compactor` | has nodes give back the disk space of what they lost to others |
@@ -27,6 +28,7 @@ use crate::logic::feeder::{BackgroundAudit, Timing};
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
 use coordinator::{Coordinator, CoordinatorParts};
+use features::FeaturesKeeper;
 use journal::{BacklogLimits, JournalParts, JournalWriter};
 use key_desk::KeyDesk;
 use operator::Operator;
@@ -45,6 +47,7 @@ mod batch_view;
 mod chunks;
 pub mod coordinator;
 pub mod drift;
+mod features;
 mod feeder;
 pub mod identity;
 pub mod journal;
@@ -165,8 +168,12 @@ pub fn start(
         drifts,
     };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
+    let (features, changes) = bounded(features::JOBS_MAX);
+    let keeper = FeaturesKeeper::open(store.clone(), bridge.clone(), settings.node_master_key.clone())?;
+    plane.threads.spawn("features", move |stop| keeper.run(&changes, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
-    let journal = JournalParts { store, bridge: bridge.clone(), coordinator, desk, keys, operator, backlog_limits };
+    let journal =
+        JournalParts { store, bridge: bridge.clone(), coordinator, desk, keys, operator, features, backlog_limits };
     let journal = JournalWriter::open(journal)?;
     plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
     Ok(plane)

@@ -1,7 +1,7 @@
 //! Turns what depends on the documents into what does not, by asking one in-sync replica of each shard.
 //!
-//! A delete by filter becomes ids; clearing or deleting an index becomes a number of documents; of a put that skips what
-//! does not exist, the documents that exist are found. The caller guarantees
+//! A delete by filter becomes ids; an edit by function becomes documents and ids; clearing or deleting an index becomes a
+//! number of documents; of a put that skips what does not exist, the documents that exist are found. The caller guarantees
 //! that every replica named as readable has applied all that comes before the entry, and that nothing of the index is
 //! sent past it meanwhile. So the list of a node's matching documents stands still, and is read in pages: no request
 //! takes long, no answer is large, and when a node fails only its part is asked of others.
@@ -29,6 +29,7 @@ use crate::meili::hidden_distinct;
 use crate::meili::search_message::client_message;
 use crate::meili::settings::Object;
 
+mod editing;
 mod existing;
 #[cfg(test)]
 mod tests;
@@ -174,6 +175,9 @@ impl<'a> Resolving<'a> {
         match &self.request.entry.operation {
             Operation::DeleteByFilter { filter } => self.resolve_filter(filter),
             Operation::PutDocuments { creates_index, .. } => self.resolve_existing(*creates_index),
+            Operation::EditDocuments { filter, function, context } => {
+                self.resolve_edit(filter.as_ref(), (function, context.as_ref()))
+            }
             Operation::ClearDocuments
             | Operation::DeleteIndex
             | Operation::DeleteDocuments { .. }
@@ -257,29 +261,41 @@ impl<'a> Resolving<'a> {
     }
 
     fn resolve_filter(&self, filter: &Value) -> Result<Resolved, ResolveError> {
+        let mut ids = Vec::new();
+        let asked = self.ask_filtered(filter, |part, filter| self.ids(part, filter), |found| ids.extend(found))?;
+        if let Err(refused) = asked {
+            return Ok(Resolved { resolution: Resolution::Failed(refused), payload: None });
+        }
+        let payload = split_ids(ids.iter().map(String::as_str), self.shard_count());
+        let resolution = Resolution::Ids { count: payload.count(), shards: payload.shards() };
+        Ok(Resolved { resolution, payload: Some(payload) })
+    }
+
+    /// Asks one replica of every shard for what a filter matches, in the form in which nodes need it; inside, why they refuse
+    /// it.
+    fn ask_filtered<T>(
+        &self,
+        filter: &Value,
+        ask_part: impl Fn(&CoverPart, &Value) -> Result<T, ResolveError>,
+        mut take: impl FnMut(T),
+    ) -> Result<Result<(), ErrorBody>, ResolveError> {
         if let Err(error) = hidden_distinct::check_filter(self.request.settings, filter, Code::InvalidDocumentFilter) {
-            let resolution = Resolution::Failed(shown_error(self.request, &error.body()));
-            return Ok(Resolved { resolution, payload: None });
+            return Ok(Err(shown_error(self.request, &error.body())));
         }
         let unknown = self.unknown_attributes(filter)?;
-        let mut ids = Vec::new();
-        let mut ask = |filter: &Value| self.ask_all(|part| self.ids(part, filter), |found| ids.extend(found));
+        let mut ask = |filter: &Value| self.ask_all(|part| ask_part(part, filter), &mut take);
         let asked = match ask(&node_form(filter.clone(), &unknown)) {
             // The message repeats the filter, and is to repeat the client's.
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => ask(filter),
             asked => asked,
         };
         match asked {
-            Ok(()) => {}
+            Ok(()) => Ok(Ok(())),
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {
-                let resolution = Resolution::Failed(shown_error(self.request, &error));
-                return Ok(Resolved { resolution, payload: None });
+                Ok(Err(shown_error(self.request, &error)))
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        let payload = split_ids(ids.iter().map(String::as_str), self.shard_count());
-        let resolution = Resolution::Ids { count: payload.count(), shards: payload.shards() };
-        Ok(Resolved { resolution, payload: Some(payload) })
     }
 
     fn count(&self) -> Result<u64, ResolveError> {
@@ -419,6 +435,6 @@ fn shown_error(request: ResolveRequest<'_>, error: &ErrorBody) -> ErrorBody {
     let hidden = hidden_distinct::attribute(request.settings);
     let message = client_message(&error.message, request.index.as_str(), &uid, hidden);
     let prefix = format!("Index `{uid}`: ");
-    let message = if message.starts_with(&prefix) { message } else { prefix + &message };
+    let message = if message.starts_with(&prefix) { message } else { format!("{prefix}{message}") };
     ApiError::new(Code::from_name(&error.code).unwrap_or(Code::InvalidDocumentFilter), message).body()
 }

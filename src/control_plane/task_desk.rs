@@ -13,9 +13,9 @@ use super::journal::{error_code, is_for_the_desk};
 use super::status::{Looks, fleet_status};
 use super::task_view::{task_page, task_view};
 use super::webhooks::Registry;
-use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
 use crate::bridge::webhooks::WebhookRequest;
+use crate::bridge::{Bridge, Keep};
 use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, Timestamp};
 use crate::meili::batches::BatchPage;
@@ -42,6 +42,10 @@ pub enum DeskJob {
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
     /// What clients ask about webhooks.
     Webhooks(Box<WebhookRequest>, Reply<Result<serde_json::Value, ApiError>>),
+    /// What is kept by this name.
+    Kept(&'static str, Reply<Result<Option<serde_json::Value>, ApiError>>),
+    /// Keep something by a name.
+    Keep(Box<Keep>, Reply<Result<bool, ApiError>>),
     /// The state of the fleet.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// Carry out a committed deletion of tasks.
@@ -58,6 +62,8 @@ impl DeskJob {
             Self::MatchingTasks(_, reply) => reply.send(Err(busy())),
             Self::Task(_, reply) => reply.send(Err(busy())),
             Self::Webhooks(_, reply) => reply.send(Err(busy())),
+            Self::Kept(_, reply) => reply.send(Err(busy())),
+            Self::Keep(_, reply) => reply.send(Err(busy())),
             Self::Fleet(reply) => reply.send(Err(busy())),
             Self::Execute(_) => {}
         }
@@ -90,6 +96,12 @@ impl TaskDesk {
                     }
                     Ok(DeskJob::Task(entry, reply)) => reply.send(self.task(entry)),
                     Ok(DeskJob::Webhooks(request, reply)) => reply.send(self.webhooks.answer(*request)),
+                    Ok(DeskJob::Kept(name, reply)) => {
+                        reply.send(self.store.kept(name).map_err(|error| api_error(&error)));
+                    }
+                    Ok(DeskJob::Keep(keep, reply)) => {
+                        reply.send(self.keep(&keep).map_err(|error| api_error(&error)));
+                    }
                     Ok(DeskJob::Fleet(reply)) => reply.send(self.fleet()),
                     Ok(DeskJob::Execute(entry)) => self.execute(&entry),
                     Err(_) => {
@@ -118,6 +130,15 @@ impl TaskDesk {
             Some(record) if !record.is_deleted => Ok(task_view(&record)),
             Some(_) | None => Err(task_not_found(id.0)),
         }
+    }
+
+    /// Nobody else changes what is kept by these names.
+    fn keep(&self, keep: &Keep) -> Result<bool, StoreError> {
+        let is_as_before = self.store.kept(keep.name)? == keep.before;
+        if is_as_before {
+            self.store.keep(keep.name, &keep.value)?;
+        }
+        Ok(is_as_before)
     }
 
     fn fleet(&self) -> Result<serde_json::Value, ApiError> {

@@ -74,6 +74,13 @@ fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCoun
             "deletedDocuments": done(|counts| counts.deleted),
             "originalFilter": filter.to_string(),
         }),
+        Operation::EditDocuments { filter, function, context } => json!({
+            "deletedDocuments": done(|counts| counts.deleted),
+            "editedDocuments": done(|counts| counts.indexed),
+            "context": context,
+            "function": function,
+            "originalFilter": filter.as_ref().map(Value::to_string),
+        }),
         Operation::ClearDocuments | Operation::DeleteIndex => {
             json!({ "deletedDocuments": done(|counts| counts.deleted) })
         }

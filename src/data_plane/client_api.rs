@@ -4,10 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{HeaderName, HeaderValue};
+
 use super::adoption::acknowledge_epochs;
 use super::connection::Handler;
 use super::core::{Core, CoreSettings};
-use super::handlers::{admit, route};
+use super::handlers::{admit, cors, route};
 use super::http_server::HandlerFactory;
 use super::pool::{InvalidNodeKey, PoolLimits, UpstreamPool};
 use super::rt::{self, ExecutorTimers};
@@ -23,6 +25,10 @@ struct ClientApi(Rc<Core>);
 impl Handler for ClientApi {
     fn admit(&self, head: &Request) -> Result<(), Response> {
         admit(&self.0, head).map(|_| ())
+    }
+
+    fn headers(&self, head: &Request) -> Vec<(HeaderName, HeaderValue)> {
+        cors::headers(head)
     }
 
     fn handle(&self, request: Request) -> LocalFuture<'_, Response> {

@@ -12,14 +12,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER, VARY};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 
+use super::coding::{Accepted, Coding, Decoding, Encoding, STEP_BYTES};
+use super::core::Timers;
 use super::lifetime::{HttpLimits, Lifetime, Lifetimes, Phase};
-use super::rt;
+use super::places::Places;
+use super::rt::{self, ExecutorTimers};
 use super::socket::Socket;
 use super::upstream::LocalFuture;
 use crate::http_types::{Request, Response};
@@ -29,6 +32,10 @@ use crate::meili::error::{ApiError, Code};
 const DISCARDS_PER_TURN: usize = 8;
 /// Bytes that are set aside for a body of which little has come.
 const RESERVED_MAX: u64 = 1024 * 1024;
+/// Decoders that a core has at work at a time; each may need 16 MiB.
+const DECODERS_MAX: u32 = 4;
+/// Shorter answers are sent as they are, unless the client takes no plain ones: it would cost more than it saves.
+const COMPRESSED_FROM: usize = 256;
 
 /// Answers requests; one per executor.
 pub trait Handler {
@@ -38,6 +45,11 @@ pub trait Handler {
     /// The answer, as [`Self::handle`] would give it for any body.
     fn admit(&self, _head: &Request) -> Result<(), Response> {
         Ok(())
+    }
+
+    /// What every answer to a request with this head carries besides, also one that refuses it.
+    fn headers(&self, _head: &Request) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
     }
 
     /// Answers one request.
@@ -54,13 +66,15 @@ pub struct Listening {
     pub lifetimes: Lifetimes,
     requests: Cell<usize>,
     body_bytes: Cell<u64>,
+    decoders: Places,
 }
 
 impl Listening {
     /// No connections yet.
     pub fn new(limits: Rc<HttpLimits>, handler: Rc<dyn Handler>) -> Rc<Self> {
         let lifetimes = Lifetimes::default();
-        Rc::new(Self { limits, handler, lifetimes, requests: Cell::new(0), body_bytes: Cell::new(0) })
+        let decoders = Places::new(DECODERS_MAX);
+        Rc::new(Self { limits, handler, lifetimes, requests: Cell::new(0), body_bytes: Cell::new(0), decoders })
     }
 }
 
@@ -130,19 +144,43 @@ impl Service<http::Request<Incoming>> for RequestService {
         let must_linger = self.must_linger.clone();
         Box::pin(async move {
             lifetime.enter(Phase::Body, 0);
-            let response = match Admission::enter(&listening) {
-                Some(admission) => answer(&listening, &lifetime, admission, request).await?,
-                None if request.body().is_end_stream() => Ok(overloaded("too many requests are in progress")),
-                None => Err(overloaded("too many requests are in progress")),
+            let (request, body) = head_and_body(request);
+            let headers = listening.handler.headers(&request);
+            let accepted = Accepted::of(&request.headers);
+            let has_body = !body.is_end_stream();
+            let refused = |refusal: Response| if has_body { Err(refusal) } else { Ok(refusal) };
+            let response = match (Admission::enter(&listening), accepted) {
+                (_, None) => refused(not_acceptable()),
+                (None, Some(_)) => refused(overloaded("too many requests are in progress")),
+                (Some(admission), Some(accepted)) => {
+                    let response = answer(&listening, &lifetime, admission, (request, body)).await?;
+                    match response {
+                        Ok(response) => Ok(compressed(response, accepted).await),
+                        refusal @ Err(_) => refusal,
+                    }
+                }
             };
-            let response = response.unwrap_or_else(|refusal| {
+            let mut response = response.unwrap_or_else(|refusal| {
                 must_linger.set(true);
                 refusal.with_header(CONNECTION, HeaderValue::from_static("close"))
             });
+            response.headers.extend(headers);
             lifetime.enter(Phase::Answer, response.body.len() as u64);
             Ok(into_hyper(response))
         })
     }
+}
+
+fn head_and_body(request: http::Request<Incoming>) -> (Request, Incoming) {
+    let (head, body) = request.into_parts();
+    let request = Request {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body: Bytes::new(),
+    };
+    (request, body)
 }
 
 /// The handler's answer, or as an error the answer to a request that was not read to its end.
@@ -150,17 +188,8 @@ async fn answer(
     listening: &Rc<Listening>,
     lifetime: &Lifetime,
     mut admission: Admission,
-    request: http::Request<Incoming>,
+    (mut request, body): (Request, Incoming),
 ) -> Result<Result<Response, Response>, Unreadable> {
-    let (head, body) = request.into_parts();
-    let path = head.uri.path().to_owned();
-    let mut request = Request {
-        method: head.method,
-        query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers,
-        body: Bytes::new(),
-        path,
-    };
     if !body.is_end_stream() {
         if let Err(refusal) = listening.handler.admit(&request) {
             return Ok(Err(refusal));
@@ -169,6 +198,12 @@ async fn answer(
             ReadBody::Whole(body) => body,
             ReadBody::Refused(refusal) => return Ok(Err(refusal)),
         };
+        if let Some(coding) = Coding::of_body(&request.headers) {
+            match decoded(coding, &request.body, &mut admission).await {
+                Ok(body) => request.body = body,
+                Err(refusal) => return Ok(Ok(refusal)),
+            }
+        }
     }
     lifetime.enter(Phase::Handler, 0);
     let response = rt::contain(listening.handler.handle(request)).await.unwrap_or_else(|panic| {
@@ -203,6 +238,53 @@ async fn read_body(mut body: Incoming, admission: &mut Admission) -> Result<Read
         whole.extend_from_slice(&data);
     }
     Ok(ReadBody::Whole(whole.freeze()))
+}
+
+/// What a compressed body comes to, bounded as a plain one is, or the answer that refuses it.
+async fn decoded(coding: Coding, body: &[u8], admission: &mut Admission) -> Result<Bytes, Response> {
+    let malformed = |error: std::io::Error| {
+        tracing::debug!(%error, coding = coding.name(), "a compressed body cannot be read");
+        let message = "The provided payload is incomplete and cannot be parsed";
+        Response::error(&ApiError::new(Code::BadRequest, message))
+    };
+    let listening = admission.listening.clone();
+    let _place = listening.decoders.enter().await;
+    let mut decoding = Decoding::new(coding, body).map_err(malformed)?;
+    let mut whole = 0;
+    while let Some(bytes) = decoding.step().map_err(malformed)? {
+        whole += bytes as u64;
+        if whole > listening.limits.body_max_bytes {
+            return Err(Response::error(&ApiError::payload_too_large(listening.limits.body_max_bytes)));
+        }
+        if !admission.take(bytes as u64) {
+            return Err(overloaded("too many request bodies are held in memory"));
+        }
+        ExecutorTimers.yield_now().await;
+    }
+    Ok(decoding.into_decoded().into())
+}
+
+/// The answer as the client likes it best.
+async fn compressed(mut response: Response, accepted: Accepted) -> Response {
+    let Accepted { coding: Some(coding), is_plain_accepted } = accepted else { return response };
+    if response.body.is_empty() || (response.body.len() < COMPRESSED_FROM && is_plain_accepted) {
+        return response;
+    }
+    let Some(mut encoding) = Encoding::new(coding) else { return response };
+    for piece in response.body.chunks(STEP_BYTES) {
+        encoding.push(piece);
+        ExecutorTimers.yield_now().await;
+    }
+    response.body = encoding.finish().into();
+    let coding = HeaderValue::from_static(coding.name());
+    response.with_header(CONTENT_ENCODING, coding).with_header(VARY, HeaderValue::from_static("accept-encoding"))
+}
+
+/// The client takes nothing that can be sent.
+fn not_acceptable() -> Response {
+    let names = Coding::OF_ANSWERS.map(Coding::name).join(", ");
+    Response { status: 406, headers: Vec::new(), body: names.into() }
+        .with_header(VARY, HeaderValue::from_static("Accept-Encoding"))
 }
 
 /// 503 with a hint when to come back.

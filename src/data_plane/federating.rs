@@ -247,6 +247,7 @@ impl<'a> Federating<'a> {
         let settings = &plan.index.settings;
         let request = SearchRequest::from_parameters(query.parameters.clone())?;
         request.check(plan.index.uid.as_str(), settings)?;
+        request.check_media(**self.core.bridge.features.load())?;
         comparability.add(&RankedQuery {
             position,
             index_uid: &query.index_uid,

@@ -7,6 +7,7 @@
 //! | [`adoption`] | acknowledging snapshots |
 //! | [`gather`], [`scatter`] | several sub-requests at once; one read over a covering set, with stand-ins for who fails |
 //! | [`searching`], [`reading`] | one search over all shards, with a round before it for what its filter denies ([`denying`]) and one behind it for facets ([`clarifying`]); what every read does with answers and refusals |
+//! | [`forwarding`] | what any node can answer |
 //! | [`trace`] | what a search asked of which node, for who wants to know |
 //! | [`client_api`] | the handlers on one executor |
 //! | [`handlers`] | one file per operation |
@@ -15,11 +16,13 @@
 //! | [`http_server`] | an address with its executors: start, drain, stop |
 //! | [`listener`], [`mailbox`] | accepting, and handing connections to executors |
 //! | [`connection`], [`lifetime`] | one client's connection, its limits and deadlines |
+//! | [`coding`] | compressed bodies |
 //! | [`socket`] | a glommio stream as hyper wants it |
 
 pub mod adoption;
 mod clarifying;
 pub mod client_api;
+pub mod coding;
 pub mod connection;
 pub mod core;
 pub mod cores;
@@ -27,6 +30,7 @@ mod denying;
 #[cfg(test)]
 pub mod fake;
 pub mod federating;
+mod forwarding;
 pub mod gather;
 pub mod handlers;
 pub mod http_server;

@@ -145,7 +145,12 @@ impl Server {
         let queue = Arc::new(Queue::open(folder).map_err(|error| unreadable(error.to_string()))?);
         let indexes = Indexes::open(folder).map_err(|error: LoadError| unreadable(error.to_string()))?;
         let indexes = Arc::new(indexes);
-        let node = Node { queue: Arc::clone(&queue), indexes: Arc::clone(&indexes), master_key: options.master_key };
+        let node = Node {
+            queue: Arc::clone(&queue),
+            indexes: Arc::clone(&indexes),
+            master_key: options.master_key,
+            features: Mutex::default(),
+        };
         let handler: Handler = Arc::new(move |request| node.answer(request));
         let listener = Listener::start(address, &handler, options.body_bytes_max)
             .map_err(|source| StartError::Bind { address, source })?;

@@ -60,6 +60,16 @@ pub enum Operation {
         /// As the client sent it: a string or nested arrays.
         filter: serde_json::Value,
     },
+    /// Run a function on the documents that match. Resolved to the documents that it changes, and the ids of those that it
+    /// deletes, at its position before any node gets anything.
+    EditDocuments {
+        /// As the client sent it; none: all documents.
+        filter: Option<serde_json::Value>,
+        /// In the language Rhai.
+        function: String,
+        /// What the function finds as `context`.
+        context: Option<serde_json::Map<String, serde_json::Value>>,
+    },
     /// Delete all documents.
     ClearDocuments,
     /// Create an index.
@@ -122,6 +132,7 @@ impl Operation {
             Self::DeleteDocuments { .. } | Self::DeleteByFilter { .. } | Self::ClearDocuments => {
                 TaskKind::DocumentDeletion
             }
+            Self::EditDocuments { .. } => TaskKind::DocumentEdition,
             Self::CreateIndex { .. } => TaskKind::IndexCreation,
             Self::UpdateIndex { .. } => TaskKind::IndexUpdate,
             Self::DeleteIndex => TaskKind::IndexDeletion,
@@ -219,6 +230,15 @@ pub enum Resolution {
         /// By shard, the lines of its section that are left out, from 0 on, ascending.
         left_out: Vec<(ShardId, Vec<u32>)>,
     },
+    /// The entry's payload holds now the documents to put, and behind them the ids to delete.
+    Edited {
+        /// Documents that the function was run on.
+        documents: u64,
+        /// The shards with documents to put, ascending; the first sections of the payload are theirs.
+        put: Vec<ShardId>,
+        /// The shards with ids to delete, ascending; the other sections are theirs.
+        deleted: Vec<ShardId>,
+    },
     /// Documents in the index before the step, for the task's details.
     Count(u64),
     /// The user's settings before and after the step: what every node gets now, at a replay, and on the way back when
@@ -255,6 +275,7 @@ impl Entry {
             }
             (None, Operation::PutDocuments { mode, .. }) => vec![StepKind::Put(*mode)],
             (None, Operation::DeleteDocuments { .. } | Operation::DeleteByFilter { .. }) => vec![StepKind::Delete],
+            (None, Operation::EditDocuments { .. }) => vec![StepKind::Put(PutMode::Replace), StepKind::Delete],
             (None, Operation::ClearDocuments) => vec![StepKind::Clear],
             (None, Operation::CreateIndex { .. }) => vec![StepKind::Create, StepKind::Settings],
             (None, Operation::UpdateIndex { .. }) => vec![StepKind::PrimaryKey],
@@ -277,7 +298,10 @@ impl Entry {
     pub fn needs_resolution(&self) -> bool {
         self.rejection.is_none()
             && match self.operation {
-                Operation::DeleteByFilter { .. } | Operation::ClearDocuments | Operation::DeleteIndex => true,
+                Operation::DeleteByFilter { .. }
+                | Operation::EditDocuments { .. }
+                | Operation::ClearDocuments
+                | Operation::DeleteIndex => true,
                 Operation::PutDocuments { skips_missing, .. } => skips_missing,
                 Operation::DeleteDocuments { .. }
                 | Operation::CreateIndex { .. }

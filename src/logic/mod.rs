@@ -5,6 +5,7 @@ pub mod covering;
 pub mod digest;
 pub mod document_check;
 pub mod document_id;
+pub mod edit;
 pub mod entry;
 pub mod feeder;
 pub mod id_list;

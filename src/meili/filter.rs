@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::error::ApiError;
+use super::features::{Feature, Features};
+
 mod error;
 mod node_form;
 mod parser;
@@ -259,6 +262,33 @@ impl Filter {
 
     fn join(mut filters: Vec<Self>, join: impl FnOnce(Vec<Self>) -> Self) -> Option<Self> {
         if filters.len() > 1 { Some(join(filters)) } else { filters.pop() }
+    }
+
+    /// Whether it may be used while these experimental features are on.
+    ///
+    /// # Errors
+    /// `feature_not_enabled`.
+    pub fn check_features(&self, features: Features) -> Result<(), ApiError> {
+        let (keyword, feature, doing) = match self {
+            Self::Not(filter) => return filter.check_features(features),
+            Self::And(filters) | Self::Or(filters) => {
+                return filters.iter().try_for_each(|filter| filter.check_features(features));
+            }
+            Self::Contains { keyword, .. } => (keyword, Feature::ContainsFilter, "Using `CONTAINS` in a filter"),
+            Self::VectorExists { keyword, .. } => (keyword, Feature::Multimodal, "using a vector filter"),
+            Self::Foreign { attribute, .. } => (attribute, Feature::ForeignKeys, "using a foreign filter"),
+            Self::Compare { .. }
+            | Self::Between { .. }
+            | Self::In { .. }
+            | Self::Exists(_)
+            | Self::IsNull(_)
+            | Self::IsEmpty(_)
+            | Self::StartsWith { .. }
+            | Self::GeoRadius { .. }
+            | Self::GeoBoundingBox { .. }
+            | Self::GeoPolygon(_) => return Ok(()),
+        };
+        features.require(feature, doing).map_err(|error| ApiError::new(error.code, keyword.explain(error.message)))
     }
 
     /// Every attribute that it names, in the order of the text, repeats included. Geo and vector conditions name `_geo`

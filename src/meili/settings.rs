@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
+use super::features::{Feature, Features};
 use super::hidden_distinct;
 use crate::logic::marker;
 
@@ -50,7 +51,6 @@ pub fn parse_patch(body: &[u8]) -> Result<Object, ApiError> {
         };
         patch.insert(key, setting.check(value, &format!(".{}", setting.key))?);
     }
-    refuse_unsupported(&patch)?;
     Ok(patch)
 }
 
@@ -64,9 +64,7 @@ fn object_or_error(value: Value) -> Result<Value, ApiError> {
 /// As [`parse_patch`].
 pub fn parse_single(setting: &Setting, body: &[u8]) -> Result<Object, ApiError> {
     let value = setting.check(parse_json(body)?, "")?;
-    let patch = Object::from_iter([(setting.key.to_owned(), value)]);
-    refuse_unsupported(&patch)?;
-    Ok(patch)
+    Ok(Object::from_iter([(setting.key.to_owned(), value)]))
 }
 
 /// The patch of a `DELETE` route: one setting, or all.
@@ -82,32 +80,41 @@ pub fn task_details(patch: &Object) -> Object {
     for setting in SETTINGS {
         if let Some(value) = patch.get(setting.key) {
             let is_wildcard = value.is_null() && matches!(setting.key, "displayedAttributes" | "searchableAttributes");
-            details.insert(setting.key.to_owned(), if is_wildcard { json!(["*"]) } else { value.clone() });
+            let value = match setting.key {
+                _ if is_wildcard => json!(["*"]),
+                "embedders" => embedders::with_short_keys(value),
+                _ => value.clone(),
+            };
+            details.insert(setting.key.to_owned(), value);
         }
     }
     details
 }
 
-fn refuse_unsupported(patch: &Object) -> Result<(), ApiError> {
+/// Whether what a patch sets may be set while these experimental features are on.
+///
+/// # Errors
+/// `feature_not_enabled`; `miroir_not_supported` for foreign keys, whose documents lie on other nodes.
+pub fn check_features(patch: &Object, features: Features) -> Result<(), ApiError> {
     let is_set = |key: &str| patch.get(key).is_some_and(|value| !value.is_null());
-    let not_enabled = |key: &str, feature: &str, discussion: u32| {
-        let message = format!(
-            "setting `{key}` in the index settings requires enabling the `{feature}` experimental feature. See \
-             https://github.com/orgs/meilisearch/discussions/{discussion}"
-        );
-        ApiError::new(Code::FeatureNotEnabled, message)
-    };
+    for (feature, doing) in patch.get("embedders").map(embedders::needed_features).unwrap_or_default() {
+        features.require(feature, doing)?;
+    }
     if is_set("chat") {
-        return Err(not_enabled("chat", "chat completions", 835));
+        features.require(Feature::ChatCompletions, "setting `chat` in the index settings")?;
     }
     if is_set("foreignKeys") {
-        return Err(not_enabled("foreignKeys", "foreign_keys", 873));
+        features.require(Feature::ForeignKeys, "setting `foreignKeys` in the index settings")?;
+        if patch["foreignKeys"].as_array().is_some_and(|keys| !keys.is_empty()) {
+            let message = "Miroir does not support `foreignKeys`: the documents that they name may be on other nodes.";
+            return Err(ApiError::new(Code::MiroirNotSupported, message));
+        }
     }
     Ok(())
 }
 
 /// Objects whose fields are patched one by one.
-const PATCHED_BY_FIELD: [&str; 4] = ["typoTolerance", "minWordSizeForTypos", "faceting", "pagination"];
+const PATCHED_BY_FIELD: [&str; 5] = ["typoTolerance", "minWordSizeForTypos", "faceting", "pagination", "chat"];
 
 /// The user's settings after a patch.
 #[must_use]
@@ -204,6 +211,27 @@ pub fn display(user: &Object) -> Object {
         .collect()
 }
 
+/// The same while these experimental features are on, some of which bring settings along.
+pub fn display_with(user: &Object, features: Features) -> Object {
+    let is_shown = |setting: &Setting| match setting.key {
+        "chat" => features.has(Feature::ChatCompletions),
+        "foreignKeys" => features.has(Feature::ForeignKeys),
+        _ => setting.is_listed,
+    };
+    let shown = SETTINGS.iter().filter(|setting| is_shown(setting));
+    shown.map(|setting| (setting.key.to_owned(), setting.display(user))).collect()
+}
+
+/// The template of an embedder as the user sees it, for a kind of template that can be rendered (`documentTemplate`, …).
+pub fn embedder_template(user: &Object, embedder: &str, kind: &str, fragment: Option<&str>) -> Option<Value> {
+    embedders::template(user, embedder, kind, fragment)
+}
+
+/// The chat settings, defaults filled in.
+pub fn chat(user: &Object) -> Value {
+    by_key("chat").map_or(Value::Null, |setting| setting.display(user))
+}
+
 /// The whole `PATCH /settings` body for the nodes.
 pub fn node_settings(user: &Object) -> Object {
     let mut node: Object = SETTINGS
@@ -220,6 +248,8 @@ pub fn node_settings(user: &Object) -> Object {
     node["pagination"] = json!({"maxTotalHits": NODE_TOTAL_HITS});
     node["faceting"] = node_faceting(user);
     node["embedders"] = embedders::node_form(user);
+    // Chats are not the nodes' business.
+    node["chat"] = Value::Null;
     node
 }
 

@@ -60,6 +60,7 @@ macro_rules! contract_tests {
             index_records_are_replaced_and_forgotten,
             the_cluster_record_is_kept,
             keys_are_written_over_and_removed,
+            what_has_a_name_is_kept_by_it,
             members_tables_jobs_joins_and_bootstraps_survive_a_restart,
             a_switch_is_all_or_nothing,
             what_ended_goes_and_job_numbers_are_not_given_again,
@@ -465,6 +466,17 @@ pub fn index_records_are_replaced_and_forgotten(harness: &dyn Harness) {
     );
     let state = store.protocol_state().unwrap();
     assert!(state.applied.is_empty() && state.out_of_sync.is_empty());
+}
+
+pub fn what_has_a_name_is_kept_by_it(harness: &dyn Harness) {
+    let store = harness.open();
+    let value = serde_json::json!({"a": [1, null]});
+    assert_eq!(store.kept("one").unwrap(), None);
+    store.keep("one", &serde_json::json!(1)).unwrap();
+    store.keep("one", &value).unwrap();
+    drop(store);
+    let store = harness.open();
+    assert_eq!((store.kept("one").unwrap(), store.kept("cluster").unwrap()), (Some(value), None));
 }
 
 pub fn the_cluster_record_is_kept(harness: &dyn Harness) {

@@ -381,6 +381,12 @@ pub trait Store: Send + Sync {
 
     /// Writes them.
     fn save_cluster(&self, cluster: &ClusterRecord) -> Result<(), StoreError>;
+
+    /// Something of the whole fleet that has a name of its own and no history; none until it is kept.
+    fn kept(&self, name: &str) -> Result<Option<serde_json::Value>, StoreError>;
+
+    /// Keeps it, over what was kept by this name.
+    fn keep(&self, name: &str, value: &serde_json::Value) -> Result<(), StoreError>;
 }
 
 /// What is fixed about the cluster. Its members and who owns which shard may change: see [`ProtocolState`].

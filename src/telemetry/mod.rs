@@ -1,4 +1,6 @@
-//! The clock and logging. The only home of `Instant::now` and `SystemTime::now`.
+//! The clock, logging and what is counted. The only home of `Instant::now` and `SystemTime::now`.
 
 pub mod clock;
+pub mod exposition;
 pub mod log;
+pub mod requests;

@@ -132,6 +132,7 @@ pub(super) fn settings_around(
         | Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::UpdateIndex { .. }
         | Operation::DeleteIndex
@@ -152,6 +153,7 @@ pub(super) fn created_key(entry: &Entry) -> Option<String> {
         Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::UpdateIndex { .. }
         | Operation::DeleteIndex
@@ -173,6 +175,7 @@ pub(super) fn new_key(entry: &Entry) -> Option<&str> {
         Operation::CreateIndex { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::DeleteIndex
         | Operation::UpdateSettings { .. }

@@ -64,12 +64,18 @@ impl Coordinator {
         let entry = send.position.entry().and_then(|id| self.entry(id));
         let (entry, resolution) = entry.ok_or("an entry that a node needs is not in the journal, or cannot be read")?;
         let primary_key = key_of(&entry, send.purpose, resolution.as_deref());
-        let payload = if send.kind.is_document() {
+        let mut payload = if send.kind.is_document() {
             let payload = self.payload(entry.id).map_err(|error| error.to_string())?;
             payload.ok_or("the documents that a node needs are not in the journal")?
         } else {
             Payload::default()
         };
+        if let Some(Resolution::Edited { put, .. }) = resolution.as_deref() {
+            let deletions = payload.sections.split_off(put.len().min(payload.sections.len()));
+            if send.kind == StepKind::Delete {
+                payload.sections = deletions;
+            }
+        }
         let wanted = |shard| send.shards.contains(&shard);
         let sections = payload.sections.iter().filter(|section| wanted(section.shard));
         let ids = sections.flat_map(|section| section.id_hashes.iter().copied()).collect();
@@ -87,6 +93,7 @@ impl Coordinator {
                     Some(Resolution::Existing { left_out, .. }) => &left_out[..],
                     Some(
                         Resolution::Ids { .. }
+                        | Resolution::Edited { .. }
                         | Resolution::Count(_)
                         | Resolution::Settings { .. }
                         | Resolution::PrimaryKey { .. }
@@ -94,6 +101,9 @@ impl Coordinator {
                     )
                     | None => &[],
                 };
+                // An edit has documents only where there is a primary key.
+                let of_index = || self.state.lock().book.get(&send.index).and_then(|record| record.primary_key.clone());
+                let primary_key = primary_key.or_else(of_index);
                 Material::Put(BodyParts::lines_without(&payload, wanted, left_out), primary_key)
             }
             StepKind::Delete => Material::Delete(BodyParts::array(&payload, wanted)),
@@ -143,6 +153,7 @@ fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> O
         | Operation::UpdateIndex { primary_key, .. } => primary_key.clone(),
         Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::DeleteIndex
         | Operation::UpdateSettings { .. }

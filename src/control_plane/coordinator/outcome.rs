@@ -39,6 +39,7 @@ pub(super) fn updated<'a>(entry: &'a Entry, outcome: &Outcome) -> Option<(&'a In
         Operation::DeleteDocuments { .. } | Operation::DeleteByFilter { .. } => {
             outcome.counts.deleted.is_some_and(|deleted| deleted > 0)
         }
+        Operation::EditDocuments { .. } => outcome.counts.indexed.is_some_and(|edited| edited > 0),
         // These change the record itself.
         Operation::CreateIndex { .. }
         | Operation::UpdateIndex { .. }
@@ -68,6 +69,7 @@ fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {
                 Some(Resolution::Ids { count, .. } | Resolution::Count(count)) => Some(*count),
                 Some(
                     Resolution::Existing { .. }
+                    | Resolution::Edited { .. }
                     | Resolution::Settings { .. }
                     | Resolution::PrimaryKey { .. }
                     | Resolution::Failed(_),
@@ -77,6 +79,13 @@ fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {
             OutcomeCounts { deleted, ..none }
         }
         Operation::CompactIndex => OutcomeCounts { bytes: report.sizes, ..none },
+        Operation::EditDocuments { .. } => match reported.resolution {
+            // One server does not tell edited and deleted ones apart.
+            Some(Resolution::Edited { documents, .. }) => {
+                OutcomeCounts { indexed: Some(*documents), deleted: Some(*documents), ..none }
+            }
+            Some(_) | None => none,
+        },
         Operation::CancelTasks { .. } => OutcomeCounts { tasks: Some(report.canceled.unwrap_or_default()), ..none },
         Operation::CreateIndex { .. }
         | Operation::UpdateIndex { .. }

@@ -117,6 +117,7 @@ impl Coordinator {
             Operation::PutDocuments { .. } => self.store.payload(entry.id),
             Operation::DeleteDocuments { .. }
             | Operation::DeleteByFilter { .. }
+            | Operation::EditDocuments { .. }
             | Operation::ClearDocuments
             | Operation::CreateIndex { .. }
             | Operation::UpdateIndex { .. }

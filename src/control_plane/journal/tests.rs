@@ -60,6 +60,7 @@ impl Desk {
             desk,
             keys: bounded(0).0,
             operator: bounded(0).0,
+            features: bounded(0).0,
             backlog_limits,
         };
         let writer = JournalWriter::open(parts).unwrap();
@@ -322,6 +323,7 @@ fn a_write_that_was_taken_back_gets_no_number() {
         desk: desk_jobs,
         keys: bounded(0).0,
         operator: bounded(0).0,
+        features: bounded(0).0,
         backlog_limits: BacklogLimits { bytes: u64::MAX, entries: u64::MAX },
     };
     let mut writer = JournalWriter::open(parts).unwrap();

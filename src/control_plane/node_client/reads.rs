@@ -168,6 +168,22 @@ impl NodeClient {
         text.map(str::to_owned).ok_or_else(|| NodeError::BadAnswer("a version without pkgVersion".to_owned()))
     }
 
+    /// Which experimental features the node knows, and whether they are on.
+    pub fn features(&self, timeout: Duration) -> Result<Map<String, Value>, NodeError> {
+        self.get("/experimental-features", timeout)
+    }
+
+    /// Switches experimental features on or off; returns what is on then. Doing it twice does no harm.
+    pub fn set_features(
+        &self,
+        features: &Map<String, Value>,
+        timeout: Duration,
+    ) -> Result<Map<String, Value>, NodeError> {
+        let body = BodyParts::json(&Value::Object(features.clone()));
+        let parts = Some(("application/json", body));
+        decode(self.exchange(Method::PATCH, "/experimental-features", parts, timeout), ANSWER_BYTES_MAX)
+    }
+
     /// What the node holds. The index that says who it is is left out.
     pub fn stats(&self, timeout: Duration) -> Result<NodeStats, NodeError> {
         let mut stats: NodeStats = self.get("/stats", timeout)?;

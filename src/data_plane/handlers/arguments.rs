@@ -1,6 +1,6 @@
 //! What a request says in its path and headers.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use percent_encoding::percent_decode_str;
 
 use crate::http_types::Request;
@@ -49,19 +49,6 @@ impl Arguments {
     pub fn text(&self, place: usize) -> &str {
         self.parts.get(place).map_or("", String::as_str)
     }
-}
-
-/// Compressed bodies are not read yet. (Like one server, this ignores encodings that nobody knows.)
-///
-/// # Errors
-/// `miroir_not_supported`.
-pub(super) fn refuse_compressed(request: &Request) -> Result<(), ApiError> {
-    let encoding = request.headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if ["gzip", "deflate", "br", "zstd"].iter().any(|known| encoding.eq_ignore_ascii_case(known)) {
-        let message = format!("Miroir does not support request bodies with the Content-Encoding `{encoding}` yet.");
-        return Err(ApiError::new(Code::MiroirNotSupported, message));
-    }
-    Ok(())
 }
 
 /// Checks that the body says it is JSON.

@@ -14,6 +14,7 @@ use crate::data_plane::core::Core;
 use crate::http_types::{Request, Response};
 use crate::logic::document_check::DocumentError;
 use crate::logic::document_id::is_valid_document_id;
+use crate::logic::edit;
 use crate::logic::entry::{Operation, PutMode};
 use crate::logic::ids::IndexUid;
 use crate::logic::marker;
@@ -21,6 +22,7 @@ use crate::logic::payload::Payload;
 use crate::logic::split::{DocumentSplitter, IdSplitter, SplitDocuments, SplitRules};
 use crate::meili::bad_value::{bad_parameter, missing_field, parse_json, unknown_field, wrong_type};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::features::{Feature, Features};
 use crate::meili::filter::{Filter, FilterError};
 use crate::meili::formats::csv::CsvConverter;
 use crate::meili::formats::list::ListReader;
@@ -308,25 +310,74 @@ pub(super) async fn delete_by_filter(
 ) -> Result<Response, ApiError> {
     let metadata = custom_metadata(&request.query)?;
     require_json(request)?;
-    let filter = read_filter_body(&request.body)?;
+    let filter = read_filter_body(&request.body, **core.bridge.features.load())?;
     let index = arguments.index()?;
     commit(core, Some(index), Operation::DeleteByFilter { filter }, metadata).await.map(|task| accepted(&task))
 }
 
-fn read_filter_body(body: &[u8]) -> Result<Value, ApiError> {
-    let mut fields = match parse_json(body)? {
-        Value::Object(fields) => fields,
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            return Err(wrong_type(Code::BadRequest, "", "an object", &other));
+/// `POST /indexes/{index}/documents/edit`.
+pub(super) async fn edit(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let metadata = custom_metadata(&request.query)?;
+    require_json(request)?;
+    let (filter, function, context) = read_edit_body(&request.body)?;
+    let features = **core.bridge.features.load();
+    features.require(Feature::EditDocumentsByFunction, "Using the documents edit route")?;
+    let index = arguments.index()?;
+    edit::check(&function).map_err(|reason| ApiError::new(Code::BadRequest, reason))?;
+    if let Some(filter) = &filter {
+        check_filter(filter, features)?;
+    }
+    let context = match context {
+        None => None,
+        Some(Value::Object(context)) => Some(context),
+        Some(_) => {
+            return Err(ApiError::new(Code::InvalidDocumentEditionContext, "The context must be an object"));
         }
     };
+    let operation = Operation::EditDocuments { filter, function, context };
+    commit(core, Some(index), operation, metadata).await.map(|task| accepted(&task))
+}
+
+type EditBody = (Option<Value>, String, Option<Value>);
+
+fn read_edit_body(body: &[u8]) -> Result<EditBody, ApiError> {
+    const FIELDS: [&str; 3] = ["filter", "context", "function"];
+    let mut fields = read_object(body)?;
+    if let Some(other) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+        return Err(unknown_field(Code::BadRequest, "", other, &FIELDS));
+    }
+    let mut given = |name: &str| fields.shift_remove(name).filter(|value| !value.is_null());
+    let (filter, context) = (given("filter"), given("context"));
+    match fields.shift_remove("function") {
+        Some(Value::String(function)) => Ok((filter, function, context)),
+        Some(other) => Err(wrong_type(Code::InvalidDocumentEditionFunctionFilter, ".function", "a string", &other)),
+        None => Err(missing_field(Code::MissingDocumentEditionFunction, "", "function")),
+    }
+}
+
+fn read_object(body: &[u8]) -> Result<serde_json::Map<String, Value>, ApiError> {
+    match parse_json(body)? {
+        Value::Object(fields) => Ok(fields),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            Err(wrong_type(Code::BadRequest, "", "an object", &other))
+        }
+    }
+}
+
+fn read_filter_body(body: &[u8], features: Features) -> Result<Value, ApiError> {
+    let mut fields = read_object(body)?;
     if let Some(other) = fields.keys().find(|key| *key != "filter") {
         return Err(unknown_field(Code::BadRequest, "", other, &["filter"]));
     }
     let filter =
         fields.shift_remove("filter").ok_or_else(|| missing_field(Code::MissingDocumentFilter, "", "filter"))?;
+    check_filter(&filter, features)?;
+    Ok(filter)
+}
+
+fn check_filter(filter: &Value, features: Features) -> Result<(), ApiError> {
     let refuse = |message: String| ApiError::new(Code::InvalidDocumentFilter, message);
-    let parsed = Filter::parse(&filter).map_err(|error| match error {
+    let parsed = Filter::parse(filter).map_err(|error| match error {
         FilterError::WrongType { expected, found } => {
             let expected = expected.join(", ");
             refuse(format!("Invalid syntax for the filter parameter: `expected {expected}, found: {found}`."))
@@ -334,9 +385,10 @@ fn read_filter_body(body: &[u8]) -> Result<Value, ApiError> {
         FilterError::Syntax { .. } => refuse(error.to_string()),
     })?;
     let parsed = parsed.ok_or_else(|| refuse("Sending an empty filter is forbidden.".to_owned()))?;
+    parsed.check_features(features)?;
     if parsed.attributes().any(marker::is_reserved) {
         let message = "The attribute `_miroir` is reserved and cannot be used in a filter.";
         return Err(ApiError::new(Code::MiroirReservedField, message));
     }
-    Ok(filter)
+    Ok(())
 }

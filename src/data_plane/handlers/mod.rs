@@ -13,13 +13,20 @@ use crate::telemetry::clock;
 
 pub mod arguments;
 mod batches;
+mod chats;
+pub mod cors;
 pub mod documents_read;
 mod documents_write;
 mod facet_search;
+mod features;
 mod index_fields;
 mod indexes;
 mod keys;
+mod logs;
+mod metrics;
 mod multi_search;
+mod network;
+mod render;
 pub mod routes;
 pub mod search;
 mod settings;
@@ -32,16 +39,26 @@ mod webhooks;
 mod write;
 
 use arguments::Arguments;
-use routes::{Found, Route};
+use routes::{Found, ROUTES, Route};
 
 /// Answers a client's request.
 pub async fn route(core: &Core, request: Request) -> Response {
-    match admit(core, &request) {
+    let began = clock::instant();
+    let (route, response) = match admit(core, &request) {
         Ok((route, arguments)) => {
-            (route.handle)(core, &request, &arguments).await.unwrap_or_else(|error| refusal(&error))
+            let answered = (route.handle)(core, &request, &arguments).await;
+            (Some(route), answered.unwrap_or_else(|error| refusal(&error)))
         }
-        Err(response) => response,
+        Err(response) => match routes::find(&request) {
+            Found::Route(route, _) => (Some(route), response),
+            Found::OtherMethods(_) | Found::Nothing => (None, response),
+        },
+    };
+    if let Some(route) = route {
+        let place = (route.place, ROUTES.len());
+        core.bridge.requests.count(core.number, place, response.status, began.elapsed());
     }
+    response
 }
 
 /// The route of a request that may use it. Looks at the head alone.
@@ -49,6 +66,9 @@ pub async fn route(core: &Core, request: Request) -> Response {
 /// # Errors
 /// The answer, whatever the body.
 pub fn admit(core: &Core, request: &Request) -> Result<(&'static Route, Arguments), Response> {
+    if let Some(response) = cors::preflight(request) {
+        return Err(response);
+    }
     let (route, mut arguments) = match routes::find(request) {
         Found::Route(route, arguments) => (route, arguments),
         Found::OtherMethods(allowed) => {
@@ -61,11 +81,10 @@ pub fn admit(core: &Core, request: &Request) -> Result<(&'static Route, Argument
         Found::Nothing => return Err(Response::empty(404)),
     };
     match grant(core, request, route, &arguments) {
-        Ok(grant) => arguments.set_grant(grant),
-        Err(error) => return Err(refusal(&error)),
-    }
-    match arguments::refuse_compressed(request) {
-        Ok(()) => Ok((route, arguments)),
+        Ok(grant) => {
+            arguments.set_grant(grant);
+            Ok((route, arguments))
+        }
         Err(error) => Err(refusal(&error)),
     }
 }

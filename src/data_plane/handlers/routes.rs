@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use super::arguments::Arguments;
 use super::{
-    batches, documents_read, documents_write, facet_search, index_fields, indexes, keys, multi_search, search,
-    settings, similar, stats, system, tasks, unsupported, webhooks,
+    batches, chats, documents_read, documents_write, facet_search, features, index_fields, indexes, keys, logs,
+    metrics, multi_search, network, render, search, settings, similar, stats, system, tasks, unsupported, webhooks,
 };
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
@@ -28,6 +28,8 @@ pub struct Route {
     pub actions: &'static [Action],
     /// Whether Miroir does it; otherwise it says that it does not.
     pub is_supported: bool,
+    /// Its place among [`ROUTES`].
+    pub place: usize,
     pub(super) handle: Handle,
 }
 
@@ -66,6 +68,7 @@ macro_rules! table {
             path: $path.to_owned(),
             actions: &[$(Action::$action),*],
             is_supported: !stringify!($handler).starts_with("unsupported::"),
+            place: 0,
             handle: handle!($handler),
         },)*]
     };
@@ -91,9 +94,11 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             path: path.clone(),
             actions,
             is_supported: true,
+            place: 0,
             handle,
         }));
     }
+    routes.iter_mut().zip(0..).for_each(|(route, place)| route.place = place);
     routes
 });
 
@@ -125,12 +130,29 @@ fn supported() -> Vec<Route> {
         "DELETE" "/indexes/{index}/documents" [DocumentsDelete] documents_write::clear;
         "POST" "/indexes/{index}/documents/delete-batch" [DocumentsDelete] documents_write::delete_batch;
         "POST" "/indexes/{index}/documents/delete" [DocumentsDelete] documents_write::delete_by_filter;
+        "POST" "/indexes/{index}/documents/edit" [DocumentsAll] documents_write::edit;
         "POST" "/indexes/{index}/documents/fetch" [DocumentsGet] documents_read::fetch;
         "GET" "/indexes/{index}/documents/{document}" [DocumentsGet] documents_read::get;
         "DELETE" "/indexes/{index}/documents/{document}" [DocumentsDelete] documents_write::delete_one;
         "GET" "/indexes/{index}/settings" [SettingsGet] settings::get_all;
         "PATCH" "/indexes/{index}/settings" [SettingsUpdate] settings::update_all;
         "DELETE" "/indexes/{index}/settings" [SettingsUpdate] settings::reset_all;
+        "GET" "/experimental-features" [ExperimentalFeaturesGet] features::get;
+        "PATCH" "/experimental-features" [ExperimentalFeaturesUpdate] features::update;
+        "GET" "/metrics" [MetricsGet] metrics::get;
+        "POST" "/logs/stream" [MetricsGet] logs::stream;
+        "DELETE" "/logs/stream" [MetricsGet] logs::cancel;
+        "POST" "/logs/stderr" [MetricsGet] logs::change;
+        "GET" "/network" [NetworkGet] network::get;
+        "PATCH" "/network" [NetworkUpdate] network::update;
+        "POST" "/network/control" [NetworkUpdate] network::control;
+        "POST" "/render-template" [SettingsGet DocumentsGet] render::post;
+        "GET" "/chats" [ChatsGet] chats::list;
+        "GET" "/chats/{workspace}" [ChatsGet] chats::get;
+        "DELETE" "/chats/{workspace}" [ChatsDelete] chats::delete;
+        "GET" "/chats/{workspace}/settings" [ChatsSettingsGet] chats::get_settings;
+        "PATCH" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::update_settings;
+        "DELETE" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::reset_settings;
         "GET" "/tasks" [TasksGet] tasks::list;
         "DELETE" "/tasks" [TasksDelete] tasks::delete;
         "POST" "/tasks/cancel" [TasksCancel] tasks::cancel;
@@ -155,19 +177,12 @@ fn not_supported() -> Vec<Route> {
     table! {
         "POST" "/dumps" [DumpsCreate] unsupported::refuse;
         "POST" "/export" [Export] unsupported::refuse;
-        "POST" "/render-template" [SettingsGet DocumentsGet] unsupported::refuse;
-        "GET" "/experimental-features" [ExperimentalFeaturesGet] unsupported::refuse;
-        "PATCH" "/experimental-features" [ExperimentalFeaturesUpdate] unsupported::refuse;
-        "POST" "/indexes/{index}/documents/edit" [DocumentsAll] unsupported::edit_documents;
-        "GET" "/network" [NetworkGet] unsupported::network;
-        "PATCH" "/network" [NetworkUpdate] unsupported::network;
-        "GET" "/metrics" [MetricsGet] unsupported::metrics;
-        "POST" "/logs/stream" [MetricsGet] unsupported::logs;
-        "DELETE" "/logs/stream" [MetricsGet] unsupported::logs;
-        "POST" "/logs/stderr" [MetricsGet] unsupported::logs;
-        "GET" "/chats" [ChatsGet] unsupported::chats;
         "POST" "/dynamic-search-rules" [DynamicSearchRulesGet] unsupported::search_rules;
         "DELETE" "/dynamic-search-rules" [DynamicSearchRulesDelete] unsupported::search_rules;
+        "GET" "/dynamic-search-rules/{rule}" [DynamicSearchRulesGet] unsupported::search_rules;
+        "PATCH" "/dynamic-search-rules/{rule}" [DynamicSearchRulesUpdate] unsupported::search_rules;
+        "DELETE" "/dynamic-search-rules/{rule}" [DynamicSearchRulesDelete] unsupported::search_rules;
+        "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] unsupported::refuse;
         "GET" "/tasks/{task}/documents" [TasksGet] unsupported::task_documents;
         "POST" "/tasks/compact" [TasksCompact] unsupported::task_compaction;
     }

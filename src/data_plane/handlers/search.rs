@@ -75,6 +75,7 @@ pub(super) async fn answer_query(
     policy: impl FnOnce() -> Result<PartialPolicy, ApiError>,
 ) -> Result<SearchAnswer, ApiError> {
     search.check(scope.index.uid.as_str(), &scope.index.settings)?;
+    search.check_media(**core.bridge.features.load())?;
     let settings = AnswerSettings::from_settings(&scope.index.settings);
     Searching::of(core, scope, search, &settings, policy()?).answer().await
 }

@@ -9,7 +9,9 @@ use crate::data_plane::core::Core;
 use crate::http_types::{Request, Response};
 use crate::logic::entry::Operation;
 use crate::meili::error::{ApiError, Code};
-use crate::meili::settings::{Object, Setting, by_route, display, parse_patch, parse_single, reset_patch};
+use crate::meili::settings::{
+    Object, Setting, by_route, check_features, display_with, parse_patch, parse_single, reset_patch,
+};
 
 /// The setting that the path ends in.
 fn setting_of(request: &Request) -> Result<&'static Setting, ApiError> {
@@ -19,6 +21,7 @@ fn setting_of(request: &Request) -> Result<&'static Setting, ApiError> {
 
 async fn change(core: &Core, arguments: &Arguments, patch: Object, is_deletion: bool) -> Result<Response, ApiError> {
     let index = arguments.index()?;
+    check_features(&patch, **core.bridge.features.load())?;
     let creates_index = !is_deletion && arguments.grant().may_create_index(index.as_str());
     let operation = Operation::UpdateSettings { patch: Value::Object(patch), is_deletion, creates_index };
     commit(core, Some(index), operation, None).await.map(|task| accepted(&task))
@@ -28,7 +31,7 @@ pub(super) async fn get_all(core: &Core, _request: &Request, arguments: &Argumen
     let index = arguments.index()?;
     let snapshot = core.snapshot();
     let view = snapshot.indexes.get(&index).ok_or_else(|| not_found(&index))?;
-    Ok(Response::json(200, &display(&view.settings)))
+    Ok(Response::json(200, &display_with(&view.settings, **core.bridge.features.load())))
 }
 
 pub(super) async fn update_all(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {

@@ -14,7 +14,7 @@ use crate::meili::tasks::{TaskQuery, task_not_found};
 use super::arguments::Arguments;
 use super::write::{accepted, commit};
 
-/// What the control plane answers.
+/// What the control plane answers to a command.
 pub(super) async fn ask<T>(
     core: &Core,
     command: impl FnOnce(Reply<Result<T, ApiError>>) -> Command,

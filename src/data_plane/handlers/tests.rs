@@ -2,6 +2,7 @@
 
 mod access;
 mod reads;
+mod route_table;
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +26,7 @@ use crate::logic::ids::{EntryId, IndexUid, Monotonic, NodeId, NodeIndexUid, Node
 use crate::logic::snapshot::{CoverPart, CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, Code};
+use crate::meili::features::Features;
 use crate::meili::keys::key_not_found;
 use crate::meili::tasks::TaskPage;
 
@@ -70,6 +72,9 @@ impl Fixture {
                     }
                     Command::MatchingTasks(_, reply) => reply.send(Ok(vec![EntryId(2), EntryId(5)])),
                     Command::Keys(_, reply) => reply.send(Err(key_not_found("x"))),
+                    Command::Kept(_, reply) => reply.send(Ok(None)),
+                    Command::Keep(_, reply) => reply.send(Ok(true)),
+                    Command::Features(patch, reply) => reply.send(Ok(Features::default().patched(patch))),
                     Command::Fleet(reply) | Command::Topology(_, reply) | Command::Webhooks(_, reply) => {
                         reply.send(Ok(Value::Null));
                     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use super::*;
+use crate::data_plane::coding::{Coding, Decoding, Encoding};
 use crate::data_plane::core::Timers;
 use crate::data_plane::rt::ExecutorTimers;
 use crate::data_plane::upstream::LocalFuture;
@@ -309,4 +310,54 @@ fn connections_are_spread_over_the_executors() {
         })
         .collect();
     assert_eq!(server.mailboxes.iter().map(|mailbox| mailbox.connections()).collect::<Vec<_>>(), [3, 3]);
+}
+
+/// Goal: compressed bodies are read, bounded by what they come to, and answers are compressed for who likes that.
+#[test]
+fn bodies_are_compressed_both_ways() {
+    let limits = HttpLimits { body_max_bytes: 100_000, ..HttpLimits::default() };
+    let server = start_with(limits, 1);
+    let post = |coding: &str, body: &[u8]| {
+        let mut stream = connect(&server);
+        let head = format!("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-encoding: {coding}\r\n");
+        write!(stream, "{head}content-length: {}\r\n\r\n", body.len()).unwrap();
+        stream.write_all(body).unwrap();
+        read_answer(&mut stream)
+    };
+    let mut encoding = Encoding::new(Coding::Gzip).unwrap();
+    encoding.push(&vec![b' '; 100_000]);
+    let mut body = encoding.finish();
+    assert_eq!(post("gzip", &body).1, "POST /echo 100000");
+    assert_eq!(post("lz4", &body).1, format!("POST /echo {}", body.len()), "what nobody knows is not decoded");
+    body.truncate(body.len() - 3);
+    let (head, answer) = post("gzip", &body);
+    assert!(head.starts_with("HTTP/1.1 400") && answer.contains("incomplete"), "{head}{answer}");
+    let bomb = zstd::stream::encode_all(&vec![0; 100_001][..], 19).unwrap();
+    let (head, answer) = post("zstd", &bomb);
+    assert!(head.starts_with("HTTP/1.1 413") && answer.contains("payload_too_large"), "{head}{answer}");
+
+    let get = |accepted: &str| {
+        let mut stream = connect(&server);
+        write!(stream, "GET /large HTTP/1.1\r\nhost: a\r\naccept-encoding: {accepted}\r\n\r\n").unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut body = vec![0; length.parse().unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        (head, body)
+    };
+    for coding in Coding::OF_ANSWERS {
+        let (head, body) = get(coding.name());
+        assert!(head.contains(&format!("content-encoding: {}\r\nvary: accept-encoding", coding.name())), "{head}");
+        let mut decoding = Decoding::new(coding, &body).unwrap();
+        while decoding.step().unwrap().is_some() {}
+        assert_eq!(decoding.into_decoded(), vec![b'x'; 4 * 1024 * 1024]);
+    }
+    assert!(get("*;q=0").0.starts_with("HTTP/1.1 406"));
+    assert!(!get("identity").0.contains("content-encoding"));
 }

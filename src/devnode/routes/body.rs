@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 use crate::devnode::http::Request;
 use crate::meili::error::{ApiError, Code};
 
-/// The body as JSON.
+/// The body, which says that it is JSON.
 ///
 /// # Errors
-/// `missing_content_type`, `invalid_content_type`, `missing_payload`, `malformed_payload`.
-pub fn json(request: Request) -> Result<Value, ApiError> {
+/// `missing_content_type`, `invalid_content_type`.
+pub fn bytes(request: Request) -> Result<Vec<u8>, ApiError> {
     let accepted = "Accepted values for the Content-Type header are: `application/json`";
     let Some(content_type) = &request.content_type else {
         let message = format!("A Content-Type header is missing. {accepted}");
@@ -21,7 +21,15 @@ pub fn json(request: Request) -> Result<Value, ApiError> {
         let message = format!("The Content-Type `{content_type}` is invalid. {accepted}");
         return Err(ApiError::new(Code::InvalidContentType, message));
     }
-    let body = request.body?;
+    request.body
+}
+
+/// The body as JSON.
+///
+/// # Errors
+/// `missing_content_type`, `invalid_content_type`, `missing_payload`, `malformed_payload`.
+pub fn json(request: Request) -> Result<Value, ApiError> {
+    let body = bytes(request)?;
     if body.is_empty() {
         return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));
     }

@@ -15,12 +15,14 @@ mod tasks;
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::http::{Request, Response};
 use super::indexes::Indexes;
 use super::queue::Queue;
 use crate::meili::error::{ApiError, Code};
+use crate::meili::features::{Features, FeaturesPatch};
 
 /// What handlers work on.
 pub struct Node {
@@ -30,12 +32,15 @@ pub struct Node {
     pub indexes: Arc<Indexes>,
     /// Asked for on every route but `/health`.
     pub master_key: Option<String>,
+    /// Experimental features, which do not outlive the process: Miroir switches them on again.
+    pub features: Mutex<Features>,
 }
 
 /// The `Allow` lines of the routes.
 const GET: &str = "Allow: GET";
 const POST: &str = "Allow: POST";
 const GET_POST: &str = "Allow: GET, POST";
+const GET_PATCH: &str = "Allow: GET, PATCH";
 const GET_DELETE: &str = "Allow: GET, DELETE";
 const GET_PATCH_DELETE: &str = "Allow: GET, PATCH, DELETE";
 const GET_PUT_DELETE: &str = "Allow: GET, PUT, DELETE";
@@ -47,7 +52,6 @@ const MISSING: &[&str] = &[
     "dumps",
     "snapshots",
     "swap-indexes",
-    "experimental-features",
     "network",
     "webhooks",
     "chats",
@@ -98,6 +102,13 @@ impl Node {
         Ok(())
     }
 
+    fn switch_features(&self, request: Request) -> Result<Response, ApiError> {
+        let patch = FeaturesPatch::parse(&body::bytes(request)?)?;
+        let mut features = self.features.lock();
+        *features = features.patched(patch);
+        Ok(Response::json(200, &features.to_json()))
+    }
+
     fn dispatch(&self, segments: &[&str], request: Request) -> Result<Response, ApiError> {
         let method = request.method.clone();
         match (method.as_str(), segments) {
@@ -108,6 +119,8 @@ impl Node {
                 &json!({ "commitSha": "unknown", "commitDate": "unknown", "pkgVersion": "1.50.0" }),
             )),
             (_, ["stats"]) => Ok(indexes::stats_all(self)),
+            ("GET", ["experimental-features"]) => Ok(Response::json(200, &self.features.lock().to_json())),
+            (_, ["experimental-features"]) => self.switch_features(request),
             ("GET", ["indexes"]) => indexes::list(self, &request),
             (_, ["indexes"]) => indexes::create(self, request),
             ("GET", ["indexes", uid]) => indexes::get(self, uid),
@@ -154,6 +167,7 @@ fn allow_of(segments: &[&str]) -> Option<&'static str> {
     let allow = match segments {
         [] => GET,
         ["health" | "version" | "stats" | "batches"] | ["batches", _] => GET,
+        ["experimental-features"] => GET_PATCH,
         ["tasks"] => GET_DELETE,
         ["tasks", "cancel"] | ["multi-search"] => POST,
         ["tasks", _] => GET,

@@ -47,6 +47,7 @@ impl Task {
             Operation::PutDocuments { .. }
             | Operation::DeleteDocuments { .. }
             | Operation::DeleteByFilter { .. }
+            | Operation::EditDocuments { .. }
             | Operation::ClearDocuments
             | Operation::CreateIndex { .. }
             | Operation::UpdateIndex { .. }
@@ -100,6 +101,7 @@ fn resolution_error(resolution: Option<&Resolution>) -> Option<ErrorBody> {
         Resolution::Failed(error) => Some(error.clone()),
         Resolution::Ids { .. }
         | Resolution::Existing { .. }
+        | Resolution::Edited { .. }
         | Resolution::Count(_)
         | Resolution::Settings { .. }
         | Resolution::PrimaryKey { .. } => None,

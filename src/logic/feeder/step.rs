@@ -52,6 +52,7 @@ fn needs_of(entry: &Entry) -> Needs {
         Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }
+        | Operation::EditDocuments { .. }
         | Operation::ClearDocuments
         | Operation::CreateIndex { .. }
         | Operation::DeleteIndex
@@ -66,20 +67,23 @@ fn needs_of(entry: &Entry) -> Needs {
 
 /// The steps of an entry as it stands, in order. None when it was resolved to something that cannot be done.
 pub fn steps_of(entry: &Entry, resolution: Option<&Resolution>) -> Vec<StepInfo> {
-    let (needs, narrowed) = match resolution {
+    let whole = &entry.shards;
+    let (needs, put, deleted) = match resolution {
         Some(Resolution::Failed(_)) => return Vec::new(),
-        Some(Resolution::Ids { shards, .. } | Resolution::Existing { shards, .. }) => (Needs::Nothing, Some(shards)),
+        Some(Resolution::Ids { shards, .. } | Resolution::Existing { shards, .. }) => (Needs::Nothing, shards, shards),
+        Some(Resolution::Edited { put, deleted, .. }) => (Needs::Nothing, put, deleted),
         Some(Resolution::Count(_) | Resolution::Settings { .. } | Resolution::PrimaryKey { .. }) => {
-            (Needs::Nothing, None)
+            (Needs::Nothing, whole, whole)
         }
-        None => (needs_of(entry), None),
+        None => (needs_of(entry), whole, whole),
     };
-    let shards: Arc<[ShardId]> = narrowed.unwrap_or(&entry.shards).as_slice().into();
+    let (put, deleted): (Arc<[ShardId]>, Arc<[ShardId]>) = (put.as_slice().into(), deleted.as_slice().into());
     let steps = entry.steps().into_iter();
     steps
         .map(|step| {
             // Before it is resolved nobody knows whom it touches: everybody waits for it.
             let is_cut = step.kind.is_document() && needs == Needs::Nothing;
+            let shards = if step.kind == StepKind::Delete { &deleted } else { &put };
             StepInfo { position: step.position, kind: step.kind, shards: is_cut.then(|| shards.clone()), needs }
         })
         .collect()

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Displayed, SearchRequest};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::features::{Feature, Features};
 use crate::meili::settings::{Object, dimensions_of_embedder};
 
 /// How much vectors count where nobody says.
@@ -71,14 +72,22 @@ impl SearchRequest {
         let has_words = !self.text().trim().is_empty();
         let has_media = self.parameters.contains_key("media");
         if ratio <= 0.0 || !has_words && !has_media && self.vector().is_none() {
-            return if has_media { Err(no_media()) } else { Ok(SearchKind::Words) };
+            return Ok(SearchKind::Words);
         }
         let semantic = self.semantic(hybrid["embedder"].as_str().unwrap_or_default(), user)?;
-        if has_media {
-            return Err(no_media());
-        }
         let is_of_vectors = ratio >= 1.0 || !has_words;
         Ok(if is_of_vectors { SearchKind::Vector(semantic) } else { SearchKind::Hybrid(semantic, ratio) })
+    }
+
+    /// Whether media may be searched by while these experimental features are on.
+    ///
+    /// # Errors
+    /// `feature_not_enabled`.
+    pub fn check_media(&self, features: Features) -> Result<(), ApiError> {
+        if !self.parameters.contains_key("media") {
+            return Ok(());
+        }
+        features.require(Feature::Multimodal, "passing `media` in a search query")
     }
 
     fn semantic(&self, embedder: &str, user: &Object) -> Result<Semantic, ApiError> {
@@ -136,7 +145,7 @@ impl SearchRequest {
     #[must_use]
     pub fn by_words(&self) -> Self {
         let mut parameters = self.parameters.clone();
-        for name in ["hybrid", "vector"] {
+        for name in ["hybrid", "vector", "media"] {
             parameters.shift_remove(name);
         }
         Self { parameters, ..self.clone() }
@@ -147,6 +156,8 @@ impl SearchRequest {
     pub fn by_vector(&self, vector: &[f32]) -> Self {
         let mut parameters = self.parameters.clone();
         parameters.entry("vector").or_insert_with(|| vector_json(vector));
+        // It is in the vector now.
+        parameters.shift_remove("media");
         Self { parameters, ..self.clone() }
     }
 
@@ -167,18 +178,16 @@ impl SearchRequest {
 
     /// The body that makes a node say which vector an embedder makes of the words.
     pub fn embedding_body(&self, embedder: &str) -> Vec<u8> {
-        let body = json!({
-            "q": self.text(), "hybrid": {"embedder": embedder, "semanticRatio": 1.0}, "retrieveVectors": true, "limit": 0,
+        let mut body = json!({
+            "hybrid": {"embedder": embedder, "semanticRatio": 1.0}, "retrieveVectors": true, "limit": 0,
         });
+        for name in ["q", "media"] {
+            if let Some(given) = self.parameters.get(name) {
+                body[name] = given.clone();
+            }
+        }
         body.to_string().into_bytes()
     }
-}
-
-/// Experimental, and switched off as on a server that nobody has told otherwise.
-fn no_media() -> ApiError {
-    let message = "passing `media` in a search query requires enabling the `multimodal` experimental feature. See \
-                   https://github.com/orgs/meilisearch/discussions/846";
-    ApiError::new(Code::FeatureNotEnabled, message)
 }
 
 /// A vector with no more digits than single precision has, as the engine shows it.
@@ -239,10 +248,15 @@ mod tests {
             (json!({"q": "a", "hybrid": {"embedder": "x"}}), Code::InvalidSearchEmbedder),
             (json!({"q": "a", "hybrid": {"embedder": "removed"}}), Code::InvalidSearchEmbedder),
             (json!({"hybrid": e(1.0), "vector": [1]}), Code::InvalidVectorDimensions),
-            (json!({"q": "a", "hybrid": e(0.5), "media": {}}), Code::FeatureNotEnabled),
         ] {
             assert_eq!(request(&body).kind(&user()).expect_err("bad").code, code, "{body}");
         }
+        let media = request(&json!({"hybrid": e(0.5), "media": {"a": 1}}));
+        assert!(media.check_media(Features::default()).is_err_and(|error| error.code == Code::FeatureNotEnabled));
+        assert_eq!(media.kind(&user()), Ok(SearchKind::Vector(Semantic { embedder: "e".to_owned(), vector: None })));
+        let embedding: Value = serde_json::from_slice(&media.embedding_body("e")).expect("JSON");
+        assert_eq!((&embedding["media"], embedding.get("q")), (&json!({"a": 1}), None));
+        assert!(!media.by_vector(&[1.0, 2.0]).parameters.contains_key("media"));
     }
 
     #[test]

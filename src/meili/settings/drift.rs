@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{LOCALES, Object, SETTINGS, display, node_settings};
+use super::{LOCALES, Object, SETTINGS, display, embedders, node_settings};
 
 /// What a node should answer to `GET /settings` while these are the user's.
 pub fn node_display(user: &Object) -> Object {
@@ -58,6 +58,7 @@ fn is_same(key: &str, expected: &Value, found: &Value) -> bool {
         ("localizedAttributes", Value::Array(expected), Value::Array(found)) => {
             expected.iter().map(with_long_locales).eq(found.iter().map(with_long_locales))
         }
+        ("embedders", ..) => embedders::are_same(expected, found),
         _ => expected == found,
     }
 }

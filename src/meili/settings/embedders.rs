@@ -1,7 +1,8 @@
-//! `embedders`: who makes vectors of documents. Only those whose vectors the user brings along (`source: userProvided`).
+//! `embedders`: who makes vectors of documents and of searches. Miroir makes none itself: nodes ask the sources.
 //!
 //! A node keeps an embedder until it is told to forget it. So a removed one stays in the user's settings as `null`, which
-//! nobody sees, as long as there are others; where there are none, nodes forget them all.
+//! nobody sees, as long as there are others; where there are none, nodes forget them all. Keys are kept as they are, sent to
+//! the nodes, and shown shortened. Templates go to the nodes guarded ([`crate::meili::template`]), the default one too.
 
 use serde_json::{Map, Value, json};
 
@@ -9,16 +10,21 @@ use super::Object;
 use super::shape::{Place, Shape};
 use crate::meili::bad_value::{missing_field, unexpected, unknown_field, wrong_type};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::features::Feature;
+use crate::meili::template::{DEFAULT_TEMPLATE, guarded, guarded_value};
 
-const USER_PROVIDED: &str = "userProvided";
+mod sources;
 
-const SOURCES: Shape = Shape::OneOf(&["openAi", "huggingFace", "ollama", USER_PROVIDED, "rest", "composite"]);
+use sources::{Nesting, Source, Status};
+
+/// Bytes of a rendered template where nobody says.
+const TEMPLATE_BYTES: u64 = 400;
 
 /// All embedders, by name.
 pub(super) const EMBEDDERS: Shape = Shape::MapOf { keys: &Shape::Text, values: &Shape::Nullable(&EMBEDDER) };
 
 const EMBEDDER: Shape = Shape::Fields(&[
-    ("source", SOURCES),
+    ("source", Shape::OneOf(&Source::NAMES)),
     ("model", Shape::Text),
     ("revision", Shape::Text),
     ("pooling", Shape::OneOf(&["useModel", "forceCls", "forceMean"])),
@@ -38,69 +44,109 @@ const EMBEDDER: Shape = Shape::Fields(&[
     ("distribution", Shape::Anything),
 ]);
 
-/// The fields of an embedder whose vectors the user brings along, in the order of messages.
-const FIELDS: [&str; 4] = ["source", "dimensions", "distribution", "binaryQuantized"];
+/// Fields that are embedders themselves, each with what it is for.
+const NESTED: [(&str, Nesting); 2] = [("searchEmbedder", Nesting::Search), ("indexingEmbedder", Nesting::Indexing)];
+/// Fields from names to templates.
+const FRAGMENTS: [&str; 2] = ["indexingFragments", "searchFragments"];
 
-/// Where else the fields are that such an embedder has not.
-fn sources_of(field: &str) -> &'static [&'static str] {
-    match field {
-        "model" => &["openAi", "huggingFace", "ollama"],
-        "revision" | "pooling" => &["huggingFace"],
-        "apiKey" | "url" => &["openAi", "ollama", "rest"],
-        "documentTemplate" | "documentTemplateMaxBytes" => &["openAi", "huggingFace", "ollama", "rest"],
-        "indexingFragments" | "searchFragments" | "request" | "response" | "headers" => &["rest"],
-        _ => &["composite"],
-    }
+fn is_set(embedder: &Object, field: &str) -> bool {
+    embedder.get(field).is_some_and(|value| !value.is_null())
+}
+
+fn has_fragments(embedder: &Object) -> bool {
+    let is_full = |field: &str| embedder.get(field).and_then(Value::as_object).is_some_and(|names| !names.is_empty());
+    FRAGMENTS.iter().any(|field| is_full(field))
 }
 
 /// Checks a patch: what can be known of it without what was set before.
 ///
 /// # Errors
-/// `invalid_settings_embedders`, `miroir_not_supported`.
+/// `invalid_settings_embedders`, `miroir_reserved_field`, `miroir_not_supported`.
 pub(super) fn check(patch: &Value, place: Place<'_>) -> Result<(), ApiError> {
     for (name, embedder) in patch.as_object().into_iter().flatten() {
         let Value::Object(fields) = embedder else { continue };
-        if fields.get("source").is_some_and(|source| source != USER_PROVIDED) {
-            return Err(unsupported());
-        }
-        for (field, value) in fields {
-            if !FIELDS.contains(&field.as_str()) && !value.is_null() {
-                let quoted =
-                    |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                let message = format!(
-                    "`.embedders.{name}`: Field `{field}` unavailable for source `{USER_PROVIDED}`.\n  - note: `{field}` is \
-                     available for sources: {}\n  - note: available fields for source `{USER_PROVIDED}`: {}",
-                    quoted(sources_of(field)),
-                    quoted(&FIELDS)
-                );
-                return Err(ApiError::new(place.code, message));
-            }
-        }
-        if fields.contains_key("source") && fields.get("dimensions").is_none_or(Value::is_null) {
-            return Err(no_dimensions(name));
-        }
+        let location = format!("{}.{name}", place.location);
+        let place = Place { code: place.code, location: &location };
+        check_fields(name, fields, Nesting::None)?;
+        check_templates(fields)?;
         if fields.get("dimensions") == Some(&json!(0)) {
             let message = format!("`.embedders.{name}.dimensions`: `dimensions` cannot be zero");
             return Err(ApiError::new(place.code, message));
         }
         if let Some(distribution) = fields.get("distribution").filter(|value| !value.is_null()) {
-            let location = format!("{}.{name}.distribution", place.location);
+            let location = format!("{location}.distribution");
             check_distribution(distribution, Place { code: place.code, location: &location })?;
+        }
+        for (field, nesting) in NESTED {
+            match fields.get(field) {
+                None | Some(Value::Null) => {}
+                Some(Value::Object(inner)) => {
+                    check_fields(name, inner, nesting)?;
+                    check_templates(inner)?;
+                }
+                Some(other) => {
+                    return Err(wrong_type(place.code, &format!("{location}.{field}"), "an object", other));
+                }
+            }
         }
     }
     Ok(())
 }
 
-fn unsupported() -> ApiError {
-    let message = "Miroir does not support embedders but those with `source: userProvided` yet.";
-    ApiError::new(Code::MiroirNotSupported, message)
+/// Which fields a source takes and needs. A patch without a source is only checked in the whole.
+fn check_fields(name: &str, fields: &Object, nesting: Nesting) -> Result<(), ApiError> {
+    let name = nesting.name_of(name);
+    let refuse = |message: String| Err(ApiError::new(Code::InvalidSettingsEmbedders, message));
+    let source = match fields.get("source") {
+        Some(source) => Source::of(source),
+        None if nesting == Nesting::None => return Ok(()),
+        None => {
+            return refuse(format!(
+                "`.embedders.{name}`: Missing field `source`.\n  - note: this field is mandatory for nested embedders"
+            ));
+        }
+    };
+    if nesting != Nesting::None && matches!(source, Source::Composite | Source::UserProvided) {
+        return refuse(format!(
+            "`.embedders.{name}.source`: Source `{}` is not available in a nested embedder",
+            source.name()
+        ));
+    }
+    for field in sources::FIELDS {
+        match source.status(field, nesting) {
+            Status::Mandatory if !is_set(fields, field) => {
+                return refuse(format!(
+                    "`.embedders.{name}`: Missing field `{field}` (note: this field is mandatory for source `{}`)",
+                    source.name()
+                ));
+            }
+            Status::Disallowed if is_set(fields, field) => {
+                return refuse(format!(
+                    "`.embedders.{name}`: Field `{field}` unavailable for source `{}`{}.\n  - note: `{field}` is available \
+                     for sources: {}\n  - note: available fields for source `{}`{}: {}",
+                    source.name(),
+                    nesting.suffix(),
+                    sources::of_field(field, nesting),
+                    source.name(),
+                    nesting.suffix(),
+                    sources::fields_of(source, nesting),
+                ));
+            }
+            Status::Mandatory | Status::Allowed | Status::Disallowed => {}
+        }
+    }
+    Ok(())
 }
 
-fn no_dimensions(name: &str) -> ApiError {
-    let message = format!(
-        "`.embedders.{name}`: Missing field `dimensions` (note: this field is mandatory for source `{USER_PROVIDED}`)"
-    );
-    ApiError::new(Code::InvalidSettingsEmbedders, message)
+/// Every template must be one that can be guarded.
+fn check_templates(fields: &Object) -> Result<(), ApiError> {
+    if let Some(Value::String(template)) = fields.get("documentTemplate") {
+        guarded(template)?;
+    }
+    for field in FRAGMENTS {
+        fields.get(field).map_or(Ok(Value::Null), guarded_value)?;
+    }
+    Ok(())
 }
 
 fn check_distribution(distribution: &Value, place: Place<'_>) -> Result<(), ApiError> {
@@ -130,19 +176,33 @@ fn check_distribution(distribution: &Value, place: Place<'_>) -> Result<(), ApiE
     Ok(())
 }
 
+/// Which experimental features a patch needs, with what it does.
+pub(super) fn needed_features(patch: &Value) -> Vec<(Feature, &'static str)> {
+    let mut needed = Vec::new();
+    for embedder in patch.as_object().into_iter().flatten().filter_map(|(_, embedder)| embedder.as_object()) {
+        if embedder.get("source").is_some_and(|source| source == Source::Composite.name()) {
+            needed.push((Feature::CompositeEmbedders, "using `\"composite\"` as source"));
+        }
+        for (field, feature, doing) in [
+            ("searchEmbedder", Feature::CompositeEmbedders, "setting `searchEmbedder`"),
+            ("indexingEmbedder", Feature::CompositeEmbedders, "setting `indexingEmbedder`"),
+            ("indexingFragments", Feature::Multimodal, "setting `indexingFragments`"),
+            ("searchFragments", Feature::Multimodal, "setting `searchFragments`"),
+        ] {
+            if is_set(embedder, field) {
+                needed.push((feature, doing));
+            }
+        }
+    }
+    needed
+}
+
 /// The user's embedders after a patch that names some of them.
 pub(super) fn merge(user: Option<&Value>, changes: &Object) -> Value {
     let mut merged = user.and_then(Value::as_object).cloned().unwrap_or_default();
     for (name, change) in changes {
         let embedder = match (change, merged.get(name)) {
-            (Value::Object(fields), before) => {
-                let mut embedder = before.and_then(Value::as_object).cloned().unwrap_or_default();
-                // What is quantized stays so; a node that is told to forget it breaks its index.
-                let changes = fields.iter().filter(|(field, value)| *field != "binaryQuantized" || !value.is_null());
-                embedder.extend(changes.map(|(field, value)| (field.clone(), value.clone())));
-                embedder.retain(|_, value| !value.is_null());
-                Value::Object(embedder)
-            }
+            (Value::Object(fields), before) => Value::Object(merge_one(before.and_then(Value::as_object), fields)),
             (_, Some(_)) => Value::Null,
             (_, None) => continue,
         };
@@ -152,20 +212,44 @@ pub(super) fn merge(user: Option<&Value>, changes: &Object) -> Value {
     if merged.values().all(Value::is_null) { Value::Null } else { Value::Object(merged) }
 }
 
+fn merge_one(before: Option<&Object>, changes: &Object) -> Object {
+    let mut embedder = before.cloned().unwrap_or_default();
+    let source_before = embedder.get("source").map(Source::of);
+    let source = changes.get("source").map_or(source_before.unwrap_or(Source::OpenAi), Source::of);
+    if source_before != Some(source) {
+        embedder.retain(|field, _| source.keeps(field));
+        embedder.insert("source".to_owned(), source.name().into());
+    }
+    for (field, change) in changes.iter().filter(|(field, _)| *field != "source") {
+        let value = match (change, embedder.get(field)) {
+            // What is quantized stays so; a node that is told to forget it breaks its index.
+            (Value::Null, Some(kept)) if field == "binaryQuantized" => kept.clone(),
+            (Value::Object(inner), before) if NESTED.iter().any(|(name, _)| name == field) => {
+                Value::Object(merge_one(before.and_then(Value::as_object), inner))
+            }
+            (Value::Object(names), before) if FRAGMENTS.contains(&field.as_str()) => {
+                let mut fragments = before.and_then(Value::as_object).cloned().unwrap_or_default();
+                fragments.extend(names.iter().map(|(name, value)| (name.clone(), value.clone())));
+                fragments.retain(|_, fragment| !fragment.is_null());
+                Value::Object(fragments)
+            }
+            (change, _) => change.clone(),
+        };
+        embedder.insert(field.clone(), value);
+    }
+    embedder.retain(|_, value| !value.is_null());
+    embedder
+}
+
 /// What can only be wrong in the whole.
 ///
 /// # Errors
-/// `invalid_settings_embedders`, `miroir_not_supported`.
+/// `invalid_settings_embedders`.
 pub(super) fn check_merged(user: &Object) -> Result<(), ApiError> {
-    for (name, embedder) in live(user.get("embedders")) {
-        if embedder["source"] != USER_PROVIDED {
-            return Err(unsupported());
-        }
-        if embedder["dimensions"].is_null() {
-            return Err(no_dimensions(name));
-        }
-    }
-    Ok(())
+    live(user.get("embedders")).try_for_each(|(name, embedder)| {
+        let embedder = embedder.as_object();
+        embedder.map_or(Ok(()), |embedder| check_fields(name, embedder, Nesting::None))
+    })
 }
 
 /// Those that were not removed.
@@ -173,26 +257,139 @@ fn live(embedders: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
     embedders.and_then(Value::as_object).into_iter().flatten().filter(|(_, embedder)| !embedder.is_null())
 }
 
-/// As `GET /settings` shows them.
+/// As `GET /settings` shows them: with defaults, keys shortened.
 pub(super) fn display(embedders: &Value) -> Value {
-    let shown = live(Some(embedders)).map(|(name, embedder)| {
-        let fields = ["source", "dimensions", "binaryQuantized", "distribution"];
-        let fields = fields.iter().filter_map(|name| Some(((*name).to_owned(), embedder.get(*name)?.clone())));
-        (name.clone(), fields.collect::<Map<_, _>>().into())
+    let shown = live(Some(embedders)).filter_map(|(name, embedder)| {
+        let shown = display_one(embedder.as_object()?, Nesting::None);
+        Some((name.clone(), Value::Object(shown)))
     });
     shown.collect::<Map<_, _>>().into()
 }
 
-/// For the nodes: every field is named, so that it is forgotten where it was not set, but `binaryQuantized`: see [`merge`].
+fn display_one(embedder: &Object, nesting: Nesting) -> Object {
+    let source = embedder.get("source").map_or(Source::OpenAi, Source::of);
+    let mut shown = Object::new();
+    for field in sources::FIELDS {
+        if source.status(field, nesting) == Status::Disallowed {
+            continue;
+        }
+        let is_template = field.starts_with("documentTemplate");
+        let default = match field {
+            _ if is_template && has_fragments(embedder) => continue,
+            "documentTemplate" => json!(DEFAULT_TEMPLATE),
+            "documentTemplateMaxBytes" => json!(TEMPLATE_BYTES),
+            "headers" => json!({}),
+            _ => source.default(field, embedder).map_or(Value::Null, Value::from),
+        };
+        let value = match (embedder.get(field), NESTED.iter().find(|(name, _)| *name == field)) {
+            (Some(Value::Object(inner)), Some((_, nesting))) => Value::Object(display_one(inner, *nesting)),
+            (Some(Value::String(key)), _) if field == "apiKey" => Value::String(shortened(key)),
+            (Some(value), _) => value.clone(),
+            (None, _) => default,
+        };
+        let is_empty = FRAGMENTS.contains(&field) && value.as_object().is_none_or(Map::is_empty);
+        if !value.is_null() && !is_empty {
+            shown.insert(field.to_owned(), value);
+        }
+    }
+    shown
+}
+
+/// As the details of a task show them.
+pub(super) fn with_short_keys(patch: &Value) -> Value {
+    let mut patch = patch.clone();
+    for embedder in patch.as_object_mut().into_iter().flatten().map(|(_, embedder)| embedder) {
+        shorten_key(embedder);
+        for (field, _) in NESTED {
+            if let Some(inner) = embedder.get_mut(field) {
+                shorten_key(inner);
+            }
+        }
+    }
+    patch
+}
+
+fn shorten_key(embedder: &mut Value) {
+    if let Some(Value::String(key)) = embedder.get_mut("apiKey") {
+        *key = shortened(key);
+    }
+}
+
+/// As much of a key as tells which one it is.
+fn shortened(key: &str) -> String {
+    let (shown, rest) = match key.len() {
+        0..10 => (0, "XXX..."),
+        10..20 => (2, "XXXX..."),
+        20..30 => (3, "XXXXX..."),
+        _ => (5, "XXXXXX..."),
+    };
+    let end = (shown..=key.len()).find(|end| key.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}{rest}", &key[..end])
+}
+
+/// For the nodes: every field that the source takes is named, so that it is forgotten where it was not set, but
+/// `binaryQuantized`: see [`merge_one`].
 pub(super) fn node_form(user: &Object) -> Value {
     let Some(Value::Object(embedders)) = user.get("embedders") else { return Value::Null };
-    let whole = |embedder: &Value| {
-        let fields = FIELDS.iter().filter(|field| **field != "binaryQuantized" || !embedder[**field].is_null());
-        let fields = fields.map(|field| ((*field).to_owned(), embedder[*field].clone()));
-        fields.collect::<Map<_, _>>().into()
-    };
     let named = |(name, embedder): (&String, &Value)| {
-        (name.clone(), if embedder.is_null() { Value::Null } else { whole(embedder) })
+        let form = embedder.as_object().map_or(Value::Null, |embedder| Value::Object(whole(embedder, Nesting::None)));
+        (name.clone(), form)
     };
     embedders.iter().map(named).collect::<Map<_, _>>().into()
+}
+
+fn whole(embedder: &Object, nesting: Nesting) -> Object {
+    let source = embedder.get("source").map_or(Source::OpenAi, Source::of);
+    let taken = sources::FIELDS.iter().filter(|field| source.status(field, nesting) != Status::Disallowed);
+    let fields = taken.filter(|field| **field != "binaryQuantized" || is_set(embedder, field)).map(|field| {
+        let value = match (embedder.get(*field), NESTED.iter().find(|(name, _)| name == field)) {
+            (Some(Value::Object(inner)), Some((_, nesting))) => Value::Object(whole(inner, *nesting)),
+            (None, _) if *field == "documentTemplate" && !has_fragments(embedder) => for_node(&json!(DEFAULT_TEMPLATE)),
+            (Some(value), _) if *field == "documentTemplate" || FRAGMENTS.contains(field) => for_node(value),
+            (Some(value), _) => value.clone(),
+            (None, _) => Value::Null,
+        };
+        ((*field).to_owned(), value)
+    });
+    fields.collect()
+}
+
+/// Templates were checked when they were set.
+fn for_node(template: &Value) -> Value {
+    guarded_value(template).unwrap_or(Value::Null)
+}
+
+/// Whether a node that shows `found` has what it should, `expected` being what it was sent. It may show more, and keys it
+/// shows shortened.
+pub(super) fn are_same(expected: &Value, found: &Value) -> bool {
+    match (expected, found) {
+        (Value::Object(expected), Value::Object(found)) => {
+            let has = |(name, value): (&String, &Value)| found.get(name).is_some_and(|found| has_all(value, found));
+            expected.len() == found.len() && expected.iter().all(has)
+        }
+        _ => expected == found,
+    }
+}
+
+fn has_all(expected: &Value, found: &Value) -> bool {
+    let (Some(expected), Some(found)) = (expected.as_object(), found.as_object()) else { return expected == found };
+    expected.iter().all(|(field, value)| match (field.as_str(), found.get(field)) {
+        (_, None) => field == "headers",
+        ("searchEmbedder" | "indexingEmbedder", Some(found)) => has_all(value, found),
+        // Known to a node only by its beginning; another way to shorten it is no change.
+        ("apiKey", Some(_)) => true,
+        (_, Some(found)) => value == found,
+    })
+}
+
+/// The template of an embedder, for a kind of template that can be rendered; as the user sees it.
+pub(super) fn template(user: &Object, name: &str, kind: &str, fragment: Option<&str>) -> Option<Value> {
+    let embedder = user.get("embedders")?.get(name)?.as_object()?;
+    let of_fragments = |field: &str| embedder.get(field)?.get(fragment?)?.get("value").cloned();
+    match kind {
+        "documentTemplate" => Some(embedder.get("documentTemplate").cloned().unwrap_or(json!(DEFAULT_TEMPLATE))),
+        "indexingFragment" => of_fragments("indexingFragments"),
+        "searchFragment" => of_fragments("searchFragments"),
+        _ => None,
+    }
 }

@@ -101,16 +101,26 @@ fn the_marker_cannot_be_named_in_any_setting() {
 #[test]
 fn what_is_not_there_yet_is_refused() {
     for (patch, code) in [
-        (r#"{"embedders":{"a":{"source":"openAi"}}}"#, Code::MiroirNotSupported),
+        (r#"{"embedders":{"a":{"source":"rest"}}}"#, Code::InvalidSettingsEmbedders),
         (r#"{"embedders":{"a":{"source":"userProvided"}}}"#, Code::InvalidSettingsEmbedders),
         (r#"{"embedders":{"a":{"source":"userProvided","dimensions":0}}}"#, Code::InvalidSettingsEmbedders),
-        (r#"{"embedders":{"a":{"model":"x"}}}"#, Code::InvalidSettingsEmbedders),
+        (r#"{"embedders":{"a":{"source":"userProvided","dimensions":1,"model":"x"}}}"#, Code::InvalidSettingsEmbedders),
+        (r#"{"embedders":{"a":{"documentTemplate":"{{ doc }}"}}}"#, Code::MiroirNotSupported),
+        (r#"{"embedders":{"a":{"documentTemplate":"{{ doc._miroir }}"}}}"#, Code::MiroirReservedField),
         (r#"{"embedders":{"a":{"distribution":{"mean":2,"sigma":0.1}}}}"#, Code::InvalidSettingsEmbedders),
         (r#"{"embedders":{"a":{"colour":"x"}}}"#, Code::InvalidSettingsEmbedders),
-        (r#"{"chat":{"description":"d"}}"#, Code::FeatureNotEnabled),
-        (r#"{"foreignKeys":[{"foreignIndexUid":"a","fieldName":"b"}]}"#, Code::FeatureNotEnabled),
     ] {
         assert_eq!(parse_patch(patch.as_bytes()).expect_err(patch).code, code, "{patch}");
+    }
+    for patch in [
+        r#"{"chat":{"description":"d"}}"#,
+        r#"{"foreignKeys":[{"foreignIndexUid":"a","fieldName":"b"}]}"#,
+        r#"{"embedders":{"a":{"source":"composite","searchEmbedder":{"source":"openAi"},"indexingEmbedder":{"source":"openAi"}}}}"#,
+        r#"{"embedders":{"a":{"searchFragments":{"x":{"value":"{{media.x}}"}}}}}"#,
+    ] {
+        let patch = parse_patch(patch.as_bytes()).expect(patch);
+        let error = check_features(&patch, Features::default()).expect_err("it is off");
+        assert_eq!(error.code, Code::FeatureNotEnabled, "{patch:?}");
     }
     let resets = r#"{"distinctAttribute":null,"embedders":{"a":null},"chat":null,"foreignKeys":null}"#;
     assert!(parse_patch(resets.as_bytes()).is_ok());
@@ -221,7 +231,54 @@ fn embedders_are_patched_by_field_and_forgotten_on_nodes() {
     let incomplete = patched(Value::Object(changed), r#"{"embedders":{"a":{"dimensions":null}}}"#);
     assert_eq!(check_merged(&incomplete).expect_err("bad").code, Code::InvalidSettingsEmbedders);
     let unknown = patched(json!({}), r#"{"embedders":{"c":{"dimensions":3}}}"#);
-    assert_eq!(check_merged(&unknown).expect_err("bad").code, Code::MiroirNotSupported);
+    assert_eq!(unknown["embedders"]["c"]["source"], "openAi");
+}
+
+#[test]
+fn keys_are_kept_for_the_nodes_and_shown_shortened() {
+    let key = "sk-0123456789012345678901234567890";
+    let patch = format!(r#"{{"embedders":{{"o":{{"source":"openAi","apiKey":"{key}"}}}}}}"#);
+    let details = Value::Object(task_details(&parse_patch(patch.as_bytes()).expect("a valid patch")));
+    assert_eq!(details["embedders"]["o"], json!({"source": "openAi", "apiKey": "sk-01XXXXXX..."}));
+    let user = patched(json!({}), &patch);
+    let shown = &display(&user)["embedders"]["o"];
+    assert_eq!((&shown["apiKey"], &shown["model"]), (&json!("sk-01XXXXXX..."), &json!("text-embedding-3-small")));
+    assert!(!shown["documentTemplate"].to_string().contains("_miroir"));
+    let node = &node_settings(&user)["embedders"]["o"];
+    assert_eq!((&node["apiKey"], &node["model"]), (&json!(key), &Value::Null));
+    assert!(node["documentTemplate"].as_str().is_some_and(|template| template.contains("_miroir")));
+    assert!(node.get("request").is_none() && node.get("binaryQuantized").is_none());
+    let mut found = node_display(&user);
+    assert_eq!(differences(&user, &found), [""; 0]);
+    found["embedders"]["o"]["url"] = json!("shown by a newer node");
+    assert_eq!(differences(&user, &found), [""; 0]);
+    found["embedders"]["o"]["documentTemplate"] = json!("{{doc.a}}");
+    assert_eq!(differences(&user, &found), ["embedders"]);
+    for (key, short) in [("", "XXX..."), ("abcdefghijkl", "abXXXX..."), ("éééééééééééé", "ééXXXXX...")] {
+        let patch = json!({"embedders": {"o": {"apiKey": key}}}).to_string();
+        assert_eq!(display(&patched(json!({}), &patch))["embedders"]["o"]["apiKey"], short, "{key}");
+    }
+}
+
+#[test]
+fn another_source_forgets_what_it_does_not_take() {
+    let rest = r#"{"embedders":{"r":{"source":"rest","url":"http://a","request":"{{text}}","response":"{{embedding}}",
+        "apiKey":"k","documentTemplate":"{{doc.a}}","dimensions":3,"headers":{"x":"y"}}}}"#;
+    let rest = patched(json!({}), rest);
+    check_merged(&rest).expect("it is whole");
+    let open_ai = patched(Value::Object(rest.clone()), r#"{"embedders":{"r":{"source":"openAi"}}}"#);
+    let expected = json!({"source": "openAi", "apiKey": "k", "documentTemplate": "{{doc.a}}"});
+    assert_eq!(open_ai["embedders"]["r"], expected);
+    let same = patched(Value::Object(rest.clone()), r#"{"embedders":{"r":{"dimensions":null,"url":"http://b"}}}"#);
+    assert_eq!((&same["embedders"]["r"]["url"], same["embedders"]["r"].get("dimensions")), (&json!("http://b"), None));
+    let fragments = r#"{"embedders":{"r":{"documentTemplate":null,"indexingFragments":{"a":{"value":"{{doc.a}}"},"b":{"value":1}},
+        "searchFragments":{"s":{"value":"{{media.s}}"}}}}}"#;
+    let fragments = patched(Value::Object(rest), fragments);
+    let fewer = patched(Value::Object(fragments), r#"{"embedders":{"r":{"indexingFragments":{"b":null}}}}"#);
+    let shown = &display(&fewer)["embedders"]["r"];
+    assert_eq!(shown["indexingFragments"], json!({"a": {"value": "{{doc.a}}"}}));
+    assert_eq!(shown.get("documentTemplate"), None);
+    assert_eq!(node_settings(&fewer)["embedders"]["r"]["documentTemplate"], Value::Null);
 }
 
 #[test]

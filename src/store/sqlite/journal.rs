@@ -77,6 +77,11 @@ impl SqliteStore {
             Resolution::Ids { shards, .. } | Resolution::Existing { shards, .. } => {
                 record.entry.shards.clone_from(shards);
             }
+            Resolution::Edited { put, deleted, .. } => {
+                record.entry.shards = put.iter().chain(deleted).copied().collect();
+                record.entry.shards.sort_unstable();
+                record.entry.shards.dedup();
+            }
             Resolution::Count(_) | Resolution::Settings { .. } | Resolution::PrimaryKey { .. } => {}
             Resolution::Failed(_) => record.entry.shards.clear(),
         }

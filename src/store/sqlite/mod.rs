@@ -350,4 +350,12 @@ impl Store for SqliteStore {
     fn save_cluster(&self, cluster: &ClusterRecord) -> Result<(), StoreError> {
         self.write(|transaction| save_meta(transaction, "cluster", cluster))
     }
+
+    fn kept(&self, name: &str) -> Result<Option<serde_json::Value>, StoreError> {
+        self.read(|transaction| meta(transaction, &format!("kept {name}")))
+    }
+
+    fn keep(&self, name: &str, value: &serde_json::Value) -> Result<(), StoreError> {
+        self.write(|transaction| save_meta(transaction, &format!("kept {name}"), value))
+    }
 }

@@ -200,7 +200,9 @@ fn no_route_is_left_out() {
         questions.any(|question| fits(path, question.1))
     };
     let is_single_setting = |path: &str| path.starts_with("/indexes/{index}/settings/");
-    let routes = ROUTES.iter().filter(|route| !is_single_setting(&route.path) && route.path != "/");
+    // The last one belongs to the Enterprise Edition, and does nothing here for anybody.
+    let is_left_out = |path: &str| is_single_setting(path) || ["/", "/network/control"].contains(&path);
+    let routes = ROUTES.iter().filter(|route| !is_left_out(&route.path));
     let left_out: Vec<_> = routes.filter(|route| !is_asked(route.method, &route.path)).collect();
     assert!(left_out.is_empty(), "{left_out:?}");
 }

@@ -77,6 +77,14 @@ impl Store for Mortal {
         self.living()?.heads()
     }
 
+    fn kept(&self, name: &str) -> Result<Option<serde_json::Value>, StoreError> {
+        self.living()?.kept(name)
+    }
+
+    fn keep(&self, name: &str, value: &serde_json::Value) -> Result<(), StoreError> {
+        self.living()?.keep(name, value)
+    }
+
     fn next_entry(&self) -> Result<EntryId, StoreError> {
         self.living()?.next_entry()
     }

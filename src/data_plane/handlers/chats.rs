@@ -1,0 +1,189 @@
+//! `/chats`: workspaces and their settings, kept for the whole fleet. The conversation itself is not there: it would search
+//! on one node.
+//!
+//! Only what a client has set is kept. What that comes to (defaults, what may not be set, which part of a secret is shown) is
+//! asked of a node each time, which is sent the whole of it.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::arguments::{Arguments, require_json};
+use super::tasks::ask;
+use crate::bridge::{Command, Keep};
+use crate::data_plane::core::Core;
+use crate::data_plane::forwarding::{all_nodes, ask_one};
+use crate::data_plane::upstream::{NodeRequest, NodeResponse};
+use crate::http_types::{Request, Response};
+use crate::meili::bad_value::{parse_json, wrong_type};
+use crate::meili::error::{ApiError, Code};
+use crate::meili::features::Feature;
+use crate::meili::index::{IndexPaging, check_index_uid};
+
+/// Its name in the store: workspaces with what was set.
+const KEPT_AS: &str = "chats";
+/// On the nodes, which need none of their own.
+const NODE_WORKSPACE: &str = "miroir";
+const PROMPTS: [&str; 5] = ["system", "searchDescription", "searchQParam", "searchFilterParam", "searchIndexUidParam"];
+const FIELDS: [&str; 7] = ["source", "orgId", "projectId", "apiVersion", "deploymentId", "baseUrl", "apiKey"];
+/// Times that a change is tried again because another one came in between.
+const TRIES_MAX: usize = 8;
+
+type Workspaces = Map<String, Value>;
+
+fn require(core: &Core, doing: &str) -> Result<(), ApiError> {
+    core.bridge.features.load().require(Feature::ChatCompletions, doing)
+}
+
+/// What is kept, as it is in the store too.
+async fn workspaces(core: &Core) -> Result<(Option<Value>, Workspaces), ApiError> {
+    let kept: Option<Value> = ask(core, |reply| Command::Kept(KEPT_AS, reply)).await?;
+    let workspaces = kept.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    Ok((kept, workspaces))
+}
+
+/// False if another change came in between.
+async fn keep(core: &Core, before: Option<Value>, mut workspaces: Workspaces) -> Result<bool, ApiError> {
+    workspaces.sort_keys();
+    let keep = Keep { name: KEPT_AS, before, value: Value::Object(workspaces) };
+    ask(core, |reply| Command::Keep(Box::new(keep), reply)).await
+}
+
+fn changes_too_often() -> ApiError {
+    ApiError::overloaded("the chat settings change too often")
+}
+
+pub(super) async fn list(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+    let IndexPaging { offset, limit } = IndexPaging::parse(&request.query)?;
+    require(core, "listing the chats")?;
+    let (_, workspaces) = workspaces(core).await?;
+    let shown: Vec<Value> = workspaces.keys().skip(offset).take(limit).map(|uid| json!({"uid": uid})).collect();
+    let page = json!({"results": shown, "offset": offset, "limit": limit, "total": workspaces.len()});
+    Ok(Response::json(200, &page))
+}
+
+pub(super) async fn get(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    require(core, "displaying a chat")?;
+    let uid = check_index_uid(arguments.text(0))?;
+    if workspaces(core).await?.1.contains_key(uid) {
+        return Ok(Response::json(200, &json!({"uid": uid})));
+    }
+    Err(ApiError::new(Code::ChatNotFound, format!("chat {uid} not found")))
+}
+
+pub(super) async fn delete(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    require(core, "deleting a chat")?;
+    let uid = arguments.text(0);
+    for _ in 0..TRIES_MAX {
+        let (before, mut workspaces) = workspaces(core).await?;
+        if workspaces.shift_remove(uid).is_none() {
+            return Err(ApiError::new(Code::ChatNotFound, format!("chat {uid} not found")));
+        }
+        if keep(core, before, workspaces).await? {
+            return Ok(Response::no_content());
+        }
+    }
+    Err(changes_too_often())
+}
+
+fn no_settings(uid: &str) -> ApiError {
+    ApiError::new(Code::ChatNotFound, format!("Chat `{uid}` not found"))
+}
+
+pub(super) async fn get_settings(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    require(core, "using the /chats/settings route")?;
+    let uid = arguments.text(0);
+    let settings = workspaces(core).await?.1.shift_remove(uid).ok_or_else(|| no_settings(uid))?;
+    shown(core, &settings).await.map(answer)
+}
+
+pub(super) async fn update_settings(
+    core: &Core,
+    request: &Request,
+    arguments: &Arguments,
+) -> Result<Response, ApiError> {
+    require_json(request)?;
+    let patch = parse_json(&request.body)?;
+    let Value::Object(changes) = &patch else { return Err(wrong_type(Code::BadRequest, "", "an object", &patch)) };
+    require(core, "using the /chats/settings route")?;
+    for _ in 0..TRIES_MAX {
+        let (before, mut workspaces) = workspaces(core).await?;
+        let settings = workspaces.entry(arguments.text(0)).or_insert_with(|| json!({}));
+        merge(settings, changes);
+        let response = shown(core, settings).await?;
+        if response.status != 200 || keep(core, before, workspaces).await? {
+            return Ok(answer(response));
+        }
+    }
+    Err(changes_too_often())
+}
+
+pub(super) async fn reset_settings(
+    core: &Core,
+    _request: &Request,
+    arguments: &Arguments,
+) -> Result<Response, ApiError> {
+    require(core, "using the /chats/settings route")?;
+    let uid = arguments.text(0);
+    for _ in 0..TRIES_MAX {
+        let (before, mut workspaces) = workspaces(core).await?;
+        let settings = workspaces.get_mut(uid).ok_or_else(|| no_settings(uid))?;
+        *settings = json!({});
+        let response = shown(core, settings).await?;
+        if keep(core, before, workspaces).await? {
+            return Ok(answer(response));
+        }
+    }
+    Err(changes_too_often())
+}
+
+/// Fields are set and reset one by one, those of the prompts too.
+fn merge(settings: &mut Value, changes: &Map<String, Value>) {
+    for (name, change) in changes {
+        match change {
+            Value::Object(changes) if name == "prompts" => {
+                let prompts = &mut settings["prompts"];
+                if !prompts.is_object() {
+                    *prompts = json!({});
+                }
+                merge(prompts, changes);
+            }
+            // What is wrong stays in it, for the node to say so.
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                settings[name] = change.clone();
+            }
+        }
+    }
+}
+
+/// The settings as a node shows them, or why it does not take them.
+async fn shown(core: &Core, settings: &Value) -> Result<NodeResponse, ApiError> {
+    let mut whole = settings.as_object().cloned().unwrap_or_default();
+    for field in FIELDS {
+        whole.entry(field).or_insert(Value::Null);
+    }
+    let mut prompts = json!({});
+    for prompt in PROMPTS {
+        prompts[prompt] = Value::Null;
+    }
+    match whole.get("prompts") {
+        None | Some(Value::Null) => {}
+        Some(Value::Object(set)) => merge(&mut prompts, set),
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+            prompts = whole["prompts"].clone();
+        }
+    }
+    whole.insert("prompts".to_owned(), prompts);
+    let request = NodeRequest {
+        method: Method::PATCH,
+        target: format!("/chats/{NODE_WORKSPACE}/settings"),
+        content_type: Some("application/json"),
+        body: Value::Object(whole).to_string().into(),
+        is_repeatable: true,
+    };
+    let snapshot = core.snapshot();
+    ask_one(core, &snapshot, &all_nodes(&snapshot), request).await
+}
+
+fn answer(response: NodeResponse) -> Response {
+    Response::json_bytes(response.status, response.body)
+}
