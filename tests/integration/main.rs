@@ -37,6 +37,7 @@ mod rolling;
 mod searchable;
 mod topology;
 mod upgrade;
+mod upkeep;
 mod verdicts;
 mod verify;
 mod webhooks;
