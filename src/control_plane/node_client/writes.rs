@@ -305,7 +305,8 @@ fn send_outcome(answer: Result<Response<Body>, Broken>) -> SendOutcome {
             SendOutcome::Busy(error.map_or_else(|| format!("status {status}"), |error| error.message))
         }
         (_, Some(error)) if is_full(&error.code) => SendOutcome::Busy(error.message),
-        (400..=499, Some(error)) => SendOutcome::Refused { status, error },
+        // 501: the node does not know how, and has registered nothing.
+        (400..=499 | 501, Some(error)) => SendOutcome::Refused { status, error },
         (_, error) => SendOutcome::Unclear(format!(
             "status {status}: {}",
             error.map_or_else(|| beginning(&body), |error| error.message)
