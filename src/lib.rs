@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`logic`] | pure rules: ids, hashing, placement, covering sets, the feeder protocol, merge. No I/O, no clock |
 //! | [`meili`] | what the Meilisearch API is: error codes, requests, settings, tasks as JSON |
+//! | [`dump`] | reading and writing dumps in Meilisearch's format |
 //! | [`config`] | configuration: raw, then resolved |
 //! | [`telemetry`] | the clock, logging |
 //! | [`store`] | durable state: the `Store` trait and its SQLite implementation |
@@ -26,6 +27,7 @@ pub mod control_plane;
 pub mod ctl;
 pub mod data_plane;
 pub mod devnode;
+pub mod dump;
 pub mod http_types;
 pub mod logic;
 pub mod meili;
