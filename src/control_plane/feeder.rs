@@ -11,7 +11,7 @@ use super::node_client::{NodeClient, NodeTaskQuery, NodeWrite, SendOutcome as An
 use crate::logic::entry::{PutMode, StepKind};
 use crate::logic::feeder::{Bearer, End, Label, SeenKind, SeenTask, Send, SendOutcome, Upkeep};
 use crate::logic::ids::{IndexUid, NodeIndexUid, NodeTask};
-use crate::meili::error::{Code, ErrorBody, ErrorType};
+use crate::meili::error::{ErrorBody, ErrorType};
 use crate::meili::search_message::client_message;
 use crate::meili::sizes::read_size;
 use crate::meili::tasks::{TaskKind, TaskStatus, TaskView};
@@ -140,7 +140,7 @@ pub(super) fn seen(task: TaskView, client_uid: impl Fn(&NodeIndexUid) -> Option<
     let index = task.index_uid.map(NodeIndexUid::new);
     let uid = index.as_ref().and_then(client_uid);
     let failure = |error: Option<ErrorBody>| match error {
-        Some(error) if is_verdict(&error) => End::Rejected(shown(error, index.as_ref(), uid.as_ref())),
+        Some(error) if is_final(&error) => End::Rejected(shown(error, index.as_ref(), uid.as_ref())),
         Some(error) => End::Retry(format!("{} ({})", error.message, error.code)),
         None => End::Retry("failed without an error".to_owned()),
     };
@@ -164,14 +164,9 @@ pub(super) fn seen(task: TaskView, client_uid: impl Fn(&NodeIndexUid) -> Option<
     }
 }
 
-/// What a node says when documents lack vectors that nobody but the user makes.
-const NO_VECTORS: &str = ": no vectors provided for document `";
-
-/// The documents are to blame, not the node or a service that it asks.
-fn is_verdict(error: &ErrorBody) -> bool {
-    let is_of_service = Code::from_name(&error.code) == Some(Code::VectorEmbeddingError);
-    let is_of_documents = !is_of_service || error.message.contains(NO_VECTORS);
-    error.kind == ErrorType::InvalidRequest.name() && is_of_documents
+/// One server would fail the task: the node is not to blame.
+fn is_final(error: &ErrorBody) -> bool {
+    error.kind == ErrorType::InvalidRequest.name()
 }
 
 fn shown(mut error: ErrorBody, index: Option<&NodeIndexUid>, uid: Option<&IndexUid>) -> ErrorBody {

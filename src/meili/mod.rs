@@ -5,6 +5,7 @@ pub mod bad_value;
 pub mod batches;
 pub mod dates;
 pub mod documents_query;
+pub mod embedding_failure;
 pub mod error;
 pub mod facet_search;
 pub mod facet_text;

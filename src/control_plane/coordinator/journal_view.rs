@@ -3,6 +3,7 @@
 use super::index_book::IndexBook;
 use crate::logic::feeder::{JournalUnavailable, JournalView, StepInfo, steps_of};
 use crate::logic::ids::{EntryId, NodeIndexUid, Position};
+use crate::meili::embedding_failure::embedding_failure;
 use crate::meili::tasks::TaskStatus;
 use crate::store::{Store, TaskRecord};
 
@@ -40,6 +41,12 @@ impl JournalView for StoreView<'_> {
 
 /// The steps of an entry as it stands; a canceled one has none.
 pub(super) fn steps_of_record(record: &TaskRecord) -> Vec<StepInfo> {
-    let is_canceled = record.outcome.as_ref().is_some_and(|outcome| outcome.status == TaskStatus::Canceled);
-    if is_canceled { Vec::new() } else { steps_of(&record.entry, record.resolution.as_ref()) }
+    let outcome = record.outcome.as_ref();
+    if outcome.is_some_and(|outcome| outcome.status == TaskStatus::Canceled) {
+        return Vec::new();
+    }
+    let error = outcome.and_then(|outcome| outcome.error.as_ref());
+    let is_unsure = error.and_then(embedding_failure).is_some();
+    let steps = steps_of(&record.entry, record.resolution.as_ref());
+    steps.into_iter().map(|step| StepInfo { is_unsure, ..step }).collect()
 }

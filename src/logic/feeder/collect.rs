@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::embedding::is_whole;
 use super::feed::{Purpose, Sent, SentEnd, Vote};
 use super::identity::concerns_identity;
 use super::node::{End, InFlight, SeenKind, SeenTask};
@@ -9,6 +10,7 @@ use super::step::{JournalUnavailable, JournalView, is_voted};
 use super::{Alarm, Fleet};
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Monotonic, NodeIndexUid, NodeTask, Position, ShardId};
+use crate::meili::embedding_failure::embedding_failure;
 use crate::meili::error::ErrorBody;
 
 impl Fleet {
@@ -200,17 +202,19 @@ impl Fleet {
         if sent.purpose.transfer().is_some() {
             return self.job_ended(node, uid, sent);
         }
-        let Some(SentEnd { end, was_shared, deleted }) = sent.end.clone() else { return };
-        if let End::Retry(reason) = &end {
-            self.pending.alarms.push(Alarm::Retried {
-                node: self.nodes[node].id.clone(),
-                index: uid.clone(),
-                position: sent.position,
-                reason: reason.clone(),
-            });
+        let Some(sent_end) = sent.end.clone() else { return };
+        let again = match &sent_end.end {
+            End::Retry(reason) => Some(reason.clone()),
+            End::Rejected(error) if self.must_try_again(node, uid, sent, &sent_end) => Some(error.message.clone()),
+            End::Rejected(_) | End::Succeeded => None,
+        };
+        if let Some(reason) = again {
+            let (node_id, index, position) = (self.nodes[node].id.clone(), uid.clone(), sent.position);
+            self.pending.alarms.push(Alarm::Retried { node: node_id, index, position, reason });
             self.back_off_index(node, uid, now);
             return;
         }
+        let SentEnd { end, was_shared, deleted } = sent_end;
         self.feed_mut(node, uid).failures = 0;
         if sent.purpose.is_of_job() {
             self.job_ended(node, uid, sent);
@@ -239,7 +243,10 @@ impl Fleet {
             (Purpose::Revert, End::Succeeded) => self.pass_barrier(node, uid, sent.position, sent.kind),
             // Seen: a node whose documents make it reject one change of settings rejects them all, those from before too.
             // It never took what is reverted, so its settings are those from before.
-            (Purpose::Revert, End::Rejected(_)) if self.feed(node, uid).vote != Some(Vote::Took) => {
+            // And where an embedder fails for long, what comes after must get through: the drift check sees the difference.
+            (Purpose::Revert, End::Rejected(error))
+                if self.feed(node, uid).vote != Some(Vote::Took) || embedding_failure(&error).is_some() =>
+            {
                 self.pass_barrier(node, uid, sent.position, sent.kind);
             }
             (Purpose::Revert, End::Rejected(error)) => {
@@ -283,6 +290,9 @@ impl Fleet {
         error: Option<ErrorBody>,
         was_shared: bool,
     ) {
+        if error.is_none() {
+            self.compare_with_verdicts(node, uid, sent);
+        }
         if !self.feed(node, uid).is_careful() {
             self.advance(node, uid, sent.position);
             return;
@@ -291,12 +301,17 @@ impl Fleet {
             if was_shared && self.rules.batch {
                 return; // Not alone after all: sent again.
             }
-            if !sent.is_split && sent.shards.len() > 1 {
+            let is_whole = is_whole(&error);
+            if !sent.is_split && sent.shards.len() > 1 && !is_whole {
                 let is_fed = |shard: &ShardId| self.topology.is_fed(node, uid, *shard, sent.position);
                 let shards: VecDeque<ShardId> = sent.shards.iter().copied().filter(is_fed).collect();
                 if !shards.is_empty() {
                     let feed = self.feed_mut(node, uid);
                     (feed.split, feed.split_at) = (Some(shards), sent.position);
+                    return;
+                }
+            } else if embedding_failure(&error).is_some() {
+                if !self.judge_embedding(node, uid, sent, &error) {
                     return;
                 }
             } else if let Some(&shard) = sent.shards.first() {
@@ -316,7 +331,7 @@ impl Fleet {
     }
 
     /// A chunk was rejected when it was alone.
-    fn judge(&mut self, position: Position, shard: ShardId, error: ErrorBody) {
+    pub(super) fn judge(&mut self, position: Position, shard: ShardId, error: ErrorBody) {
         let is_reported = position.entry().is_none_or(|entry| !self.tasks.contains_key(&entry));
         if is_reported || self.verdicts.contains_key(&(position, shard)) {
             return;

@@ -38,6 +38,8 @@ pub(super) struct IndexState {
     pub unresolved: BTreeMap<EntryId, Needs>,
     /// Commit (true) or abort, and the transaction that stores it: as long as some replica may come to the step.
     pub decisions: BTreeMap<Position, (bool, Version)>,
+    /// Chunks of reported entries that were rejected since an embedder failed, and that some replica has not come to.
+    pub judged: BTreeSet<(Position, ShardId)>,
     /// Unreported renamings: nothing beyond the first one is sent.
     pub gates: BTreeSet<Position>,
     /// The last step of any reported entry.
@@ -64,6 +66,7 @@ impl IndexState {
             undecided: BTreeMap::new(),
             unresolved: BTreeMap::new(),
             decisions: BTreeMap::new(),
+            judged: BTreeSet::new(),
             gates: BTreeSet::new(),
             top_reported: Position(0),
             hidden: None,
@@ -222,7 +225,9 @@ impl IndexState {
             Some((position, _)) => feed.applied.min(position.before()),
             None => feed.applied,
         };
+        let Some(applied) = readers.clone().map(|(_, feed)| feed.applied).min() else { return Vec::new() };
         let Some(floor) = readers.map(|(_, feed)| lowest(feed)).min() else { return Vec::new() };
+        self.judged.retain(|&(position, _)| position > applied);
         let is_reported = |at: &Position| at.entry().is_none_or(|entry| !self.unreported.contains(&entry));
         let passed: Vec<Position> = self.decisions.range(..=floor).map(|(&at, _)| at).filter(is_reported).collect();
         for at in &passed {

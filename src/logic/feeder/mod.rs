@@ -13,6 +13,7 @@
 mod changes;
 mod collect;
 mod compaction;
+mod embedding;
 mod feed;
 mod identity;
 mod in_sync;

@@ -195,9 +195,9 @@ impl SeenKind {
 pub enum End {
     /// Done.
     Succeeded,
-    /// The user's fault.
+    /// One server would fail the task.
     Rejected(ErrorBody),
-    /// The node's fault (disk, embedder, internal) or somebody canceled it: never a verdict.
+    /// The node's fault (disk, internal) or somebody canceled it: never a verdict.
     Retry(String),
 }
 

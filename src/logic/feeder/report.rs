@@ -324,7 +324,9 @@ impl Fleet {
         let verdict = self.verdicts.range(range.clone()).next().map(|(_, error)| error.clone());
         let judged: Vec<(Position, ShardId)> = self.verdicts.range(range).map(|(&key, _)| key).collect();
         for key in judged {
-            self.verdicts.remove(&key);
+            if let (Some(error), Some(uid)) = (self.verdicts.remove(&key), &task.target) {
+                self.keep_verdict(uid, key, &error);
+            }
         }
         let status = task.error.clone().or(verdict).map_or(ReportStatus::Succeeded, ReportStatus::Failed);
         let deleted = self.deleted_once(&task);

@@ -179,6 +179,7 @@ impl Fleet {
             match self.send_of(node, uid, &step) {
                 Next::Pass => self.pass_barrier(node, uid, step.position, step.kind),
                 Next::Wait => return Ok(Turn::Blocked(None)),
+                Next::GiveUp => self.give_up(node, uid),
                 Next::Act(action) => return Ok(Turn::Act(action)),
             }
         }
@@ -235,6 +236,9 @@ impl Fleet {
         }
         if self.rules.rename && state.is_behind_gate(step.position) {
             return Next::Wait;
+        }
+        if self.is_unknown(node, uid, step) {
+            return Next::GiveUp;
         }
         let is_apart = feed.split.is_some() && self.rules.apart;
         let is_alone = feed.is_careful() || is_apart || feed.awaits_idle || step.kind.is_barrier();
@@ -542,6 +546,8 @@ enum Next {
     Wait,
     /// Nothing to send: go past it.
     Pass,
+    /// What its peers made of it cannot be known: it gets what they have.
+    GiveUp,
 }
 
 fn is_success(end: Option<&SentEnd>) -> bool {

@@ -16,6 +16,8 @@ pub struct StepInfo {
     pub shards: Option<Arc<[ShardId]>>,
     /// What must be stored beside the entry before any node gets the step.
     pub needs: Needs,
+    /// Its entry has failed since an embedder did: a replica that comes to it now may fare otherwise than its peers did.
+    pub is_unsure: bool,
 }
 
 /// What a step waits for before it may be sent.
@@ -84,7 +86,8 @@ pub fn steps_of(entry: &Entry, resolution: Option<&Resolution>) -> Vec<StepInfo>
             // Before it is resolved nobody knows whom it touches: everybody waits for it.
             let is_cut = step.kind.is_document() && needs == Needs::Nothing;
             let shards = if step.kind == StepKind::Delete { &deleted } else { &put };
-            StepInfo { position: step.position, kind: step.kind, shards: is_cut.then(|| shards.clone()), needs }
+            let shards = is_cut.then(|| shards.clone());
+            StepInfo { position: step.position, kind: step.kind, shards, needs, is_unsure: false }
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! Single situations of the protocol; long runs with faults are in `tests/simulation`.
 
+mod embedding;
 mod identity;
 mod moves;
 mod stuck_moves;
@@ -76,7 +77,10 @@ impl World {
 
     fn add_to(&mut self, index: &str, shards: &[u16], operation: Operation) -> EntryId {
         let id = EntryId(self.journal.0.len() as u64);
-        let is_of_an_index = !matches!(operation, Operation::CancelTasks { .. });
+        let is_of_an_index = !matches!(
+            operation,
+            Operation::CancelTasks { .. } | Operation::SwapIndexes { .. } | Operation::CreateSnapshot
+        );
         let entry = Entry {
             id,
             enqueued_at: crate::logic::ids::Timestamp(0),
@@ -149,7 +153,9 @@ impl World {
         }
         let action = self.fleet.next(node, self.now, &self.journal);
         let Some(next) = self.nodes[node] else {
-            if !matches!(action, Action::Wait(_)) {
+            if self.fleet.nodes[node].in_flight.is_some() {
+                self.fleet.sent(node, SendOutcome::NotSent, self.now);
+            } else if !matches!(action, Action::Wait(_)) {
                 self.fleet.unreachable(node, self.now);
             }
             return false;
