@@ -86,8 +86,10 @@ impl Fleet {
     }
 
     fn is_renaming_due(&self, task: &Task, renaming: &Renaming) -> bool {
+        // What nodes do for themselves has no part in what an index is called.
+        let is_chore = |entry: &EntryId| self.tasks.get(entry).is_some_and(|task| task.chore.is_some());
         let is_first = |uid: &NodeIndexUid| {
-            self.indexes.get(uid).is_none_or(|state| state.unreported.range(..task.entry).next().is_none())
+            self.indexes.get(uid).is_none_or(|state| state.unreported.range(..task.entry).all(is_chore))
         };
         let is_applied =
             |uid: &NodeIndexUid| self.index(uid).is_covered(uid, &self.topology) && self.is_settled(uid, task);

@@ -4,6 +4,7 @@ mod embedding;
 mod identity;
 mod moves;
 mod stuck_moves;
+mod upkeep;
 
 use super::*;
 use crate::logic::entry::PutMode;

@@ -2,7 +2,7 @@
 //!
 //! It is none of the feed: its task jumps the node's queue, so nothing waits for it but the node itself, and one at a time
 //! is under way on a node. Clients may want it by an entry. A compaction is done when every replica that is needed for
-//! verdicts has done it. Snapshots go from one member to the next, so that searches find all others; a member that does not
+//! verdicts has done it; one whose node has not answered for as long as the quarantine lasts is left out. Snapshots go from one member to the next, so that searches find all others; a member that does not
 //! answer for as long as the quarantine lasts is left out, and the entry fails. After a restart an entry begins anew.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -12,7 +12,7 @@ use super::node::{End, InFlight, SeenTask};
 use super::report::Task;
 use super::send::Action;
 use crate::logic::entry::{Entry, Operation};
-use crate::logic::ids::{EntryId, Monotonic, NodeIndexUid, NodeTask};
+use crate::logic::ids::{EntryId, Monotonic, NodeId, NodeIndexUid, NodeTask};
 use crate::logic::topology::CompactionWish;
 use crate::meili::error::{ApiError, Code, ErrorBody};
 
@@ -108,7 +108,7 @@ impl Fleet {
     /// Begins what entries want, and reports what is done.
     pub(super) fn do_chores(&mut self, now: Monotonic) {
         for entry in self.compactions.iter().copied().collect::<Vec<EntryId>>() {
-            self.advance_compaction(entry);
+            self.advance_compaction(entry, now);
         }
         self.advance_snapshots(now);
     }
@@ -118,17 +118,24 @@ impl Fleet {
         !self.compactions.is_empty() && self.compactions_due().iter().any(|due| due.is_asked)
     }
 
-    fn advance_compaction(&mut self, entry: EntryId) {
+    /// It has not answered for as long as a request may be under way: its file stays as it is.
+    fn is_long_away(&self, node: usize, now: Monotonic) -> bool {
+        self.nodes[node].away_since.is_some_and(|since| now >= since.plus_ms(self.timing.quarantine_ms))
+    }
+
+    fn advance_compaction(&mut self, entry: EntryId, now: Monotonic) {
         let task = &self.tasks[&entry];
         let Some(uid) = task.target.clone() else { return };
         let Some(Chore::Compaction { is_begun, .. }) = task.chore else { return };
         let is_gone = self.indexes.get(&uid).is_none_or(|state| state.dropped.is_some());
-        let needed: Vec<usize> = match self.indexes.get(&uid) {
-            Some(state) => self.member_numbers().into_iter().filter(|node| state.feeds[*node].is_required()).collect(),
-            None => Vec::new(),
-        };
+        let is_needed = |node: &usize| self.feed(*node, &uid).is_required() && !self.is_long_away(*node, now);
+        let members = if is_gone { Vec::new() } else { self.member_numbers() };
+        let needed: Vec<usize> = members.into_iter().filter(is_needed).collect();
+        if needed.is_empty() && !is_gone {
+            return; // Nobody is there.
+        }
         if !is_begun && !is_gone {
-            if needed.is_empty() || !needed.iter().all(|&node| self.may_compact(node, &uid)) {
+            if !needed.iter().all(|&node| self.may_compact(node, &uid)) {
                 return; // It is not there yet.
             }
             for node in self.member_numbers() {
@@ -166,9 +173,14 @@ impl Fleet {
         }
         let Some(mut round) = self.snapshots.round.take() else { return };
         if let Some(node) = round.at {
-            if self.nodes[node].upkeep.as_ref().is_some_and(|under_way| under_way.upkeep == Upkeep::Snapshot) {
-                self.snapshots.round = Some(round);
-                return;
+            let is_making = |under_way: &UnderWay| under_way.upkeep == Upkeep::Snapshot;
+            if self.nodes[node].upkeep.as_ref().is_some_and(is_making) {
+                if !self.is_long_away(node, now) {
+                    self.snapshots.round = Some(round);
+                    return;
+                }
+                self.nodes[node].upkeep = None;
+                self.fail_chore(round.entry, no_snapshot(&self.nodes[node].id));
             }
             (round.at, round.since) = (None, now);
         }
@@ -190,10 +202,10 @@ impl Fleet {
                 self.snapshots.round = Some(round);
                 return;
             }
-            let message = format!("Node {} did not answer: there is no snapshot of it.", state.id);
+            let error = no_snapshot(&state.id);
             round.left.pop_front();
             round.since = now;
-            self.fail_chore(round.entry, ApiError::new(Code::Internal, message).body());
+            self.fail_chore(round.entry, error);
         }
         self.snapshots.waiting.remove(&round.entry);
         self.report(round.entry);
@@ -278,4 +290,8 @@ impl Fleet {
             }
         }
     }
+}
+
+fn no_snapshot(node: &NodeId) -> ErrorBody {
+    ApiError::new(Code::Internal, format!("Node {node} did not answer: there is no snapshot of it.")).body()
 }
