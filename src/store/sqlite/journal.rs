@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, params_f
 
 use super::codes::status_code;
 use super::payload_files::{PayloadFolder, StoredPayload, decode};
-use super::{SqliteStore, decode_json, encode_json, task_query};
+use super::{SqliteStore, decode_json, encode_json, renaming, task_query};
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Timestamp};
 use crate::logic::payload::Payload;
@@ -15,7 +15,10 @@ use crate::meili::tasks::{TaskQuery, TaskStatus};
 use crate::store::{HeadChange, HeadRecord, StoreError, TaskRecord, TaskRecordPage};
 
 /// What a [`TaskRecord`] is read from.
-pub(super) const COLUMNS: &str = "body, started_at, resolution, outcome, is_deleted, index_uid";
+pub(super) const COLUMNS: &str = "body, started_at, resolution, outcome, is_deleted,
+    (SELECT uid FROM lines WHERE number = line),
+    CASE WHEN swapped IS NOT NULL THEN (SELECT json_group_array(uid) FROM
+        (SELECT uid FROM json_each(swapped) AS place JOIN lines ON number = place.value ORDER BY place.key)) END";
 
 impl SqliteStore {
     /// Files first and synced, then one transaction.
@@ -126,14 +129,17 @@ fn file_failed(error: &std::io::Error) -> StoreError {
 }
 
 fn insert_entry(transaction: &Transaction<'_>, entry: &Entry, payload: Option<&Payload>) -> Result<(), StoreError> {
+    renaming::end_lines(transaction, entry)?;
+    let line = entry.index.as_ref().map(|uid| renaming::line_of(transaction, entry.id, uid)).transpose()?;
     transaction
         .prepare_cached(
-            "INSERT INTO entries (id, index_uid, target, kind, status, enqueued_at, payload_bytes, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO entries (id, line, swapped, target, kind, status, enqueued_at, payload_bytes, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             entry.id.0 as i64,
-            entry.index.as_ref().map(IndexUid::as_str),
+            line,
+            renaming::lines_of_swap(transaction, entry)?,
             entry.target.as_ref().map(NodeIndexUid::as_str),
             entry.operation.task_kind().name(),
             status_code(TaskStatus::Enqueued),
@@ -244,8 +250,11 @@ pub(super) fn record(row: &Row<'_>) -> Result<TaskRecord, StoreError> {
     let resolution: Option<String> = row.get(2)?;
     let outcome: Option<String> = row.get(3)?;
     let mut entry: Entry = decode_json("journal entry", &body)?;
-    // The column follows its index when that gets another name.
+    // They follow their indexes when those get other names.
     entry.index = row.get::<_, Option<String>>(5)?.map(IndexUid::new);
+    if let Some(names) = row.get::<_, Option<String>>(6)? {
+        renaming::name_swaps(&mut entry, decode_json("names of a swap", &names)?);
+    }
     Ok(TaskRecord {
         entry,
         started_at: row.get::<_, Option<i64>>(1)?.map(Timestamp),
@@ -338,6 +347,17 @@ pub(super) fn trim(transaction: &Transaction<'_>, below: EntryId) -> Result<(u64
         .execute([below])?;
     let removed =
         transaction.prepare_cached("DELETE FROM entries WHERE is_deleted = 1 AND id < ?1")?.execute([below])?;
+    if removed > 0 {
+        // Swaps name lines that may have no task.
+        transaction
+            .prepare_cached(
+                "DELETE FROM lines WHERE is_open = 0 AND first < ?1
+                 AND NOT EXISTS (SELECT 1 FROM entries WHERE line = lines.number)
+                 AND NOT EXISTS (SELECT 1 FROM entries, json_each(swapped) AS named
+                    WHERE kind = 'indexSwap' AND named.value = lines.number)",
+            )?
+            .execute([below])?;
+    }
     Ok((removed as u64, files))
 }
 

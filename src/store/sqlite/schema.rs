@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 use serde::Deserialize;
 
-use super::OpenError;
+use super::{OpenError, renaming};
 use crate::logic::ids::NodeId;
 use crate::logic::topology::Tables;
 use crate::store::{ClusterRecord, StoreError};
@@ -14,7 +14,7 @@ use crate::store::{ClusterRecord, StoreError};
 const APPLICATION_ID: i64 = 0x4d49_5252;
 
 /// The version of the tables below (`PRAGMA user_version`). A change adds a step to [`migrate`].
-pub(super) const SCHEMA_VERSION: i64 = 4;
+pub(super) const SCHEMA_VERSION: i64 = 5;
 
 /// Schema 1.
 const TABLES: &str = "
@@ -156,6 +156,28 @@ CREATE TABLE unannounced (
 );
 ";
 
+/// What schema 5 changes: the names of the indexes of tasks are beside the tasks, see `renaming`.
+const LINES: &str = "
+CREATE TABLE lines (
+    number INTEGER PRIMARY KEY,
+    uid TEXT NOT NULL,
+    -- The first entry in it.
+    first INTEGER NOT NULL,
+    -- New tasks join it.
+    is_open INTEGER NOT NULL
+);
+CREATE INDEX lines_uid ON lines (uid);
+ALTER TABLE entries ADD COLUMN line INTEGER;
+ALTER TABLE entries ADD COLUMN swapped TEXT;
+CREATE INDEX entries_line ON entries (line);
+";
+
+/// What schema 5 does without, once the lines are there.
+const NAMES_WITHIN_TASKS: &str = "
+DROP INDEX entries_index_uid;
+ALTER TABLE entries DROP COLUMN index_uid;
+";
+
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -203,6 +225,8 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(TOPOLOGY_TABLES)?;
     transaction.execute_batch(KEY_TABLES)?;
     transaction.execute_batch(NAMES_AND_WEBHOOKS)?;
+    transaction.execute_batch(LINES)?;
+    transaction.execute_batch(NAMES_WITHIN_TASKS)?;
     transaction.execute("INSERT INTO meta (key, value) VALUES ('next_entry', '0')", [])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -232,6 +256,15 @@ fn migrate(connection: &mut Connection, version: i64) -> Result<(), StoreError> 
         transaction.pragma_update(None, "user_version", 4)?;
         transaction.commit()?;
         tracing::info!("the store was brought to schema 4");
+    }
+    if version < 5 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(LINES)?;
+        renaming::bring_to_lines(&transaction)?;
+        transaction.execute_batch(NAMES_WITHIN_TASKS)?;
+        transaction.pragma_update(None, "user_version", 5)?;
+        transaction.commit()?;
+        tracing::info!("the store was brought to schema 5");
     }
     Ok(())
 }

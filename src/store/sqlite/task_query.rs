@@ -39,7 +39,9 @@ pub(super) fn not_paged(query: &TaskQuery) -> Selection {
         selection.numbers("status", &codes);
     }
     if let Some(uids) = &query.index_uids {
-        selection.texts("index_uid", uids.clone());
+        selection.condition.push_str(" AND line IN (SELECT number FROM lines WHERE ");
+        selection.list("uid", serde_json::Value::from(uids.clone()).to_string());
+        selection.condition.push(')');
     }
     if let Some(patterns) = &query.visible {
         selection.visible(patterns);
@@ -82,9 +84,9 @@ impl Selection {
         let list: Vec<[&str; 2]> =
             patterns.iter().map(|pattern| [if pattern.is_exact() { "=" } else { "*" }, pattern.stem()]).collect();
         self.condition.push_str(
-            " AND EXISTS (SELECT 1 FROM json_each(?) AS pattern WHERE CASE pattern.value ->> 0
-             WHEN '=' THEN index_uid = pattern.value ->> 1
-             ELSE substr(index_uid, 1, length(pattern.value ->> 1)) = pattern.value ->> 1 END)",
+            " AND line IN (SELECT number FROM lines, json_each(?) AS pattern WHERE CASE pattern.value ->> 0
+             WHEN '=' THEN uid = pattern.value ->> 1
+             ELSE substr(uid, 1, length(pattern.value ->> 1)) = pattern.value ->> 1 END)",
         );
         self.arguments.push(Value::Text(serde_json::json!(list).to_string()));
     }

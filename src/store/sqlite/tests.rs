@@ -1,5 +1,7 @@
 //! The contract, and what only a file can get wrong.
 
+mod renaming;
+
 use std::fs;
 
 use super::{OpenError, SqliteStore};
