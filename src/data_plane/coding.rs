@@ -1,10 +1,13 @@
 //! Compressed bodies, both ways: what a client sends compressed is read, and answers are compressed for who accepts it.
 //!
-//! Both work in steps between which other requests get their turn. What a body comes to is counted while it grows, and the
-//! decoders of a core that are at work at a time are few: a body of some bytes that comes to gigabytes, or asks for a window
-//! of gigabytes, costs no more than any other.
+//! Both work in steps between which other requests get their turn. A step of a decoder is bounded both ways, in what it
+//! makes and in what it takes, for a body may go on for ever and come to nothing (empty members, frames and blocks). What a
+//! body comes to is counted while it grows, and the decoders of a core that are at work at a time are few: a body of some
+//! bytes that comes to gigabytes, or asks for a window of gigabytes, costs no more than any other.
 
-use std::io::{self, Read, Write};
+use std::cell::Cell;
+use std::io::{self, BufRead, Read, Write};
+use std::rc::Rc;
 
 use flate2::Compression;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
@@ -14,6 +17,8 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 
 /// Bytes that a decoder makes, or an encoder takes, in one step: about half a millisecond.
 pub const STEP_BYTES: usize = 32 * 1024;
+/// Compressed bytes that a decoder takes in one step: what comes to nothing costs up to a microsecond a byte.
+const STEP_BYTES_TAKEN: usize = 4 * 1024;
 /// The largest window of zstd that is read: 8 MiB, which every decoder should take.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Window of brotli when answers are written: 256 KiB.
@@ -122,9 +127,41 @@ impl Accepted {
     }
 }
 
+/// A compressed body of which each step gets a portion. Behind the portion it says that it would have to wait, which every
+/// decoder passes on and survives.
+struct Portioned<'a> {
+    rest: &'a [u8],
+    portion: Rc<Cell<usize>>,
+}
+
+impl BufRead for Portioned<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let portion = self.portion.get().min(self.rest.len());
+        if portion == 0 && !self.rest.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(&self.rest[..portion])
+    }
+
+    fn consume(&mut self, taken: usize) {
+        self.rest = &self.rest[taken..];
+        self.portion.set(self.portion.get() - taken);
+    }
+}
+
+impl Read for Portioned<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
 /// A body that is being read.
 pub struct Decoding<'a> {
     reader: Box<dyn Read + 'a>,
+    /// What the reader may still take in this step.
+    portion: Rc<Cell<usize>>,
     decoded: Vec<u8>,
 }
 
@@ -134,32 +171,40 @@ impl<'a> Decoding<'a> {
     /// # Errors
     /// The body asks for more memory than is given.
     pub fn new(coding: Coding, body: &'a [u8]) -> io::Result<Self> {
+        let portion = Rc::new(Cell::new(STEP_BYTES_TAKEN));
+        let portioned = Portioned { rest: body, portion: portion.clone() };
         let reader: Box<dyn Read + 'a> = match coding {
-            Coding::Gzip => Box::new(MultiGzDecoder::new(body)),
-            Coding::Deflate => Box::new(ZlibDecoder::new(body)),
+            Coding::Gzip => Box::new(MultiGzDecoder::new(portioned)),
+            Coding::Deflate => Box::new(ZlibDecoder::new(portioned)),
             // The mark of the extension to windows of a gigabyte.
             Coding::Brotli if body.first().is_some_and(|first| first & 0x7f == 0x11) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the window is too large"));
             }
-            Coding::Brotli => Box::new(brotli::Decompressor::new(body, STEP_BYTES)),
+            Coding::Brotli => Box::new(brotli::Decompressor::new(portioned, STEP_BYTES_TAKEN)),
             Coding::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(portioned)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
                 Box::new(decoder)
             }
         };
-        Ok(Self { reader, decoded: Vec::new() })
+        Ok(Self { reader, portion, decoded: Vec::new() })
     }
 
-    /// Reads on; the bytes that it came to, none at the end.
+    /// Reads on; the bytes that it came to, which may be 0, none at the end.
     ///
     /// # Errors
     /// The body is not what it says.
     pub fn step(&mut self) -> io::Result<Option<usize>> {
+        self.portion.set(STEP_BYTES_TAKEN);
         let before = self.decoded.len();
-        let read = self.reader.by_ref().take(STEP_BYTES as u64).read_to_end(&mut self.decoded)?;
-        debug_assert_eq!(before + read, self.decoded.len());
-        Ok((read > 0).then_some(read))
+        let end = self.reader.by_ref().take(STEP_BYTES as u64).read_to_end(&mut self.decoded);
+        let read = self.decoded.len() - before;
+        match end {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(read)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(read)),
+            Err(error) => Err(error),
+        }
     }
 
     /// What was read.

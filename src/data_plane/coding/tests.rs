@@ -31,6 +31,31 @@ fn what_is_compressed_is_read_again() {
     assert_eq!(decoded(Coding::Gzip, &members).unwrap(), b"one two");
 }
 
+/// Goal: no step stalls its core, whatever the body. Method: bodies that go on and come to nothing, each end of a member,
+/// frame or block at another place within a portion.
+#[test]
+fn what_comes_to_nothing_is_read_in_steps_too() {
+    let empty_blocks = |begin: &[u8], block: &[u8], end: &[u8]| [begin, &block.repeat(100_000), end].concat();
+    let bodies = [
+        (Coding::Gzip, encoded(Coding::Gzip, b"").repeat(50_000)),
+        (Coding::Zstd, encoded(Coding::Zstd, b"").repeat(50_000)),
+        // A frame that is to be skipped.
+        (Coding::Zstd, [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 7].repeat(100_000)),
+        (Coding::Deflate, empty_blocks(&[0x78, 0x01], &[0, 0, 0, 0xff, 0xff], &[3, 0, 0, 0, 0, 1])),
+        // A window of 64 KiB, and metadata of no bytes.
+        (Coding::Brotli, empty_blocks(&[0x0c], &[0x06], &[0x03])),
+    ];
+    for (coding, body) in bodies {
+        let mut decoding = Decoding::new(coding, &body).unwrap();
+        let mut steps = 0;
+        while let Some(bytes) = decoding.step().unwrap_or_else(|error| panic!("{coding:?}: {error}")) {
+            assert_eq!(bytes, 0, "{coding:?}");
+            steps += 1;
+        }
+        assert!(steps >= body.len() / STEP_BYTES_TAKEN, "{coding:?}: {steps} steps for {} bytes", body.len());
+    }
+}
+
 #[test]
 fn what_is_cut_or_no_compressed_body_is_an_error() {
     for coding in Coding::ALL {
