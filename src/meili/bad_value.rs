@@ -86,6 +86,13 @@ pub fn unknown_parameter(code: Code, name: &str, allowed: &[&str]) -> ApiError {
     )
 }
 
+/// A query parameter with a text that is none of those allowed.
+pub fn unknown_parameter_value(code: Code, name: &str, value: &str, allowed: &[&str]) -> ApiError {
+    let hint = hint(value, allowed);
+    let message = format!("Unknown value `{value}` for parameter `{name}`: {hint}expected one of {}", listed(allowed));
+    ApiError::new(code, message)
+}
+
 /// A query parameter with a value that will not do.
 pub fn bad_parameter(code: Code, name: &str, reason: &str) -> ApiError {
     ApiError::new(code, format!("Invalid value in parameter `{name}`: {reason}"))

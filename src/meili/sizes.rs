@@ -1,6 +1,6 @@
-//! Sizes as tasks show them: `120 KiB`.
+//! Sizes as people read them, in tasks and statistics: `120 KiB`.
 
-const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// In the largest unit in which it is at least one, with two digits after the point at most.
 pub fn shown_size(bytes: u64) -> String {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::arguments::Arguments;
 use super::documents_read::malformed;
@@ -24,10 +24,12 @@ use crate::logic::ids::{NodeSlot, ShardId};
 use crate::logic::marker;
 use crate::logic::merge::documents::NodePage;
 use crate::logic::snapshot::{IndexView, RoutingSnapshot};
+use crate::meili::bad_value::unknown_parameter_value;
 use crate::meili::dates::rfc3339;
 use crate::meili::documents_query::DocumentsQuery;
-use crate::meili::error::ApiError;
+use crate::meili::error::{ApiError, Code};
 use crate::meili::query_string::QueryString;
+use crate::meili::sizes::shown_size;
 
 /// Of one index, on a node or for the client.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ struct IndexStats {
     raw_document_db_size: u64,
     avg_document_size: u64,
     is_indexing: bool,
+    /// Only where they were asked for.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    internal_database_sizes: Map<String, Value>,
     number_of_embeddings: u64,
     number_of_embedded_documents: u64,
     field_distribution: BTreeMap<String, u64>,
@@ -51,14 +56,54 @@ struct NodeStats {
     indexes: BTreeMap<String, IndexStats>,
 }
 
+/// What the query string says.
+struct StatsQuery {
+    shows_internal_sizes: bool,
+    /// Sizes with a unit, for people.
+    is_human: bool,
+}
+
+impl StatsQuery {
+    fn parse(query: &str) -> Result<Self, ApiError> {
+        const FORMATS: [&str; 2] = ["human", "raw"];
+        let query = QueryString::parse(query, &["showInternalDatabaseSizes", "sizeFormat"])?;
+        let shown = query.boolean("showInternalDatabaseSizes", Code::InvalidStatsShowInternalDatabaseSizes)?;
+        let format = query.get("sizeFormat").unwrap_or("raw");
+        if !FORMATS.contains(&format) {
+            return Err(unknown_parameter_value(Code::InvalidStatsSizeFormat, "sizeFormat", format, &FORMATS));
+        }
+        Ok(Self { shows_internal_sizes: shown.unwrap_or(false), is_human: format == "human" })
+    }
+
+    /// What nodes are asked: raw, for sizes are summed.
+    fn target(&self) -> &'static str {
+        if self.shows_internal_sizes { "/stats?showInternalDatabaseSizes=true" } else { "/stats" }
+    }
+
+    fn size(&self, bytes: u64) -> Value {
+        if self.is_human { shown_size(bytes).into() } else { bytes.into() }
+    }
+
+    fn shown(&self, mut stats: IndexStats) -> Value {
+        for size in stats.internal_database_sizes.values_mut() {
+            *size = self.size(size.as_u64().unwrap_or(0));
+        }
+        let (database, document) = (self.size(stats.raw_document_db_size), self.size(stats.avg_document_size));
+        let mut shown = json!(stats);
+        shown["rawDocumentDbSize"] = database;
+        shown["avgDocumentSize"] = document;
+        shown
+    }
+}
+
 /// `GET /stats`.
 ///
 /// # Errors
-/// `bad_request`, `miroir_shard_unavailable`.
+/// `bad_request`, `invalid_stats_show_internal_database_sizes`, `invalid_stats_size_format`, `miroir_shard_unavailable`.
 pub async fn all(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
-    QueryString::parse(&request.query, &["showInternalDatabaseSizes", "sizeFormat"])?;
+    let query = StatsQuery::parse(&request.query)?;
     let snapshot = core.snapshot();
-    let nodes = node_stats(core, &snapshot).await;
+    let nodes = node_stats(core, &snapshot, query.target()).await;
     let is_shown = |view: &&IndexView| arguments.grant().allows_index(view.uid.as_str());
     let mut views: Vec<&IndexView> = snapshot.indexes.values().map(AsRef::as_ref).filter(is_shown).collect();
     views.sort_by(|left, right| left.uid.cmp(&right.uid));
@@ -67,12 +112,12 @@ pub async fn all(core: &Core, request: &Request, arguments: &Arguments) -> Resul
     for view in &views {
         let (stats, lacking) = index_stats(core, &snapshot, view, &nodes).await?;
         missing.extend(lacking);
-        indexes.insert(view.uid.to_string(), json!(stats));
+        indexes.insert(view.uid.to_string(), query.shown(stats));
     }
     missing.sort_unstable();
     missing.dedup();
     let last_update = views.iter().map(|view| view.updated_at.get()).max().map_or(Value::Null, |at| json!(rfc3339(at)));
-    let sum = |size: fn(&NodeStats) -> u64| nodes.values().map(size).sum::<u64>();
+    let sum = |size: fn(&NodeStats) -> u64| query.size(nodes.values().map(size).sum());
     let body = json!({
         "databaseSize": sum(|node| node.database_size),
         "usedDatabaseSize": sum(|node| node.used_database_size),
@@ -85,24 +130,24 @@ pub async fn all(core: &Core, request: &Request, arguments: &Arguments) -> Resul
 /// `GET /indexes/{index}/stats`.
 ///
 /// # Errors
-/// `index_not_found`, `miroir_shard_unavailable`.
+/// As [`all`]; `index_not_found`.
 pub async fn one(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
-    QueryString::parse(&request.query, &["showInternalDatabaseSizes", "sizeFormat"])?;
+    let query = StatsQuery::parse(&request.query)?;
     let uid = arguments.index()?;
     let snapshot = core.snapshot();
     let view = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
-    let nodes = node_stats(core, &snapshot).await;
+    let nodes = node_stats(core, &snapshot, query.target()).await;
     let (stats, missing) = index_stats(core, &snapshot, view, &nodes).await?;
-    Ok(with_missing(Response::json(200, &stats), &missing))
+    Ok(with_missing(Response::json(200, &query.shown(stats)), &missing))
 }
 
 /// What every node says of itself; nodes that do not answer are left out.
-async fn node_stats(core: &Core, snapshot: &RoutingSnapshot) -> BTreeMap<NodeSlot, NodeStats> {
+async fn node_stats(core: &Core, snapshot: &RoutingSnapshot, target: &str) -> BTreeMap<NodeSlot, NodeStats> {
     let deadline = core.read_deadline();
     let mut in_flight = Gather::new();
     for (slot, node) in snapshot.nodes.iter().enumerate() {
         let patience = core.patience.with(node, core.now(), deadline);
-        in_flight.push(NodeSlot(slot as u16), core.upstream.send(node, NodeRequest::get("/stats"), patience));
+        in_flight.push(NodeSlot(slot as u16), core.upstream.send(node, NodeRequest::get(target), patience));
     }
     let mut stats = BTreeMap::new();
     while let Some((slot, outcome)) = in_flight.next().await {
@@ -183,6 +228,11 @@ impl IndexStats {
         self.avg_document_size = bytes.checked_div(self.number_of_documents).unwrap_or(0);
         self.raw_document_db_size += other.raw_document_db_size;
         self.is_indexing |= other.is_indexing;
+        for (database, size) in &other.internal_database_sizes {
+            let total = self.internal_database_sizes.get(database).and_then(Value::as_u64).unwrap_or(0);
+            let total = total + size.as_u64().unwrap_or(0);
+            self.internal_database_sizes.insert(database.clone(), total.into());
+        }
         self.number_of_embeddings += other.number_of_embeddings;
         self.number_of_embedded_documents += other.number_of_embedded_documents;
         for (field, count) in &other.field_distribution {

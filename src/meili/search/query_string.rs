@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::bad_value::{bad_parameter, unknown_parameter};
+use super::super::bad_value::{bad_parameter, unknown_parameter, unknown_parameter_value};
 use super::super::error::{ApiError, Code};
 use super::super::query_string::QueryString;
 use super::super::settings::LOCALES;
@@ -89,12 +89,7 @@ pub(in crate::meili) fn value_of(parameter: &Parameter, text: &str) -> Result<Va
             }
         }
         Shape::Strategy if STRATEGIES.contains(&text) => Ok(Value::from(text)),
-        Shape::Strategy => {
-            let allowed = STRATEGIES.map(|name| format!("`{name}`")).join(", ");
-            let message =
-                format!("Unknown value `{text}` for parameter `{}`: expected one of {allowed}", parameter.name);
-            Err(ApiError::new(parameter.code, message))
-        }
+        Shape::Strategy => Err(unknown_parameter_value(parameter.code, parameter.name, text, &STRATEGIES)),
         Shape::Threshold => match text.parse::<f64>() {
             Ok(threshold) if (0.0..=1.0).contains(&threshold) => Ok(json!(threshold)),
             Ok(_) | Err(_) => bad(THRESHOLD_RANGE),
