@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::core::{Core, PartialPolicy};
+use super::foreign_keys::{ForeignIndexes, Rewritten};
 use super::gather::in_order;
 use super::reading::{bodies_of, check_complete, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
 use super::searching::{SearchAnswer, Searching, merge_failed};
 use super::upstream::NodeRequest;
-use crate::logic::ids::{IndexUid, ShardId};
+use crate::logic::ids::{IndexUid, Monotonic, ShardId};
 use crate::logic::json::members;
 use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::facets::{FacetMerge, normalize};
@@ -24,14 +25,17 @@ use crate::logic::merge::federation::{
     FederationError, FederationFrame, IndexAnswer, QueryAnswer, Union, UnionDistinct, merge,
 };
 use crate::logic::merge::hit::HitView;
+use crate::logic::merge::hydration::Keys;
 use crate::logic::merge::{AnswerSettings, MergeError, Part};
 use crate::logic::replica_choice::query_hash;
 use crate::logic::snapshot::{CoverPart, IndexView, RoutingSnapshot};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::features::Feature;
 use crate::meili::filterable::{check_facets, rules_of_settings};
 use crate::meili::multi_search::ranking_rules::{Comparability, RankedQuery, ranking_rules_of};
 use crate::meili::multi_search::{Federation, ListedQuery, MultiSearch, UnionQuestion, inside_facets, inside_query};
 use crate::meili::search::{Displayed, Retrieved, SearchRequest, Used, Widening};
+use crate::meili::settings::foreign_keys;
 
 /// Questions of one request that are under way at a time; each goes to several nodes.
 const AT_ONCE: usize = 8;
@@ -117,6 +121,37 @@ impl<'a> Federating<'a> {
         let started = self.core.now();
         self.searches.check_federated(self.federation)?;
         self.federation.refuse_reserved()?;
+        let foreign = self.foreign_indexes();
+        let (filters, missing) = self.filters(foreign).await?;
+        let searches = self.searches.with_filters(filters);
+        let answer = Federating { searches: &searches, ..*self }.answer_from_nodes(foreign.deadline, started).await?;
+        let keys = searches.queries.iter().map(|query| self.index(&query.index_uid));
+        let keys: Vec<_> =
+            keys.map(|index| index.map(|index| foreign_keys(&index.settings)).unwrap_or_default()).collect();
+        foreign.hydrate(answer.lacking(missing), Keys::OfQueries(&keys)).await
+    }
+
+    /// The filters of the queries without conditions on documents of other indexes, and what nobody answered for.
+    async fn filters(&self, foreign: ForeignIndexes<'_>) -> Result<(Vec<Option<Value>>, Vec<ShardId>), ApiError> {
+        if !self.core.bridge.features.load().has(Feature::ForeignKeys) {
+            // What is wrong with it is found out about in its turn.
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let asked = self.searches.queries.iter().map(|query| Ok((self.index(&query.index_uid)?, query.filter())));
+        let asked = asked.collect::<Result<Vec<_>, ApiError>>()?;
+        for (position, (_, filter)) in asked.iter().enumerate() {
+            foreign.check_features(*filter).map_err(|error| inside_query(position, &error))?;
+        }
+        let Rewritten { filters, missing } = foreign.rewrite_all(&asked).await?;
+        Ok((filters, missing))
+    }
+
+    fn foreign_indexes(&self) -> ForeignIndexes<'a> {
+        let Self { core, snapshot, policy, .. } = *self;
+        ForeignIndexes { core, snapshot, deadline: core.read_deadline(), policy }
+    }
+
+    async fn answer_from_nodes(&self, deadline: Monotonic, started: Monotonic) -> Result<SearchAnswer, ApiError> {
         let (plans, stop) = self.plan();
         self.check_size(&plans)?;
         let mut questions = Vec::new();
@@ -127,7 +162,6 @@ impl<'a> Federating<'a> {
             }
             questions.extend(plan.facets_request.iter().map(|request| Question::Facets(plan, request)));
         }
-        let deadline = self.core.read_deadline();
         let scope = |index| ScatterScope { snapshot: self.snapshot, index, deadline, trace: None };
         let mut answers: Vec<Option<Answer>> = questions.iter().map(|_| None).collect();
         for is_late in [false, true] {

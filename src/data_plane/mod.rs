@@ -7,6 +7,7 @@
 //! | [`adoption`] | acknowledging snapshots |
 //! | [`gather`], [`scatter`] | several sub-requests at once; one read over a covering set, with stand-ins for who fails |
 //! | [`searching`], [`reading`] | one search over all shards, with a round before it for what its filter denies ([`denying`]) and one behind it for facets ([`clarifying`]); what every read does with answers and refusals |
+//! | [`foreign_keys`] | what filters and hits say about documents of other indexes |
 //! | [`forwarding`] | what any node can answer |
 //! | [`trace`] | what a search asked of which node, for who wants to know |
 //! | [`client_api`] | the handlers on one executor |
@@ -30,6 +31,7 @@ mod denying;
 #[cfg(test)]
 pub mod fake;
 pub mod federating;
+mod foreign_keys;
 mod forwarding;
 pub mod gather;
 pub mod handlers;

@@ -75,6 +75,15 @@ impl Scattered {
         Self { is_overloaded: !self.missing.is_empty(), ..self }
     }
 
+    /// The same answers where these shards are missing, too.
+    #[must_use]
+    pub fn lacking_too(mut self, shards: Vec<ShardId>) -> Self {
+        self.missing.extend(shards);
+        self.missing.sort_unstable();
+        self.missing.dedup();
+        self
+    }
+
     /// There is one answer, and its node was asked as the only one.
     pub fn is_alone(&self) -> bool {
         matches!(&self.answers[..], [answer] if answer.is_alone)

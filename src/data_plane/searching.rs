@@ -21,6 +21,7 @@ use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::deep::{Documents, id_of};
 use crate::logic::merge::distinct::{Distinct, Walk};
 use crate::logic::merge::distinct_totals::ValueCounts;
+use crate::logic::merge::hydration::degraded;
 use crate::logic::merge::list::RankedHit;
 use crate::logic::merge::page::Page;
 use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, Merged, Part, Question, write};
@@ -61,6 +62,20 @@ pub struct SearchAnswer {
     pub approximate: Vec<Part>,
     /// What of a search by vectors decided.
     pub used: Used,
+}
+
+impl SearchAnswer {
+    /// The same answer where these shards are missing, too.
+    #[must_use]
+    pub fn lacking(mut self, missing: Vec<ShardId>) -> Self {
+        if missing.is_empty() {
+            return self;
+        }
+        self.missing.extend(missing);
+        self.missing.sort_unstable();
+        self.missing.dedup();
+        Self { body: degraded(self.body), ..self }
+    }
 }
 
 /// One search.

@@ -21,7 +21,7 @@
 //! | [`facet_hits`] | facet search: the same for values that were searched for |
 //! | [`hit`] | what a client may see of a hit |
 //! | [`similar`] | documents near to one |
-//! | [`documents`] | lists of documents |
+//! | [`documents`], [`hydration`] | lists of documents; documents of other indexes in the place of their ids |
 //! | [`sort_values`] | values of documents in the order of `sort`, where nodes give no score details |
 
 use std::fmt::Write as _;
@@ -42,6 +42,7 @@ pub mod facets;
 pub mod federation;
 pub mod hit;
 pub mod hybrid;
+pub mod hydration;
 pub mod list;
 pub mod page;
 pub mod rank;

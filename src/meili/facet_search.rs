@@ -158,6 +158,13 @@ impl FacetSearchRequest {
         self.parameters.get("filter")
     }
 
+    /// The same search with another filter.
+    #[must_use]
+    pub fn with_filter(mut self, filter: Value) -> Self {
+        self.parameters.insert("filter".to_owned(), filter);
+        self
+    }
+
     /// The same search, when these attributes are in no document.
     #[must_use]
     pub fn with_unknown(&self, unknown: Vec<String>) -> Self {

@@ -10,14 +10,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::error::ApiError;
+use super::error::{ApiError, Code};
 use super::features::{Feature, Features};
 
 mod error;
+mod foreign_form;
 mod node_form;
 mod parser;
 
 pub use error::{FilterError, FilterErrorKind};
+pub use foreign_form::{ForeignCondition, foreign_conditions, with_ids};
 pub use node_form::{denied_attributes, knows_attribute, node_form, quoted};
 
 /// Two filters as they are sent, both of which must hold: the conditions of the second behind those of the first.
@@ -38,6 +40,8 @@ pub struct Token {
     pub place: Range<usize>,
     /// The whole expression.
     pub source: Arc<str>,
+    /// Where messages begin to repeat it: at the last `_foreign` before.
+    pub cited_from: usize,
 }
 
 impl Token {
@@ -49,7 +53,7 @@ impl Token {
     /// A message about this token as Meilisearch writes it: the message, then a line with place and expression.
     pub fn explain(&self, message: impl fmt::Display) -> String {
         let (start, end) = columns(&self.source, self.place.clone());
-        format!("{message}\n{start}:{end} {}", self.source)
+        format!("{message}\n{start}:{end} {}", &self.source[self.cited_from..])
     }
 }
 
@@ -205,6 +209,8 @@ pub enum Filter {
         attribute: Token,
         /// On the foreign document.
         filter: Box<Filter>,
+        /// Bytes of the whole condition in the expression, and of the filter inside.
+        places: [Range<usize>; 2],
     },
 }
 
@@ -271,6 +277,9 @@ impl Filter {
     pub fn check_features(&self, features: Features) -> Result<(), ApiError> {
         let (keyword, feature, doing) = match self {
             Self::Not(filter) => return filter.check_features(features),
+            Self::Foreign { filter, .. } if features.has(Feature::ForeignKeys) => {
+                return filter.check_features(features);
+            }
             Self::And(filters) | Self::Or(filters) => {
                 return filters.iter().try_for_each(|filter| filter.check_features(features));
             }
@@ -289,6 +298,19 @@ impl Filter {
             | Self::GeoPolygon(_) => return Ok(()),
         };
         features.require(feature, doing).map_err(|error| ApiError::new(error.code, keyword.explain(error.message)))
+    }
+
+    /// Whether it is about documents of one index alone.
+    ///
+    /// # Errors
+    /// `invalid_document_filter`.
+    pub fn check_no_foreign(&self) -> Result<(), ApiError> {
+        let mut refusal = Ok(());
+        foreign_form::visit_filter(self, &mut |attribute, _, _| {
+            let message = attribute.explain("Filter condition `_foreign` is not supported for this endpoint.");
+            refusal = refusal.clone().and(Err(ApiError::new(Code::InvalidDocumentFilter, message)));
+        });
+        refusal
     }
 
     /// Every attribute that it names, in the order of the text, repeats included. Geo and vector conditions name `_geo`
@@ -317,7 +339,7 @@ impl Filter {
             | Self::StartsWith { attribute, .. } => names.push(&attribute.text),
             Self::GeoRadius { .. } | Self::GeoBoundingBox { .. } | Self::GeoPolygon(_) => names.push("_geo"),
             Self::VectorExists { .. } => names.push("_vectors"),
-            Self::Foreign { attribute, filter } => {
+            Self::Foreign { attribute, filter, .. } => {
                 names.push(&attribute.text);
                 filter.collect_attributes(names);
             }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::bad_value::{missing_field, parse_json, unexpected, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
+use super::features::{Feature, Features};
 use super::filter::Filter;
 use super::index::check_index_uid;
 use super::search::{PARAMETERS, restrict};
@@ -81,6 +82,16 @@ impl MultiSearch {
         Ok(Self { queries, federation })
     }
 
+    /// The same queries with other filters, where there are some.
+    #[must_use]
+    pub fn with_filters(&self, filters: Vec<Option<Value>>) -> Self {
+        let mut changed = self.clone();
+        for (query, filter) in changed.queries.iter_mut().zip(filters) {
+            query.parameters.extend(filter.map(|filter| ("filter".to_owned(), filter)));
+        }
+        changed
+    }
+
     /// What is wrong with the queries of a federated request, whatever indexes there are; with the place of the query.
     ///
     /// # Errors
@@ -94,9 +105,11 @@ impl MultiSearch {
     }
 }
 
-/// The HTTP status of an error: an index that is not there is the fault of the body, not of the path.
-pub fn status_of(error: &ApiError) -> u16 {
-    if error.code == Code::IndexNotFound { 400 } else { error.status() }
+/// The HTTP status of an error: an index that is not there is the fault of the body, not of the path. With the experimental
+/// feature `foreignKeys` one server looks for the indexes of queries in another place, and says 404.
+pub fn status_of(error: &ApiError, features: Features) -> u16 {
+    let is_of_query = features.has(Feature::ForeignKeys) && !error.message.starts_with(INSIDE_FACETS);
+    if error.code == Code::IndexNotFound && !is_of_query { 400 } else { error.status() }
 }
 
 /// An error of one query of the list.
@@ -104,10 +117,13 @@ pub fn inside_query(place: usize, error: &ApiError) -> ApiError {
     ApiError::new(error.code, format!("Inside `.queries[{place}]`: {}", error.message))
 }
 
+/// How errors about facets begin.
+const INSIDE_FACETS: &str = "Inside `.federation.facetsByIndex.";
+
 /// An error about the facets of one index. One server mentions it when no query uses the index.
 pub fn inside_facets(index_uid: &str, is_used: bool, error: &ApiError) -> ApiError {
     let note = if is_used { String::new() } else { format!("\n - Note: index `{index_uid}` is not used in queries") };
-    let message = format!("Inside `.federation.facetsByIndex.{index_uid}`: {}{note}", error.message);
+    let message = format!("{INSIDE_FACETS}{index_uid}`: {}{note}", error.message);
     ApiError::new(error.code, message)
 }
 
@@ -202,6 +218,11 @@ impl ListedQuery {
 
     fn has(&self, name: &str) -> bool {
         self.parameters.contains_key(name)
+    }
+
+    /// Which documents may be found, as it stands in the request.
+    pub fn filter(&self) -> Option<&Value> {
+        self.parameters.get("filter")
     }
 
     /// Whether the filter can be read; one server finds that out before it looks for the index.

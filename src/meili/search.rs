@@ -432,6 +432,14 @@ impl SearchRequest {
         self.parameters.get("filter")
     }
 
+    /// The same search with another filter.
+    #[must_use]
+    pub fn with_filter(&self, filter: Value) -> Self {
+        let mut parameters = self.parameters.clone();
+        parameters.insert("filter".to_owned(), filter);
+        Self { parameters, ..self.clone() }
+    }
+
     /// The same search, when no node knows these attributes.
     #[must_use]
     pub fn with_unknown(&self, unknown: Vec<String>) -> Self {

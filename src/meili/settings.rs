@@ -94,7 +94,7 @@ pub fn task_details(patch: &Object) -> Object {
 /// Whether what a patch sets may be set while these experimental features are on.
 ///
 /// # Errors
-/// `feature_not_enabled`; `miroir_not_supported` for foreign keys, whose documents lie on other nodes.
+/// `feature_not_enabled`.
 pub fn check_features(patch: &Object, features: Features) -> Result<(), ApiError> {
     let is_set = |key: &str| patch.get(key).is_some_and(|value| !value.is_null());
     for (feature, doing) in patch.get("embedders").map(embedders::needed_features).unwrap_or_default() {
@@ -105,10 +105,6 @@ pub fn check_features(patch: &Object, features: Features) -> Result<(), ApiError
     }
     if is_set("foreignKeys") {
         features.require(Feature::ForeignKeys, "setting `foreignKeys` in the index settings")?;
-        if patch["foreignKeys"].as_array().is_some_and(|keys| !keys.is_empty()) {
-            let message = "Miroir does not support `foreignKeys`: the documents that they name may be on other nodes.";
-            return Err(ApiError::new(Code::MiroirNotSupported, message));
-        }
     }
     Ok(())
 }
@@ -227,6 +223,22 @@ pub fn embedder_template(user: &Object, embedder: &str, kind: &str, fragment: Op
     embedders::template(user, embedder, kind, fragment)
 }
 
+/// A field whose values are ids of documents of another index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForeignKey {
+    /// The client's name of the other index, which need not be there.
+    pub index_uid: String,
+    /// The path of the field.
+    pub field: String,
+}
+
+/// The foreign keys, in the order of the setting.
+pub fn foreign_keys(user: &Object) -> Vec<ForeignKey> {
+    let keys = user.get("foreignKeys").and_then(Value::as_array).into_iter().flatten();
+    let text = |key: &Value, name: &str| key[name].as_str().unwrap_or_default().to_owned();
+    keys.map(|key| ForeignKey { index_uid: text(key, "foreignIndexUid"), field: text(key, "fieldName") }).collect()
+}
+
 /// The chat settings, defaults filled in.
 pub fn chat(user: &Object) -> Value {
     by_key("chat").map_or(Value::Null, |setting| setting.display(user))
@@ -248,8 +260,9 @@ pub fn node_settings(user: &Object) -> Object {
     node["pagination"] = json!({"maxTotalHits": NODE_TOTAL_HITS});
     node["faceting"] = node_faceting(user);
     node["embedders"] = embedders::node_form(user);
-    // Chats are not the nodes' business.
+    // Chats are not the nodes' business; nor are foreign keys, which name documents of other nodes.
     node["chat"] = Value::Null;
+    node["foreignKeys"] = Value::Null;
     node
 }
 

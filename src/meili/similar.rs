@@ -150,6 +150,19 @@ impl SimilarRequest {
         self.parameters.get("filter")
     }
 
+    /// What a tenant token lets pass.
+    pub fn rule(&self) -> Option<&Value> {
+        self.rule.as_ref()
+    }
+
+    /// The same question with another filter, or another rule, where there is one.
+    #[must_use]
+    pub fn with_filters(mut self, filter: Option<Value>, rule: Option<Value>) -> Self {
+        self.parameters.extend(filter.map(|filter| ("filter".to_owned(), filter)));
+        self.rule = rule.or(self.rule);
+        self
+    }
+
     /// Hits with a lower score are left out.
     pub fn threshold(&self) -> Option<f64> {
         self.parameters.get("rankingScoreThreshold").and_then(Value::as_f64)

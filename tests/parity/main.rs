@@ -14,6 +14,7 @@ mod facet_search;
 mod facets;
 mod facets_by_count;
 mod federation;
+mod foreign_key_steps;
 mod harness;
 mod multi_search;
 mod queries;

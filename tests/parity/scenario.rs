@@ -7,6 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::compare::IGNORED;
+use super::foreign_key_steps::foreign_key_steps;
 use super::steps::{Body, Key, Step, steps};
 use super::task_steps::task_steps;
 use crate::support::fleet::START_LIMIT;
@@ -49,6 +50,21 @@ const DIFFERENT: &[(&str, Differs, &str)] = &[
         "GET /indexes/films/documents?fields=id&ids=1,2,a-b_c",
         Differs::Order,
         "documents come in the order of each node, node by node",
+    ),
+    (
+        "POST /indexes/books/search {\"filter\":\"_foreign(author, birth IS NULL) AND title = 3\",\"sort\":[\"id:asc\"]}",
+        Differs::Words,
+        "the message points into the filter as it was rewritten there, and as embedded nodes are asked here",
+    ),
+    (
+        "POST /indexes/books/documents/fetch {\"filter\":\"_foreign(author, birth IS NULL) AND title = 3\"}",
+        Differs::Words,
+        "the message points into the filter as it was written there, and as nodes are asked here",
+    ),
+    (
+        "POST /indexes/books/documents/fetch {\"filter\":\"_foreign(author, birth=1902) AND NOT _foreign(related, birth=1906)\",\"fields\":[\"id\"]}",
+        Differs::Whole,
+        "one server takes what the one condition finds for what the other does",
     ),
     ("POST /indexes/films/search {\"attributesToSearchOn\":[\"colour\"]}", Differs::Order, "all of them are ties"),
     ("GET /tasks?indexUids=a", Differs::Total, "one server counts the swap among them, and does not show it"),
@@ -176,6 +192,11 @@ fn the_api_answers_as_one_server_does() {
 #[test]
 fn tasks_batches_and_names_are_as_on_one_server() {
     check(&Scenario { golden: "tasks.json", steps: task_steps() });
+}
+
+#[test]
+fn foreign_keys_are_as_on_one_server() {
+    check(&Scenario { golden: "foreign-keys.json", steps: foreign_key_steps() });
 }
 
 fn check(scenario: &Scenario) {

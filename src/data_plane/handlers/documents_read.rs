@@ -11,6 +11,7 @@ use super::indexes::not_found;
 use super::search::{partial_policy, with_missing};
 use crate::data_plane::core::{Core, Turns};
 use crate::data_plane::denying::unknown_attributes;
+use crate::data_plane::foreign_keys::{ForeignIndexes, Rewritten};
 use crate::data_plane::reading::{bodies_of, check_complete, explained, node_error, nothing_to_read};
 use crate::data_plane::scatter::{NodeRefusal, ScatterScope, Scattered, scatter};
 use crate::data_plane::upstream::NodeRequest;
@@ -91,12 +92,15 @@ async fn answer_list(
 ) -> Result<Response, ApiError> {
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(uid).ok_or_else(|| not_found(uid))?;
+    let policy = partial_policy(core, request)?;
+    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
+    let foreign = ForeignIndexes { core, snapshot: &snapshot, deadline: scope.deadline, policy };
+    let Rewritten { filters: [filter], missing } = foreign.rewrite([(&**index, query.filter.as_ref())]).await?;
+    let query = &DocumentsQuery { filter: filter.or_else(|| query.filter.clone()), ..query.clone() };
     query.check()?;
     if let Some(filter) = &query.filter {
         hidden_distinct::check_filter(&index.settings, filter, Code::InvalidDocumentFilter)?;
     }
-    let policy = partial_policy(core, request)?;
-    let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
     // All pages of a list must come from the same nodes: nothing but the index decides.
     let hash = query_hash([uid.as_str().as_bytes()]);
     let set = choose(&index.covers, &snapshot.nodes, hash, |_| 0.0).ok_or_else(nothing_to_read)?;
@@ -113,6 +117,7 @@ async fn answer_list(
         }
         Err(ReadError::Malformed) => return Err(malformed()),
     };
+    let scattered = scattered.lacking_too(missing);
     check_complete(&scattered, policy)?;
     let page = DocumentPage { offset: query.offset, limit: query.limit, total };
     let mut list = ListWriter::default();

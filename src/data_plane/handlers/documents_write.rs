@@ -386,6 +386,7 @@ fn check_filter(filter: &Value, features: Features) -> Result<(), ApiError> {
     })?;
     let parsed = parsed.ok_or_else(|| refuse("Sending an empty filter is forbidden.".to_owned()))?;
     parsed.check_features(features)?;
+    parsed.check_no_foreign()?;
     if parsed.attributes().any(marker::is_reserved) {
         let message = "The attribute `_miroir` is reserved and cannot be used in a filter.";
         return Err(ApiError::new(Code::MiroirReservedField, message));

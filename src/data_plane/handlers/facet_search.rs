@@ -7,6 +7,7 @@ use super::indexes::not_found;
 use super::search::{partial_policy, with_approximate, with_missing};
 use crate::data_plane::core::Core;
 use crate::data_plane::denying::unknown_attributes;
+use crate::data_plane::foreign_keys::{ForeignIndexes, Rewritten};
 use crate::data_plane::gather::all_in_order;
 use crate::data_plane::reading::{bodies_of, check_complete, explained, nothing_to_read};
 use crate::data_plane::scatter::{ScatterScope, Scattered, scatter};
@@ -38,15 +39,21 @@ pub async fn post(core: &Core, request: &Request, arguments: &Arguments) -> Resu
     let started = core.now();
     let snapshot = core.snapshot();
     let index = snapshot.indexes.get(&uid).ok_or_else(|| not_found(&uid))?;
-    search.check(&index.settings)?;
     let policy = partial_policy(core, request)?;
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
+    let foreign = ForeignIndexes { core, snapshot: &snapshot, deadline: scope.deadline, policy };
+    let Rewritten { filters: [filter], missing } = foreign.rewrite([(&**index, search.filter())]).await?;
+    let search = match filter {
+        Some(filter) => search.with_filter(filter),
+        None => search,
+    };
+    search.check(&index.settings)?;
     let searching = FacetSearching { core, scope, request: &search };
     let set = searching.choose(&uid)?;
     let unknown = unknown_attributes(core, scope, set, search.filter(), || searching.explaining()).await;
     let search = search.with_unknown(unknown.map_err(|error| searching.judged(error))?);
     let searching = FacetSearching { core, scope, request: &search };
-    let scattered = searching.ask(set).await?;
+    let scattered = searching.ask(set).await?.lacking_too(missing);
     check_complete(&scattered, policy)?;
     let limits = FacetLimits::from_settings(&index.settings);
     let order = FacetHitsOrder::of(&limits, search.facet(), search.facet_query().is_some());

@@ -38,7 +38,7 @@ pub(super) async fn post(core: &Core, request: &Request, arguments: &Arguments) 
         Some(federation) => federated(core, &searches, federation, policy).await,
         None => plain(core, &searches.queries, policy).await,
     };
-    answered.or_else(|error| match status_of(&error) {
+    answered.or_else(|error| match status_of(&error, **core.bridge.features.load()) {
         400 => Ok(Response::json(400, &error.body())),
         _ => Err(error),
     })

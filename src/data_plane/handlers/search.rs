@@ -1,21 +1,26 @@
 //! Search: ask one replica of every shard, merge, answer as one server would.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 
 use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
 use crate::data_plane::core::{Core, PartialPolicy};
+use crate::data_plane::foreign_keys::{ForeignIndexes, Rewritten};
 use crate::data_plane::reading::list;
 use crate::data_plane::scatter::ScatterScope;
 use crate::data_plane::searching::{SearchAnswer, Searching};
 use crate::data_plane::trace::Trace;
 use crate::http_types::{Request, Response};
 use crate::logic::ids::ShardId;
+use crate::logic::merge::hydration::Keys;
 use crate::logic::merge::{AnswerSettings, Part};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::keys::Grant;
 use crate::meili::search::SearchRequest;
+use crate::meili::settings::foreign_keys;
 
 /// Which shards an answer lacks.
 const DEGRADED: HeaderName = HeaderName::from_static("x-miroir-degraded");
@@ -74,10 +79,15 @@ pub(super) async fn answer_query(
     search: &SearchRequest,
     policy: impl FnOnce() -> Result<PartialPolicy, ApiError>,
 ) -> Result<SearchAnswer, ApiError> {
-    search.check(scope.index.uid.as_str(), &scope.index.settings)?;
+    let ScatterScope { snapshot, index, deadline, .. } = scope;
+    let foreign = ForeignIndexes { core, snapshot, deadline, policy: policy()? };
+    let Rewritten { filters: [filter], missing } = foreign.rewrite([(index, search.filter())]).await?;
+    let search = filter.map_or(Cow::Borrowed(search), |filter| Cow::Owned(search.with_filter(filter)));
+    search.check(index.uid.as_str(), &index.settings)?;
     search.check_media(**core.bridge.features.load())?;
-    let settings = AnswerSettings::from_settings(&scope.index.settings);
-    Searching::of(core, scope, search, &settings, policy()?).answer().await
+    let settings = AnswerSettings::from_settings(&index.settings);
+    let answer = Searching::of(core, scope, &search, &settings, foreign.policy).answer().await?;
+    foreign.hydrate(answer.lacking(missing), Keys::OfIndex(&foreign_keys(&index.settings))).await
 }
 
 /// Whether the answer is to say how it came about: which nodes there are is not for everybody.

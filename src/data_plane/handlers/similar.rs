@@ -6,6 +6,7 @@ use super::arguments::{Arguments, require_json};
 use super::indexes::not_found;
 use super::search::{partial_policy, with_missing};
 use crate::data_plane::core::Core;
+use crate::data_plane::foreign_keys::{ForeignIndexes, Rewritten};
 use crate::data_plane::scatter::ScatterScope;
 use crate::data_plane::similar::Similarity;
 use crate::http_types::{Request, Response};
@@ -47,6 +48,11 @@ async fn answer(
     let scope = ScatterScope { snapshot: &snapshot, index, deadline: core.read_deadline(), trace: None };
     let settings = AnswerSettings::from_settings(&index.settings);
     let policy = partial_policy(core, request)?;
+    let foreign = ForeignIndexes { core, snapshot: &snapshot, deadline: scope.deadline, policy };
+    let asked = [similar.filter(), similar.rule()].map(|filter| (&**index, filter));
+    let Rewritten { filters: [filter, rule], missing } = foreign.rewrite(asked).await?;
+    let similar = similar.with_filters(filter, rule);
     let answer = Similarity { core, scope, request: &similar, settings: &settings, policy }.answer().await?;
+    let answer = answer.lacking(missing);
     Ok(with_missing(Response::json_bytes(200, Bytes::from(answer.body)), &answer.missing))
 }

@@ -1,6 +1,7 @@
 //! Requests to a core whose journal is a function.
 
 mod access;
+mod foreign_keys;
 mod reads;
 mod route_table;
 

@@ -14,6 +14,7 @@ use super::index::Index;
 use super::sort::{bad_latitude, bad_longitude};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::facet_text::facet_key;
+use crate::meili::features::Features;
 use crate::meili::filter::{Comparison, Filter, FilterError, Token};
 use crate::meili::filterable::FilterFeatures;
 
@@ -81,10 +82,7 @@ impl Evaluation<'_> {
                                https://github.com/orgs/meilisearch/discussions/846";
                 Err(ApiError::new(Code::FeatureNotEnabled, keyword.explain(message)))
             }
-            Filter::Foreign { .. } => Err(ApiError::new(
-                Code::MiroirNotSupported,
-                "The embedded node does not support filters on foreign keys.",
-            )),
+            Filter::Foreign { .. } => filter.check_features(Features::default()),
         }
     }
 

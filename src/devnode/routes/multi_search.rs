@@ -12,6 +12,7 @@ use crate::devnode::engine::{
 };
 use crate::devnode::http::{Request, Response};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::features::Features;
 use crate::meili::multi_search::ranking_rules::{Comparability, RankedQuery, ranking_rules_of};
 use crate::meili::multi_search::{
     Federation, ListedQuery, MergeFacets, MultiSearch, inside_facets, inside_query, options_without_federation,
@@ -28,7 +29,7 @@ pub fn answer(node: &Node, request: Request) -> Result<Response, ApiError> {
         Some(federation) => federated(node, &request, federation),
         None => plain(node, &request.queries),
     };
-    Ok(answer.unwrap_or_else(|error| Response::json(status_of(&error), &error.body())))
+    Ok(answer.unwrap_or_else(|error| Response::json(status_of(&error, Features::default()), &error.body())))
 }
 
 fn plain(node: &Node, queries: &[ListedQuery]) -> Result<Response, ApiError> {

@@ -38,11 +38,13 @@ pub(super) struct Parser<'a> {
     text: &'a str,
     source: Arc<str>,
     place: usize,
+    /// The last `_foreign`.
+    cited_from: usize,
 }
 
 impl<'a> Parser<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, source: text.into(), place: 0 }
+        Self { text, source: text.into(), place: 0, cited_from: 0 }
     }
 
     /// The whole expression.
@@ -259,32 +261,35 @@ impl<'a> Parser<'a> {
     fn foreign(&mut self, depth: usize) -> Parsed<Option<Filter>> {
         let start = self.place;
         self.skip_spaces();
-        let whole = self.rest();
+        let begin = self.place;
         if !self.take_word("_foreign") {
             self.place = start;
             return Ok(None);
         }
-        let inside = self.foreign_arguments(depth);
-        match inside {
-            Some(filter) => Ok(Some(filter)),
-            None => Err(self.error(whole, Kind::Foreign(escape(whole)))),
-        }
+        self.cited_from = begin;
+        let filter = self.foreign_arguments(depth, begin);
+        filter
+            .map(Some)
+            .map_err(|fault| Fault { kind: Kind::Foreign(escape(&self.text[fault.place.clone()])), ..fault })
     }
 
-    fn foreign_arguments(&mut self, depth: usize) -> Option<Filter> {
-        if !self.take("(") {
-            return None;
-        }
+    /// `start` is where the condition begins.
+    fn foreign_arguments(&mut self, depth: usize, start: usize) -> Parsed<Filter> {
+        self.take_in_foreign("(")?;
         self.skip_spaces();
-        let attribute = self.value().ok()?;
+        let attribute = self.value().map_err(|(Failure::NoMatch(fault) | Failure::Fatal(fault))| fault)?;
+        self.take_in_foreign(",")?;
         self.skip_spaces();
-        if !self.take(",") {
-            return None;
-        }
+        let inside = self.place;
+        let filter = Box::new(self.or(depth + 1)?);
+        let inside = inside..self.place;
         self.skip_spaces();
-        let filter = Box::new(self.or(depth + 1).ok()?);
-        self.skip_spaces();
-        self.take(")").then_some(Filter::Foreign { attribute, filter })
+        self.take_in_foreign(")")?;
+        Ok(Filter::Foreign { attribute, filter, places: [start..self.place, inside] })
+    }
+
+    fn take_in_foreign(&mut self, text: &str) -> Parsed<()> {
+        if self.take(text) { Ok(()) } else { Err(self.error(self.rest(), Kind::Foreign(String::new()))) }
     }
 
     fn check_depth(&self, depth: usize) -> Parsed<()> {
@@ -337,13 +342,13 @@ impl<'a> Parser<'a> {
     }
 
     fn token(&self, start: usize, end: usize, text: &str) -> Token {
-        Token { text: text.to_owned(), place: start..end, source: self.source.clone() }
+        Token { text: text.to_owned(), place: start..end, source: self.source.clone(), cited_from: self.cited_from }
     }
 
     /// What is wrong with a slice of the text.
     fn error(&self, part: &'a str, kind: Kind) -> Fault {
         let start = part.as_ptr() as usize - self.text.as_ptr() as usize;
-        Fault { kind, place: start..start + part.len() }
+        Fault { kind, place: start..start + part.len(), cited_from: self.cited_from }
     }
 }
 
@@ -353,13 +358,14 @@ pub(super) struct Fault {
     kind: Kind,
     /// Bytes of the text.
     place: Range<usize>,
+    cited_from: usize,
 }
 
 impl Fault {
     /// As the client gets it. `text` is the whole expression.
     pub(super) fn explain(self, text: &str) -> FilterError {
         let (column, end) = columns(text, self.place);
-        FilterError::Syntax { kind: self.kind, column, end, source_text: text.to_owned() }
+        FilterError::Syntax { kind: self.kind, column, end, source_text: text[self.cited_from..].to_owned() }
     }
 }
 

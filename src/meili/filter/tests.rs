@@ -49,7 +49,7 @@ fn show(filter: &Filter) -> String {
                 }
             )
         }
-        Filter::Foreign { attribute, filter } => format!("foreign({}, {})", attribute.text, show(filter)),
+        Filter::Foreign { attribute, filter, .. } => format!("foreign({}, {})", attribute.text, show(filter)),
     }
 }
 
@@ -124,6 +124,7 @@ fn attributes_are_listed_wherever_they_stand() {
 
 #[test]
 fn errors_say_what_and_where() {
+    const FOREIGN: &str = "Was expecting a field name and an condition inside `_foreign(..)` filter but instead found";
     const OPERATIONS: &str = "Was expecting an operation `=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, `IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, `_geoBoundingBox` or `_geoPolygon`";
     for (text, message) in [
         ("channel = Ponce = 12", "Found unexpected characters at the end of the filter: `= 12`. You probably forgot an `OR` or an `AND` rule.\n17:21 channel = Ponce = 12".to_owned()),
@@ -132,6 +133,24 @@ fn errors_say_what_and_where() {
         ("channel = 🐻 AND followers < 100", "Was expecting a value but instead got `🐻`.\n11:12 channel = 🐻 AND followers < 100".to_owned()),
         ("channel Ponce", format!("{OPERATIONS} at `channel Ponce`.\n1:14 channel Ponce")),
         ("channel = Ponce OR", format!("{OPERATIONS} but instead got nothing.\n19:19 channel = Ponce OR")),
+        ("_foreign", format!("{FOREIGN} ``.\n9:9 _foreign")),
+        ("_foreign (author, a = 1)", format!("{FOREIGN} ` (author, a = 1)`.\n9:25 _foreign (author, a = 1)")),
+        ("_foreign()", format!("{FOREIGN} ``.\n10:10 _foreign()")),
+        ("_foreign(IN, a = 1)", format!("{FOREIGN} `IN,`.\n10:13 _foreign(IN, a = 1)")),
+        ("_foreign('author, a = 1)", format!("{FOREIGN} `\\'author, a = 1)`.\n10:25 _foreign('author, a = 1)")),
+        ("x = 1 AND _foreign(author b, a = 1)", format!("{FOREIGN} `b, a = 1)`.\n27:36 _foreign(author b, a = 1)")),
+        ("_foreign(author,)", format!("{FOREIGN} `)`.\n17:18 _foreign(author,)")),
+        ("_foreign(author, AND)", format!("{FOREIGN} `AND`.\n18:21 _foreign(author, AND)")),
+        ("_foreign(author, a = )", format!("{FOREIGN} ``.\n22:22 _foreign(author, a = )")),
+        ("_foreign(author, a IN [1)", format!("{FOREIGN} `)`.\n25:26 _foreign(author, a IN [1)")),
+        ("_foreign(author, a = 1 AND )", format!("{FOREIGN} `)`.\n28:29 _foreign(author, a = 1 AND )")),
+        ("_foreign(author, a = 1 b)", format!("{FOREIGN} `b)`.\n24:26 _foreign(author, a = 1 b)")),
+        ("é = 1 AND _foreign(author, é)", format!("{FOREIGN} `é)`.\n28:30 _foreign(author, é)")),
+        ("_foreign(author, (a = 1)", format!("{FOREIGN} ``.\n25:25 _foreign(author, (a = 1)")),
+        (
+            "x = 1 AND _foreign(author, a = 1) AND b = ",
+            "Was expecting a value but instead got nothing.\n43:43 _foreign(author, a = 1) AND b = ".to_owned(),
+        ),
         ("_geoRadius", "The `_geoRadius` filter must be in the form: `_geoRadius(latitude, longitude, radius, optionalResolution)`.\n11:11 _geoRadius".to_owned()),
         ("position <= _geoPoint(12, 13, 14)", "`_geoPoint` is a reserved keyword and thus can't be used as a filter expression. Use the `_geoRadius(latitude, longitude, distance)` or `_geoBoundingBox([latitude, longitude], [latitude, longitude])` built-in rules to filter on `_geo` coordinates.\n13:34 position <= _geoPoint(12, 13, 14)".to_owned()),
         ("position <= _geoRadius(12, 13, 14)", "The `_geoRadius` filter is an operation and can't be used as a value.\n13:35 position <= _geoRadius(12, 13, 14)".to_owned()),

@@ -169,14 +169,16 @@ fn defaults_show_where_nothing_is_set() {
 fn nodes_get_every_key_with_the_marker_first() {
     let user = object(json!({
         "filterableAttributes": ["*"], "displayedAttributes": ["a"], "typoTolerance": {"enabled": false},
-        "pagination": {"maxTotalHits": 7},
+        "pagination": {"maxTotalHits": 7}, "foreignKeys": [{"foreignIndexUid": "a", "fieldName": "b"}],
     }));
+    let key = ForeignKey { index_uid: "a".to_owned(), field: "b".to_owned() };
+    assert_eq!(foreign_keys(&user), [key]);
     let node = Value::Object(node_settings(&user));
     assert_eq!(node.as_object().map(Map::len), Some(SETTINGS.len()));
     assert_eq!(node["filterableAttributes"][0]["attributePatterns"], json!(["_miroir"]));
     assert_eq!(node["filterableAttributes"][1], json!("*"));
     assert_eq!(node["displayedAttributes"], json!(["*"]));
-    assert_eq!(node["stopWords"], Value::Null);
+    assert_eq!((&node["stopWords"], &node["foreignKeys"]), (&Value::Null, &Value::Null));
     let typo = json!({
         "enabled": false, "minWordSizeForTypos": {"oneTypo": null, "twoTypos": null}, "disableOnWords": null,
         "disableOnAttributes": null, "disableOnNumbers": null,

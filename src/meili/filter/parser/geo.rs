@@ -79,7 +79,7 @@ impl Parser<'_> {
             <GeoPoint>::try_from(point).map_err(|point| {
                 let kind = Kind::GeoCoordinates(point.len());
                 match point.first() {
-                    Some(first) => Fault { kind, place: first.place.clone() },
+                    Some(first) => Fault { kind, place: first.place.clone(), cited_from: first.cited_from },
                     None => self.error(self.rest(), kind),
                 }
             })

@@ -112,7 +112,7 @@ pub(super) fn unescape(mut token: Token) -> Result<Token, Failure> {
         Err(BrokenEscape::Number) => Kind::InvalidEscapedNumber(shown),
         Err(BrokenEscape::Character) => Kind::MalformedValue(shown),
     };
-    Err(Failure::NoMatch(Fault { kind, place: token.place }))
+    Err(Failure::NoMatch(Fault { kind, place: token.place, cited_from: token.cited_from }))
 }
 
 enum BrokenEscape {
