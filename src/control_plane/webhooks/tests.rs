@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::TcpListener;
+use std::time::Duration;
 
 use crossbeam::channel::unbounded;
 use flate2::read::GzDecoder;
 
 use super::*;
+use crate::logic::ids::EntryId;
 use crate::meili::tasks::TaskStatus;
 use crate::store::contract::{sample_entry, sample_outcome, sample_put};
 use crate::store::sqlite::SqliteStore;
@@ -122,6 +124,23 @@ fn every_finished_task_is_told_once_and_again_where_that_failed() {
         assert_eq!(uids(&receiver.recv_timeout(TIMEOUT).unwrap().1), [2]);
         assert!(receiver.try_recv().is_err());
     }
+}
+
+/// Goal: who never answers holds up nobody else. Method: it takes the connection and keeps silent; one request waits for 30 s.
+#[test]
+fn a_silent_webhook_delays_no_other() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (url, got) = listener(&[]);
+    let told = Told::start(Some(Webhook { url, headers: std::collections::BTreeMap::new() }));
+    let uuid = told.create(&json!({ "url": format!("http://{}", silent.local_addr().unwrap()) }).to_string());
+    for id in 0..3 {
+        told.end(&[id]);
+        assert_eq!(uids(&got.recv_timeout(TIMEOUT).unwrap().1), [id]);
+    }
+    assert_eq!(told.store.unannounced(10).unwrap().len(), 3, "the silent one may still hear of them");
+    told.registry.answer(WebhookRequest::Delete(uuid)).unwrap();
+    // Its request fails, and its thread ends.
+    drop(silent);
 }
 
 #[test]
