@@ -10,7 +10,7 @@ endif
 
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run sample test check fmt bench compare parity sdk topology docs-config
+.PHONY: help run sample test check fmt bench compare parity sdk fuzz topology docs-config
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,16 @@ PARITY := $(if $(SEED),MIROIR_TEST_SEED=$(SEED)) $(if $(CASES),MIROIR_TEST_CASES
 
 parity: ## parity tests only, with SEED=… CASES=…; ROUND=… repeats one round; MIROIR_TEST_MEILISEARCH=/path/to/meilisearch runs them on real nodes
 	$(PARITY) $(TEST) --test parity $(if $(ROUND),random_searches) $(if $(NEXTEST),--no-capture,-- --nocapture)
+
+FUZZ_TARGETS := requests filters templates splitter codings
+
+fuzz: ## parsers, templates, the cut by shard and codings with made-up inputs, SECONDS=… for each (60), TARGET=… for one; needs cargo-fuzz and a C++ compiler
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	set -e; for target in $(or $(TARGET),$(FUZZ_TARGETS)); do \
+		mkdir -p target/fuzz/$$target; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz -s none $$target target/fuzz/$$target tests/fuzz/corpus/$$target -- \
+			-max_total_time=$(or $(SECONDS),60) -timeout=10 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1; \
+	done
 
 sdk: ## suites of the official SDKs against one server and against Miroir: MEILISEARCH=PATH SDK_PYTHON=FOLDER SDK_JS=FOLDER (tests/sdk/run.sh says more)
 	cargo build --bins
