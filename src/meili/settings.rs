@@ -23,6 +23,7 @@ mod shape;
 mod table;
 
 pub use drift::{differences, long_locale, node_display};
+pub use embedders::{FIELDS as EMBEDDER_FIELDS, SOURCES as EMBEDDER_SOURCES};
 pub use table::{LOCALES, SETTINGS, Setting, Verb};
 
 /// A JSON object.
@@ -110,7 +111,8 @@ pub fn check_features(patch: &Object, features: Features) -> Result<(), ApiError
 }
 
 /// Objects whose fields are patched one by one.
-const PATCHED_BY_FIELD: [&str; 5] = ["typoTolerance", "minWordSizeForTypos", "faceting", "pagination", "chat"];
+const PATCHED_BY_FIELD: [&str; 6] =
+    ["typoTolerance", "minWordSizeForTypos", "faceting", "pagination", "chat", "searchParameters"];
 
 /// The user's settings after a patch.
 #[must_use]

@@ -325,7 +325,7 @@ pub(super) async fn edit(core: &Core, request: &Request, arguments: &Arguments) 
     let index = arguments.index()?;
     edit::check(&function).map_err(|reason| ApiError::new(Code::BadRequest, reason))?;
     if let Some(filter) = &filter {
-        check_filter(filter, features)?;
+        check_filter(filter, features, &format!("Index `{index}`: "))?;
     }
     let context = match context {
         None => None,
@@ -371,12 +371,13 @@ fn read_filter_body(body: &[u8], features: Features) -> Result<Value, ApiError> 
     }
     let filter =
         fields.shift_remove("filter").ok_or_else(|| missing_field(Code::MissingDocumentFilter, "", "filter"))?;
-    check_filter(&filter, features)?;
+    check_filter(&filter, features, "")?;
     Ok(filter)
 }
 
-fn check_filter(filter: &Value, features: Features) -> Result<(), ApiError> {
-    let refuse = |message: String| ApiError::new(Code::InvalidDocumentFilter, message);
+/// `place` stands before what is wrong with the filter.
+fn check_filter(filter: &Value, features: Features, place: &str) -> Result<(), ApiError> {
+    let refuse = |message: String| ApiError::new(Code::InvalidDocumentFilter, format!("{place}{message}"));
     let parsed = Filter::parse(filter).map_err(|error| match error {
         FilterError::WrongType { expected, found } => {
             let expected = expected.join(", ");
@@ -384,8 +385,9 @@ fn check_filter(filter: &Value, features: Features) -> Result<(), ApiError> {
         }
         FilterError::Syntax { .. } => refuse(error.to_string()),
     })?;
-    let parsed = parsed.ok_or_else(|| refuse("Sending an empty filter is forbidden.".to_owned()))?;
-    parsed.check_features(features)?;
+    let empty = || ApiError::new(Code::InvalidDocumentFilter, "Sending an empty filter is forbidden.");
+    let parsed = parsed.ok_or_else(empty)?;
+    parsed.check_features(features).map_err(|error| ApiError::new(error.code, format!("{place}{}", error.message)))?;
     parsed.check_no_foreign()?;
     if parsed.attributes().any(marker::is_reserved) {
         let message = "The attribute `_miroir` is reserved and cannot be used in a filter.";

@@ -3,6 +3,8 @@
 //! Nodes are added and removed with `miroir-ctl`, shards placed by Miroir; a network of Meilisearch's kind beside that would
 //! be a second truth about the same nodes.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::arguments::{Arguments, require_json};
@@ -48,7 +50,20 @@ pub(super) async fn update(core: &Core, request: &Request, _arguments: &Argument
     Err(ApiError::new(Code::MiroirNotSupported, message))
 }
 
-pub(super) async fn control(core: &Core, _request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+/// What one server wants of the body before it says that it is not an enterprise.
+#[derive(Deserialize)]
+struct Change {
+    #[serde(rename = "origin")]
+    _origin: IgnoredAny,
+    #[serde(rename = "message")]
+    _message: IgnoredAny,
+}
+
+pub(super) async fn control(core: &Core, request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+    require_json(request)?;
+    parse_json(&request.body)?;
+    let refused = |error| ApiError::new(Code::BadRequest, format!("Json deserialize error: {error}"));
+    serde_json::from_slice::<Change>(&request.body).map_err(refused)?;
     core.bridge.features.load().require(Feature::Network, "Using the /network/control route")?;
     Err(enterprise("call this route"))
 }

@@ -177,11 +177,11 @@ fn not_supported() -> Vec<Route> {
     table! {
         "POST" "/dumps" [DumpsCreate] unsupported::refuse;
         "POST" "/export" [Export] unsupported::refuse;
-        "POST" "/dynamic-search-rules" [DynamicSearchRulesGet] unsupported::search_rules;
-        "DELETE" "/dynamic-search-rules" [DynamicSearchRulesDelete] unsupported::search_rules;
-        "GET" "/dynamic-search-rules/{rule}" [DynamicSearchRulesGet] unsupported::search_rules;
-        "PATCH" "/dynamic-search-rules/{rule}" [DynamicSearchRulesUpdate] unsupported::search_rules;
-        "DELETE" "/dynamic-search-rules/{rule}" [DynamicSearchRulesDelete] unsupported::search_rules;
+        "POST" "/dynamic-search-rules" [DynamicSearchRulesGet] unsupported::list_search_rules;
+        "DELETE" "/dynamic-search-rules" [DynamicSearchRulesDelete] unsupported::delete_search_rules;
+        "GET" "/dynamic-search-rules/{rule}" [DynamicSearchRulesGet] unsupported::get_search_rule;
+        "PATCH" "/dynamic-search-rules/{rule}" [DynamicSearchRulesUpdate] unsupported::update_search_rule;
+        "DELETE" "/dynamic-search-rules/{rule}" [DynamicSearchRulesDelete] unsupported::delete_search_rules;
         "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] unsupported::refuse;
         "GET" "/tasks/{task}/documents" [TasksGet] unsupported::task_documents;
         "POST" "/tasks/compact" [TasksCompact] unsupported::task_compaction;

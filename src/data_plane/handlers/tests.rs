@@ -438,6 +438,17 @@ const ERRORS: &[ErrorCase] = &[
     ("POST", "/multi-search", JSON, "{}", 400, "bad_request"),
     ("POST", "/multi-search", None, "{}", 415, "missing_content_type"),
     ("POST", "/multi-search", JSON, r#"{"queries":[{"indexUid":"nope"}]}"#, 400, "index_not_found"),
+    // Bodies are looked at before features.
+    ("POST", "/dynamic-search-rules", JSON, "", 400, "missing_payload"),
+    ("POST", "/dynamic-search-rules", JSON, r#"{"x":1}"#, 400, "bad_request"),
+    ("POST", "/dynamic-search-rules", JSON, r#"{"limit":"a"}"#, 400, "invalid_dynamic_search_rule_limit"),
+    ("POST", "/dynamic-search-rules", JSON, "{}", 400, "feature_not_enabled"),
+    ("PATCH", "/dynamic-search-rules/a", JSON, "[]", 400, "bad_request"),
+    ("PATCH", "/dynamic-search-rules/a", JSON, "{}", 400, "feature_not_enabled"),
+    ("POST", "/network/control", JSON, "{", 400, "malformed_payload"),
+    ("POST", "/network/control", JSON, "{}", 400, "bad_request"),
+    ("POST", "/network/control", JSON, r#"{"origin":1,"message":2}"#, 400, "feature_not_enabled"),
+    ("PATCH", "/indexes/movies/settings/chat", JSON, r#"{"searchParameters":{"x":1}}"#, 400, "invalid_settings_index_chat"),
 ];
 
 #[test]
@@ -463,6 +474,25 @@ fn every_client_error_has_its_status_code_type_and_link() {
             (&json!(kind), &json!(format!("https://docs.meilisearch.com/errors#{code}")))
         );
         assert_eq!(error.as_object().map(serde_json::Map::len), Some(4));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_filter_of_an_edit_names_the_index() {
+    let fixture = Fixture::new();
+    let on = Features::from_json(&json!({"editDocumentsByFunction": true}));
+    fixture.core.as_ref().expect("taken in drop only").bridge.features.store(Arc::new(on));
+    for (filter, message) in [
+        (r#""a = ""#, "Index `movies`: Was expecting a value but instead got nothing.\n5:5 a = "),
+        ("5", "Index `movies`: Invalid syntax for the filter parameter: `expected String, Array, found: 5`."),
+        (r#""""#, "Sending an empty filter is forbidden."),
+    ] {
+        let body = format!(r#"{{"function":"doc.b = 1","filter":{filter}}}"#);
+        let (status, error) = fixture.ask(Method::POST, "/indexes/movies/documents/edit", &body);
+        assert_eq!(
+            (status, &error["code"], &error["message"]),
+            (400, &json!("invalid_document_filter"), &json!(message))
+        );
     }
 }
 

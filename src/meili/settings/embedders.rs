@@ -15,6 +15,7 @@ use crate::meili::template::{DEFAULT_TEMPLATE, guarded, guarded_value};
 
 mod sources;
 
+pub use sources::{FIELDS, SOURCES};
 use sources::{Nesting, Source, Status};
 
 /// Bytes of a rendered template where nobody says.
@@ -24,7 +25,7 @@ const TEMPLATE_BYTES: u64 = 400;
 pub(super) const EMBEDDERS: Shape = Shape::MapOf { keys: &Shape::Text, values: &Shape::Nullable(&EMBEDDER) };
 
 const EMBEDDER: Shape = Shape::Fields(&[
-    ("source", Shape::OneOf(&Source::NAMES)),
+    ("source", Shape::OneOf(&SOURCES)),
     ("model", Shape::Text),
     ("revision", Shape::Text),
     ("pooling", Shape::OneOf(&["useModel", "forceCls", "forceMean"])),
@@ -39,9 +40,30 @@ const EMBEDDER: Shape = Shape::Fields(&[
     ("request", Shape::Anything),
     ("response", Shape::Anything),
     ("headers", Shape::Anything),
+    ("searchEmbedder", NESTED_EMBEDDER),
+    ("indexingEmbedder", NESTED_EMBEDDER),
+    ("distribution", Shape::Anything),
+]);
+/// The same fields, in the order of its messages.
+const NESTED_EMBEDDER: Shape = Shape::Fields(&[
+    ("source", Shape::OneOf(&SOURCES)),
+    ("model", Shape::Text),
+    ("revision", Shape::Text),
+    ("pooling", Shape::OneOf(&["useModel", "forceCls", "forceMean"])),
+    ("apiKey", Shape::Text),
+    ("dimensions", Shape::Integer { min: 0, max: u64::MAX }),
+    ("documentTemplate", Shape::Text),
+    ("documentTemplateMaxBytes", Shape::Integer { min: 0, max: u64::MAX }),
+    ("url", Shape::Text),
+    ("indexingFragments", Shape::Anything),
+    ("searchFragments", Shape::Anything),
+    ("request", Shape::Anything),
+    ("response", Shape::Anything),
+    ("headers", Shape::Anything),
+    ("distribution", Shape::Anything),
+    ("binaryQuantized", Shape::Boolean),
     ("searchEmbedder", Shape::Anything),
     ("indexingEmbedder", Shape::Anything),
-    ("distribution", Shape::Anything),
 ]);
 
 /// Fields that are embedders themselves, each with what it is for.
@@ -78,15 +100,9 @@ pub(super) fn check(patch: &Value, place: Place<'_>) -> Result<(), ApiError> {
             check_distribution(distribution, Place { code: place.code, location: &location })?;
         }
         for (field, nesting) in NESTED {
-            match fields.get(field) {
-                None | Some(Value::Null) => {}
-                Some(Value::Object(inner)) => {
-                    check_fields(name, inner, nesting)?;
-                    check_templates(inner)?;
-                }
-                Some(other) => {
-                    return Err(wrong_type(place.code, &format!("{location}.{field}"), "an object", other));
-                }
+            if let Some(Value::Object(inner)) = fields.get(field) {
+                check_fields(name, inner, nesting)?;
+                check_templates(inner)?;
             }
         }
     }
@@ -94,8 +110,8 @@ pub(super) fn check(patch: &Value, place: Place<'_>) -> Result<(), ApiError> {
 }
 
 /// Which fields a source takes and needs. A patch without a source is only checked in the whole.
-fn check_fields(name: &str, fields: &Object, nesting: Nesting) -> Result<(), ApiError> {
-    let name = nesting.name_of(name);
+fn check_fields(embedder: &str, fields: &Object, nesting: Nesting) -> Result<(), ApiError> {
+    let name = nesting.name_of(embedder);
     let refuse = |message: String| Err(ApiError::new(Code::InvalidSettingsEmbedders, message));
     let source = match fields.get("source") {
         Some(source) => Source::of(source),
@@ -112,24 +128,20 @@ fn check_fields(name: &str, fields: &Object, nesting: Nesting) -> Result<(), Api
             source.name()
         ));
     }
-    for field in sources::FIELDS {
+    for field in FIELDS {
         match source.status(field, nesting) {
             Status::Mandatory if !is_set(fields, field) => {
                 return refuse(format!(
-                    "`.embedders.{name}`: Missing field `{field}` (note: this field is mandatory for source `{}`)",
+                    "`.embedders.{embedder}`: Missing field `{field}` (note: this field is mandatory for source `{}`)",
                     source.name()
                 ));
             }
             Status::Disallowed if is_set(fields, field) => {
+                let notes = sources::notes_on_disallowed(source, field, nesting);
                 return refuse(format!(
-                    "`.embedders.{name}`: Field `{field}` unavailable for source `{}`{}.\n  - note: `{field}` is available \
-                     for sources: {}\n  - note: available fields for source `{}`{}: {}",
+                    "`.embedders.{name}`: Field `{field}` unavailable for source `{}`{}.{notes}",
                     source.name(),
                     nesting.suffix(),
-                    sources::of_field(field, nesting),
-                    source.name(),
-                    nesting.suffix(),
-                    sources::fields_of(source, nesting),
                 ));
             }
             Status::Mandatory | Status::Allowed | Status::Disallowed => {}
@@ -269,7 +281,7 @@ pub(super) fn display(embedders: &Value) -> Value {
 fn display_one(embedder: &Object, nesting: Nesting) -> Object {
     let source = embedder.get("source").map_or(Source::OpenAi, Source::of);
     let mut shown = Object::new();
-    for field in sources::FIELDS {
+    for field in FIELDS {
         if source.status(field, nesting) == Status::Disallowed {
             continue;
         }
@@ -340,7 +352,7 @@ pub(super) fn node_form(user: &Object) -> Value {
 
 fn whole(embedder: &Object, nesting: Nesting) -> Object {
     let source = embedder.get("source").map_or(Source::OpenAi, Source::of);
-    let taken = sources::FIELDS.iter().filter(|field| source.status(field, nesting) != Status::Disallowed);
+    let taken = FIELDS.iter().filter(|field| source.status(field, nesting) != Status::Disallowed);
     let fields = taken.filter(|field| **field != "binaryQuantized" || is_set(embedder, field)).map(|field| {
         let value = match (embedder.get(*field), NESTED.iter().find(|(name, _)| name == field)) {
             (Some(Value::Object(inner)), Some((_, nesting))) => Value::Object(whole(inner, *nesting)),
@@ -354,9 +366,9 @@ fn whole(embedder: &Object, nesting: Nesting) -> Object {
     fields.collect()
 }
 
-/// Templates were checked when they were set.
+/// Templates were checked when they were set; one that an earlier version has judged otherwise stays as it is.
 fn for_node(template: &Value) -> Value {
-    guarded_value(template).unwrap_or(Value::Null)
+    guarded_value(template).unwrap_or_else(|_| template.clone())
 }
 
 /// Whether a node that shows `found` has what it should, `expected` being what it was sent. It may show more, and keys it

@@ -22,6 +22,10 @@ pub enum Shape {
         /// Greatest.
         max: u64,
     },
+    /// A number from 0 to 1.
+    Share,
+    /// What makes a search hybrid.
+    Hybrid,
     /// Any text.
     Text,
     /// The name of an attribute, or a pattern.
@@ -70,6 +74,16 @@ pub(super) const FACETING: Shape = Shape::Fields(&[
     ("maxValuesPerFacet", Shape::Integer { min: 0, max: u64::MAX }),
     ("sortFacetValuesBy", Shape::MapOf { keys: &Shape::Attribute, values: &Shape::OneOf(&["alpha", "count"]) }),
 ]);
+/// `searchParameters` of chats.
+pub(super) const SEARCH_PARAMETERS: Shape = Shape::Fields(&[
+    ("hybrid", Shape::Hybrid),
+    ("limit", Shape::Integer { min: 0, max: u64::MAX }),
+    ("sort", Shape::List(&Shape::Text)),
+    ("distinct", Shape::Attribute),
+    ("matchingStrategy", Shape::OneOf(&["last", "all", "frequency"])),
+    ("attributesToSearchOn", Shape::List(&Shape::Attribute)),
+    ("rankingScoreThreshold", Shape::Share),
+]);
 pub(super) const PAGINATION: Shape = Shape::Fields(&[("maxTotalHits", Shape::Integer { min: 1, max: u64::MAX })]);
 pub(super) const LOCALIZED_RULE: Shape = Shape::Required(&[
     ("attributePatterns", Shape::List(&Shape::Attribute)),
@@ -89,6 +103,8 @@ pub(super) fn field_names(key: &str) -> Option<Vec<&'static str>> {
         Shape::Fields(fields) => Some(fields.iter().map(|(name, _)| *name).collect()),
         Shape::Boolean
         | Shape::Integer { .. }
+        | Shape::Share
+        | Shape::Hybrid
         | Shape::Text
         | Shape::Attribute
         | Shape::Word
@@ -139,6 +155,8 @@ impl Shape {
                 self.check_text(&text, place)?;
                 Ok(Value::String(text))
             }
+            Self::Share => check_share(value, place),
+            Self::Hybrid => check_hybrid(value, place),
             Self::FilterableRule => check_filterable_rule(value, place),
             Self::List(item) => check_items(value, item, place).map(Value::Array),
             Self::Set(item) => {
@@ -167,6 +185,8 @@ impl Shape {
             | Self::Text
             | Self::Boolean
             | Self::Integer { .. }
+            | Self::Share
+            | Self::Hybrid
             | Self::FilterableRule
             | Self::List(_)
             | Self::Set(_)
@@ -201,6 +221,26 @@ fn check_integer(value: Value, min: u64, max: u64, place: Place<'_>) -> Result<V
         return Err(unexpected(place.code, place.location, &reason));
     }
     Ok(value)
+}
+
+fn check_share(value: Value, place: Place<'_>) -> Result<Value, ApiError> {
+    let Some(number) = value.as_f64() else { return Err(place.wrong_type("a number", &value)) };
+    if (0.0..=1.0).contains(&number) {
+        return Ok(value);
+    }
+    let name = place.location.rsplit('.').next().unwrap_or_default();
+    let reason = format!("the value of `{name}` is invalid, expected a float between `0.0` and `1.0`.");
+    Err(unexpected(place.code, place.location, &reason))
+}
+
+fn check_hybrid(value: Value, place: Place<'_>) -> Result<Value, ApiError> {
+    const HYBRID: Shape = Shape::Fields(&[("semanticRatio", Shape::Share), ("embedder", Shape::Text)]);
+    let hybrid = HYBRID.check(value, place)?;
+    if hybrid["embedder"].is_null() {
+        return Err(missing_field(place.code, place.location, "embedder"));
+    }
+    let ratio = hybrid.get("semanticRatio").filter(|ratio| !ratio.is_null());
+    Ok(json!({"semanticRatio": ratio.unwrap_or(&json!(0.5)), "embedder": hybrid["embedder"]}))
 }
 
 fn check_items(value: Value, item: &Shape, place: Place<'_>) -> Result<Vec<Value>, ApiError> {

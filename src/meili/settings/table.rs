@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Object;
 use super::embedders::{self, EMBEDDERS};
-use super::shape::{FACETING, LOCALIZED_RULE, PAGINATION, Place, Shape, TYPO_TOLERANCE};
+use super::shape::{FACETING, LOCALIZED_RULE, PAGINATION, Place, SEARCH_PARAMETERS, Shape, TYPO_TOLERANCE};
 use crate::meili::error::{ApiError, Code};
 
 /// The method that changes a setting by its own route.
@@ -113,7 +113,7 @@ const CHAT: Shape = Shape::Fields(&[
     ("description", Shape::Text),
     ("documentTemplate", Shape::Text),
     ("documentTemplateMaxBytes", Shape::Integer { min: 0, max: u64::MAX }),
-    ("searchParameters", Shape::Anything),
+    ("searchParameters", SEARCH_PARAMETERS),
 ]);
 const PROXIMITY: Shape = Shape::OneOf(&["byWord", "byAttribute"]);
 const PREFIX_SEARCH: Shape = Shape::OneOf(&["indexingTime", "disabled"]);

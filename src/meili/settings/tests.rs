@@ -127,6 +127,81 @@ fn what_is_not_there_yet_is_refused() {
 }
 
 #[test]
+fn what_is_wrong_with_parts_of_composite_embedders_is_said_as_one_server_says_it() {
+    let available = "\n  - note: available fields for source `openAi` for the search embedder: `source`, `model`, `apiKey`, \
+                     `dimensions`, `url`";
+    for (part, message) in [
+        (
+            r#"{"source":"openAi","x":1}"#,
+            "Unknown field `x` inside `.embedders.e.searchEmbedder`: expected one of `source`, `model`, `revision`, \
+             `pooling`, `apiKey`, `dimensions`, `documentTemplate`, `documentTemplateMaxBytes`, `url`, `indexingFragments`, \
+             `searchFragments`, `request`, `response`, `headers`, `distribution`, `binaryQuantized`, `searchEmbedder`, \
+             `indexingEmbedder`"
+                .to_owned(),
+        ),
+        (
+            r#"{"source":"openAi","model":5}"#,
+            "Invalid value type at `.embedders.e.searchEmbedder.model`: expected a string, but found a positive integer: `5`"
+                .to_owned(),
+        ),
+        ("5", "Invalid value type at `.embedders.e.searchEmbedder`: expected an object, but found a positive integer: `5`".to_owned()),
+        (
+            r#"{"source":"rest"}"#,
+            "`.embedders.e`: Missing field `url` (note: this field is mandatory for source `rest`)".to_owned(),
+        ),
+        (
+            r#"{"source":"openAi","documentTemplate":"x"}"#,
+            format!(
+                "`.embedders.e.searchEmbedder`: Field `documentTemplate` unavailable for source `openAi` for the search \
+                 embedder.{available}\n  - note: `documentTemplate` is available when source `openAi` is not for the search \
+                 embedder"
+            ),
+        ),
+        (
+            r#"{"source":"openAi","searchEmbedder":{"source":"openAi"}}"#,
+            format!(
+                "`.embedders.e.searchEmbedder`: Field `searchEmbedder` unavailable for source `openAi` for the search \
+                 embedder.\n  - note: `searchEmbedder` is available for sources: `composite`{available}"
+            ),
+        ),
+    ] {
+        let composite = format!(r#"{{"source":"composite","searchEmbedder":{part},"indexingEmbedder":{{"source":"openAi"}}}}"#);
+        let patch = format!(r#"{{"embedders":{{"e":{composite}}}}}"#);
+        let error = parse_patch(patch.as_bytes()).expect_err(part);
+        assert_eq!((error.code, error.message), (Code::InvalidSettingsEmbedders, message));
+    }
+}
+
+#[test]
+fn search_parameters_of_chats_are_checked_and_kept_one_by_one() {
+    for (parameters, message) in [
+        (
+            r#"{"limitt":1}"#,
+            "Unknown field `limitt` inside `.chat.searchParameters`: did you mean `limit`? expected one of `hybrid`, `limit`, \
+             `sort`, `distinct`, `matchingStrategy`, `attributesToSearchOn`, `rankingScoreThreshold`",
+        ),
+        (r#"{"hybrid":{"semanticRatio":0.3}}"#, "Missing field `embedder` inside `.chat.searchParameters.hybrid`"),
+        (
+            r#"{"rankingScoreThreshold":3}"#,
+            "Invalid value at `.chat.searchParameters.rankingScoreThreshold`: the value of `rankingScoreThreshold` is \
+             invalid, expected a float between `0.0` and `1.0`.",
+        ),
+        (
+            r#"{"sort":["a",5]}"#,
+            "Invalid value type at `.chat.searchParameters.sort[1]`: expected a string, but found a positive integer: `5`",
+        ),
+    ] {
+        let patch = format!(r#"{{"chat":{{"searchParameters":{parameters}}}}}"#);
+        let error = parse_patch(patch.as_bytes()).expect_err(parameters);
+        assert_eq!((error.code, error.message.as_str()), (Code::InvalidSettingsIndexChat, message));
+    }
+    let user = patched(json!({}), r#"{"chat":{"searchParameters":{"limit":5,"hybrid":{"embedder":"e"}}}}"#);
+    let user = patched(Value::Object(user), r#"{"chat":{"searchParameters":{"limit":null,"distinct":"a"}}}"#);
+    let expected = json!({"hybrid": {"semanticRatio": 0.5, "embedder": "e"}, "distinct": "a"});
+    assert_eq!(chat(&user)["searchParameters"], expected);
+}
+
+#[test]
 fn a_patch_changes_only_what_it_names() {
     let user = json!({"typoTolerance": {"enabled": false, "minWordSizeForTypos": {"oneTypo": 4}}, "stopWords": ["a"]});
     let merged = patched(

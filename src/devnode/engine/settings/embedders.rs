@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::parse::Located;
 use crate::meili::bad_value;
 use crate::meili::error::{ApiError, Code};
+use crate::meili::settings::{EMBEDDER_FIELDS, EMBEDDER_SOURCES};
 
 /// An embedder with `source: userProvided`.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,30 +28,6 @@ pub struct Distribution {
     /// Above 0, up to 1.
     pub sigma: f32,
 }
-
-/// All fields of embedders of any source, in the order of error messages.
-const FIELDS: [&str; 18] = [
-    "source",
-    "model",
-    "revision",
-    "pooling",
-    "apiKey",
-    "dimensions",
-    "binaryQuantized",
-    "documentTemplate",
-    "documentTemplateMaxBytes",
-    "url",
-    "indexingFragments",
-    "searchFragments",
-    "request",
-    "response",
-    "headers",
-    "searchEmbedder",
-    "indexingEmbedder",
-    "distribution",
-];
-
-const SOURCES: [&str; 6] = ["openAi", "huggingFace", "ollama", "userProvided", "rest", "composite"];
 
 fn unsupported(what: &str) -> ApiError {
     ApiError::new(Code::MiroirNotSupported, format!("The embedded node does not support {what}."))
@@ -77,7 +54,7 @@ pub(super) fn patched(old: Option<&Embedder>, at: Located<'_>) -> Result<Embedde
             "dimensions" => dimensions = Some(field.count()? as usize),
             "binaryQuantized" => binary_quantized = if null { None } else { Some(field.flag()?) },
             "distribution" => distribution = if null { None } else { Some(read_distribution(field)?) },
-            _ if !FIELDS.contains(&key) => return Err(at.unknown_field(key, &FIELDS)),
+            _ if !EMBEDDER_FIELDS.contains(&key) => return Err(at.unknown_field(key, &EMBEDDER_FIELDS)),
             _ if null => {}
             _ => foreign = Some(key.to_owned()),
         }
@@ -105,10 +82,10 @@ pub(super) fn patched(old: Option<&Embedder>, at: Located<'_>) -> Result<Embedde
 
 fn read_source(at: Located<'_>) -> Result<String, ApiError> {
     let source = at.text()?;
-    if SOURCES.contains(&source.as_str()) {
+    if EMBEDDER_SOURCES.contains(&source.as_str()) {
         return Ok(source);
     }
-    Err(bad_value::unknown_value(at.code, &format!(".{}", at.path), &source, &SOURCES))
+    Err(bad_value::unknown_value(at.code, &format!(".{}", at.path), &source, &EMBEDDER_SOURCES))
 }
 
 fn read_distribution(at: Located<'_>) -> Result<Distribution, ApiError> {

@@ -32,8 +32,11 @@ pub(super) enum Status {
     Disallowed,
 }
 
-/// All fields, in the order in which they are shown.
-pub(super) const FIELDS: [&str; 18] = [
+/// In JSON, in the order of messages.
+pub const SOURCES: [&str; 6] = ["openAi", "huggingFace", "ollama", "userProvided", "rest", "composite"];
+
+/// All fields of embedders, in the order in which they are shown.
+pub const FIELDS: [&str; 18] = [
     "source",
     "model",
     "revision",
@@ -97,20 +100,19 @@ impl Nesting {
 }
 
 impl Source {
-    /// In JSON, in the order of messages.
-    pub(super) const NAMES: [&str; 6] = ["openAi", "huggingFace", "ollama", "userProvided", "rest", "composite"];
+    /// In the order of [`SOURCES`].
     const ALL: [Self; 6] =
         [Self::OpenAi, Self::HuggingFace, Self::Ollama, Self::UserProvided, Self::Rest, Self::Composite];
 
     /// In JSON.
     pub(super) fn name(self) -> &'static str {
         let place = Self::ALL.iter().position(|source| *source == self).unwrap_or_default();
-        Self::NAMES[place]
+        SOURCES[place]
     }
 
     /// The source of an embedder; the default one where it names none.
     pub(super) fn of(value: &Value) -> Self {
-        let place = Self::NAMES.iter().position(|name| value == name);
+        let place = SOURCES.iter().position(|name| value == name);
         place.map_or(Self::OpenAi, |place| Self::ALL[place])
     }
 
@@ -165,13 +167,17 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The sources that take a field, for messages.
-pub(super) fn of_field(field: &str, nesting: Nesting) -> String {
-    let sources = Source::ALL.iter().filter(|source| source.status(field, nesting) != Status::Disallowed);
-    listed(sources.map(|source| source.name()))
-}
-
-/// The fields that a source takes, for messages.
-pub(super) fn fields_of(source: Source, nesting: Nesting) -> String {
-    listed(IN_MESSAGES.into_iter().filter(|field| source.status(field, nesting) != Status::Disallowed))
+/// Who takes a field that this source does not take, and what it takes instead, for messages.
+pub(super) fn notes_on_disallowed(source: Source, field: &str, nesting: Nesting) -> String {
+    let (name, suffix) = (source.name(), nesting.suffix());
+    let takers = Source::ALL.iter().filter(|source| source.status(field, nesting) != Status::Disallowed);
+    let takers = listed(takers.map(|source| source.name()));
+    let taken = IN_MESSAGES.into_iter().filter(|field| source.status(field, nesting) != Status::Disallowed);
+    let elsewhere = nesting != Nesting::None && source.status(field, Nesting::None) != Status::Disallowed;
+    let notes = [
+        (!takers.is_empty()).then(|| format!("`{field}` is available for sources: {takers}")),
+        Some(format!("available fields for source `{name}`{suffix}: {}", listed(taken))),
+        elsewhere.then(|| format!("`{field}` is available when source `{name}` is not{suffix}")),
+    ];
+    notes.into_iter().flatten().flat_map(|note| ["\n  - note: ".to_owned(), note]).collect()
 }
