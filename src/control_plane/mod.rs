@@ -8,7 +8,7 @@
 //! | `key-desk` | changes API keys ([`key_desk`]) |
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `features` | keeps which experimental features are on, and tells the nodes ([`features`]) |
-//! | `feeder-ID`, `control`, `resolver` | carry entries to the nodes and report them ([`coordinator`]) |
+//! | `feeder-ID`, `control`, `resolver`, `editor` | carry entries to the nodes and report them ([`coordinator`]) |
 //! | `mover-N` | read what moves copy and compare |
 //! | `compactor` | has nodes give back the disk space of what they lost to others |
 //! | `drift` | looks whether somebody else has changed settings on the nodes, and puts them right ([`drift`]) |

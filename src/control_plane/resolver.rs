@@ -110,12 +110,20 @@ pub struct Resolver {
     timeout: Duration,
     /// With where they were seen: a connection that is kept would go on with the server of before.
     clients: HashMap<NodeId, (Option<SocketAddr>, String, NodeClient)>,
+    /// What a client's function makes of documents may be so long.
+    edited_bytes_max: usize,
 }
 
 impl Resolver {
     /// `timeout` is for one answer.
     pub fn new(node_key: Option<&str>, timeout: Duration) -> Self {
-        Self { node_key: node_key.map(str::to_owned), timeout, clients: HashMap::new() }
+        Self { node_key: node_key.map(str::to_owned), timeout, clients: HashMap::new(), edited_bytes_max: editing::BYTES_MAX }
+    }
+
+    /// Another bound for what a client's function makes of documents.
+    #[must_use]
+    pub fn with_edited_bytes_max(self, edited_bytes_max: usize) -> Self {
+        Self { edited_bytes_max, ..self }
     }
 
     /// Asks the nodes, and before each request whether to stop. An answer that the entry cannot be done is a resolution
@@ -204,8 +212,8 @@ impl<'a> Resolving<'a> {
         let lines = existing::lines(documents, primary_key);
         let mut found = HashSet::new();
         if let Some(primary_key) = primary_key {
-            let ask = |part: &CoverPart| self.existing(part, &lines, primary_key);
-            self.ask_all(ask, |ids| found.extend(ids))?;
+            let ids = self.ask_all(|part, _| self.existing(part, &lines, primary_key))?;
+            found.extend(ids.into_iter().flatten());
         }
         let (shards, left_out) = existing::left_out(&lines, &found);
         Ok(Resolved { resolution: Resolution::Existing { shards, left_out }, payload: None })
@@ -245,13 +253,11 @@ impl<'a> Resolving<'a> {
     fn unknown_attributes(&self, filter: &Value) -> Result<Vec<String>, ResolveError> {
         let mut unknown = Vec::new();
         for attribute in denied_attributes(filter) {
-            let mut is_known = false;
             let knowing = Value::from(knows_attribute(&attribute));
-            let found = |part: &CoverPart| Ok(self.fetch(part.node, (&knowing, &[], 0..0))?.total);
-            match self.ask_all(found, |found| is_known |= found > 0) {
-                Ok(()) if is_known => {}
+            match self.ask_all(|part, _| Ok(self.fetch(part.node, (&knowing, &[], 0..0))?.total)) {
+                Ok(found) if found.iter().any(|&total| total > 0) => {}
                 // What is wrong with the attribute is said about the client's filter.
-                Ok(()) | Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => {
+                Ok(_) | Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => {
                     unknown.push(attribute);
                 }
                 Err(error) => return Err(error),
@@ -261,36 +267,34 @@ impl<'a> Resolving<'a> {
     }
 
     fn resolve_filter(&self, filter: &Value) -> Result<Resolved, ResolveError> {
-        let mut ids = Vec::new();
-        let asked = self.ask_filtered(filter, |part, filter| self.ids(part, filter), |found| ids.extend(found))?;
-        if let Err(refused) = asked {
-            return Ok(Resolved { resolution: Resolution::Failed(refused), payload: None });
-        }
-        let payload = split_ids(ids.iter().map(String::as_str), self.shard_count());
+        let ids = match self.ask_filtered(filter, |part, filter, _| self.ids(part, filter))? {
+            Ok(ids) => ids,
+            Err(refused) => return Ok(Resolved { resolution: Resolution::Failed(refused), payload: None }),
+        };
+        let payload = split_ids(ids.iter().flatten().map(String::as_str), self.shard_count());
         let resolution = Resolution::Ids { count: payload.count(), shards: payload.shards() };
         Ok(Resolved { resolution, payload: Some(payload) })
     }
 
     /// Asks one replica of every shard for what a filter matches, in the form in which nodes need it; inside, why they refuse
-    /// it.
+    /// it. `ask_part` also gets what other parts have answered.
     fn ask_filtered<T>(
         &self,
         filter: &Value,
-        ask_part: impl Fn(&CoverPart, &Value) -> Result<T, ResolveError>,
-        mut take: impl FnMut(T),
-    ) -> Result<Result<(), ErrorBody>, ResolveError> {
+        ask_part: impl Fn(&CoverPart, &Value, &[T]) -> Result<T, ResolveError>,
+    ) -> Result<Result<Vec<T>, ErrorBody>, ResolveError> {
         if let Err(error) = hidden_distinct::check_filter(self.request.settings, filter, Code::InvalidDocumentFilter) {
             return Ok(Err(shown_error(self.request, &error.body())));
         }
         let unknown = self.unknown_attributes(filter)?;
-        let mut ask = |filter: &Value| self.ask_all(|part| ask_part(part, filter), &mut take);
+        let ask = |filter: &Value| self.ask_all(|part, found| ask_part(part, filter, found));
         let asked = match ask(&node_form(filter.clone(), &unknown)) {
             // The message repeats the filter, and is to repeat the client's.
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, .. }, .. }) => ask(filter),
             asked => asked,
         };
         match asked {
-            Ok(()) => Ok(Ok(())),
+            Ok(found) => Ok(Ok(found)),
             Err(ResolveError::Node { error: NodeError::Refused { status: 400, error }, .. }) => {
                 Ok(Err(shown_error(self.request, &error)))
             }
@@ -299,22 +303,20 @@ impl<'a> Resolving<'a> {
     }
 
     fn count(&self) -> Result<u64, ResolveError> {
-        let mut count = 0;
-        let ask = |part: &CoverPart| {
+        let counts = self.ask_all(|part, _| {
             let filter = json!(marker::filter_text(&part.shards, self.shard_count()));
             Ok(self.fetch(part.node, (&filter, &[], 0..0))?.total)
-        };
-        self.ask_all(ask, |found| count += found)?;
-        Ok(count)
+        })?;
+        Ok(counts.into_iter().sum())
     }
 
     /// Asks one replica of every shard; what a node does not answer is asked of others. A dead node stays in sync as long
-    /// as its peers wait for this entry, so nobody else would go round it.
+    /// as its peers wait for this entry, so nobody else would go round it. `ask` also gets what other parts have answered.
     fn ask_all<T>(
         &self,
-        ask: impl Fn(&CoverPart) -> Result<T, ResolveError>,
-        mut take: impl FnMut(T),
-    ) -> Result<(), ResolveError> {
+        ask: impl Fn(&CoverPart, &[T]) -> Result<T, ResolveError>,
+    ) -> Result<Vec<T>, ResolveError> {
+        let mut all = Vec::new();
         let mut failed: Vec<NodeSlot> = Vec::new();
         let mut last_error = None;
         let mut waiting: Vec<Vec<ShardId>> = vec![(0..self.shard_count()).map(ShardId).collect()];
@@ -324,8 +326,8 @@ impl<'a> Resolving<'a> {
                 return Err(last_error.unwrap_or(ResolveError::NotCovered(cover.missing)));
             }
             for part in cover.parts {
-                match ask(&part) {
-                    Ok(found) => take(found),
+                match ask(&part, &all) {
+                    Ok(found) => all.push(found),
                     Err(error) if !is_of_the_node(&error) => return Err(error),
                     Err(error) => {
                         failed.push(part.node);
@@ -335,7 +337,7 @@ impl<'a> Resolving<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// The ids of the documents of one part that match, page by page.

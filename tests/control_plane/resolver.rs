@@ -94,6 +94,22 @@ fn by(filter: Value) -> Operation {
     Operation::DeleteByFilter { filter }
 }
 
+#[test]
+fn edited_documents_are_counted_while_they_are_read() {
+    let (_fleet, stored, views) = filled(100);
+    let edit = || Operation::EditDocuments { filter: None, context: None, function: "doc.more = 1".to_owned() };
+    let resolver = || Resolver::new(Some("node-key"), ANSWER_TIMEOUT);
+    let resolved = resolve(&mut resolver(), edit(), of(&stored, &views, &[])).unwrap();
+    let Resolution::Edited { documents, .. } = resolved.resolution else { panic!("{resolved:?}") };
+    assert_eq!((documents, resolved.payload.unwrap().count()), (100, 100));
+    // The documents of one node come to more than that.
+    let resolved =
+        resolve(&mut resolver().with_edited_bytes_max(500), edit(), of(&stored, &views, &[])).unwrap();
+    let Resolution::Failed(error) = resolved.resolution else { panic!("{resolved:?}") };
+    assert_eq!(error.code, "payload_too_large");
+    assert!(resolved.payload.is_none());
+}
+
 /// Exactly the even ones of so many documents, each once.
 fn assert_even(resolved: Resolved, documents: u64) {
     let Resolution::Ids { count, .. } = resolved.resolution else { panic!("{resolved:?}") };

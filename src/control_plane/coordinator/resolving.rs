@@ -1,7 +1,7 @@
 //! What an entry turns into is stored once, before any node gets it.
 //!
-//! What depends on documents is the resolver thread's: nodes are asked, which may take long. What depends on earlier votes
-//! needs no node; the control thread does it, so that no index waits for the documents of another.
+//! What depends on documents is the resolver thread's, or, if a client's function is to be run, the editor's: nodes are
+//! asked, which may take long. What depends on earlier votes needs no node; the control thread does it, so that no index waits for the documents of another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,17 @@ use crate::store::{IndexRecord, StoreError};
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Coordinator {
-    pub(super) fn run_resolver(&self, resolver: &mut Resolver) {
+    /// `is_mine` says what to resolve.
+    pub(super) fn run_resolver(&self, resolver: &mut Resolver, is_mine: fn(&Operation) -> bool) {
         while !self.is_stopping() {
             let (due, readable, _held) = {
                 let mut state = self.state.lock();
                 // Held to the end, and older than the view: as long as it is, no replica in the view is deleted.
                 let held = self.bridge.snapshot.load_full();
                 let (fleet, journal) = state.split(&*self.store);
-                let due = fleet.next_to_resolve(Needs::Documents, &journal).unwrap_or_default();
-                let readable = if due.is_empty() { Publication::default() } else { fleet.view() };
+                let mut due = fleet.next_to_resolve(Needs::Documents, &journal).unwrap_or_default();
+                due.retain(|due| state.open.get(&due.entry).is_some_and(|open| is_mine(&open.entry.operation)));
+                let readable = if due.is_empty() { Publication::default() } else { state.fleet.view() };
                 (due, readable, held)
             };
             let nodes = self.publisher.nodes(&readable.nodes);
@@ -142,6 +144,11 @@ impl Coordinator {
         error.message.insert_str(0, &format!("Index `{index}`: the filter matches too many documents at once. "));
         Resolved { resolution: Resolution::Failed(error.body()), payload: None }
     }
+}
+
+/// May take as long as its function does, so nothing else is to wait for it.
+pub(super) fn is_edit(operation: &Operation) -> bool {
+    matches!(operation, Operation::EditDocuments { .. })
 }
 
 /// What is there before a vote.

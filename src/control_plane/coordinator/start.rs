@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::resolving::is_edit;
 use super::attending::Attendance;
 use super::fragile::Fragile;
 use super::index_book::IndexBook;
@@ -85,7 +86,7 @@ impl Coordinator {
     /// Reads the state, publishes the first snapshot, and starts the threads.
     pub fn start(mut parts: CoordinatorParts) -> Result<Running, StartError> {
         let threads = std::mem::take(&mut parts.threads);
-        let mut resolver = Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout);
+        let [mut resolver, mut editor] = [(); 2].map(|()| Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout));
         let attendance = Attendance {
             looks: parts.looks.clone(),
             probes: parts.probes,
@@ -104,7 +105,10 @@ impl Coordinator {
         running.spawn("drift".to_owned(), move |shared| shared.run_drift(&drift))?;
         running.spawn("compactor".to_owned(), Self::run_compactor)?;
         running.spawn("control".to_owned(), Self::run_control)?;
-        running.spawn("resolver".to_owned(), move |shared| shared.run_resolver(&mut resolver))?;
+        running.spawn("resolver".to_owned(), move |shared| {
+            shared.run_resolver(&mut resolver, |operation| !is_edit(operation));
+        })?;
+        running.spawn("editor".to_owned(), move |shared| shared.run_resolver(&mut editor, is_edit))?;
         Ok(running)
     }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::{ResolveError, Resolved, Resolving, shown_error};
 use crate::control_plane::node_client::NodeError;
+use crate::control_plane::threads::text_of;
 use crate::logic::document_check::DocumentError;
 use crate::logic::edit::{EditError, Edited, Editor};
 use crate::logic::entry::{PutMode, Resolution};
@@ -17,8 +18,10 @@ use crate::meili::formats::{DocumentFormat, DocumentReader};
 
 /// Documents that are asked for at once.
 const DOCUMENTS_AT_ONCE: usize = 500;
-/// All that one entry puts may be so long: it is in memory at once.
-const BYTES_MAX: usize = 1 << 30;
+/// Documents between two looks whether to stop: a function may take a second for each.
+const EDITED_AT_ONCE: usize = 20;
+/// All that one entry makes of documents may be so long: it is in memory at once.
+pub(super) const BYTES_MAX: usize = 1 << 30;
 /// A function may call itself a thousand times.
 const STACK_BYTES: usize = 512 << 20;
 
@@ -31,6 +34,8 @@ struct Edits {
     lines: Vec<u8>,
     /// Ids of those to delete.
     deleted: Vec<String>,
+    /// About what both have in memory.
+    bytes: usize,
 }
 
 /// Why the entry fails.
@@ -38,7 +43,10 @@ enum Failure {
     Edit(EditError),
     Document(DocumentError),
     OtherId,
-    TooLarge,
+    /// More than so many bytes.
+    TooLarge(usize),
+    /// The language has a mistake.
+    Panicked(String),
 }
 
 impl Failure {
@@ -49,17 +57,21 @@ impl Failure {
             Self::Edit(error) => of_function(error.to_string()),
             Self::Document(error) => error.api_error(uid),
             Self::OtherId => of_function("Document editions cannot modify a document's primary key".to_owned()),
-            Self::TooLarge => ApiError::payload_too_large(BYTES_MAX as u64),
+            Self::TooLarge(bytes_max) => ApiError::payload_too_large(*bytes_max as u64),
+            Self::Panicked(text) => ApiError::new(Code::Internal, format!("the function panicked: {text}")),
         }
     }
 }
 
-/// Runs something that may need a deep stack.
-fn on_deep_stack<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+/// Runs something that may need a deep stack. What a client has written must not end the process, so a panic is its failure.
+fn on_deep_stack<T: Send>(run: impl FnOnce() -> Result<T, EditError> + Send) -> Result<T, Failure> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("edit".to_owned()).stack_size(STACK_BYTES);
         let running = thread.spawn_scoped(scope, run).expect("a thread can be started as the others were");
-        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        match running.join() {
+            Ok(done) => done.map_err(Failure::Edit),
+            Err(panic) => Err(Failure::Panicked(text_of(&*panic))),
+        }
     })
 }
 
@@ -71,33 +83,22 @@ impl Resolving<'_> {
     ) -> Result<Resolved, ResolveError> {
         let editor = match on_deep_stack(|| Editor::new(function, context)) {
             Ok(editor) => editor,
-            Err(error) => return Ok(self.failed(&Failure::Edit(error))),
+            Err(failure) => return Ok(self.failed(&failure)),
         };
-        let mut all = Edits::default();
-        let mut failure = None;
         let every = serde_json::Value::Array(Vec::new());
-        let asked = self.ask_filtered(
-            filter.unwrap_or(&every),
-            |part, filter| self.edits(part, filter, &editor),
-            |edits: Result<Edits, Failure>| match edits {
-                Ok(Edits { documents, lines, deleted }) => {
-                    all.documents += documents;
-                    all.lines.extend(lines);
-                    all.deleted.extend(deleted);
-                    if all.lines.len() > BYTES_MAX {
-                        (failure, all.lines) = (Some(Failure::TooLarge), Vec::new());
-                    }
-                }
-                Err(error) => failure = Some(error),
-            },
-        )?;
-        if let Err(refused) = asked {
-            return Ok(Resolved { resolution: Resolution::Failed(refused), payload: None });
-        }
-        Ok(match failure {
-            Some(failure) => self.failed(&failure),
-            None => self.payload_of(&all).unwrap_or_else(|failure| self.failed(&failure)),
-        })
+        let edit = |part: &CoverPart, filter: &serde_json::Value, others: &[Result<Edits, Failure>]| {
+            if others.iter().any(Result::is_err) {
+                return Ok(Ok(Edits::default())); // The entry fails.
+            }
+            let before = others.iter().flatten().map(|edits| edits.bytes).sum();
+            self.edits(part, filter, (&editor, before))
+        };
+        let all = match self.ask_filtered(filter.unwrap_or(&every), edit)? {
+            Ok(all) => all,
+            Err(refused) => return Ok(Resolved { resolution: Resolution::Failed(refused), payload: None }),
+        };
+        let all: Result<Vec<Edits>, Failure> = all.into_iter().collect();
+        Ok(all.and_then(|all| self.payload_of(all)).unwrap_or_else(|failure| self.failed(&failure)))
     }
 
     fn failed(&self, failure: &Failure) -> Resolved {
@@ -106,12 +107,12 @@ impl Resolving<'_> {
         Resolved { resolution: Resolution::Failed(shown_error(self.request, &error)), payload: None }
     }
 
-    /// Runs the function on the documents of one part that match.
+    /// Runs the function on the documents of one part that match. What came of other parts is so long.
     fn edits(
         &self,
         part: &CoverPart,
         filter: &serde_json::Value,
-        editor: &Editor,
+        (editor, before): (&Editor, usize),
     ) -> Result<Result<Edits, Failure>, ResolveError> {
         let ids = self.ids(part, filter)?;
         let node = self.id(part.node);
@@ -136,14 +137,15 @@ impl Resolving<'_> {
                 return Err(ResolveError::Changed { node });
             }
             let texts: Vec<&str> = documents.iter().map(|document| document.get()).collect();
-            let edited = on_deep_stack(|| texts.iter().map(|text| editor.edit(text)).collect::<Result<Vec<_>, _>>());
-            let edited = match edited {
-                Ok(edited) => edited,
-                Err(error) => return Ok(Err(Failure::Edit(error))),
-            };
-            for (stored, edited) in texts.into_iter().zip(edited) {
-                if let Err(failure) = edits.take(self.request.primary_key.unwrap_or_default(), stored, edited) {
+            for texts in texts.chunks(EDITED_AT_ONCE) {
+                if (self.stops)() {
+                    return Err(ResolveError::Stopping);
+                }
+                if let Err(failure) = edits.run(editor, self.request.primary_key.unwrap_or_default(), texts) {
                     return Ok(Err(failure));
+                }
+                if before + edits.bytes > self.resolver.edited_bytes_max {
+                    return Ok(Err(Failure::TooLarge(self.resolver.edited_bytes_max)));
                 }
             }
             first += listed.len();
@@ -152,7 +154,8 @@ impl Resolving<'_> {
     }
 
     /// Cuts what is put and what is deleted by shard, one behind the other.
-    fn payload_of(&self, edits: &Edits) -> Result<Resolved, Failure> {
+    fn payload_of(&self, all: Vec<Edits>) -> Result<Resolved, Failure> {
+        let documents = all.iter().map(|edits| edits.documents).sum();
         let mut splitter = DocumentSplitter::new(SplitRules {
             shard_count: self.shard_count(),
             mode: PutMode::Replace,
@@ -160,7 +163,12 @@ impl Resolving<'_> {
             merges_duplicate_keys: false,
         });
         let unreadable = |error: &dyn std::fmt::Display| Failure::Edit(EditError::Runtime(error.to_string()));
-        if !edits.lines.is_empty() {
+        let mut deleted = Vec::new();
+        for edits in all {
+            deleted.extend(edits.deleted);
+            if edits.lines.is_empty() {
+                continue;
+            }
             let reader = DocumentReader::new(&edits.lines, DocumentFormat::Ndjson);
             let mut reader = reader.map_err(|error| unreadable(&error))?;
             let mut fields = Vec::new();
@@ -174,9 +182,9 @@ impl Resolving<'_> {
         }
         while !assembly.step(BYTES_MAX) {}
         let put = assembly.into_payload();
-        let deleted = split_ids(edits.deleted.iter().map(String::as_str), self.shard_count());
+        let deleted = split_ids(deleted.iter().map(String::as_str), self.shard_count());
         let resolution =
-            Resolution::Edited { documents: edits.documents, put: put.shards(), deleted: deleted.shards() };
+            Resolution::Edited { documents, put: put.shards(), deleted: deleted.shards() };
         let start = put.bytes.len() as u64;
         let mut sections = put.sections;
         sections.extend(deleted.sections.into_iter().map(|mut section| {
@@ -189,11 +197,17 @@ impl Resolving<'_> {
 }
 
 impl Edits {
+    fn run(&mut self, editor: &Editor, primary_key: &str, texts: &[&str]) -> Result<(), Failure> {
+        let edited = on_deep_stack(|| texts.iter().map(|text| editor.edit(text)).collect::<Result<Vec<_>, _>>())?;
+        texts.iter().zip(edited).try_for_each(|(stored, edited)| self.take(primary_key, stored, edited))
+    }
+
     fn take(&mut self, primary_key: &str, stored: &str, edited: Edited) -> Result<(), Failure> {
         match edited {
             Edited::Same => {}
             Edited::Deleted => {
                 let id = id_in(primary_key, stored).map_err(Failure::Document)?;
+                self.bytes += id.len() + size_of::<String>();
                 self.deleted.push(id.into_owned());
             }
             Edited::Replaced(text) => {
@@ -204,8 +218,21 @@ impl Edits {
                 }
                 self.lines.extend_from_slice(text.as_bytes());
                 self.lines.push(b'\n');
+                self.bytes += text.len() + 1;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_makes_the_language_panic_fails_its_task_alone() {
+        let failure = on_deep_stack::<()>(|| panic!("of a mistake")).err().map(|failure| failure.api_error("a"));
+        let error = failure.expect("it panicked");
+        assert_eq!((error.code, &*error.message), (Code::Internal, "the function panicked: of a mistake"));
     }
 }
