@@ -2,7 +2,7 @@
 //! on one node.
 //!
 //! Only what a client has set is kept. What that comes to (defaults, what may not be set, which part of a secret is shown) is
-//! asked of a node each time, which is sent the whole of it.
+//! asked of a node each time, which is sent the whole of it but the secret: of that only the beginning, which is shown.
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -25,6 +25,8 @@ const KEPT_AS: &str = "chats";
 const NODE_WORKSPACE: &str = "miroir";
 const PROMPTS: [&str; 5] = ["system", "searchDescription", "searchQParam", "searchFilterParam", "searchIndexUidParam"];
 const FIELDS: [&str; 7] = ["source", "orgId", "projectId", "apiVersion", "deploymentId", "baseUrl", "apiKey"];
+/// Bytes of a key that may be shown.
+const SHOWN_OF_KEY: usize = 5;
 /// Times that a change is tried again because another one came in between.
 const TRIES_MAX: usize = 8;
 
@@ -155,8 +157,8 @@ fn merge(settings: &mut Value, changes: &Map<String, Value>) {
     }
 }
 
-/// The settings as a node shows them, or why it does not take them.
-async fn shown(core: &Core, settings: &Value) -> Result<NodeResponse, ApiError> {
+/// All settings as a node is sent them. It keeps them, so it does not get the secret.
+fn node_form(settings: &Value) -> Value {
     let mut whole = settings.as_object().cloned().unwrap_or_default();
     for field in FIELDS {
         whole.entry(field).or_insert(Value::Null);
@@ -173,11 +175,26 @@ async fn shown(core: &Core, settings: &Value) -> Result<NodeResponse, ApiError> 
         }
     }
     whole.insert("prompts".to_owned(), prompts);
+    if let Some(Value::String(key)) = whole.get_mut("apiKey") {
+        *key = masked(key);
+    }
+    Value::Object(whole)
+}
+
+/// A secret that a node shows in the same way: by its length and its beginning.
+fn masked(key: &str) -> String {
+    let hidden = key.char_indices().map(|(at, _)| at).find(|&at| at >= SHOWN_OF_KEY).unwrap_or(key.len());
+    let (shown, hidden) = key.split_at(hidden);
+    format!("{shown}{}", "X".repeat(hidden.len()))
+}
+
+/// The settings as a node shows them, or why it does not take them.
+async fn shown(core: &Core, settings: &Value) -> Result<NodeResponse, ApiError> {
     let request = NodeRequest {
         method: Method::PATCH,
         target: format!("/chats/{NODE_WORKSPACE}/settings"),
         content_type: Some("application/json"),
-        body: Value::Object(whole).to_string().into(),
+        body: node_form(settings).to_string().into(),
         is_repeatable: true,
     };
     let snapshot = core.snapshot();
@@ -186,4 +203,25 @@ async fn shown(core: &Core, settings: &Value) -> Result<NodeResponse, ApiError> 
 
 fn answer(response: NodeResponse) -> Response {
     Response::json_bytes(response.status, response.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_node_gets_a_key() {
+        let sent = |key: &str| node_form(&json!({ "source": "openAi", "apiKey": key }))["apiKey"].clone();
+        for (key, form) in [
+            ("", ""),
+            ("abc", "abc"),
+            ("sk-abcdefghi", "sk-abXXXXXXX"),
+            ("sk-0123456789012345678901234567890", "sk-01XXXXXXXXXXXXXXXXXXXXXXXXXXXXX"),
+            ("sk-1ü23456789", "sk-1üXXXXXXXX"),
+        ] {
+            assert_eq!(sent(key), form);
+            assert_eq!(sent(key).as_str().map(str::len), Some(key.len()));
+        }
+        assert_eq!(node_form(&json!({}))["apiKey"], Value::Null);
+    }
 }
