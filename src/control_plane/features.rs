@@ -1,10 +1,12 @@
 //! The features thread: keeps which experimental features are on, and takes care that every node has those that it acts on.
 //!
 //! A change is durable before any node hears of it, and every node that answers has it before the client has its answer.
-//! Nodes that come, or come back, are told as soon as they answer; and now and then each is asked whether it still is so,
+//! Nodes that come, or come back, are told as soon as they have shown who they are; a server that took the place of one is
+//! not taken for it. And now and then each is asked whether it still is so,
 //! for somebody else may have changed it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use crate::bridge::Bridge;
 use crate::bridge::reply::Reply;
 use crate::config::Secret;
 use crate::logic::ids::NodeId;
+use crate::logic::snapshot::NodeView;
 use crate::meili::error::ApiError;
 use crate::meili::features::{Features, FeaturesPatch};
 use crate::store::{Store, StoreError};
@@ -54,8 +57,8 @@ pub struct FeaturesKeeper {
     bridge: Arc<Bridge>,
     node_key: Option<Secret>,
     features: Features,
-    /// Nodes that have them, and when they said so.
-    told: BTreeMap<NodeId, Instant>,
+    /// Nodes that have them, where each was seen, and when it said so.
+    told: BTreeMap<NodeId, (SocketAddr, Instant)>,
     /// Nodes that could not be told, so that each is logged once.
     refusing: BTreeMap<NodeId, String>,
 }
@@ -103,29 +106,25 @@ impl FeaturesKeeper {
     fn tell_nodes(&mut self) {
         let now = clock::instant();
         let snapshot = self.bridge.snapshot.load_full();
-        let answering = || snapshot.nodes.iter().filter(|node| node.reachable);
-        self.told.retain(|id, told_at| {
-            answering().any(|node| node.id == *id) && now.duration_since(*told_at) < ASKED_AGAIN_AFTER
-        });
+        self.told.retain(|id, told| snapshot.nodes.iter().any(|node| node.id == *id && is_same(node, *told, now)));
         let features = self.features;
-        let asked: Vec<(NodeId, NodeClient)> = answering()
-            .filter(|node| !self.told.contains_key(&node.id))
-            .map(|node| {
-                let key = self.node_key.as_ref().map(Secret::expose);
-                (node.id.clone(), NodeClient::new(node.url.clone(), key))
-            })
-            .collect();
+        let key = self.node_key.as_ref().map(Secret::expose);
+        let client = |node: &NodeView| {
+            let address = node.address.filter(|_| node.reachable && !self.told.contains_key(&node.id))?;
+            Some((node.id.clone(), address, NodeClient::new(node.url.clone(), key)))
+        };
+        let asked: Vec<(NodeId, SocketAddr, NodeClient)> = snapshot.nodes.iter().filter_map(client).collect();
         let answers = std::thread::scope(|scope| {
             let tellers: Vec<_> =
-                asked.iter().map(|(id, client)| (id, scope.spawn(|| tell(client, features)))).collect();
-            let answers = tellers.into_iter().map(|(id, teller)| (id.clone(), teller.join()));
+                asked.iter().map(|(id, at, client)| (id, at, scope.spawn(|| tell(client, features)))).collect();
+            let answers = tellers.into_iter().map(|(id, at, teller)| (id.clone(), *at, teller.join()));
             answers.collect::<Vec<_>>()
         });
-        for (id, answer) in answers {
+        for (id, address, answer) in answers {
             match answer {
                 Ok(Ok(())) => {
                     self.refusing.remove(&id);
-                    self.told.insert(id, now);
+                    self.told.insert(id, (address, now));
                 }
                 Ok(Err(error)) => {
                     let error = error.to_string();
@@ -140,6 +139,11 @@ impl FeaturesKeeper {
     }
 }
 
+/// What a node said counts for a while, as long as it answers, has shown who it is, and is seen where it was.
+fn is_same(node: &NodeView, (address, told_at): (SocketAddr, Instant), now: Instant) -> bool {
+    node.reachable && node.address == Some(address) && now.duration_since(told_at) < ASKED_AGAIN_AFTER
+}
+
 /// Makes a node have these features, as far as it knows them.
 fn tell(client: &NodeClient, features: Features) -> Result<(), NodeError> {
     let mut shown = client.features(ANSWER_TIMEOUT)?;
@@ -152,4 +156,24 @@ fn tell(client: &NodeClient, features: Features) -> Result<(), NodeError> {
         return Ok(());
     }
     Err(NodeError::BadAnswer("it was told, and shows other experimental features".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_said_is_not_believed_of_another_server_in_its_place() {
+        let now = clock::instant();
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let told = (at("10.0.0.1:7700"), now);
+        let mut node = NodeView::of(&crate::logic::topology::NodeRecord::active(NodeId::new("n"), "http://n:7700"));
+        node.reachable = true;
+        assert!(!is_same(&node, told, now), "it has not shown who it is");
+        node.address = Some(at("10.0.0.1:7700"));
+        assert!(is_same(&node, told, now));
+        assert!(!is_same(&node, told, now + ASKED_AGAIN_AFTER));
+        node.address = Some(at("10.0.0.2:7700"));
+        assert!(!is_same(&node, told, now));
+    }
 }
