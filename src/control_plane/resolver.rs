@@ -117,7 +117,12 @@ pub struct Resolver {
 impl Resolver {
     /// `timeout` is for one answer.
     pub fn new(node_key: Option<&str>, timeout: Duration) -> Self {
-        Self { node_key: node_key.map(str::to_owned), timeout, clients: HashMap::new(), edited_bytes_max: editing::BYTES_MAX }
+        Self {
+            node_key: node_key.map(str::to_owned),
+            timeout,
+            clients: HashMap::new(),
+            edited_bytes_max: editing::BYTES_MAX,
+        }
     }
 
     /// Another bound for what a client's function makes of documents.
@@ -312,10 +317,7 @@ impl<'a> Resolving<'a> {
 
     /// Asks one replica of every shard; what a node does not answer is asked of others. A dead node stays in sync as long
     /// as its peers wait for this entry, so nobody else would go round it. `ask` also gets what other parts have answered.
-    fn ask_all<T>(
-        &self,
-        ask: impl Fn(&CoverPart, &[T]) -> Result<T, ResolveError>,
-    ) -> Result<Vec<T>, ResolveError> {
+    fn ask_all<T>(&self, ask: impl Fn(&CoverPart, &[T]) -> Result<T, ResolveError>) -> Result<Vec<T>, ResolveError> {
         let mut all = Vec::new();
         let mut failed: Vec<NodeSlot> = Vec::new();
         let mut last_error = None;

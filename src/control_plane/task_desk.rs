@@ -1,12 +1,15 @@
 //! The task desk: the thread that answers questions about tasks and webhooks, and deletes tasks from the list.
 //!
 //! It reads the store beside the journal writer. A deletion is an entry like any other, durable before it is carried out;
-//! one that a crash interrupted is carried out at the next start, which does no harm. Cancelations are not its business:
-//! only the coordinator knows what no node has got.
+//! one that a crash interrupted is carried out at the next start, which does no harm. As on one server it passes what waits,
+//! but not what is worked on: that ends first, if it does so soon. Cancelations are not its business: only the coordinator
+//! knows what no node has got.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, select};
+use crossbeam::channel::{Receiver, never, select, tick};
 
 use super::batch_view::batch_page;
 use super::journal::{error_code, is_for_the_desk};
@@ -28,6 +31,10 @@ use crate::telemetry::clock;
 pub const JOBS_MAX: usize = 256;
 /// Entries read at once while looking for interrupted operations.
 const READ_MAX: usize = 1_000;
+/// What is worked on when a deletion comes may take so long: a node that is away must not hold up deletions for ever.
+const DELETION_WAITS: Duration = Duration::from_secs(10);
+/// Between two looks whether it has ended.
+const LOOKS_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Work for the desk.
 #[derive(Debug)]
@@ -82,12 +89,26 @@ pub struct TaskDesk {
     pub webhooks: Arc<Registry>,
 }
 
+/// A deletion of tasks that waits for some of them.
+struct Waiting {
+    entry: Arc<Entry>,
+    /// Worked on when it came.
+    heads: Vec<EntryId>,
+    until: Instant,
+}
+
 impl TaskDesk {
     /// Works until `stop` is closed.
     pub fn run(self, jobs: &Receiver<DeskJob>, stop: &Receiver<()>) {
+        let mut waiting: Vec<Waiting> = Vec::new();
+        let mut looks = never();
         loop {
+            if waiting.is_empty() {
+                looks = never();
+            }
             select! {
                 recv(stop) -> _ => return,
+                recv(looks) -> _ => waiting.retain_mut(|deletion| !self.is_carried_out(deletion)),
                 recv(jobs) -> job => match job {
                     Ok(DeskJob::Tasks(query, reply)) => reply.send(self.tasks(&query)),
                     Ok(DeskJob::Batches(query, reply)) => reply.send(self.batches(&query)),
@@ -103,7 +124,14 @@ impl TaskDesk {
                         reply.send(self.keep(&keep).map_err(|error| api_error(&error)));
                     }
                     Ok(DeskJob::Fleet(reply)) => reply.send(self.fleet()),
-                    Ok(DeskJob::Execute(entry)) => self.execute(&entry),
+                    Ok(DeskJob::Execute(entry)) => {
+                        let until = clock::instant() + DELETION_WAITS;
+                        let mut deletion = Waiting { heads: self.heads_of(&entry), entry, until };
+                        if !self.is_carried_out(&mut deletion) {
+                            looks = if waiting.is_empty() { tick(LOOKS_AGAIN_AFTER) } else { looks };
+                            waiting.push(deletion);
+                        }
+                    }
                     Err(_) => {
                         // The journal died, and is mourned under its own name.
                         let _ = stop.recv();
@@ -160,6 +188,30 @@ impl TaskDesk {
             let Some(last) = records.last() else { return Ok(()) };
             first = EntryId(last.entry.id.0 + 1);
         }
+    }
+
+    /// The tasks to be deleted that are worked on: the first of each index. Of what cannot be read nothing is waited for.
+    fn heads_of(&self, entry: &Entry) -> Vec<EntryId> {
+        let Operation::DeleteTasks { matched, .. } = &entry.operation else { return Vec::new() };
+        let mut seen = HashSet::new();
+        let unreported = self.store.unreported_from(EntryId(0), READ_MAX).unwrap_or_default();
+        let before = unreported.into_iter().map(|record| record.entry).take_while(|before| before.id < entry.id);
+        let first = before.filter(|before| before.target.is_none() || seen.insert(before.target.clone()));
+        first.map(|head| head.id).filter(|id| matched.binary_search(id).is_ok()).collect()
+    }
+
+    /// Carries it out if nothing keeps it waiting any more.
+    fn is_carried_out(&self, deletion: &mut Waiting) -> bool {
+        let is_open = |id: &EntryId| match self.store.entry(*id) {
+            Ok(record) => record.is_some_and(|record| record.outcome.is_none()),
+            Err(_) => false,
+        };
+        deletion.heads.retain(is_open);
+        let is_due = deletion.heads.is_empty() || clock::instant() >= deletion.until;
+        if is_due {
+            self.execute(&deletion.entry);
+        }
+        is_due
     }
 
     fn execute(&self, entry: &Entry) {

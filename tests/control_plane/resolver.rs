@@ -103,8 +103,7 @@ fn edited_documents_are_counted_while_they_are_read() {
     let Resolution::Edited { documents, .. } = resolved.resolution else { panic!("{resolved:?}") };
     assert_eq!((documents, resolved.payload.unwrap().count()), (100, 100));
     // The documents of one node come to more than that.
-    let resolved =
-        resolve(&mut resolver().with_edited_bytes_max(500), edit(), of(&stored, &views, &[])).unwrap();
+    let resolved = resolve(&mut resolver().with_edited_bytes_max(500), edit(), of(&stored, &views, &[])).unwrap();
     let Resolution::Failed(error) = resolved.resolution else { panic!("{resolved:?}") };
     assert_eq!(error.code, "payload_too_large");
     assert!(resolved.payload.is_none());

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::resolving::is_edit;
 use super::attending::Attendance;
 use super::fragile::Fragile;
 use super::index_book::IndexBook;
 use super::journal_view::{StoreView, steps_of_record};
 use super::moving::{Mover, new_throttle};
+use super::resolving::is_edit;
 use super::{Coordinator, OpenEntry, State};
 use crate::bridge::Bridge;
 use crate::config::DriftSettings;
@@ -86,7 +86,8 @@ impl Coordinator {
     /// Reads the state, publishes the first snapshot, and starts the threads.
     pub fn start(mut parts: CoordinatorParts) -> Result<Running, StartError> {
         let threads = std::mem::take(&mut parts.threads);
-        let [mut resolver, mut editor] = [(); 2].map(|()| Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout));
+        let [mut resolver, mut editor] =
+            [(); 2].map(|()| Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout));
         let attendance = Attendance {
             looks: parts.looks.clone(),
             probes: parts.probes,

@@ -253,17 +253,27 @@ fn entries_without_documents_fill_the_backlog_too() {
 fn ended_tasks_are_deleted_by_a_task() {
     let folder = tempfile::tempdir().unwrap();
     let desk = Desk::start(folder.path());
-    for _ in 0..2 {
+    for _ in 0..3 {
         desk.write(put(&desk, "a", 10)).unwrap();
     }
     desk.report(1);
-    let matched = vec![EntryId(0), EntryId(1), EntryId(77)];
-    let delete = Operation::DeleteTasks { original_filter: "?y".to_owned(), matched };
-    desk.write(write(None, delete, None)).unwrap();
+    let delete = |matched: &[u64]| {
+        let matched = matched.iter().copied().map(EntryId).collect();
+        let delete = Operation::DeleteTasks { original_filter: "?y".to_owned(), matched };
+        desk.write(write(None, delete, None)).unwrap();
+    };
+    // What waits is passed.
+    delete(&[1, 2, 77]);
     let details = serde_json::json!({ "matchedTasks": 3, "deletedTasks": 1, "originalFilter": "?y" });
-    assert_eq!(serde_json::Value::from(desk.ended(2).details.unwrap()), details);
-    assert_eq!(desk.task(0).unwrap().status, TaskStatus::Enqueued);
+    assert_eq!(serde_json::Value::from(desk.ended(3).details.unwrap()), details);
+    assert_eq!(desk.task(2).unwrap().status, TaskStatus::Enqueued);
     assert_eq!(desk.task(1).expect_err("it is deleted").code, Code::TaskNotFound);
+    // What is worked on ends first.
+    delete(&[0]);
+    assert_eq!(desk.task(4).unwrap().status, TaskStatus::Enqueued);
+    desk.report(0);
+    assert_eq!(serde_json::Value::from(desk.ended(4).details.unwrap())["deletedTasks"], 1);
+    assert_eq!(desk.task(0).expect_err("it is deleted").code, Code::TaskNotFound);
     assert_eq!(desk.task(99).expect_err("it never was").message, "Task `99` not found.");
 }
 

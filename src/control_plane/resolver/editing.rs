@@ -183,8 +183,7 @@ impl Resolving<'_> {
         while !assembly.step(BYTES_MAX) {}
         let put = assembly.into_payload();
         let deleted = split_ids(deleted.iter().map(String::as_str), self.shard_count());
-        let resolution =
-            Resolution::Edited { documents, put: put.shards(), deleted: deleted.shards() };
+        let resolution = Resolution::Edited { documents, put: put.shards(), deleted: deleted.shards() };
         let start = put.bytes.len() as u64;
         let mut sections = put.sections;
         sections.extend(deleted.sections.into_iter().map(|mut section| {
