@@ -26,7 +26,7 @@ impl World {
             ReportStatus::Succeeded => true,
             ReportStatus::Failed(_) => false,
         };
-        if expected != Some(is_success) && self.options.is_far {
+        if expected != Some(is_success) && self.options.is_without_oracle() {
             // What comes too late may have been in a batch with this, or in its way, before anybody could see it.
             if !self.options.is_strict {
                 self.diverted.extend(self.durable.record(id).entry.target.clone());
@@ -63,7 +63,7 @@ impl World {
 
     fn check_document(&self, node: usize, uid: &NodeIndexUid, doc: usize, since: EntryId) -> Checked {
         // No rule closes the window of requests far too late, see docs/FEEDER-PROTOCOL.md.
-        if self.options.is_far || self.is_damaged(uid, doc) {
+        if self.options.is_without_oracle() || self.is_damaged(uid, doc) {
             return Ok(());
         }
         let seen = self.nodes[node].indexes.get(uid).and_then(|index| index.docs.get(&doc).copied());
@@ -129,6 +129,7 @@ impl World {
             let is_given_up = match alarm {
                 Alarm::Retried { .. } => continue,
                 Alarm::FarStranger { .. } => self.options.is_far,
+                Alarm::LateRejection { .. } if self.options.storm == Storm::Embedders => continue,
                 Alarm::LateRejection { node, index, .. } | Alarm::Stuck { node, index, .. } => {
                     self.durable.rebuild.contains(&(node.clone(), index.clone())) || self.is_given_up(index)
                 }
@@ -165,7 +166,7 @@ impl World {
                 if self.durable.rebuild.contains(&(id.clone(), uid.clone())) || self.is_given_up(uid) {
                     continue;
                 }
-                if self.diverted.contains(uid) {
+                if self.diverted.contains(uid) || self.options.storm == Storm::Embedders {
                     self.check_peers(node, uid)?;
                     continue;
                 }

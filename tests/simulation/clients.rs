@@ -37,7 +37,9 @@ impl World {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
         let choice = match self.options.storm {
-            Storm::Mixed | Storm::Names | Storm::Restarts | Storm::Wipes | Storm::Damage => self.random.below(22),
+            Storm::Mixed | Storm::Names | Storm::Restarts | Storm::Wipes | Storm::Damage | Storm::Embedders => {
+                self.random.below(22)
+            }
             _ if self.random.chance(self.rates.votes) => 17,
             Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval | Storm::Slips | Storm::Audits => {
                 self.random.below(22)

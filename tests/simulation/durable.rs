@@ -8,6 +8,7 @@ use miroir::logic::feeder::{
 };
 use miroir::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use miroir::logic::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
+use miroir::meili::embedding_failure::embedding_failure;
 use miroir::meili::error::ErrorBody;
 
 use crate::documents::Change;
@@ -146,8 +147,13 @@ impl Durable {
     }
 
     pub fn steps(record: &Record) -> Vec<StepInfo> {
-        let is_canceled = matches!(record.outcome, Some(ReportStatus::Canceled(_)));
-        if is_canceled { Vec::new() } else { steps_of(&record.entry, record.resolution.as_ref()) }
+        let is_unsure = match &record.outcome {
+            Some(ReportStatus::Canceled(_)) => return Vec::new(),
+            Some(ReportStatus::Failed(error)) => embedding_failure(error).is_some(),
+            Some(ReportStatus::Succeeded) | None => false,
+        };
+        let steps = steps_of(&record.entry, record.resolution.as_ref());
+        steps.into_iter().map(|step| StepInfo { is_unsure, ..step }).collect()
     }
 
     /// What a start finds.

@@ -52,7 +52,7 @@ impl Rates {
             votes: 0.0,
         };
         match options.storm {
-            Storm::Mixed | Storm::Names | Storm::Damage => {}
+            Storm::Mixed | Storm::Names | Storm::Damage | Storm::Embedders => {}
             Storm::Wipes => rates.fault = 0.005,
             Storm::Plans | Storm::Upheaval | Storm::Slips | Storm::Audits => {
                 rates.write = rates.write.min(0.15);
@@ -260,7 +260,7 @@ impl World {
         }
         for (number, node) in self.nodes.iter_mut().enumerate() {
             node.is_slow = false;
-            node.hiccups = 0.0;
+            (node.hiccups, node.failures) = (0.0, 0.0);
             if number == away {
                 node.crash();
             } else if !self.gone.contains(&number) {

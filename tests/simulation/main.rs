@@ -142,6 +142,13 @@ fn damaged_replicas_are_put_right_or_reported() {
     run(9, 16, Options { storm: Storm::Damage, ..PLAIN }, "damaged_replicas_are_put_right_or_reported");
 }
 
+/// Without the checks of reads and reports: what a service does is chance.
+#[test]
+fn replicas_agree_whatever_a_service_does_that_nodes_ask() {
+    let options = Options { storm: Storm::Embedders, operations: 35, ..PLAIN };
+    run(10, 8, options, "replicas_agree_whatever_a_service_does_that_nodes_ask");
+}
+
 /// Without the checks of reads and reports, see the next one.
 #[test]
 fn shards_move_while_requests_come_far_too_late() {

@@ -58,6 +58,8 @@ pub struct Task {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failure {
     User(&'static str),
+    /// Of a service that it asks.
+    Service,
     /// Its own fault.
     Node,
 }
@@ -102,6 +104,8 @@ pub struct Node {
     pub size_max: usize,
     /// How often a batch fails for no fault of the documents.
     pub hiccups: f64,
+    /// How often the service fails that it asks about documents to put, and about settings.
+    pub failures: f64,
     /// The life in which it was told who it is.
     pub identity: Option<u64>,
     /// While it is down another server answers in its place.
@@ -252,6 +256,13 @@ impl Node {
         let size = if shared > 0 { random.between(1, shared as u64) as usize } else { 1 };
         let tasks = queue[..size].to_vec();
         let (mut result, deleted) = self.run(&tasks);
+        let asks = |&task: &usize| {
+            let work = &self.tasks[task].request.work;
+            work.is_put() || matches!(work, Work::Settings(_))
+        };
+        if self.failures > 0.0 && result.is_ok() && tasks.iter().any(asks) && random.chance(self.failures) {
+            result = Err(Failure::Service);
+        }
         if random.chance(self.hiccups) {
             result = Err(Failure::Node);
         }
@@ -334,6 +345,9 @@ impl Task {
         let end = self.end.map(|end| match end {
             Ok(_) => End::Succeeded,
             Err(Failure::User(text)) => End::Rejected(body(text)),
+            Err(Failure::Service) => {
+                End::Rejected(ApiError::new(Code::VectorEmbeddingError, "x: user error: could not authenticate").body())
+            }
             Err(Failure::Node) => End::Retry("the node has a hiccup".into()),
         });
         SeenTask {

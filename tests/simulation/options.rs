@@ -26,15 +26,16 @@ pub enum Storm {
     Slips,
     /// Documents that nobody has written, or that are gone, on one replica of a shard.
     Damage,
+    /// Batches that fail for a service that a node asks, on one node and not on another.
+    Embedders,
 }
 
 impl Storm {
     pub fn has_plans(self) -> bool {
         match self {
             Self::Plans | Self::Upheaval | Self::Audits | Self::Slips => true,
-            Self::Mixed | Self::Names | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes | Self::Damage => {
-                false
-            }
+            Self::Mixed | Self::Names | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes => false,
+            Self::Damage | Self::Embedders => false,
         }
     }
 
@@ -48,7 +49,8 @@ impl Storm {
             | Self::Losses
             | Self::Plans
             | Self::Slips
-            | Self::Damage => false,
+            | Self::Damage
+            | Self::Embedders => false,
         }
     }
 
@@ -57,6 +59,7 @@ impl Storm {
         match self {
             Self::Wipes | Self::Plans | Self::Upheaval | Self::Slips | Self::Damage => true,
             Self::Mixed | Self::Names | Self::Restarts | Self::Votes | Self::Losses | Self::Audits => false,
+            Self::Embedders => false,
         }
     }
 }
@@ -74,4 +77,11 @@ pub struct Options {
     pub has_upkeep: bool,
     pub operations: usize,
     pub is_traced: bool,
+}
+
+impl Options {
+    /// One server does not tell what becomes of a task, or when.
+    pub fn is_without_oracle(&self) -> bool {
+        self.is_far || self.storm == Storm::Embedders
+    }
 }

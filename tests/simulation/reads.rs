@@ -82,7 +82,7 @@ impl View {
 impl World {
     /// Searches begin and go on.
     pub fn read(&mut self) -> Checked {
-        if self.options.is_far {
+        if self.options.is_without_oracle() {
             return Ok(()); // No rule closes this window, see docs/FEEDER-PROTOCOL.md.
         }
         if self.reads.random.chance(0.3) {

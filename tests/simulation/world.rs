@@ -105,7 +105,9 @@ impl World {
         let hiccups = random.pick(&[0.0, 0.0, 0.02]);
         // The largest part of one shard has two ids.
         let size_max = random.pick(&[IDS, IDS, 2]);
-        let nodes = (0..count).map(|_| Node { is_up: true, hiccups, size_max, ..Node::default() }).collect();
+        let failures = if options.storm == Storm::Embedders { random.pick(&[0.05, 0.1, 0.2]) } else { 0.0 };
+        let node = || Node { is_up: true, hiccups, failures, size_max, ..Node::default() };
+        let nodes = (0..count).map(|_| node()).collect();
         let rates = Rates::new(&mut random, options);
         let mut world = Self {
             options,
@@ -258,7 +260,7 @@ impl World {
         for (number, node) in self.nodes.iter_mut().enumerate() {
             (node.is_up, node.is_replaced) = (!self.gone.contains(&number), false);
             node.is_slow = false;
-            node.hiccups = 0.0;
+            (node.hiccups, node.failures) = (0.0, 0.0);
         }
         self.settle()?;
         if self.options.storm == Storm::Damage {
