@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use super::embedding::is_whole;
 use super::feed::{Purpose, Sent, SentEnd, Vote};
 use super::identity::concerns_identity;
 use super::node::{End, InFlight, SeenKind, SeenTask};
@@ -205,13 +204,16 @@ impl Fleet {
         let Some(sent_end) = sent.end.clone() else { return };
         let again = match &sent_end.end {
             End::Retry(reason) => Some(reason.clone()),
-            End::Rejected(error) if self.must_try_again(node, uid, sent, &sent_end) => Some(error.message.clone()),
+            End::Rejected(error) if self.must_try_again(node, uid, sent, error) => Some(error.message.clone()),
             End::Rejected(_) | End::Succeeded => None,
         };
         if let Some(reason) = again {
             let (node_id, index, position) = (self.nodes[node].id.clone(), uid.clone(), sent.position);
             self.pending.alarms.push(Alarm::Retried { node: node_id, index, position, reason });
             self.back_off_index(node, uid, now);
+            return;
+        }
+        if self.stand(node, uid, sent, &sent_end, now) {
             return;
         }
         let SentEnd { end, was_shared, deleted } = sent_end;
@@ -301,17 +303,12 @@ impl Fleet {
             if was_shared && self.rules.batch {
                 return; // Not alone after all: sent again.
             }
-            let is_whole = is_whole(&error);
-            if !sent.is_split && sent.shards.len() > 1 && !is_whole {
+            if !sent.is_split && sent.shards.len() > 1 {
                 let is_fed = |shard: &ShardId| self.topology.is_fed(node, uid, *shard, sent.position);
                 let shards: VecDeque<ShardId> = sent.shards.iter().copied().filter(is_fed).collect();
                 if !shards.is_empty() {
                     let feed = self.feed_mut(node, uid);
                     (feed.split, feed.split_at) = (Some(shards), sent.position);
-                    return;
-                }
-            } else if embedding_failure(&error).is_some() {
-                if !self.judge_embedding(node, uid, sent, &error) {
                     return;
                 }
             } else if let Some(&shard) = sent.shards.first() {

@@ -1,28 +1,40 @@
 //! Failures of embedders: what a service that the nodes ask does to a step.
 //!
 //! One server fails the task, and so does the fleet: settings are voted down, chunks of documents are rejected. But such a
-//! failure depends on the moment and on the node, where any other one follows from the documents and the settings. So
-//! replicas may differ after it, and whoever differs is put right: who rejects what a peer has taken tries again a few times
-//! and is rebuilt from its peers then (copies bring their vectors along), and so is who takes what its peers have rejected.
-//! Nobody is tried for ever: what comes after a failure, a correction of the settings above all, must come through.
+//! failure depends on the moment and on the node, where any other one follows from the documents and the settings. So chunks
+//! are voted on, too: a replica that has failed with one alone *stands* there, and the chunk has its verdict when every
+//! required replica of its shard stands. Nobody is sent what has such a verdict. If one has taken it instead, the others try
+//! again a few times, and are rebuilt from it then (copies bring their vectors along). Nobody is tried for ever: what comes
+//! after a failure, a correction of the settings above all, must come through.
+
+use std::collections::VecDeque;
 
 use super::Fleet;
-use super::feed::{Purpose, Sent, SentEnd, Sync, Vote};
+use super::feed::{Purpose, Sent, SentEnd, Stand, Sync, Vote};
 use super::node::End;
 use super::step::{StepInfo, is_voted};
-use crate::logic::ids::{NodeIndexUid, Position, ShardId};
+use crate::logic::ids::{Monotonic, NodeIndexUid, Position, ShardId};
 use crate::meili::embedding_failure::{EmbeddingFailure, embedding_failure};
 use crate::meili::error::ErrorBody;
 
 /// Tries of a step that others have passed. A node tries for itself, too, before it says that a service does not answer.
 const TRIES: u32 = 6;
 
+/// What is to be done about a step that embedders have to do with.
+pub(super) enum Stance {
+    /// It may be sent.
+    Send,
+    /// Others have yet to come to it.
+    Wait,
+    /// It was passed, or is cut now.
+    Changed,
+}
+
 impl Fleet {
-    /// An embedder has failed, and the step is to be sent again: others have passed it, or nobody knows whether this
-    /// replica has.
-    pub(super) fn must_try_again(&self, node: usize, uid: &NodeIndexUid, sent: &Sent, end: &SentEnd) -> bool {
-        let End::Rejected(error) = &end.end else { return false };
-        if embedding_failure(error).is_none() || sent.purpose.is_of_job() {
+    /// An embedder has failed, and an index-wide step is to be sent again: others have passed it, or nobody knows whether
+    /// this replica has.
+    pub(super) fn must_try_again(&self, node: usize, uid: &NodeIndexUid, sent: &Sent, error: &ErrorBody) -> bool {
+        if embedding_failure(error).is_none() {
             return false;
         }
         let feed = self.feed(node, uid);
@@ -30,32 +42,115 @@ impl Fleet {
         match sent.purpose {
             Purpose::Bootstrap => true,
             Purpose::Revert => is_patient && !matches!(feed.vote, Some(Vote::Rejected(_))),
-            Purpose::Do if is_voted(sent.kind) => is_patient && self.decision(uid, sent.position) == Some(true),
-            Purpose::Do => {
-                let is_judged = feed.is_careful() && !end.was_shared && (sent.shards.len() == 1 || is_whole(error));
-                is_judged && self.is_taken(node, uid, sent) && (is_patient || !self.can_go(node, uid))
-            }
+            Purpose::Do => is_voted(sent.kind) && is_patient && self.decision(uid, sent.position) == Some(true),
             Purpose::Copy { .. } | Purpose::Mark | Purpose::Mend => false,
         }
     }
 
-    /// Some other replica that verdicts need has taken what this one rejects.
-    fn is_taken(&self, node: usize, uid: &NodeIndexUid, sent: &Sent) -> bool {
-        let is_open = |shard: &&ShardId| !self.is_judged(uid, sent.position, **shard);
-        sent.shards.iter().filter(is_open).any(|&shard| {
-            let mut beyond = self.beyond(node, uid, shard, sent.position).into_iter();
-            beyond.any(|other| self.feed(other, uid).is_required())
+    /// An embedder has failed with documents that were alone. False: it is not about that.
+    pub(super) fn stand(
+        &mut self,
+        node: usize,
+        uid: &NodeIndexUid,
+        sent: &Sent,
+        end: &SentEnd,
+        now: Monotonic,
+    ) -> bool {
+        let End::Rejected(error) = &end.end else { return false };
+        let Some(failure) = embedding_failure(error) else { return false };
+        // What is not about single documents fails for all: the shards are not tried one by one, which takes minutes each.
+        let is_least = sent.is_split || sent.shards.len() == 1 || failure == EmbeddingFailure::Unavailable;
+        let is_alone = self.feed(node, uid).is_careful() && !end.was_shared && is_least;
+        if sent.purpose != Purpose::Do || !sent.kind.is_document() || !is_alone {
+            return false;
+        }
+        let (position, shards, error) = (sent.position, sent.shards.clone(), error.clone());
+        self.feed_mut(node, uid).stand = Some(Stand { position, shards, error });
+        self.back_off_index(node, uid, now);
+        self.attention.insert(uid.clone());
+        for other in &mut self.nodes {
+            other.active.insert(uid.clone());
+        }
+        true
+    }
+
+    /// Before a step is sent: judges what all stand before, and leaves out what is judged.
+    pub(super) fn stance(&mut self, node: usize, uid: &NodeIndexUid, step: &StepInfo) -> Stance {
+        if !step.kind.is_document() {
+            return Stance::Send;
+        }
+        let at = step.position;
+        let stand = self.feed(node, uid).stand.clone().filter(|stand| stand.position == at);
+        let part = match &self.feed(node, uid).split {
+            Some(split) => split.iter().copied().collect(),
+            None => self.topology.part(node, uid, step),
+        };
+        if let Some(stand) = &stand {
+            for &shard in stand.shards.iter().filter(|shard| part.contains(shard)) {
+                if !self.is_judged(uid, at, shard) && self.all_stand(node, uid, at, shard) {
+                    self.judge(at, shard, stand.error.clone());
+                }
+            }
+        }
+        let (judged, open): (Vec<ShardId>, Vec<ShardId>) =
+            part.into_iter().partition(|&shard| self.is_judged(uid, at, shard));
+        if !judged.is_empty() {
+            return self.leave_out(node, uid, at, open);
+        }
+        let Some(stand) = stand else { return Stance::Send };
+        let is_open = |shard: &&ShardId| open.contains(shard);
+        let is_taken = stand.shards.iter().filter(is_open).any(|&shard| self.is_taken(node, uid, at, shard));
+        if !is_taken {
+            return Stance::Wait;
+        }
+        let is_patient = self.feed(node, uid).failures < TRIES;
+        if !is_patient && self.can_go(node, uid) {
+            self.give_up(node, uid);
+            return Stance::Changed;
+        }
+        self.feed_mut(node, uid).stand = None;
+        Stance::Send
+    }
+
+    /// Goes past the chunks of a step that are judged, when all before it has ended.
+    fn leave_out(&mut self, node: usize, uid: &NodeIndexUid, at: Position, open: Vec<ShardId>) -> Stance {
+        if !self.feed(node, uid).sent.is_empty() {
+            return Stance::Wait;
+        }
+        let feed = self.feed_mut(node, uid);
+        feed.stand = None;
+        if open.is_empty() {
+            (feed.split, feed.pos) = (None, at);
+            self.advance(node, uid, at);
+        } else {
+            (feed.split, feed.split_at) = (Some(VecDeque::from(open)), at);
+        }
+        Stance::Changed
+    }
+
+    /// Every other replica of the shard that verdicts need has failed with it, too.
+    fn all_stand(&self, node: usize, uid: &NodeIndexUid, at: Position, shard: ShardId) -> bool {
+        self.required_others(node, uid, shard).all(|other| {
+            let stand = self.feed(other, uid).stand.as_ref().filter(|stand| stand.position == at);
+            stand.is_some_and(|stand| stand.shards.contains(&shard))
         })
     }
 
-    /// The other replicas of a shard that have passed a step.
-    fn beyond(&self, node: usize, uid: &NodeIndexUid, shard: ShardId, position: Position) -> Vec<usize> {
-        let has_passed = |other: usize| {
-            let feed = self.feed(other, uid);
-            feed.applied >= position && !feed.needs_rebuild && feed.bootstrap.is_none()
+    /// Some other replica that verdicts need has taken it.
+    fn is_taken(&self, node: usize, uid: &NodeIndexUid, at: Position, shard: ShardId) -> bool {
+        self.required_others(node, uid, shard).any(|other| self.feed(other, uid).applied >= at)
+    }
+
+    fn required_others<'a>(
+        &'a self,
+        node: usize,
+        uid: &'a NodeIndexUid,
+        shard: ShardId,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let is_needed = move |other: &usize| {
+            *other != node && self.feed(*other, uid).is_required() && self.topology.counts(*other, uid, shard)
         };
-        let others = (0..self.nodes.len()).filter(|&other| other != node && has_passed(other));
-        others.filter(|&other| self.topology.is_fed(other, uid, shard, position)).collect()
+        (0..self.nodes.len()).filter(is_needed)
     }
 
     /// Its peers can do without it.
@@ -66,46 +161,18 @@ impl Fleet {
         }
     }
 
-    /// Chunks were rejected alone since an embedder failed. False: this replica is to be rebuilt instead, for a peer has
-    /// taken them.
-    pub(super) fn judge_embedding(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent, error: &ErrorBody) -> bool {
-        if self.is_taken(node, uid, sent) {
-            self.give_up_if_covered(node, uid);
-            return false;
-        }
-        for &shard in &sent.shards {
-            if self.topology.is_fed(node, uid, shard, sent.position) && !self.is_judged(uid, sent.position, shard) {
-                // They are not needed for verdicts, and have what the others have not.
-                for other in self.beyond(node, uid, shard, sent.position) {
-                    self.give_up(other, uid);
-                }
-                self.judge(sent.position, shard, error.clone());
-            }
-        }
-        true
-    }
-
-    /// Chunks were taken. Who took what others had rejected differs from them.
+    /// Chunks were taken. One that was not needed for the verdict, and was under way then, differs from the others.
     pub(super) fn compare_with_verdicts(&mut self, node: usize, uid: &NodeIndexUid, sent: &Sent) {
-        let is_judged = |shard: &&ShardId| self.is_judged(uid, sent.position, **shard);
-        let judged: Vec<ShardId> = sent.shards.iter().filter(is_judged).copied().collect();
-        if judged.is_empty() {
-            return;
-        }
-        if self.can_go(node, uid) {
-            return self.give_up(node, uid);
-        }
-        for shard in judged {
-            for other in self.beyond(node, uid, shard, sent.position) {
-                self.give_up(other, uid);
-            }
+        if sent.shards.iter().any(|&shard| self.is_judged(uid, sent.position, shard)) {
+            self.give_up_if_covered(node, uid);
         }
     }
 
-    /// A chunk was rejected by some replica, and is to be by all.
+    /// A chunk was rejected since an embedder failed.
     fn is_judged(&self, uid: &NodeIndexUid, position: Position, shard: ShardId) -> bool {
         let key = (position, shard);
-        self.verdicts.contains_key(&key) || self.index(uid).judged.contains(&key)
+        let is_judged_now = || self.verdicts.get(&key).is_some_and(|error| embedding_failure(error).is_some());
+        self.index(uid).judged.contains(&key) || is_judged_now()
     }
 
     /// A reported verdict is of use as long as a replica may come to the step.
@@ -123,9 +190,4 @@ impl Fleet {
         let is_late = step.is_unsure && step.kind.is_document() && self.index(uid).judged.range(all).next().is_none();
         is_late && !self.feed(node, uid).is_required() && self.is_spared(node, uid)
     }
-}
-
-/// What is not about single documents fails for all of them: the shards are not tried one by one, which takes minutes each.
-pub(super) fn is_whole(error: &ErrorBody) -> bool {
-    embedding_failure(error) == Some(EmbeddingFailure::Unavailable)
 }

@@ -90,6 +90,14 @@ pub(super) enum Vote {
     Rejected(ErrorBody),
 }
 
+/// A node has failed with these chunks of a step since an embedder did; see [`super::embedding`].
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Stand {
+    pub position: Position,
+    pub shards: Vec<ShardId>,
+    pub error: ErrorBody,
+}
+
 /// A task that a node has for us.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Sent {
@@ -143,6 +151,8 @@ pub(super) struct Feed {
     /// Which step that is.
     pub split_at: Position,
     pub vote: Option<Vote>,
+    /// Where it waits for others, and has nothing under way.
+    pub stand: Option<Stand>,
     /// After a rewind: back in sync only when `applied` reaches this.
     pub goal: Position,
     pub sync: Sync,
@@ -213,6 +223,7 @@ impl Feed {
             split: None,
             split_at: Position(0),
             vote: None,
+            stand: None,
             goal: Position(0),
             sync: Sync::In,
             came_back_in: 0,

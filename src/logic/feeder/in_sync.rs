@@ -313,7 +313,7 @@ impl Fleet {
 fn reached(feed: &Feed, due: Option<Position>) -> Position {
     match due {
         None => Position(u64::MAX),
-        Some(due) if feed.vote.is_some() => due,
+        Some(due) if feed.vote.is_some() || feed.stand.as_ref().is_some_and(|stand| stand.position == due) => due,
         Some(due) => due.before(),
     }
 }

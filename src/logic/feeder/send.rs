@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::embedding::Stance;
 use super::feed::{Feed, Purpose, Sent, SentEnd, Sync, Vote};
 use super::index::Lookup;
 use super::mend::changes_settings;
@@ -176,6 +177,11 @@ impl Fleet {
                 let is_done = feed.sent.is_empty() && held.is_none();
                 return Ok(if is_done { Turn::Done } else { Turn::Blocked(None) });
             };
+            match self.stance(node, uid, &step) {
+                Stance::Send => {}
+                Stance::Wait => return Ok(Turn::Blocked(None)),
+                Stance::Changed => continue,
+            }
             match self.send_of(node, uid, &step) {
                 Next::Pass => self.pass_barrier(node, uid, step.position, step.kind),
                 Next::Wait => return Ok(Turn::Blocked(None)),

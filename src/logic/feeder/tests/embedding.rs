@@ -98,29 +98,50 @@ fn a_replica_that_cannot_embed_what_its_peer_has_embedded_is_rebuilt_from_it() {
 }
 
 #[test]
-fn a_replica_that_embeds_what_its_peers_could_not_is_rebuilt_from_them() {
-    for is_reported in [false, true] {
-        let mut world = World::new(2);
-        world.create();
-        world.run();
-        world.answers = |node, send| (node == 0 && is_second(send)).then(refused);
-        let away = world.nodes[1].take();
-        let put = world.put();
-        for _ in 0..100 {
-            world.act(0);
-            world.control();
-        }
-        if is_reported {
-            world.run();
-        }
-        world.nodes[1] = away;
-        world.run();
-        for _ in 0..1_000 {
-            while world.act(1) {}
-            world.control();
-            world.now = world.now.plus_ms(10);
-        }
-        assert!(matches!(world.status(put), ReportStatus::Failed(_)));
-        assert!(is_given_up(&world, 1) && !is_given_up(&world, 0), "reported: {is_reported}");
+fn what_all_that_were_there_could_not_embed_is_not_sent_to_who_returns() {
+    let mut world = World::new(2);
+    world.create();
+    world.run();
+    world.answers = |node, send| (node == 0 && is_second(send)).then(refused);
+    let away = world.nodes[1].take();
+    let put = world.put();
+    world.run();
+    assert!(matches!(world.status(put), ReportStatus::Failed(_)));
+    world.nodes[1] = away;
+    let next = world.put();
+    world.run();
+    for _ in 0..1_000 {
+        while world.act(1) {}
+        world.control();
+        world.now = world.now.plus_ms(10);
     }
+    assert_eq!(world.status(next), &ReportStatus::Succeeded);
+    assert!(!world.sent.iter().any(|(_, send)| is_second(send)));
+    assert!(world.sent.iter().any(|(node, send)| *node == 1 && send.position.entry() == Some(next)));
+    assert!(!is_given_up(&world, 0) && !is_given_up(&world, 1));
+}
+
+/// Each of them would have to go, and none can: every pair has a shard of its own.
+#[test]
+fn replicas_that_nobody_can_do_without_are_never_given_up() {
+    let mut world = World::with_owners(3, &[&[0, 1], &[1, 2], &[2, 0]]);
+    world.create();
+    world.run();
+    // One shard here, another there.
+    world.answers = |node, send| {
+        let is_its_turn = send.shards.first().is_some_and(|shard| usize::from(shard.0) == node);
+        (is_second(send) && is_its_turn).then(refused)
+    };
+    world.put_to(&[0, 1, 2]);
+    for _ in 0..3_000 {
+        for node in 0..3 {
+            while world.act(node) {}
+        }
+        world.control();
+        let given_up = (0..3).filter(|&node| is_given_up(&world, node)).count();
+        assert!(given_up <= 1, "{given_up}");
+        world.now = world.now.plus_ms(10);
+    }
+    world.answers = |_, _| None;
+    assert!((0..3).any(|node| !is_given_up(&world, node)));
 }
