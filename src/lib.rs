@@ -15,6 +15,7 @@
 //! | [`data_plane`] | one executor per core: clients' requests, searches, document reads |
 //! | [`control_plane`] | plain threads: journal writer, feeders, prober, publisher, admin API |
 //! | [`devnode`] | the embedded development node; uses `meili` and `telemetry` only |
+//! | [`import`] | moving in: what a Meilisearch has comes into Miroir by its public API |
 //! | [`server`] | a whole Miroir in this process: the only place that imports both planes |
 //! | [`program`] | what each subcommand of `miroir` does: puts the parts together |
 //! | [`ctl`] | the operator's command line, a client of the admin API |
@@ -29,6 +30,7 @@ pub mod data_plane;
 pub mod devnode;
 pub mod dump;
 pub mod http_types;
+pub mod import;
 pub mod logic;
 pub mod meili;
 pub mod program;

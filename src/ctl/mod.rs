@@ -1,10 +1,12 @@
-//! The operator's command line, one file per subcommand: a client of the admin API (`docs/ADMIN-API.md`).
+//! The operator's command line, one file per subcommand: a client of the admin API (`docs/ADMIN-API.md`), and for `import`
+//! of clients' API.
 //!
 //! Tables for people; with `--json` the answer of the server as it is, for programs. It holds no state and decides
 //! nothing. Exit codes: [`crate::program`].
 
 mod client;
 mod explain;
+mod import;
 mod node;
 mod nodes;
 mod progress;
@@ -70,11 +72,15 @@ pub enum Command {
     ReplicationFactor(replication_factor::ReplicationFactor),
     /// See [`verify`].
     Verify(verify::Verify),
+    /// See [`import`].
+    Import(import::Import),
 }
 
 impl Command {
-    fn call(&self) -> Call {
-        match self {
+    /// None: it does not ask the admin listener.
+    fn call(&self) -> Option<Call> {
+        let call = match self {
+            Self::Import(_) => return None,
             Self::Status(_) => Call::get("/status"),
             Self::Nodes(_) => Call::get("/fleet"),
             Self::Shards(_) => Call::get("/shards"),
@@ -84,7 +90,8 @@ impl Command {
             Self::Rebalance(rebalance) => rebalance.command.call(),
             Self::ReplicationFactor(replication_factor) => replication_factor.call(),
             Self::Verify(verify) => verify.call(),
-        }
+        };
+        Some(call)
     }
 
     /// The answer for people.
@@ -99,6 +106,7 @@ impl Command {
             Self::Rebalance(rebalance) => rebalance.command.render(answer),
             Self::ReplicationFactor(replication_factor) => replication_factor.render(answer),
             Self::Verify(_) => verify::render(answer),
+            Self::Import(_) => String::new(),
         }
     }
 
@@ -113,7 +121,8 @@ impl Command {
             | Self::Shards(_)
             | Self::Tasks(_)
             | Self::Rebalance(_)
-            | Self::ReplicationFactor(_) => Ok(()),
+            | Self::ReplicationFactor(_)
+            | Self::Import(_) => Ok(()),
         }
     }
 }
@@ -133,19 +142,23 @@ impl Ctl {
         }
         let Some(command) = self.command else {
             return Err(Failure::Usage(
-                "say what to do: status, nodes, shards, tasks, node, explain, rebalance, replication-factor or verify; \
-                 --help explains"
+                "say what to do: status, nodes, shards, tasks, node, explain, rebalance, replication-factor, verify or \
+                 import; --help explains"
                     .to_owned(),
             ));
         };
+        if let Command::Import(import) = command {
+            return import.run(out, self.json);
+        }
         let client = Client::new(&self.admin, self.admin_key.as_deref())?;
         if let Command::Verify(verify) = &command {
             return verify.run(&client, out, self.json);
         }
+        let Some(call) = command.call() else { return Ok(()) };
         if command.is_followed() {
-            return progress::follow(&client, &command.call(), out, self.json);
+            return progress::follow(&client, &call, out, self.json);
         }
-        let answer = client.send(&command.call())?;
+        let answer = client.send(&call)?;
         if self.json {
             writeln!(out, "{answer}")?;
         } else {

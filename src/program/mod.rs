@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use argh::{FromArgs, TopLevelCommand};
 
 use crate::config::Problems;
+use crate::import::ImportError;
 
 /// Why a program ends early. The message is for people and names the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,18 @@ impl From<io::Error> for Failure {
             Self::ClosedOutput
         } else {
             Self::Operation(format!("writing the output failed: {error}"))
+        }
+    }
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Usage(message) => Self::Usage(message),
+            ImportError::Unreachable(message) => Self::Unreachable(message),
+            ImportError::Refused(message) => Self::Refused(message),
+            ImportError::Failed(message) => Self::Operation(message),
+            ImportError::Output(error) => error.into(),
         }
     }
 }

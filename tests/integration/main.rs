@@ -28,6 +28,7 @@ mod kill;
 mod large;
 mod losses;
 mod marker;
+mod moving_in;
 mod names;
 mod node_calls;
 mod operator;

@@ -1,0 +1,1 @@
+//! An import between servers that are only remembered.
