@@ -15,7 +15,6 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use crate::bridge::Bridge;
 use crate::config::{self, Secret, Settings};
 use crate::control_plane::admin::AdminApi;
-use crate::control_plane::troubles::Troubles;
 use crate::control_plane::{self, ControlPlane};
 use crate::data_plane::client_api::client_handlers;
 use crate::data_plane::connection::{Handler, overloaded};
@@ -228,14 +227,16 @@ pub fn start_on(settings: &Settings, cores: Cores) -> Result<RunningServer, Star
 
     let control = control_plane::start(settings, &bridge, commands)?;
     let addresses = Addresses { client: client.address(), admin: admin.address() };
-    let admin = admin.start(&admin_handlers(bridge, control.troubles().clone(), settings.admin.key.clone()))?;
+    let admin = admin.start(&admin_handlers(bridge, &control, settings.admin.key.clone()))?;
     let client = client.start(&client_handlers)?;
     tracing::info!(client = %addresses.client, admin = %addresses.admin, executors, "miroir is up");
     Ok(RunningServer { addresses, parts: Some(Parts { client, control, admin }), drain: settings.shutdown_timeout })
 }
 
-fn admin_handlers(bridge: Arc<Bridge>, troubles: Troubles, key: Option<Secret>) -> HandlerFactory {
-    Arc::new(move |_| Rc::new(AdminHandler(AdminApi::new(bridge.clone(), troubles.clone(), key.clone()))))
+fn admin_handlers(bridge: Arc<Bridge>, control: &ControlPlane, key: Option<Secret>) -> HandlerFactory {
+    let (troubles, looks) = (control.troubles().clone(), control.looks().clone());
+    let api = move || AdminApi::new(bridge.clone(), troubles.clone(), looks.clone(), key.clone());
+    Arc::new(move |_| Rc::new(AdminHandler(api())))
 }
 
 impl RunningServer {

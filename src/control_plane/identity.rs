@@ -1,4 +1,4 @@
-//! Asks a server which node it is, and tells it: the document of [`IDENTITY_INDEX`]. What follows from the answer is the
+//! Asks a server whether it can be a node and which one it is, and tells it: the document of [`IDENTITY_INDEX`]. What follows from the answer is the
 //! protocol's business (`logic/feeder/identity`).
 
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::node_client::{BodyParts, NodeClient, NodeError, NodeWrite, SendOutcom
 use crate::logic::entry::PutMode;
 use crate::logic::feeder::{Bearer, IDENTITY_INDEX};
 use crate::logic::ids::{NodeId, NodeIndexUid};
+use crate::meili::node_version::{Fitness, fitness_of};
 
 /// Documents that are looked at, one for each life.
 const LIVES_MAX: u64 = 10_000;
@@ -31,6 +32,8 @@ pub struct Answerer {
     pub bearer: Bearer,
     /// What it carries; none if it carries nothing.
     pub carried: Option<Identity>,
+    /// Of Meilisearch, `1.50.0`.
+    pub version: String,
 }
 
 /// One for each life, so that a request that arrives far too late never takes a later life back.
@@ -42,8 +45,15 @@ struct Document {
 }
 
 impl Identity {
-    /// Asks whoever answers whether it is this node. `timeout` is for one answer of two.
+    /// Asks whoever answers whether it is this node. `timeout` is for one answer of three.
+    ///
+    /// # Errors
+    /// Nobody answers, or a version that is too old to be read or written.
     pub fn ask(&self, client: &NodeClient, timeout: Duration) -> Result<Answerer, NodeError> {
+        let version = client.version(timeout)?;
+        if fitness_of(&version) == Fitness::TooOld {
+            return Err(NodeError::TooOld(version));
+        }
         let fields = ["cluster", "node", "life"];
         let found = match client.fetch_documents(&index(), None, &fields, 0..LIVES_MAX, timeout) {
             Ok(found) => found.results,
@@ -55,13 +65,13 @@ impl Identity {
         let carried: Vec<Document> = carried.collect();
         // One that carries two names is not ours alone.
         if let Some(other) = carried.iter().find(|document| document.identity != *self) {
-            return Ok(Answerer { bearer: Bearer::Other, carried: Some(other.identity.clone()) });
+            return Ok(Answerer { bearer: Bearer::Other, carried: Some(other.identity.clone()), version });
         }
         if let Some(life) = carried.iter().map(|document| document.life).max() {
-            return Ok(Answerer { bearer: Bearer::Node { life }, carried: Some(self.clone()) });
+            return Ok(Answerer { bearer: Bearer::Node { life }, carried: Some(self.clone()), version });
         }
         let is_empty = client.stats(timeout)?.indexes.is_empty();
-        Ok(Answerer { bearer: Bearer::Nobody { is_empty }, carried: None })
+        Ok(Answerer { bearer: Bearer::Nobody { is_empty }, carried: None, version })
     }
 
     /// Lets a server carry it from now on: a task there.

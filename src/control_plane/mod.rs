@@ -106,6 +106,7 @@ pub struct ControlPlane {
     coordinator: Option<coordinator::Running>,
     cluster: ClusterRecord,
     troubles: Troubles,
+    looks: Looks,
 }
 
 /// Opens the store, checks the fleet, and starts everything. When this returns, readers see what they may see as of the
@@ -141,7 +142,13 @@ pub fn start(
     let coordinator = running.coordinator();
     coordinator.audit_in_background(background_audit(settings));
     let drifts = troubles.drifts().clone();
-    let mut plane = ControlPlane { threads, coordinator: Some(running), cluster: fleet.cluster.clone(), troubles };
+    let mut plane = ControlPlane {
+        threads,
+        coordinator: Some(running),
+        cluster: fleet.cluster.clone(),
+        troubles,
+        looks: looks.clone(),
+    };
 
     let (desk, jobs) = bounded(task_desk::JOBS_MAX);
     let registry = Arc::new(Registry::open(store.clone(), webhooks::configured(&settings.webhooks))?);
@@ -209,6 +216,11 @@ impl ControlPlane {
     /// What goes wrong and is tried again.
     pub fn troubles(&self) -> &Troubles {
         &self.troubles
+    }
+
+    /// What probers last saw.
+    pub fn looks(&self) -> &Looks {
+        &self.looks
     }
 
     /// Ends all threads and waits for them. Writes that were answered are durable; those that wait are not answered.

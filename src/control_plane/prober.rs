@@ -15,6 +15,7 @@ use super::node_client::{NodeClient, NodeError};
 use super::publisher::Publisher;
 use super::status::{Looks, NodeLook};
 use crate::logic::feeder::Bearer;
+use crate::meili::node_version::{Fitness, NodeVersion, fitness_of};
 
 /// How often and how long.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,8 @@ pub struct Prober {
 /// What a look found at the URL.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Found {
-    Node,
+    /// Of this version.
+    Node(String),
     /// Another server, or one that lost what it had: why it is not used.
     Stranger(String),
     /// Nobody, or nobody that says who it is.
@@ -52,8 +54,9 @@ enum Found {
 }
 
 impl Prober {
-    /// Works until `stop` is closed. `is_itself` says of each answer whether it is the node that answered.
-    pub fn run(self, stop: &Receiver<()>, is_itself: impl Fn(Bearer) -> bool) {
+    /// Works until `stop` is closed. `is_itself` says of each answer whether it is the node that answered: somebody, or a
+    /// server that cannot be a node.
+    pub fn run(self, stop: &Receiver<()>, is_itself: impl Fn(Option<Bearer>) -> bool) {
         let mut before = None;
         let (mut client, mut asked) = (self.client(), None);
         loop {
@@ -64,11 +67,11 @@ impl Prober {
             }
             let found = self.find(&client, &is_itself);
             self.publisher.publish_node(&self.identity.node, |node| {
-                node.reachable = found == Found::Node;
+                node.reachable = matches!(found, Found::Node(_));
                 node.address = match found {
-                    Found::Node => address.or(node.address),
+                    Found::Node(_) => address.or(node.address),
                     // Whoever answers there next need not be the same server.
-                    Found::Stranger(_) | Found::Nobody(NodeError::Unreachable(_)) => None,
+                    Found::Stranger(_) | Found::Nobody(NodeError::Unreachable(_) | NodeError::TooOld(_)) => None,
                     // Cores may try a slow one.
                     Found::Nobody(_) => node.address,
                 };
@@ -89,40 +92,49 @@ impl Prober {
         NodeClient::new(&*self.url, self.node_key.as_deref())
     }
 
-    fn find(&self, client: &NodeClient, is_itself: impl Fn(Bearer) -> bool) -> Found {
+    fn find(&self, client: &NodeClient, is_itself: impl Fn(Option<Bearer>) -> bool) -> Found {
         let timeout = self.timing.timeout;
         let health = client.health(timeout);
         match health.and_then(|()| self.identity.ask(client, timeout)) {
-            Ok(answerer) if is_itself(answerer.bearer) => Found::Node,
+            Ok(answerer) if is_itself(Some(answerer.bearer)) => Found::Node(answerer.version),
             Ok(answerer) => Found::Stranger(self.identity.stranger(&answerer)),
+            Err(error @ NodeError::TooOld(_)) => {
+                is_itself(None);
+                Found::Nobody(error)
+            }
             Err(error) => Found::Nobody(error),
         }
     }
 
     /// For operators only: what fails here is shown, and changes nothing else.
     fn look(&self, client: &NodeClient, found: &Found) -> NodeLook {
-        match found {
+        let version = match found {
             Found::Stranger(why) => return NodeLook { error: Some(why.clone()), ..NodeLook::default() },
-            Found::Nobody(error) => return NodeLook { error: Some(error.to_string()), ..NodeLook::default() },
-            Found::Node => {}
-        }
-        let timeout = self.timing.timeout;
-        let seen = client.version(timeout).and_then(|version| Ok((version, client.stats(timeout)?)));
-        match seen {
-            Ok((version, stats)) => NodeLook {
-                version: Some(version),
+            Found::Nobody(error) => {
+                let version = if let NodeError::TooOld(version) = error { Some(version.clone()) } else { None };
+                return NodeLook { version, error: Some(error.to_string()), ..NodeLook::default() };
+            }
+            Found::Node(version) => Some(version.clone()),
+        };
+        match client.stats(self.timing.timeout) {
+            Ok(stats) => NodeLook {
+                version,
                 documents: Some(stats.indexes.values().map(|index| index.number_of_documents).sum()),
                 database_size: Some(stats.database_size),
                 error: None,
             },
-            Err(error) => NodeLook { error: Some(error.to_string()), ..NodeLook::default() },
+            Err(error) => NodeLook { version, error: Some(error.to_string()), ..NodeLook::default() },
         }
     }
 
     fn log(&self, found: &Found) {
         let (node, url) = (&self.identity.node, &self.url);
         match found {
-            Found::Node => tracing::info!(%node, url, "node answers"),
+            Found::Node(version) if fitness_of(version) == Fitness::Untested => {
+                tracing::warn!(%node, url, version, tested = %NodeVersion::LEAST, "node answers, with a version that is newer than the tested one");
+            }
+            Found::Node(version) => tracing::info!(%node, url, version, "node answers"),
+            Found::Nobody(error @ NodeError::TooOld(_)) => tracing::error!(%node, url, %error, "node is not used"),
             Found::Nobody(error) => tracing::warn!(%node, url, %error, "node does not answer"),
             Found::Stranger(why) => tracing::error!(%node, url, why, "the node is not where it is said to be"),
         }

@@ -401,7 +401,12 @@ fn is_of_the_node(error: &ResolveError) -> bool {
     match error {
         ResolveError::Node { error: NodeError::Refused { status, .. }, .. } => *status != 400,
         ResolveError::Node {
-            error: NodeError::Unreachable(_) | NodeError::TimedOut(_) | NodeError::BadAnswer(_) | NodeError::TooLong(_),
+            error:
+                NodeError::Unreachable(_)
+                | NodeError::TimedOut(_)
+                | NodeError::BadAnswer(_)
+                | NodeError::TooLong(_)
+                | NodeError::TooOld(_),
             ..
         }
         | ResolveError::Changed { .. } => true,

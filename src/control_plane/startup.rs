@@ -17,6 +17,7 @@ use crate::logic::ids::NodeId;
 use crate::logic::placement::{PlacementNode, PlacementProblem, place};
 use crate::logic::snapshot::NodeView;
 use crate::logic::topology::{NodeRecord, NodeState, Tables};
+use crate::meili::node_version::NodeVersion;
 use crate::store::{ClusterRecord, ProtocolDelta, ProtocolState, Store, StoreError};
 use crate::telemetry::clock;
 use configured::{described_anew, differences};
@@ -66,6 +67,21 @@ pub enum FleetError {
         url: String,
         /// What it says.
         error: String,
+    },
+    /// It lacks what Miroir needs.
+    #[error(
+        "node {node} at {url} is Meilisearch {version}, and the least that can be a node is {least}: start it with that \
+         version or a later one"
+    )]
+    TooOld {
+        /// Which.
+        node: NodeId,
+        /// There.
+        url: String,
+        /// Its own.
+        version: String,
+        /// See there.
+        least: NodeVersion,
     },
     /// Data that is not ours.
     #[error(

@@ -61,6 +61,11 @@ impl Looks {
         self.0.lock().get(node).cloned().unwrap_or_default()
     }
 
+    /// Of Meilisearch, as last seen.
+    pub fn version(&self, node: &NodeId) -> Option<String> {
+        self.0.lock().get(node)?.0.version.clone()
+    }
+
     /// Documents of all indexes on a node, as last seen.
     pub fn documents(&self, node: &NodeId) -> Option<u64> {
         self.0.lock().get(node)?.0.documents

@@ -270,8 +270,12 @@ impl NodeCommand {
     /// The answer for people.
     pub(super) fn render(&self, answer: &Value) -> String {
         match self {
-            Self::Add(Add { id, dry_run: true, .. }) => format!("{id} can be added\n"),
-            Self::Add(Add { id, .. }) => format!("{id} is a member now; it owns no shards yet\n"),
+            Self::Add(Add { id, dry_run, .. }) => {
+                let done = if *dry_run { "can be added" } else { "is a member now; it owns no shards yet" };
+                let warnings = answer["warnings"].as_array().into_iter().flatten();
+                let warnings = warnings.map(|warning| format!("warning: {}\n", cell(warning)));
+                format!("{id} {done}\n{}", warnings.collect::<String>())
+            }
             Self::Remove(Remove { force: true, dry_run: true, .. }) => rebalance::started(answer, true),
             Self::Remove(Remove { id, dry_run: true, .. }) => format!("{id} can be removed\n"),
             Self::Remove(Remove { id, force, .. }) => {

@@ -22,6 +22,7 @@ impl Status {
                 Value::Object(trouble) if trouble.contains_key("error") => {
                     format!("{} (since {})", cell(&value["error"]), cell(&value["since"]))
                 }
+                Value::Array(versions) if name == "nodeVersions" => node_versions(versions),
                 Value::Object(counts) => counts.iter().map(count).collect::<Vec<_>>().join(", "),
                 Value::Array(items) if items.is_empty() => "none".to_owned(),
                 Value::Array(items) => format!("{}, see below", items.len()),
@@ -93,6 +94,28 @@ const HELD_UP_REMEDY: &str = "\
 These writes are tried again until they succeed, and later ones of their index wait there. Look at the node's log, disk and
 memory, and restart it if it does not recover; docs/ADMIN-API.md says more.
 ";
+
+/// `1.50.0`, or `mixed: 1.50.0 (node-0, node-1), 1.51.0 (node-2; untested)`.
+fn node_versions(versions: &[Value]) -> String {
+    let state = |of: &Value| match of["fitness"].as_str() {
+        Some("untested") => "untested",
+        Some("tooOld") => "too old, not used",
+        Some(_) | None => "",
+    };
+    match versions {
+        [] => "unknown".to_owned(),
+        [only] if state(only).is_empty() => cell(&only["version"]),
+        [only] => format!("{} ({})", cell(&only["version"]), state(only)),
+        several => {
+            let words = several.iter().map(|of| {
+                let (nodes, state) = (cell(&of["nodes"]).replace(',', ", "), state(of));
+                let state = if state.is_empty() { String::new() } else { format!("; {state}") };
+                format!("{} ({nodes}{state})", cell(&of["version"]))
+            });
+            format!("mixed: {}", words.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
 
 /// `replicationFactor` as `replication factor`.
 fn words(name: &str) -> String {

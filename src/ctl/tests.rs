@@ -33,8 +33,12 @@ fn shards_end_with_the_load_of_each_node() {
 
 #[test]
 fn status_is_one_line_per_field() {
-    let answer = json!({"version": "1.0", "replicationFactor": 2, "nodes": {"total": 3, "reachable": 2}});
-    let expected = "version             1.0\nreplication factor  2\nnodes               3 total, 2 reachable\n";
+    let answer = json!({"version": "1.0", "replicationFactor": 2, "nodes": {"total": 3, "reachable": 2}, "nodeVersions": [
+        {"version": "1.50.0", "nodes": ["a", "b"], "fitness": "tested"},
+        {"version": "1.49.0", "nodes": ["c"], "fitness": "tooOld"},
+    ]});
+    let expected = "version             1.0\nreplication factor  2\nnodes               3 total, 2 reachable\n\
+                    node versions       mixed: 1.50.0 (a, b), 1.49.0 (c; too old, not used)\n";
     assert_eq!(Command::Status(status::Status {}).render(&answer), expected);
 }
 

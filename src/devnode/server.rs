@@ -27,9 +27,14 @@ pub struct ServerOptions {
     pub master_key: Option<String>,
     /// Bytes of a request body at most.
     pub body_bytes_max: usize,
+    /// What it says its version is.
+    pub version: String,
     /// Misbehaviour for tests.
     pub faults: Faults,
 }
+
+/// Of the Meilisearch that it behaves as.
+const VERSION: &str = "1.50.0";
 
 /// What Meilisearch takes unless told otherwise.
 const BODY_BYTES_MAX: usize = 100 * 1024 * 1024;
@@ -42,6 +47,7 @@ impl ServerOptions {
             data_dir: data_dir.into(),
             master_key,
             body_bytes_max: BODY_BYTES_MAX,
+            version: VERSION.to_owned(),
             faults: Faults::default(),
         }
     }
@@ -150,6 +156,7 @@ impl Server {
             indexes: Arc::clone(&indexes),
             master_key: options.master_key,
             features: Mutex::default(),
+            version: options.version,
         };
         let handler: Handler = Arc::new(move |request| node.answer(request));
         let listener = Listener::start(address, &handler, options.body_bytes_max)

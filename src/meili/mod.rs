@@ -19,6 +19,7 @@ pub mod index;
 pub mod index_fields;
 pub mod keys;
 pub mod multi_search;
+pub mod node_version;
 pub mod query_string;
 pub mod search;
 pub mod search_message;

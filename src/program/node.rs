@@ -31,6 +31,9 @@ pub struct Node {
     /// end when the process that started this one ends
     #[argh(switch, hidden_help)]
     pub exit_with_parent: bool,
+    /// say that this is its version
+    #[argh(option, hidden_help)]
+    pub claim_version: Option<String>,
     /// become this real Meilisearch, with the same arguments
     #[argh(option, hidden_help)]
     pub meilisearch: Option<PathBuf>,
@@ -49,6 +52,7 @@ impl Node {
         let _already = log::init(LogSettings { format: LogFormat::Text, level: LogLevel::Info });
         let mut options = ServerOptions::new(self.listen.to_string(), self.data_dir, Some(self.master_key));
         options.body_bytes_max = self.http_payload_size_limit.unwrap_or(options.body_bytes_max);
+        options.version = self.claim_version.unwrap_or(options.version);
         devnode::run(options).map_err(|error| Failure::Operation(error.to_string()))
     }
 

@@ -41,6 +41,7 @@ mod upgrade;
 mod upkeep;
 mod verdicts;
 mod verify;
+mod versions;
 mod webhooks;
 mod writes;
 mod zones;

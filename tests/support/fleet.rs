@@ -70,13 +70,23 @@ pub struct Node {
     meilisearch: Option<PathBuf>,
     /// Bytes of a body that it takes.
     pub body_limit: Option<usize>,
+    /// The version that an embedded node says it has; none: its own.
+    pub version: Option<&'static str>,
 }
 
 impl Node {
     /// A node that does not run yet, with its data below `folder`.
     pub fn new(id: &str, folder: &Path, meilisearch: Option<PathBuf>) -> Self {
         let folder = folder.to_owned();
-        Self { id: id.to_owned(), port: Port::reserve(), process: None, folder, meilisearch, body_limit: None }
+        Self {
+            id: id.to_owned(),
+            port: Port::reserve(),
+            process: None,
+            folder,
+            meilisearch,
+            body_limit: None,
+            version: None,
+        }
     }
 
     /// Starts it, without waiting until it answers.
@@ -102,6 +112,7 @@ impl Node {
             let mut command = miroir();
             command.args(["node", "--listen", &listen, "--master-key", NODE_KEY, "--exit-with-parent"]);
             command.arg("--data-dir").arg(&data);
+            command.args(self.version.iter().flat_map(|version| ["--claim-version", version]));
             command
         };
         if let Some(bytes) = self.body_limit {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use http::header::{ALLOW, HeaderValue};
 use serde_json::Value;
 
+use super::status::Looks;
 use super::troubles::Troubles;
 use crate::bridge::reply::Reply;
 use crate::bridge::{Bridge, Command};
@@ -19,7 +20,7 @@ use crate::http_types::{Request, Response};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus};
 use routes::{NoQuestion, Question, question};
-use view::{ListView, nodes, shards, status};
+use view::{ListView, node_versions, nodes, shards, status};
 
 mod routes;
 #[cfg(test)]
@@ -34,14 +35,15 @@ pub use routes::{ROUTES, Route};
 pub struct AdminApi {
     bridge: Arc<Bridge>,
     troubles: Troubles,
+    looks: Looks,
     /// None: everyone who reaches the address.
     key: Option<Secret>,
 }
 
 impl AdminApi {
     /// In front of this bridge.
-    pub fn new(bridge: Arc<Bridge>, troubles: Troubles, key: Option<Secret>) -> Self {
-        Self { bridge, troubles, key }
+    pub fn new(bridge: Arc<Bridge>, troubles: Troubles, looks: Looks, key: Option<Secret>) -> Self {
+        Self { bridge, troubles, looks, key }
     }
 
     /// Answers one request. Waits for the control plane when it needs more than the snapshot: bound it from outside.
@@ -69,7 +71,9 @@ impl AdminApi {
             Question::Health => Response::json_bytes(200, r#"{"status":"available"}"#),
             Question::Status => {
                 let unfinished = self.unfinished().await?;
-                Response::json(200, &status(&self.bridge, &snapshot(), &self.troubles, unfinished))
+                let snapshot = snapshot();
+                let versions = node_versions(&snapshot, &self.looks);
+                Response::json(200, &status(&self.bridge, &snapshot, &self.troubles, (unfinished, versions)))
             }
             Question::Nodes => Response::json(200, &ListView { results: nodes(&snapshot()) }),
             Question::Shards => Response::json(200, &ListView { results: shards(&snapshot()) }),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::bridge::topology::{TopologyRequest, WhatIf};
+use crate::control_plane::status::NodeLook;
 use crate::logic::ids::{Epoch, IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId, Timestamp};
 use crate::logic::snapshot::{CoveringSet, IndexView, NodeView, RoutingSnapshot, UpdatedAt};
 
@@ -45,7 +46,11 @@ fn snapshot() -> RoutingSnapshot {
 fn ask(key: Option<&str>, target: &str, authorization: Option<&'static str>) -> (u16, Value) {
     let (bridge, commands) = Bridge::new(1);
     bridge.publish(snapshot());
-    let api = AdminApi::new(bridge, Troubles::default(), key.map(Secret::new));
+    let looks = Looks::default();
+    for (node, version) in [("a", "1.50.0"), ("b", "1.51.0")] {
+        looks.note(&NodeId::new(node), NodeLook { version: Some(version.to_owned()), ..NodeLook::default() });
+    }
+    let api = AdminApi::new(bridge, Troubles::default(), looks, key.map(Secret::new));
     let mut request = Request::new(Method::GET, target);
     if let Some(value) = authorization {
         request = request.with_header(AUTHORIZATION, HeaderValue::from_static(value));
@@ -79,6 +84,10 @@ fn status_counts_what_matters() {
         "unreadableShards": 1,
         "replicationFactor": 1,
         "nodes": {"total": 2, "reachable": 1, "outOfSync": 1},
+        "nodeVersions": [
+            {"version": "1.50.0", "nodes": ["a"], "fitness": "tested"},
+            {"version": "1.51.0", "nodes": ["b"], "fitness": "untested"},
+        ],
         "indexes": 1,
         "tasks": {"unfinished": 3},
         "storeTrouble": null,
@@ -139,7 +148,7 @@ fn unknown_routes_are_not_found() {
 #[test]
 fn other_methods_are_refused_with_those_that_exist() {
     let (bridge, _commands) = Bridge::new(1);
-    let api = AdminApi::new(bridge, Troubles::default(), None);
+    let api = AdminApi::new(bridge, Troubles::default(), Looks::default(), None);
     let mut answer = pin!(api.answer(Request::new(Method::DELETE, "/rebalance")));
     let Poll::Ready(response) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
         panic!("it waits for something")

@@ -1,13 +1,17 @@
 //! What is seen in the snapshot that readers go by.
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 
 use crate::bridge::Bridge;
 use crate::control_plane::drift::DriftFinding;
+use crate::control_plane::status::Looks;
 use crate::control_plane::troubles::{HeldUp, Quarantine, StoreTrouble, Troubles};
-use crate::logic::ids::{NodeSlot, Timestamp};
+use crate::logic::ids::{NodeId, NodeSlot, Timestamp};
 use crate::logic::snapshot::{NodeView, RoutingSnapshot};
 use crate::meili::dates::rfc3339;
+use crate::meili::node_version::{Fitness, fitness_of};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,6 +20,14 @@ struct NodeCounts {
     reachable: usize,
     /// Some index is not read from it.
     out_of_sync: usize,
+}
+
+/// Members of one version of Meilisearch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(super) struct NodeVersionView {
+    version: String,
+    nodes: Vec<NodeId>,
+    fitness: Fitness,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
@@ -38,6 +50,8 @@ pub(super) struct StatusView {
     unreadable_shards: usize,
     replication_factor: usize,
     nodes: NodeCounts,
+    /// More than one: mixed.
+    node_versions: Vec<NodeVersionView>,
     indexes: usize,
     tasks: TaskCounts,
     store_trouble: Option<StoreTrouble>,
@@ -84,8 +98,26 @@ pub(super) struct ListView<T> {
     pub(super) results: Vec<T>,
 }
 
+/// Which versions the members are of, as last seen.
+pub(super) fn node_versions(snapshot: &RoutingSnapshot, looks: &Looks) -> Vec<NodeVersionView> {
+    let mut nodes_of: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+    for node in &snapshot.nodes {
+        if let Some(version) = looks.version(&node.id) {
+            nodes_of.entry(version).or_default().push(node.id.clone());
+        }
+    }
+    let view =
+        |(version, nodes): (String, Vec<NodeId>)| NodeVersionView { fitness: fitness_of(&version), version, nodes };
+    nodes_of.into_iter().map(view).collect()
+}
+
 /// All is well, or what is not. `unfinished` counts tasks.
-pub(super) fn status(bridge: &Bridge, snapshot: &RoutingSnapshot, troubles: &Troubles, unfinished: u64) -> StatusView {
+pub(super) fn status(
+    bridge: &Bridge,
+    snapshot: &RoutingSnapshot,
+    troubles: &Troubles,
+    (unfinished, node_versions): (u64, Vec<NodeVersionView>),
+) -> StatusView {
     let mut out_of_sync: Vec<NodeSlot> =
         snapshot.indexes.values().flat_map(|index| index.out_of_sync.iter().copied()).collect();
     out_of_sync.sort_unstable();
@@ -105,6 +137,7 @@ pub(super) fn status(bridge: &Bridge, snapshot: &RoutingSnapshot, troubles: &Tro
             reachable: snapshot.nodes.iter().filter(|node| node.reachable).count(),
             out_of_sync: out_of_sync.len(),
         },
+        node_versions,
         indexes: snapshot.indexes.len(),
         tasks: TaskCounts { unfinished },
         store_trouble: troubles.store(),

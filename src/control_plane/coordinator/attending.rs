@@ -229,10 +229,11 @@ impl Coordinator {
         Ok(Waiting { begin, group })
     }
 
-    /// What its prober found at the address of a node; if that is not the node, its feeder looks too before it goes on.
-    fn is_itself(&self, number: usize, bearer: Bearer) -> bool {
+    /// What its prober found at the address of a node; if that is not the node, its feeder looks too before it goes on. None:
+    /// a server that cannot be a node.
+    fn is_itself(&self, number: usize, bearer: Option<Bearer>) -> bool {
         let mut state = self.state.lock();
-        let is_itself = state.fleet.is_itself(number, bearer);
+        let is_itself = bearer.is_some_and(|bearer| state.fleet.is_itself(number, bearer));
         if !is_itself {
             state.fleet.doubt(number);
             self.feeders.notify_all();

@@ -20,6 +20,7 @@ use crate::logic::id_list::IdList;
 use crate::logic::ids::{NodeIndexUid, NodeTask};
 use crate::logic::primary_key::id_in;
 use crate::meili::error::ErrorBody;
+use crate::meili::node_version::NodeVersion;
 use crate::meili::tasks::{TaskPage, TaskStatus};
 
 /// Indexes asked for at once.
@@ -54,6 +55,9 @@ pub enum NodeError {
     /// More bytes than are read.
     #[error("an answer is longer than {0} bytes")]
     TooLong(u64),
+    /// It cannot be a node.
+    #[error("it is Meilisearch {0}, too old for a node: stop it, and start it with {least} or later", least = NodeVersion::LEAST)]
+    TooOld(String),
 }
 
 /// Which tasks of a node.

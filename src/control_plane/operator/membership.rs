@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use super::can_stop::can_stop;
 use super::picture::Picture;
 use super::preview::{ask_sizes, preview};
-use super::{ASK_TIMEOUT, Operator, json};
+use super::{Operator, json};
 use crate::bridge::topology::{NewNode, WhatIf};
-use crate::control_plane::node_client::NodeClient;
 use crate::control_plane::prober::resolve;
 use crate::control_plane::startup::{FirstLook, first_look};
 use crate::logic::feeder::{Fleet, LastCopy};
@@ -17,6 +16,7 @@ use crate::logic::ids::{NodeId, NodeTask, ShardId};
 use crate::logic::placement::plan::warnings_of;
 use crate::logic::topology::{NodeRecord, NodeState};
 use crate::meili::error::{ApiError, Code};
+use crate::meili::node_version::{Fitness, NodeVersion, fitness_of};
 use crate::telemetry::clock;
 
 /// What is asked of a node's maintenance.
@@ -38,7 +38,8 @@ impl Operator {
             self.enrol(node, look.next_task, &mut |_| {})?;
             tracing::info!(node = %node.id, url = node.url, "an operator added a node");
         }
-        Ok(json!({"node": node.id, "version": look.version, "dryRun": dry_run}))
+        let warnings = self.version_warnings(picture, &look.version);
+        Ok(json!({"node": node.id, "version": look.version, "warnings": warnings, "dryRun": dry_run}))
     }
 
     /// Whether it can join.
@@ -49,13 +50,6 @@ impl Operator {
         let cluster_id = cluster.map(|cluster| cluster.cluster_id).unwrap_or_default();
         let look = first_look(node, &cluster_id, self.node_key.as_ref(), clock::instant());
         let look = look.map_err(|error| unusable(format!("{error}.")))?;
-        if let Some(other) = self.version_of_members(picture).filter(|other| minor(other) != minor(&look.version)) {
-            let message = format!(
-                "Node `{}` is Meilisearch {}, the members are {other}. Start it with the version of the members.",
-                node.id, look.version
-            );
-            return Err(unusable(message));
-        }
         Ok(look)
     }
 
@@ -191,10 +185,18 @@ impl Operator {
         Ok(json!({ "node": node, "dryRun": dry_run }))
     }
 
-    /// Of the first one that says it; a fleet is of one version but for the time of an upgrade.
-    fn version_of_members(&self, picture: &Picture) -> Option<String> {
-        let node = picture.members().find(|node| picture.is_reachable(&node.id))?;
-        NodeClient::new(node.url.clone(), self.node_key()).version(ASK_TIMEOUT).ok()
+    /// What speaks against a node of this version, and not enough to refuse it.
+    fn version_warnings(&self, picture: &Picture, version: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if fitness_of(version) == Fitness::Untested {
+            warnings.push(format!("Meilisearch {version} is newer than the tested {}", NodeVersion::LEAST));
+        }
+        let members = picture.members().filter_map(|member| self.looks.version(&member.id));
+        if let Some(other) = members.into_iter().find(|other| other != version) {
+            warnings
+                .push(format!("it is Meilisearch {version}, and a member is {other}: let all be of one version soon"));
+        }
+        warnings
     }
 }
 
@@ -229,8 +231,3 @@ fn listed(shards: &[ShardId]) -> String {
 
 /// Shards in a message.
 const LISTED_MAX: usize = 20;
-
-/// `1.50` of `1.50.2`.
-fn minor(version: &str) -> &str {
-    version.rsplit_once('.').map_or(version, |(minor, _)| minor)
-}

@@ -1,4 +1,4 @@
-//! Whether a node can join: it answers, lets us in, and is empty.
+//! Whether a node can join: it answers, lets us in, is of a version that Miroir works with, and is empty.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use crate::control_plane::identity::Identity;
 use crate::control_plane::node_client::{NodeClient, NodeError, NodeTaskQuery};
 use crate::logic::ids::NodeTask;
 use crate::logic::topology::NodeRecord;
+use crate::meili::node_version::{Fitness, NodeVersion, fitness_of};
 use crate::telemetry::clock;
 
 /// Between two tries.
@@ -50,10 +51,10 @@ pub fn first_look(
     };
     let identity = Identity { cluster: cluster_id.to_owned(), node: node.id.clone() };
     let answerer = identity.ask(&client, ANSWER_TIMEOUT).map_err(|error| refusal(node, error))?;
-    if let Some(Identity { cluster, node: other }) = answerer.carried {
+    if let Some(Identity { cluster, node: other }) = &answerer.carried {
         let whose =
-            if cluster == cluster_id { "this cluster".to_owned() } else { format!("another cluster ({cluster})") };
-        return Err(FleetError::Taken { node: node.id.clone(), url: node.url.clone(), other, whose });
+            if *cluster == cluster_id { "this cluster".to_owned() } else { format!("another cluster ({cluster})") };
+        return Err(FleetError::Taken { node: node.id.clone(), url: node.url.clone(), other: other.clone(), whose });
     }
     let found: Vec<&str> = stats.indexes.keys().map(String::as_str).collect();
     if !found.is_empty() {
@@ -62,8 +63,11 @@ pub fn first_look(
     let newest = NodeTaskQuery { limit: 1, ..NodeTaskQuery::default() };
     let page = client.tasks(&newest, ANSWER_TIMEOUT).map_err(|error| refusal(node, error))?;
     let next_task = page.results.first().map_or(NodeTask(0), |task| NodeTask(task.uid + 1));
-    let version = client.version(ANSWER_TIMEOUT).map_err(|error| refusal(node, error))?;
-    Ok(FirstLook { next_task, version })
+    if fitness_of(&answerer.version) == Fitness::Untested {
+        let (node, version) = (&node.id, &answerer.version);
+        tracing::warn!(%node, version, tested = %NodeVersion::LEAST, "this version of Meilisearch is newer than the tested one");
+    }
+    Ok(FirstLook { next_task, version: answerer.version })
 }
 
 pub(super) fn client_of(node: &NodeRecord, key: Option<&Secret>) -> NodeClient {
@@ -75,6 +79,7 @@ pub(super) fn refusal(record: &NodeRecord, error: NodeError) -> FleetError {
     match error {
         NodeError::Unreachable(error) | NodeError::TimedOut(error) => FleetError::Unreachable { node, url, error },
         NodeError::Refused { status: 401 | 403, error } => FleetError::WrongKey { node, url, message: error.message },
+        NodeError::TooOld(version) => FleetError::TooOld { node, url, version, least: NodeVersion::LEAST },
         NodeError::Refused { .. } | NodeError::BadAnswer(_) | NodeError::TooLong(_) => {
             FleetError::NotUsable { node, url, error: error.to_string() }
         }

@@ -34,6 +34,8 @@ pub struct Node {
     pub master_key: Option<String>,
     /// Experimental features, which do not outlive the process: Miroir switches them on again.
     pub features: Mutex<Features>,
+    /// What it says its version is.
+    pub version: String,
 }
 
 /// The `Allow` lines of the routes.
@@ -116,7 +118,7 @@ impl Node {
             (_, ["health"]) => Ok(Response::json(200, &json!({ "status": "available" }))),
             (_, ["version"]) => Ok(Response::json(
                 200,
-                &json!({ "commitSha": "unknown", "commitDate": "unknown", "pkgVersion": "1.50.0" }),
+                &json!({ "commitSha": "unknown", "commitDate": "unknown", "pkgVersion": self.version }),
             )),
             (_, ["stats"]) => Ok(indexes::stats_all(self)),
             ("GET", ["experimental-features"]) => Ok(Response::json(200, &self.features.lock().to_json())),
