@@ -247,9 +247,21 @@ impl RunningServer {
 
     /// Waits until something comes through `asked` (or its sender is gone), or until the server cannot go on.
     pub fn wait<T>(&self, asked: &Receiver<T>) -> End {
+        match self.wait_for(asked, &crossbeam::channel::never::<std::convert::Infallible>()) {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    /// Waits for something that is done meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::wait`]: what came before.
+    pub fn wait_for<T, D>(&self, asked: &Receiver<T>, done: &Receiver<D>) -> Result<D, End> {
         let Parts { client, control, admin } =
             self.parts.as_ref().expect("they are taken by the stop, which takes the server");
-        select! {
+        let end = select! {
+            recv(done) -> done => return done.map_err(|_| End::Died(DeadThread::unknown("what was waited for"))),
             recv(asked) -> _ => End::Asked,
             recv(control.deaths()) -> death => {
                 let death = death.map(|death| DeadThread { name: death.name, reason: death.reason });
@@ -257,7 +269,8 @@ impl RunningServer {
             }
             recv(client.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
             recv(admin.deaths()) -> death => End::Died(DeadThread::executor(death.ok())),
-        }
+        };
+        Err(end)
     }
 
     /// Answers what has begun, as long as the configuration allows, then stops. What has not stopped in time is left

@@ -2,6 +2,7 @@
 //! admin listener.
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use argh::FromArgs;
@@ -10,7 +11,7 @@ use super::progress::bar;
 use crate::import::api::Api;
 use crate::import::destination::DESTINATION;
 use crate::import::server::SOURCE;
-use crate::import::{Destination, EmbedderKey, ImportError, Listener, Progress, Server, Wanted, run};
+use crate::import::{Destination, DumpFile, EmbedderKey, ImportError, Listener, Progress, Server, Source, Wanted, run};
 use crate::meili::keys::IndexPattern;
 use crate::program::Failure;
 use crate::telemetry::clock;
@@ -23,16 +24,22 @@ const INTERVALS: [Duration; 2] = [Duration::from_millis(200), Duration::from_sec
 #[derive(FromArgs, PartialEq, Debug)]
 #[argh(subcommand, name = "import")]
 pub struct Import {
+    /// the dump that is copied, unless --from names a server
+    #[argh(positional)]
+    pub file: Option<PathBuf>,
     /// the Meilisearch that is copied, http://HOST:PORT
     #[argh(option)]
-    pub from: String,
-    /// its master key
+    pub from: Option<String>,
+    /// where a dump is unpacked meanwhile (default: where the system keeps what is temporary)
+    #[argh(option)]
+    pub unpack_in: Option<PathBuf>,
+    /// the master key of that server
     #[argh(option)]
     pub key: Option<String>,
     /// the clients' address of Miroir (default http://127.0.0.1:7700)
     #[argh(option, default = "\"http://127.0.0.1:7700\".to_owned()")]
     pub to: String,
-    /// the master key of Miroir (default: that of the source)
+    /// the master key of Miroir (default: that of the source, --key)
     #[argh(option)]
     pub to_key: Option<String>,
     /// only indexes of this name; `*` at its end stands for anything; may be given several times
@@ -60,7 +67,17 @@ impl Import {
     /// Does it and says how it goes.
     pub(super) fn run(self, out: &mut impl Write, json: bool) -> Result<(), Failure> {
         let to_key = self.to_key.as_deref().or(self.key.as_deref());
-        let source = Server::connect(Api::new(&self.from, self.key.as_deref(), SOURCE))?;
+        let source: Box<dyn Source> = match (&self.from, &self.file) {
+            (Some(from), None) => Box::new(Server::connect(Api::new(from, self.key.as_deref(), SOURCE))?),
+            (None, Some(file)) => {
+                let within = self.unpack_in.clone().unwrap_or_else(std::env::temp_dir);
+                Box::new(DumpFile::open(file, &within)?)
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                let message = "say what is to be copied: --from http://HOST:PORT, or the file of a dump";
+                return Err(Failure::Usage(message.to_owned()));
+            }
+        };
         let destination = Destination::connect(Api::new(&self.to, to_key, DESTINATION))?;
         let wanted = Wanted {
             indexes: self.index,
@@ -70,7 +87,7 @@ impl Import {
             dry_run: self.dry_run,
         };
         let mut screen = Screen::new(out, json);
-        let report = run(&source, &destination, &wanted, &mut screen);
+        let report = run(&*source, &destination, &wanted, &mut screen);
         screen.end_line()?;
         let Some(report) = report? else { return Ok(()) };
         if json {

@@ -299,7 +299,7 @@ fn changes_say_whether_they_are_a_trial() {
     }
     let removed =
         Call { method: http::Method::DELETE, target: "/nodes/a?force=true&dryRun=true".to_owned(), body: None };
-    assert_eq!(parsed(&["node", "remove", "a", "--force", "--dry-run"]).call(), Some(removed));
+    assert_eq!(parsed(&["node", "remove", "a", "--force", "--dry-run"]).call(), Some(removed.clone()));
     let tried = Call { target: "/nodes/a?force=false&dryRun=true".to_owned(), ..removed };
     assert_eq!(parsed(&["node", "remove", "a", "--dry-run"]).call(), Some(tried));
     assert!(Ctl::from_args(&["miroir-ctl"], &["node", "maintenance", "a", "maybe"]).is_err());

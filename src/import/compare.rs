@@ -1,7 +1,7 @@
 //! Whether two indexes have the same documents, whatever the order, in little memory: what they come to by ranges of ids; then
 //! only the ids in ranges that differ.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -53,7 +53,7 @@ impl Fingerprint {
     }
 
     /// The ranges that differ.
-    pub fn differing(&self, other: &Self) -> HashSet<usize> {
+    pub fn differing(&self, other: &Self) -> BTreeSet<usize> {
         (0..RANGES).filter(|range| self.0[*range] != other.0[*range]).collect()
     }
 }
@@ -119,7 +119,7 @@ pub trait Mending {
 pub fn mend(
     (first, second): (&dyn Source, &dyn Source),
     index: &SourceIndex,
-    ranges: &HashSet<usize>,
+    ranges: &BTreeSet<usize>,
     mending: &mut dyn Mending,
 ) -> Result<(), ImportError> {
     let primary_key = index.primary_key.as_deref().unwrap_or_default();
@@ -176,7 +176,7 @@ impl Mending for Collecting<'_> {
 pub fn examples(
     sources: (&dyn Source, &dyn Source),
     index: &SourceIndex,
-    ranges: &HashSet<usize>,
+    ranges: &BTreeSet<usize>,
 ) -> Result<Examples, ImportError> {
     let primary_key = index.primary_key.as_deref().unwrap_or_default();
     let some = ranges.iter().copied().take(EXAMPLE_RANGES_MAX).collect();

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
-use super::compare::{Mending, differing_settings, examples, fingerprint, mend};
+use super::compare::{Examples, Mending, differing_settings, examples, fingerprint, mend};
 use super::destination::{Destination, MadeKey};
 use super::plan::{IndexPlan, Plan};
 use super::report::{IndexReport, KeysReport};
@@ -159,7 +159,7 @@ impl<'a> Copier<'a> {
         for IndexPlan { index, settings, stretches, .. } in &plan.indexes {
             let (source, miroir) = (self.source, self.destination.as_source());
             let shown = miroir.settings(&index.uid)?;
-            let settings = differing_settings(settings, &source.settings(&index.uid)?, &shown);
+            let settings = differing_settings(settings, &source.shown_settings(&index.uid, settings)?, &shown);
             let begun = self.done;
             let mut after_page = |place: u64| {
                 (self.done, self.now) = (begun + place, begun + place);
@@ -169,7 +169,7 @@ impl<'a> Copier<'a> {
             let second = fingerprint(miroir, index, &mut |_| Ok(()))?;
             let ranges = first.differing(&second);
             let found =
-                if ranges.is_empty() { Ok(Default::default()) } else { examples((source, miroir), index, &ranges) };
+                if ranges.is_empty() { Ok(Examples::default()) } else { examples((source, miroir), index, &ranges) };
             let first_read =
                 stretches.iter().find(|(stretch, _)| stretch.from == 0).map(|(stretch, _)| &stretch.updated_at);
             let first_read = first_read.unwrap_or(&index.updated_at);

@@ -1,6 +1,6 @@
 //! Moving in: what a Meilisearch has comes into Miroir, by Miroir's public API.
 //!
-//! [`Source`] is where it comes from (a running server, [`server`]), [`Destination`] is Miroir. The steps: look at both and say
+//! [`Source`] is where it comes from (a running server, [`server`], or a dump, [`dump`]), [`Destination`] is Miroir. The steps: look at both and say
 //! what cannot be brought along before anything is copied ([`plan`]), then features, keys, settings and documents ([`copy`]),
 //! then compare ([`compare`]), last the webhooks.
 //!
@@ -13,6 +13,7 @@ pub mod api;
 pub mod compare;
 pub mod copy;
 pub mod destination;
+pub mod dump;
 pub mod plan;
 pub mod report;
 pub mod server;
@@ -20,6 +21,7 @@ pub mod source;
 pub mod stretch;
 
 pub use destination::Destination;
+pub use dump::DumpFile;
 pub use plan::{EmbedderKey, Wanted};
 pub use report::Report;
 pub use server::Server;

@@ -98,6 +98,7 @@ impl Plan {
     /// Looks at both.
     pub fn make(source: &dyn Source, destination: &Destination, wanted: &Wanted) -> Result<Self, ImportError> {
         let mut plan = Self { leaves_out: wanted.leaves_out, ..Self::default() };
+        plan.obstacles = source.obstacles()?;
         let features = plan.take_features(&source.features()?);
         plan.take_keys(source.keys()?);
         plan.take_webhooks(&source.webhooks()?);
@@ -218,7 +219,7 @@ impl Plan {
     }
 
     /// What Miroir is given of an index's settings.
-    fn settings_of(&mut self, uid: &str, settings: Object, features: Features, wanted: &Wanted) -> Object {
+    pub(super) fn settings_of(&mut self, uid: &str, settings: Object, features: Features, wanted: &Wanted) -> Object {
         let mut taken = Object::new();
         for (name, value) in settings {
             if name == "embedders" {

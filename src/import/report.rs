@@ -75,7 +75,12 @@ impl IndexReport {
 impl Report {
     /// All that was copied is in Miroir as in the source.
     pub fn is_equal(&self) -> bool {
-        self.indexes.iter().all(IndexReport::is_equal) && self.keys.differ.is_empty() && !self.keys.no_master_key
+        self.has_equal_indexes() && self.keys.differ.is_empty() && !self.keys.no_master_key
+    }
+
+    /// Keys aside.
+    pub fn has_equal_indexes(&self) -> bool {
+        self.indexes.iter().all(IndexReport::is_equal)
     }
 
     /// For people.

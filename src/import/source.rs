@@ -51,6 +51,11 @@ pub trait Source {
     /// Distinguishes it from other sources with the same index, whose documents may be in another order.
     fn kind(&self) -> String;
 
+    /// What it has beyond what is copied, and should not be lost unsaid.
+    fn obstacles(&self) -> Result<Vec<String>, ImportError> {
+        Ok(Vec::new())
+    }
+
     /// Experimental features that are switched on.
     fn features(&self) -> Result<Vec<String>, ImportError>;
 
@@ -65,6 +70,11 @@ pub trait Source {
 
     /// As `GET /settings` shows them, or with embedders' keys in full.
     fn settings(&self, uid: &str) -> Result<Object, ImportError>;
+
+    /// As a server that has these settings shows them: what Miroir, which was given some of them, is compared with.
+    fn shown_settings(&self, uid: &str, _given: &Object) -> Result<Object, ImportError> {
+        self.settings(uid)
+    }
 
     /// Goes through the documents from a place on.
     fn documents(&self, index: &SourceIndex, from: u64, each: &mut EachPage<'_>) -> Result<(), ImportError>;

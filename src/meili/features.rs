@@ -139,6 +139,11 @@ impl Features {
         Self(Feature::ALL.iter().filter(is_on).map(|feature| bit(*feature)).sum())
     }
 
+    /// Every one.
+    pub fn all() -> Self {
+        Self(Feature::ALL.iter().map(|feature| bit(*feature)).sum())
+    }
+
     /// As clients are shown them.
     pub fn to_json(self) -> Value {
         let shown = |feature: &Feature| (feature.key().to_owned(), Value::Bool(self.has(*feature)));

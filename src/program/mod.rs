@@ -15,6 +15,7 @@
 
 pub mod check_config;
 pub mod dev;
+pub mod import_dump;
 pub mod node;
 pub mod serve;
 

@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Failure;
+use super::import_dump::{self, DumpWish};
 use crate::config::{self, Settings, environment::Environment};
 use crate::server::{self, End, RunningServer, StartError};
 use crate::telemetry::log;
@@ -19,6 +20,18 @@ pub struct Serve {
     /// the YAML file; environment variables win over it
     #[argh(option)]
     pub config: PathBuf,
+    /// first import this dump of a Meilisearch, before anybody is served; only where there are no data yet
+    #[argh(option)]
+    pub import_dump: Option<PathBuf>,
+    /// with --import-dump: start without it if there is no such file
+    #[argh(switch)]
+    pub ignore_missing_dump: bool,
+    /// with --import-dump: start without it if there are data already
+    #[argh(switch)]
+    pub ignore_dump_if_db_exists: bool,
+    /// with --import-dump: go without what Miroir does not take
+    #[argh(switch)]
+    pub leave_out_unsupported: bool,
 }
 
 impl Serve {
@@ -31,6 +44,15 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         let asked = asked_to_stop()?;
+        let wish = DumpWish {
+            dump: self.import_dump,
+            ignores_missing: self.ignore_missing_dump,
+            ignores_existing: self.ignore_dump_if_db_exists,
+            leaves_out: self.leave_out_unsupported,
+        };
+        if !import_dump::before_serving(&settings, &wish, &asked)? {
+            return Ok(());
+        }
         let Some(server) = start(settings, &asked)? else { return Ok(()) };
         match server.wait(&asked) {
             End::Asked => {
@@ -45,7 +67,7 @@ impl Serve {
 
 /// Starts the server, which may wait long for nodes; none when it is asked to stop before it is up. The process ends then,
 /// and with it what has begun: nobody was served yet.
-fn start(settings: Settings, asked: &Receiver<()>) -> Result<Option<RunningServer>, Failure> {
+pub(super) fn start(settings: Settings, asked: &Receiver<()>) -> Result<Option<RunningServer>, Failure> {
     let failed = |error| Failure::Operation(format!("a thread cannot be started: {error}"));
     let (started, is_started) = bounded(1);
     // Nobody listens any more when the process is on its way down.

@@ -15,6 +15,7 @@ mod denied;
 mod dev;
 mod distinct;
 mod drift;
+mod dump_import;
 mod edits;
 mod embedders;
 mod errors;

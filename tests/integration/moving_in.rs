@@ -14,52 +14,53 @@ use crate::support::fleet::{MASTER_KEY, NODE_KEY, Node, START_LIMIT};
 use crate::support::process::miroir_ctl;
 use crate::support::{Client, Fleet, FleetOptions, Process, real_meilisearch, wait_for};
 
-const DOCUMENTS: usize = 3000;
+pub const DOCUMENTS: usize = 3000;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// What moves, and its key.
-struct Origin {
-    client: Client,
+pub struct Origin {
+    pub client: Client,
     key: &'static str,
     address: SocketAddr,
     /// A real Meilisearch has more than Miroir takes.
     is_real: bool,
-    _keep: Kept,
+    keep: Kept,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there are few")]
 enum Kept {
-    Real { _node: Node, _folder: tempfile::TempDir },
+    Real { _node: Node, folder: tempfile::TempDir },
     Miroir { _fleet: Fleet },
 }
 
-fn small(nodes: usize) -> FleetOptions {
+pub fn small(nodes: usize) -> FleetOptions {
     FleetOptions { nodes, replication_factor: 1, shards: 4, ..FleetOptions::new() }
 }
 
 impl Origin {
-    fn start() -> Self {
+    /// The folder that a real one is started in.
+    pub fn folder(&self) -> Option<&std::path::Path> {
+        match &self.keep {
+            Kept::Real { folder, .. } => Some(folder.path()),
+            Kept::Miroir { .. } => None,
+        }
+    }
+
+    pub fn start() -> Self {
         if let Some(program) = real_meilisearch() {
             let folder = tempfile::tempdir().expect("the temporary folder is writable");
             let mut node = Node::new("origin", folder.path(), Some(program));
             node.start();
             node.client().wait_until_healthy(START_LIMIT);
             let (client, address) = (node.client(), node.port.address());
-            return Self {
-                client,
-                key: NODE_KEY,
-                address,
-                is_real: true,
-                _keep: Kept::Real { _node: node, _folder: folder },
-            };
+            return Self { client, key: NODE_KEY, address, is_real: true, keep: Kept::Real { _node: node, folder } };
         }
         let fleet = Fleet::start_with_key(&small(1), "another-master-key-01");
         let (client, address) = (fleet.client(), fleet.port.address());
-        Self { client, key: fleet.master_key, address, is_real: false, _keep: Kept::Miroir { _fleet: fleet } }
+        Self { client, key: fleet.master_key, address, is_real: false, keep: Kept::Miroir { _fleet: fleet } }
     }
 
     /// Films with settings, some vectors, synonyms, an index without documents, and keys.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let client = &self.client;
         client.ask("PATCH", "/experimental-features", Some(&json!({"containsFilter": true}))).expect(200);
         client.write_well("POST", "/indexes", Some(&json!({"uid": "films", "primaryKey": "number"})));
@@ -106,7 +107,7 @@ impl Origin {
 }
 
 /// How it ended, and all that it said.
-fn said(command: &mut Command) -> (Option<i32>, String) {
+pub fn said(command: &mut Command) -> (Option<i32>, String) {
     let output = command.output().expect("miroir-ctl runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
@@ -122,7 +123,7 @@ fn puts(client: &Client, uid: &str) -> Vec<u64> {
 }
 
 /// All documents of the films by number.
-fn films(client: &Client) -> Vec<Value> {
+pub fn films(client: &Client) -> Vec<Value> {
     let answer = client.get("/indexes/films/documents?limit=10000&retrieveVectors=true").expect(200);
     let mut found = answer.json["results"].as_array().cloned().unwrap_or_default();
     found.sort_unstable_by_key(|film| film["number"].as_u64());

@@ -17,8 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Nothing of ours, so that the node stays a model of Meilisearch.
     ("devnode", &["meili", "telemetry"]),
     // From outside, as any client: it knows the rules of the API, and none of the planes.
-    ("import", &["logic", "meili", "telemetry"]),
-    ("ctl", &["program", "import", "meili"]),
+    ("import", &["logic", "meili", "telemetry", "dump"]),
+    ("ctl", &["program", "import", "meili", "telemetry"]),
 ];
 
 /// Modules that put the parts together may use all of them.

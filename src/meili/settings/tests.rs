@@ -394,3 +394,10 @@ fn a_last_rule_tells_all_hits_apart_unless_one_does_already() {
     assert_eq!(differences(&with_tie_rule(&user, "id"), &found), [""; 0]);
     assert_eq!(differences(&user, &found), ["rankingRules"]);
 }
+
+#[test]
+fn nodes_are_never_told_of_foreign_keys() {
+    // None of them is what Miroir takes, and what a node without the feature refuses.
+    let user = Object::from_iter([("foreignKeys".to_owned(), json!([]))]);
+    assert_eq!(node_settings(&user)["foreignKeys"], Value::Null);
+}
