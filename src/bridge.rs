@@ -28,6 +28,7 @@ pub mod acks;
 pub mod keys;
 mod published;
 pub mod reply;
+pub mod rules;
 pub mod topology;
 pub mod waiting;
 pub mod webhooks;
@@ -36,6 +37,7 @@ use acks::AckBoard;
 use keys::KeyChange;
 use published::Published;
 use reply::{Reply, ReplyFuture, reply_channel};
+use rules::RulesView;
 use topology::TopologyRequest;
 use waiting::{Claim, Waiting, WaitingWrite};
 use webhooks::WebhookRequest;
@@ -151,6 +153,8 @@ pub struct Bridge {
     pub heads: ArcSwap<JournalHeads>,
     /// The experimental features of the fleet. Only the thread that keeps them stores here.
     pub features: ArcSwap<Features>,
+    /// The search rules of the fleet. Only the thread that keeps them stores here.
+    pub rules: ArcSwap<RulesView>,
     /// Which epoch each core works with.
     pub acks: AckBoard,
     /// What the cores have answered.
@@ -171,6 +175,7 @@ impl Bridge {
             snapshot: ArcSwap::default(),
             heads: ArcSwap::default(),
             features: ArcSwap::default(),
+            rules: ArcSwap::default(),
             acks: AckBoard::new(cores),
             requests: Requests::new(cores),
             published: Published::default(),

@@ -97,6 +97,7 @@ fn depends_on_head(write: &NewWrite) -> bool {
         Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
         Operation::DeleteDocuments { .. }
@@ -168,6 +169,7 @@ fn rejection_of(
             | Operation::PutDocuments { .. }
             | Operation::SwapIndexes { .. }
             | Operation::CreateSnapshot
+            | Operation::ChangeRules(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. },
             _,
@@ -194,6 +196,7 @@ fn fit_to_head(operation: &mut Operation, head: Option<&HeadRecord>, is_rejected
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => {}
     }
@@ -214,6 +217,7 @@ fn creates_index(operation: &Operation) -> bool {
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
     }
@@ -258,6 +262,7 @@ fn changes_of(
             | Operation::SwapIndexes { .. }
             | Operation::CompactIndex
             | Operation::CreateSnapshot
+            | Operation::ChangeRules(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {}
         }

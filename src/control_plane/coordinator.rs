@@ -18,6 +18,7 @@ mod material;
 mod moving;
 mod outcome;
 mod resolving;
+mod ruling;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,8 @@ pub struct Coordinator {
     movers: Condvar,
     /// A round of looks at all nodes is due.
     rounds: Condvar,
+    /// There may be changes of search rules.
+    ruling: Condvar,
     /// The threads are asked to end.
     stopping: Condvar,
     is_stopping: AtomicBool,
@@ -167,6 +170,9 @@ impl journal::Coordinator for Coordinator {
         for entry in entries.iter().filter(|entry| !journal::is_for_the_desk(&entry.operation)) {
             state.note(entry, None, None);
             state.fleet.add(entry);
+        }
+        if !state.fleet.rule_changes().is_empty() {
+            self.ruling.notify_all();
         }
         self.wake(state, true);
     }
@@ -410,6 +416,7 @@ impl Coordinator {
         self.stopping.notify_all();
         self.movers.notify_all();
         self.rounds.notify_all();
+        self.ruling.notify_all();
         self.wake(state, true);
     }
 

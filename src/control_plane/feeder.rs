@@ -185,15 +185,15 @@ fn seen_kind(kind: TaskKind) -> SeenKind {
         TaskKind::IndexDeletion => SeenKind::Drop,
         TaskKind::IndexUpdate => SeenKind::PrimaryKey,
         TaskKind::TaskDeletion => SeenKind::Housekeeping,
-        TaskKind::IndexCompaction | TaskKind::SnapshotCreation => SeenKind::Upkeep,
+        TaskKind::IndexCompaction | TaskKind::SnapshotCreation | TaskKind::DsrUpdate | TaskKind::DsrClear => {
+            SeenKind::Upkeep
+        }
         TaskKind::DocumentEdition
         | TaskKind::IndexSwap
         | TaskKind::TaskCancelation
         | TaskKind::DumpCreation
         | TaskKind::Export
         | TaskKind::UpgradeDatabase
-        | TaskKind::NetworkTopologyChange
-        | TaskKind::DsrUpdate
-        | TaskKind::DsrClear => SeenKind::Foreign,
+        | TaskKind::NetworkTopologyChange => SeenKind::Foreign,
     }
 }

@@ -11,6 +11,7 @@
 //! | `feeder-ID`, `control`, `resolver`, `editor` | carry entries to the nodes and report them ([`coordinator`]) |
 //! | `mover-N` | read what moves copy and compare |
 //! | `compactor` | has nodes give back the disk space of what they lost to others |
+//! | `rules` | keeps the search rules, and tells the nodes ([`rules_keeper`]) |
 //! | `drift` | looks whether somebody else has changed settings on the nodes, and puts them right ([`drift`]) |
 //! | `prober-ID` | looks whether a node answers ([`prober`]); comes and goes with the node, as its feeder does |
 //!
@@ -58,6 +59,7 @@ pub mod prober;
 mod public_addresses;
 pub mod publisher;
 pub mod resolver;
+mod rules_keeper;
 mod shard_reader;
 pub mod startup;
 pub mod status;

@@ -200,6 +200,7 @@ impl<'a> Resolving<'a> {
             | Operation::SwapIndexes { .. }
             | Operation::CompactIndex
             | Operation::CreateSnapshot
+            | Operation::ChangeRules(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {
                 let count = self.count()?;

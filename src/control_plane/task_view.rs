@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::logic::entry::Operation;
 use crate::logic::ids::Timestamp;
 use crate::meili::dates::rfc3339;
+use crate::meili::search_rules::RulesChange;
 use crate::meili::settings::task_details;
 use crate::meili::sizes::shown_size;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView};
@@ -99,6 +100,9 @@ fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCoun
         },
         // Shown without details.
         Operation::CreateSnapshot => Value::Null,
+        Operation::ChangeRules(RulesChange::Set { fields, .. }) => json!({ "rule": fields, "updatedRules": 1 }),
+        Operation::ChangeRules(RulesChange::Delete { .. }) => json!({ "updatedRules": 1 }),
+        Operation::ChangeRules(RulesChange::Clear) => json!({ "deletedDocuments": done(|counts| counts.deleted) }),
         Operation::UpdateSettings { patch, .. } => patch.as_object().map(task_details).into(),
         Operation::CancelTasks { original_filter, matched } => json!({
             "matchedTasks": matched.len(),

@@ -505,6 +505,7 @@ impl QueryPlan<'_> {
             only_rule: None,
             hides_score: !self.request.shows_score(),
             federation: None,
+            pin: None,
         };
         QueryAnswer {
             position: self.position,

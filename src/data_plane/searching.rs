@@ -4,6 +4,7 @@
 //! turn out to be too few: then they are asked again, for several times as many. Far from the beginning they are asked for
 //! ranks alone, and for the documents of the page afterwards.
 
+mod rules;
 mod semantic;
 
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use super::gather::both;
 use super::reading::{Refusal, bodies_of, check_complete, explained, node_error, nothing_to_read};
 use super::scatter::{ScatterScope, Scattered, scatter};
 use super::upstream::NodeRequest;
+use crate::bridge::rules::RulesView;
 use crate::logic::ids::{Monotonic, ShardId};
 use crate::logic::merge::answer::NodeAnswer;
 use crate::logic::merge::deep::{Documents, id_of};
@@ -24,6 +26,7 @@ use crate::logic::merge::distinct_totals::ValueCounts;
 use crate::logic::merge::hydration::degraded;
 use crate::logic::merge::list::RankedHit;
 use crate::logic::merge::page::Page;
+use crate::logic::merge::pins::Pinned;
 use crate::logic::merge::{AnswerFrame, AnswerSettings, MergeError, Merged, Part, Question, write};
 use crate::logic::replica_choice::{choose, query_hash};
 use crate::logic::shard_hash::shard_of;
@@ -33,6 +36,10 @@ use crate::meili::hidden_distinct;
 use crate::meili::search::{Asked, NodeQuery, SearchKind, SearchRequest, Used};
 use crate::meili::settings::{sorts_by, tie_rule};
 use crate::telemetry::clock;
+use rules::Verdict;
+
+/// How often a search is asked again because rules have changed meanwhile.
+const RULES_TRIES_MAX: u32 = 3;
 
 /// How many times deeper nodes are asked when their hits were too few.
 const DEEPER: u64 = 4;
@@ -94,6 +101,8 @@ pub struct Searching<'a> {
     semantic: SemanticHits<'a>,
     /// Hits have a `_rankingScore` that the client has not asked for.
     hides_score: bool,
+    /// Where rules may pin hits.
+    rules: Option<&'a RulesView>,
 }
 
 /// Which hits count as found by vectors.
@@ -157,7 +166,16 @@ impl<'a> Searching<'a> {
         settings: &'a AnswerSettings,
         policy: PartialPolicy,
     ) -> Self {
-        Self { core, scope, request, settings, policy, semantic: SemanticHits::Uncounted, hides_score: false }
+        Self {
+            core,
+            scope,
+            request,
+            settings,
+            policy,
+            semantic: SemanticHits::Uncounted,
+            hides_score: false,
+            rules: None,
+        }
     }
 }
 
@@ -167,8 +185,26 @@ impl Searching<'_> {
     /// # Errors
     /// As one server; `miroir_shard_unavailable`, `miroir_not_supported`, `internal` for what no node should answer.
     pub async fn answer(&self) -> Result<SearchAnswer, ApiError> {
-        let started = self.core.now();
         let set = self.scope.choose(self.core, self.hash()).ok_or_else(nothing_to_read)?;
+        let mut tries = 0;
+        loop {
+            let rules = self.settled_rules(set).await;
+            let mut answer = Searching { rules: rules.view(), ..*self }.answer_by_rules(set).await?;
+            match rules.judge(self, set) {
+                Verdict::Right => return Ok(answer),
+                Verdict::Changed if tries < RULES_TRIES_MAX => tries += 1,
+                Verdict::Changed | Verdict::Unsettled => {
+                    answer.approximate.push(Part::Hits);
+                    answer.approximate.sort_unstable();
+                    answer.approximate.dedup();
+                    return Ok(answer);
+                }
+            }
+        }
+    }
+
+    async fn answer_by_rules(&self, set: &CoveringSet) -> Result<SearchAnswer, ApiError> {
+        let started = self.core.now();
         let unknown = self.unknown_attributes(set).await?;
         if unknown.is_empty() {
             return self.answer_from(set, started).await;
@@ -246,7 +282,8 @@ impl Searching<'_> {
     fn first_attempt(&self) -> Attempt {
         let (offset, limit) = self.request.paging.window(self.settings.max_total_hits());
         let headroom = if self.distinct().is_some() { TIES } else { 0 };
-        let first_hits = offset.saturating_add(limit).saturating_add(headroom).min(u64::from(u32::MAX));
+        let room = self.pinned().map_or(0, |pinned| pinned.book.room());
+        let first_hits = offset.saturating_add(limit).saturating_add(headroom + room).min(u64::from(u32::MAX));
         let may_be_bare = self.primary_key().is_some() && self.request.has_plain_hits();
         Attempt { first_hits, walk: Walk::NodesFirst, may_be_bare }
     }
@@ -283,6 +320,7 @@ impl Searching<'_> {
             settings: self.settings,
             asked,
             distinct: self.distinct().map(distinct).zip(counts),
+            pinned: self.pinned(),
             retrieved: &self.request.retrieved(&self.settings.displayed, needed),
             hidden_rule: hidden_rule.as_deref(),
             hides_score: self.hides_score,
@@ -305,7 +343,7 @@ impl Searching<'_> {
             semantic_hit_count: match self.semantic {
                 SemanticHits::Uncounted => None,
                 SemanticHits::None => Some(0),
-                SemanticHits::All(_) => Some(page.hits.len() as u64),
+                SemanticHits::All(_) => Some(page.semantic_hit_count()),
             },
         };
         if !is_bare {
@@ -418,11 +456,13 @@ impl Searching<'_> {
         self.request.check_facets(&self.scope.index.settings).err().unwrap_or(error)
     }
 
-    /// Which hits of a node: one that is asked alone gives the client's page, unless the user's limits cut that, or the
-    /// user's setting makes hits distinct: nodes can be told so only as clients tell it, which is not quite the same.
+    /// Which hits of a node: one that is asked alone gives the client's page, unless the user's limits cut that, rules pin
+    /// hits, or the user's setting makes hits distinct: nodes can be told so only as clients tell it, which is not quite the
+    /// same.
     fn asked(&self, attempt: Attempt, is_alone: bool) -> Asked {
         let is_distinct_by_setting = self.request.distinct().is_none() && self.settings.distinct.is_some();
-        if is_alone && !is_distinct_by_setting && self.request.is_page_whole(self.settings.max_total_hits()) {
+        let is_plain = !is_distinct_by_setting && self.pinned().is_none();
+        if is_alone && is_plain && self.request.is_page_whole(self.settings.max_total_hits()) {
             Asked::Page
         } else {
             Asked::First(attempt.first_hits)
@@ -434,7 +474,9 @@ impl Searching<'_> {
         match asked {
             Asked::Page => Vec::new(),
             Asked::First(_) => {
-                self.distinct().into_iter().chain(self.primary_key().filter(|_| attempt.is_bare(asked))).collect()
+                let of_bare = self.primary_key().filter(|_| attempt.is_bare(asked));
+                let of_pins = self.pinned().map(|pinned| pinned.primary_key);
+                self.distinct().into_iter().chain(of_bare.or(of_pins)).collect()
             }
         }
     }
@@ -442,6 +484,12 @@ impl Searching<'_> {
     /// Where documents can be told apart by one of their members.
     fn primary_key(&self) -> Option<&str> {
         self.scope.index.primary_key.as_deref().filter(|name| !name.contains('.'))
+    }
+
+    /// What is known of hits that rules may pin.
+    fn pinned(&self) -> Option<Pinned<'_>> {
+        let primary_key = self.scope.index.primary_key.as_deref()?;
+        Some(Pinned { book: &self.rules?.book, uid: self.scope.index.uid.as_str(), primary_key })
     }
 
     /// The attribute whose values make hits distinct.

@@ -204,6 +204,7 @@ impl Similarity<'_> {
             only_rule: Some("vectorSort"),
             hides_score: false,
             federation: None,
+            pin: None,
         };
         let mut text = "{\"hits\":[".to_owned();
         for (place, hit) in page.hits.iter().enumerate() {

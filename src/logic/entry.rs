@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{EntryId, IndexUid, NodeIndexUid, Position, ShardId, Timestamp};
 use crate::meili::error::ErrorBody;
+use crate::meili::search_rules::RulesChange;
 use crate::meili::tasks::TaskKind;
 
 /// How a put treats a document that exists.
@@ -108,6 +109,8 @@ pub enum Operation {
     CompactIndex,
     /// Let every node make a snapshot of itself.
     CreateSnapshot,
+    /// Change which documents are pinned to which places of searches.
+    ChangeRules(RulesChange),
     /// Cancel entries that no feeder has sent.
     CancelTasks {
         /// The query string, as the task shows it.
@@ -140,6 +143,8 @@ impl Operation {
             Self::SwapIndexes { .. } => TaskKind::IndexSwap,
             Self::CompactIndex => TaskKind::IndexCompaction,
             Self::CreateSnapshot => TaskKind::SnapshotCreation,
+            Self::ChangeRules(RulesChange::Clear) => TaskKind::DsrClear,
+            Self::ChangeRules(RulesChange::Set { .. } | RulesChange::Delete { .. }) => TaskKind::DsrUpdate,
             Self::CancelTasks { .. } => TaskKind::TaskCancelation,
             Self::DeleteTasks { .. } => TaskKind::TaskDeletion,
         }
@@ -287,6 +292,7 @@ impl Entry {
                 Operation::SwapIndexes { .. }
                 | Operation::CompactIndex
                 | Operation::CreateSnapshot
+                | Operation::ChangeRules(_)
                 | Operation::CancelTasks { .. }
                 | Operation::DeleteTasks { .. },
             ) => vec![],
@@ -310,6 +316,7 @@ impl Entry {
                 | Operation::SwapIndexes { .. }
                 | Operation::CompactIndex
                 | Operation::CreateSnapshot
+                | Operation::ChangeRules(_)
                 | Operation::CancelTasks { .. }
                 | Operation::DeleteTasks { .. } => false,
             }

@@ -15,6 +15,7 @@
 //! | [`hybrid`] | hits by words and hits by vectors as one list |
 //! | [`list`] | the hits of all answers in that order |
 //! | [`distinct`], [`distinct_totals`] | one hit for each value of an attribute; how many there are then |
+//! | [`pins`] | hits that rules have pinned, among the others |
 //! | [`page`], [`deep`] | the client's page of them; pages whose documents are fetched by themselves |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`facet_values`] | what of a document is sorted, counted and told apart |
@@ -45,6 +46,7 @@ pub mod hybrid;
 pub mod hydration;
 pub mod list;
 pub mod page;
+pub mod pins;
 pub mod rank;
 pub mod score_values;
 pub mod similar;
@@ -57,6 +59,7 @@ use distinct_totals::ValueCounts;
 use facets::{FacetLimits, FacetMerge};
 use hit::HitView;
 use page::Page;
+use pins::Pinned;
 
 /// What the user's settings say about answers.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -102,6 +105,8 @@ pub struct Question<'a> {
     pub asked: Asked,
     /// One hit for each value, and how many documents have each.
     pub distinct: Option<(Distinct<'a>, &'a ValueCounts)>,
+    /// Where rules may have pinned hits.
+    pub pinned: Option<Pinned<'a>>,
     /// What only the merge needs.
     pub retrieved: &'a Retrieved,
     /// A ranking rule that the nodes have and the user's settings have not.
@@ -207,13 +212,14 @@ pub fn write(
     let Question { request, settings, retrieved, hidden_rule, hides_score, .. } = *question;
     let (displayed, shows_details) = (&settings.displayed, request.shows_score_details());
     let view =
-        HitView { displayed, retrieved, shows_details, hidden_rule, only_rule: None, hides_score, federation: None };
+        HitView { displayed, retrieved, shows_details, hidden_rule, hides_score, ..HitView::of(displayed, retrieved) };
     let mut text = String::with_capacity(page.hits.iter().map(|ranked| ranked.hit.text().len()).sum::<usize>() + 256);
     text.push_str("{\"hits\":[");
     for (place, ranked) in page.hits.iter().enumerate() {
         if place > 0 {
             text.push(',');
         }
+        let view = HitView { pin: ranked.pin, ..view };
         match documents {
             Some(documents) => documents.write(&view, &ranked.hit, &mut text)?,
             None => view.write(&ranked.hit, &mut text)?,
@@ -257,7 +263,7 @@ pub fn write(
                 .as_ref()
                 .is_some_and(|facets| page.total.is_some() || is_threshold_estimated || !facets.is_exact()),
         ),
-        (Part::Hits, page.may_lack_hits),
+        (Part::Hits, page.may_lack_hits || page.are_pins_unsure),
         (Part::Totals, page.total.is_some_and(|total| !total.is_exact) || is_threshold_estimated),
     ];
     let approximate = approximate.into_iter().filter_map(|(part, is_off)| is_off.then_some(part)).collect();

@@ -14,6 +14,7 @@ pub mod json;
 pub mod marker;
 pub mod merge;
 pub mod payload;
+pub mod pins;
 pub mod placement;
 pub mod plan_history;
 pub mod primary_key;

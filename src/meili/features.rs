@@ -61,7 +61,7 @@ features! {
     /// `CONTAINS` in filters.
     ContainsFilter, "containsFilter", "contains filter", "orgs/meilisearch/discussions/763", true;
     /// `/dynamic-search-rules`
-    DynamicSearchRules, "dynamicSearchRules", "dynamic search rules", "orgs/meilisearch/discussions/884", false;
+    DynamicSearchRules, "dynamicSearchRules", "dynamic search rules", "orgs/meilisearch/discussions/884", true;
     /// `/network`, which Miroir answers itself.
     Network, "network", "network", "orgs/meilisearch/discussions/805", false;
     /// `/tasks/{task}/documents`

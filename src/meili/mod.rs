@@ -23,6 +23,7 @@ pub mod node_version;
 pub mod query_string;
 pub mod search;
 pub mod search_message;
+pub mod search_rules;
 pub mod settings;
 pub mod similar;
 pub mod sizes;

@@ -36,6 +36,7 @@ mod operator;
 mod order;
 mod replicas;
 mod rolling;
+mod rules;
 mod searchable;
 mod topology;
 mod upgrade;

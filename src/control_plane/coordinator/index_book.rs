@@ -139,6 +139,7 @@ pub(super) fn settings_around(
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -161,6 +162,7 @@ pub(super) fn created_key(entry: &Entry) -> Option<String> {
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -182,6 +184,7 @@ pub(super) fn new_key(entry: &Entry) -> Option<&str> {
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

@@ -160,6 +160,7 @@ fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> O
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

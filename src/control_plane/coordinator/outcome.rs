@@ -48,6 +48,7 @@ pub(super) fn updated<'a>(entry: &'a Entry, outcome: &Outcome) -> Option<(&'a In
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
     };
@@ -79,6 +80,7 @@ fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {
             OutcomeCounts { deleted, ..none }
         }
         Operation::CompactIndex => OutcomeCounts { bytes: report.sizes, ..none },
+        Operation::ChangeRules(_) => OutcomeCounts { deleted: report.deleted, ..none },
         Operation::EditDocuments { .. } => match reported.resolution {
             // One server does not tell edited and deleted ones apart.
             Some(Resolution::Edited { documents, .. }) => {

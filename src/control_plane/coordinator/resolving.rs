@@ -128,6 +128,7 @@ impl Coordinator {
             | Operation::SwapIndexes { .. }
             | Operation::CompactIndex
             | Operation::CreateSnapshot
+            | Operation::ChangeRules(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => Ok(None),
         }

@@ -21,6 +21,7 @@ use crate::control_plane::journal::is_for_the_desk;
 use crate::control_plane::prober::ProbeTiming;
 use crate::control_plane::publisher::Publisher;
 use crate::control_plane::resolver::Resolver;
+use crate::control_plane::rules_keeper::RulesKeeper;
 use crate::control_plane::status::Looks;
 use crate::control_plane::threads::Threads;
 use crate::control_plane::troubles::Troubles;
@@ -95,6 +96,7 @@ impl Coordinator {
             groups: Mutex::default(),
         };
         let drift = parts.drift.clone();
+        let mut rules = RulesKeeper::open(parts.store.clone(), parts.bridge.clone(), parts.node_key.clone())?;
         let (coordinator, nodes) = Self::load(parts, attendance)?;
         let mut running = Running { coordinator: Arc::new(coordinator), threads };
         for (number, node) in nodes.iter().enumerate().filter(|(_, node)| node.state.is_member()) {
@@ -105,6 +107,7 @@ impl Coordinator {
         }
         running.spawn("drift".to_owned(), move |shared| shared.run_drift(&drift))?;
         running.spawn("compactor".to_owned(), Self::run_compactor)?;
+        running.spawn("rules".to_owned(), move |shared| shared.run_rules(&mut rules))?;
         running.spawn("control".to_owned(), Self::run_control)?;
         running.spawn("resolver".to_owned(), move |shared| {
             shared.run_resolver(&mut resolver, |operation| !is_edit(operation));
@@ -164,6 +167,7 @@ impl Coordinator {
             control: Condvar::new(),
             movers: Condvar::new(),
             rounds: Condvar::new(),
+            ruling: Condvar::new(),
             stopping: Condvar::new(),
             is_stopping: AtomicBool::new(false),
             attendance,

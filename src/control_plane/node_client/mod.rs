@@ -4,7 +4,7 @@
 //! see [`SendOutcome`]. Whatever is not certain is [`SendOutcome::Unclear`], never guessed; a refusal counts only when
 //! the body is an error as Meilisearch writes them, since anything else may come from a proxy in between.
 //!
-//! `writes` is what is sent and what became of it, `reads` what is asked.
+//! `writes` is what is sent and what became of it, `reads` what is asked; `rules` is about search rules.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use ureq::http::{Method, Request, Response};
 use ureq::{Agent, Body, SendBody};
 
 mod reads;
+mod rules;
 mod writes;
 
 pub use reads::{FetchedDocuments, NodeError, NodeIndexStats, NodeStats, NodeTaskQuery};

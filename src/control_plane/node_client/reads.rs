@@ -302,12 +302,15 @@ impl NodeClient {
         self.exchange(Method::POST, &format!("/indexes/{index}/documents/fetch"), Some(parts), timeout)
     }
 
-    fn get<T: DeserializeOwned>(&self, path: &str, timeout: Duration) -> Result<T, NodeError> {
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, timeout: Duration) -> Result<T, NodeError> {
         decode(self.exchange(Method::GET, path, None, timeout), ANSWER_BYTES_MAX)
     }
 }
 
-fn decode<T: DeserializeOwned>(answer: Result<Response<Body>, Broken>, bytes_max: u64) -> Result<T, NodeError> {
+pub(super) fn decode<T: DeserializeOwned>(
+    answer: Result<Response<Body>, Broken>,
+    bytes_max: u64,
+) -> Result<T, NodeError> {
     let body = read(&mut accepted(answer)?, bytes_max)?;
     serde_json::from_slice(&body).map_err(|error| NodeError::BadAnswer(error.to_string()))
 }

@@ -29,6 +29,7 @@ mod network;
 mod render;
 pub mod routes;
 pub mod search;
+mod search_rules;
 mod settings;
 mod similar;
 pub mod stats;

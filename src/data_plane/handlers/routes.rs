@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use super::arguments::Arguments;
 use super::{
     batches, chats, documents_read, documents_write, facet_search, features, index_fields, indexes, keys, logs,
-    metrics, multi_search, network, render, search, settings, similar, stats, system, tasks, unsupported, webhooks,
+    metrics, multi_search, network, render, search, search_rules, settings, similar, stats, system, tasks, unsupported,
+    webhooks,
 };
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
@@ -76,7 +77,7 @@ macro_rules! table {
 
 /// Every route, in no particular order but with the paths of one resource together.
 pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    let mut routes: Vec<Route> = [supported(), not_supported()].into_iter().flatten().collect();
+    let mut routes: Vec<Route> = [supported(), search_rules(), not_supported()].into_iter().flatten().collect();
     for setting in SETTINGS {
         let path = format!("/indexes/{{index}}/settings/{}", setting.route);
         let update = match setting.verb {
@@ -172,16 +173,22 @@ fn supported() -> Vec<Route> {
     }
 }
 
+/// Which documents are pinned to which places of searches.
+fn search_rules() -> Vec<Route> {
+    table! {
+        "POST" "/dynamic-search-rules" [DynamicSearchRulesGet] search_rules::list;
+        "DELETE" "/dynamic-search-rules" [DynamicSearchRulesDelete] search_rules::clear;
+        "GET" "/dynamic-search-rules/{rule}" [DynamicSearchRulesGet] search_rules::get;
+        "PATCH" "/dynamic-search-rules/{rule}" [DynamicSearchRulesUpdate] search_rules::update;
+        "DELETE" "/dynamic-search-rules/{rule}" [DynamicSearchRulesDelete] search_rules::delete;
+    }
+}
+
 /// What one server has besides.
 fn not_supported() -> Vec<Route> {
     table! {
         "POST" "/dumps" [DumpsCreate] unsupported::refuse;
         "POST" "/export" [Export] unsupported::refuse;
-        "POST" "/dynamic-search-rules" [DynamicSearchRulesGet] unsupported::list_search_rules;
-        "DELETE" "/dynamic-search-rules" [DynamicSearchRulesDelete] unsupported::delete_search_rules;
-        "GET" "/dynamic-search-rules/{rule}" [DynamicSearchRulesGet] unsupported::get_search_rule;
-        "PATCH" "/dynamic-search-rules/{rule}" [DynamicSearchRulesUpdate] unsupported::update_search_rule;
-        "DELETE" "/dynamic-search-rules/{rule}" [DynamicSearchRulesDelete] unsupported::delete_search_rules;
         "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] unsupported::refuse;
         "GET" "/tasks/{task}/documents" [TasksGet] unsupported::task_documents;
         "POST" "/tasks/compact" [TasksCompact] unsupported::task_compaction;

@@ -210,7 +210,8 @@ impl Searching<'_> {
         let distinct = self.distinct().map(|attribute| self.distinct_by(attribute, list.attempt.walk));
         let primary_key = self.scope.index.primary_key.as_deref().unwrap_or_default();
         let hidden_rule = self.hidden_rule();
-        let common = Common { primary_key, distinct, hidden_rule: hidden_rule.as_deref() };
+        let pinned = self.pinned();
+        let common = Common { primary_key, distinct, hidden_rule: hidden_rule.as_deref(), pinned };
         ScoredHits::of(answers, list.source, common, list.attempt.first_hits, wanted)
     }
 
@@ -252,10 +253,12 @@ impl Searching<'_> {
             let vector_kept = vector_hits.kept.clone();
             let combined = Combined::of(vector_hits, word_hits, *ratio, self.distinct(), wanted)?;
             let may_lack_hits = [words, vectors].iter().any(|list| list.attempt.walk == Walk::NodesAnyway);
-            let mut page = Page { hits: combined.hits, is_cut_off, may_lack_hits, ..Page::default() };
+            let Combined { hits, kept, are_pins_unsure } = combined;
+            let mut page = Page { hits, is_cut_off, may_lack_hits, are_pins_unsure, ..Page::default() };
+            page.count_by_vector();
             let distinct = self.distinct().map(|attribute| self.distinct_by(attribute, Walk::Here));
             let dropped = page.cut(distinct, offset)?;
-            Ok((of_vectors, page, dropped, (combined.kept, vector_kept)))
+            Ok((of_vectors, page, dropped, (kept, vector_kept)))
         });
         let (answers, mut page, dropped, kept) = match combined {
             Ok(combined) => combined,
@@ -282,6 +285,7 @@ impl Searching<'_> {
             settings: self.settings,
             asked: Asked::First(vectors.attempt.first_hits),
             distinct: None,
+            pinned: None,
             retrieved: &self.request.retrieved(&self.settings.displayed, &needed),
             hidden_rule: hidden_rule.as_deref(),
             hides_score: !self.request.shows_score(),

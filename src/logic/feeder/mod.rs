@@ -249,6 +249,8 @@ pub struct Fleet {
     compactions: BTreeSet<EntryId>,
     /// Unreported snapshots.
     snapshots: upkeep::Snapshots,
+    /// Changes of search rules that are not done yet.
+    rule_changes: BTreeSet<EntryId>,
     verdicts: BTreeMap<(Position, ShardId), ErrorBody>,
     /// Changes for the next transaction, which has the number `version`.
     pending: changes::Pending,
@@ -295,6 +297,7 @@ impl Fleet {
             renaming: BTreeSet::new(),
             compactions: BTreeSet::new(),
             snapshots: upkeep::Snapshots::default(),
+            rule_changes: BTreeSet::new(),
             verdicts: start.verdicts.iter().map(|(at, shard, error)| ((*at, *shard), error.clone())).collect(),
             pending: changes::Pending::default(),
             version: 1,

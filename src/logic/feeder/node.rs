@@ -158,7 +158,7 @@ pub enum SeenKind {
     Drop,
     /// Finished tasks deleted.
     Housekeeping,
-    /// Disk space of an index given back, or a snapshot made.
+    /// Disk space of an index given back, a snapshot made, or search rules told, which no feeder does.
     Upkeep,
     /// Nothing that Miroir sends.
     Foreign,

@@ -56,6 +56,7 @@ impl Task {
             | Operation::SwapIndexes { .. }
             | Operation::CompactIndex
             | Operation::CreateSnapshot
+            | Operation::ChangeRules(_)
             | Operation::DeleteTasks { .. } => None,
         };
         let steps = steps_of(entry, resolution);
@@ -329,7 +330,7 @@ impl Fleet {
             }
         }
         let status = task.error.clone().or(verdict).map_or(ReportStatus::Succeeded, ReportStatus::Failed);
-        let deleted = self.deleted_once(&task);
+        let deleted = task.chore.as_ref().and_then(Chore::deleted).or_else(|| self.deleted_once(&task));
         let sizes = task.chore.as_ref().and_then(Chore::sizes);
         self.pending.reports.push(Report { entry, status, deleted, canceled: None, sizes });
         let Some(uid) = task.target.clone() else { return };

@@ -62,6 +62,7 @@ fn needs_of(entry: &Entry) -> Needs {
         | Operation::SwapIndexes { .. }
         | Operation::CompactIndex
         | Operation::CreateSnapshot
+        | Operation::ChangeRules(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => Needs::Nothing,
     }

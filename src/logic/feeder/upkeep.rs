@@ -58,6 +58,11 @@ pub(super) enum Chore {
         sizes: Option<(u64, u64)>,
     },
     Snapshot,
+    /// Somebody else tells the nodes, and says when they know.
+    Rules {
+        /// Rules that were deleted, if all were to be.
+        deleted: Option<u64>,
+    },
 }
 
 impl Chore {
@@ -65,6 +70,7 @@ impl Chore {
         match (&entry.rejection, &entry.operation) {
             (None, Operation::CompactIndex) => Some(Self::Compaction { is_begun: false, sizes: None }),
             (None, Operation::CreateSnapshot) => Some(Self::Snapshot),
+            (None, Operation::ChangeRules(_)) => Some(Self::Rules { deleted: None }),
             (Some(_) | None, _) => None,
         }
     }
@@ -73,7 +79,15 @@ impl Chore {
     pub(super) fn sizes(&self) -> Option<(u64, u64)> {
         match self {
             Self::Compaction { sizes, .. } => *sizes,
-            Self::Snapshot => None,
+            Self::Snapshot | Self::Rules { .. } => None,
+        }
+    }
+
+    /// What it has deleted.
+    pub(super) fn deleted(&self) -> Option<u64> {
+        match self {
+            Self::Rules { deleted } => *deleted,
+            Self::Compaction { .. } | Self::Snapshot => None,
         }
     }
 }
@@ -101,6 +115,7 @@ impl Fleet {
         match task.chore {
             Some(Chore::Compaction { .. }) => drop(self.compactions.insert(task.entry)),
             Some(Chore::Snapshot) => drop(self.snapshots.waiting.insert(task.entry)),
+            Some(Chore::Rules { .. }) => drop(self.rule_changes.insert(task.entry)),
             None => {}
         }
     }
@@ -111,6 +126,29 @@ impl Fleet {
             self.advance_compaction(entry, now);
         }
         self.advance_snapshots(now);
+    }
+
+    /// Changes of search rules that are not done yet, the oldest first.
+    pub fn rule_changes(&self) -> Vec<EntryId> {
+        self.rule_changes.iter().copied().collect()
+    }
+
+    /// Somebody has begun with a change of search rules.
+    pub fn rule_change_begun(&mut self, entry: EntryId) {
+        if self.rule_changes.contains(&entry) {
+            self.pending.begun.push(entry);
+        }
+    }
+
+    /// A change of search rules is done, and has deleted so many where all were to be deleted.
+    pub fn rule_change_done(&mut self, entry: EntryId, count: Option<u64>) {
+        if !self.rule_changes.remove(&entry) {
+            return;
+        }
+        if let Some(Chore::Rules { deleted }) = self.tasks.get_mut(&entry).and_then(|task| task.chore.as_mut()) {
+            *deleted = count;
+        }
+        self.report(entry);
     }
 
     /// A client wants an index compacted, and some node can begin with it.

@@ -106,12 +106,14 @@ pub struct DistinctHits<'a, 'd> {
     hits: MergedHits<'a>,
     distinct: Distinct<'d>,
     kept: Kept,
+    /// Of the last hit that was kept.
+    last_rank: Option<Rank<'a>>,
 }
 
 impl<'a, 'd> DistinctHits<'a, 'd> {
     /// Over hits in order.
     pub fn of(hits: MergedHits<'a>, distinct: Distinct<'d>) -> Self {
-        Self { hits, distinct, kept: Kept::default() }
+        Self { hits, distinct, kept: Kept::default(), last_rank: None }
     }
 
     /// The next hit that is kept.
@@ -121,6 +123,7 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
     pub fn next_hit(&mut self) -> Result<Option<RankedHit<'a>>, MergeError> {
         while let Some(ranked) = self.hits.next_hit()? {
             if self.keeps(&ranked)? {
+                self.last_rank = Some(ranked.rank.clone());
                 return Ok(Some(ranked));
             }
         }
@@ -141,6 +144,15 @@ impl<'a, 'd> DistinctHits<'a, 'd> {
             return Err(MergeError::HiddenByDropped);
         }
         Ok(false)
+    }
+
+    /// Walks on until so many hits are kept. Gives the rank of the last one of these; none if there are fewer.
+    ///
+    /// # Errors
+    /// As [`Self::next_hit`].
+    pub fn walk_to(&mut self, wanted: u64) -> Result<Option<Rank<'a>>, MergeError> {
+        while self.kept.hits < wanted && self.next_hit()?.is_some() {}
+        Ok(self.last_rank.clone().filter(|_| self.kept.hits >= wanted && wanted > 0))
     }
 
     /// Ends the walk as one server does: behind the last hit of a full page it looks at all that tie with it.

@@ -12,11 +12,14 @@
 //! With several values in a document both are approximate: the first depends on the order of the documents in one server, and
 //! who is left out for which value is not counted, but taken from how many values a document has on average.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::MergeError;
 use super::answer::NodeAnswer;
 use super::distinct::Kept;
+use super::facet_values::FacetValues;
 use super::facets::normalize;
 use crate::logic::json::members;
 use crate::meili::search::Paging;
@@ -81,6 +84,31 @@ impl ValueCounts {
     #[must_use]
     pub fn of_some_shards(self) -> Self {
         Self { is_complete: false, ..self }
+    }
+
+    /// Without documents that have these values.
+    #[must_use]
+    pub fn less(&self, documents: &[FacetValues]) -> Cow<'_, Self> {
+        if documents.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut less = self.clone();
+        for values in documents {
+            less.total = less.total.saturating_sub(1);
+            if values.numbers.is_empty() && values.texts.is_empty() {
+                less.without = less.without.saturating_sub(1);
+            }
+            let numbers = values.numbers.iter().map(|number| (number + 0.0).to_string());
+            for value in numbers.chain(values.texts.iter().cloned()) {
+                if let Entry::Occupied(mut count) = less.by_value.entry(value) {
+                    *count.get_mut() -= 1;
+                    if *count.get() == 0 {
+                        count.remove();
+                    }
+                }
+            }
+        }
+        Cow::Owned(less)
     }
 
     /// So many hits there are at most: one for each value, and those that have none.

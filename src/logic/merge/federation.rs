@@ -6,6 +6,8 @@
 //! * The lists of the indexes, in the order of their names, are merged.
 //! * At each step only the first hits of the lists are compared (see [`ScoreValues`]), equal ones come in the order of the
 //!   queries, and every list is cut at the end of the page.
+//! * Hits that rules have pinned are taken out before that and put in their places afterwards, in the list of each index and
+//!   in the whole. Each query has its own.
 //! * With a distinct attribute a hit is left out when one of its values was there before, first within its index, then over
 //!   all.
 
@@ -127,6 +129,8 @@ struct Candidate<'a> {
     scores: ScoreValues<'a>,
     query: QueryAnswer<'a>,
     uid: &'a str,
+    /// The place that a rule has pinned it to.
+    pin: Option<u32>,
 }
 
 impl Candidate<'_> {
@@ -190,7 +194,7 @@ pub fn merge(
         write!(body, ",\"requestUid\":{request_uid}").expect("strings take all");
     }
     if answers().any(|query| query.is_semantic) {
-        let semantic = page.hits.iter().filter(|candidate| candidate.scores.is_semantic).count();
+        let semantic = page.semantic_hit_count;
         write!(body, ",\"semanticHitCount\":{semantic}").expect("strings take all");
     }
     if federation.shows_performance {
@@ -257,7 +261,12 @@ fn merge_index<'a>(index: &IndexAnswer<'a>, needed: u64, distinct: Option<&str>)
     let of_union = index.union.as_ref().and_then(|union| union.distinct.as_ref());
     let mut shown = Taken::new(of_union.map(|distinct| distinct.attribute));
     let (mut hits, mut rejected) = (Vec::new(), 0);
-    let mut candidates = Merged::of(index.queries.iter().map(list).collect())?;
+    let lists: Vec<QueryHits<'_>> = index.queries.iter().map(list).collect();
+    let mut pins = Vec::new();
+    for list in &lists {
+        pins.extend(list.pins()?);
+    }
+    let mut candidates = Merged::of(lists)?;
     while (hits.len() as u64) < needed
         && let Some(candidate) = candidates.next_candidate()?
     {
@@ -275,6 +284,7 @@ fn merge_index<'a>(index: &IndexAnswer<'a>, needed: u64, distinct: Option<&str>)
             rejected += 1;
         }
     }
+    let hits = among(pins, hits, needed);
     Ok(IndexHits { hits, shown: shown.values, rejected })
 }
 
@@ -287,11 +297,30 @@ struct QueryHits<'a> {
 }
 
 impl<'a> QueryHits<'a> {
+    /// Those that are pinned, which the list itself passes over.
+    fn pins(&self) -> Result<Vec<Candidate<'a>>, MergeError> {
+        // Most lists have none, and are not read to their end.
+        if !self.query.answer.hits.contains("\"pin\":") {
+            return Ok(Vec::new());
+        }
+        let mut whole =
+            Self { rest: Hits::new(self.query.answer.hits), suppositions: Suppositions::default(), ..*self };
+        let mut pins = Vec::new();
+        while let Some(candidate) = whole.read()? {
+            pins.extend(Some(candidate).filter(|candidate| candidate.pin.is_some()));
+        }
+        Ok(pins)
+    }
+
     fn read(&mut self) -> Result<Option<Candidate<'a>>, MergeError> {
-        let Some((hit, _)) = self.rest.next_hit()? else { return Ok(None) };
+        let Some((hit, rank)) = self.rest.next_hit()? else { return Ok(None) };
         let (score, details) = hit.scores().ok_or(MergeError::Malformed)?;
-        let scores = ScoreValues::read(details, score, &mut self.suppositions)?;
-        Ok(Some(Candidate { hit, scores, query: self.query, uid: self.uid }))
+        let pin = rank.pin();
+        let scores = match pin {
+            Some(_) => ScoreValues::of_pin(score)?,
+            None => ScoreValues::read(details, score, &mut self.suppositions)?,
+        };
+        Ok(Some(Candidate { hit, scores, query: self.query, uid: self.uid, pin }))
     }
 }
 
@@ -299,8 +328,31 @@ impl<'a> Iterator for QueryHits<'a> {
     type Item = Result<Candidate<'a>, MergeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
+        let is_pinned = |read: &Result<Candidate<'_>, _>| read.as_ref().is_ok_and(|candidate| candidate.pin.is_some());
+        loop {
+            let read = self.read().transpose();
+            if !read.as_ref().is_some_and(is_pinned) {
+                return read;
+            }
+        }
     }
+}
+
+/// Other hits with pins in their places, so many. Where there are no others left, late pins come before their places.
+fn among<'a>(mut pins: Vec<Candidate<'a>>, others: Vec<Candidate<'a>>, wanted: u64) -> Vec<Candidate<'a>> {
+    if pins.is_empty() {
+        return others;
+    }
+    pins.sort_by_key(|candidate| candidate.pin);
+    let (mut pins, mut others) = (pins.into_iter().peekable(), others.into_iter());
+    let mut hits = Vec::new();
+    while (hits.len() as u64) < wanted {
+        let place = hits.len() as u64;
+        let due = pins.next_if(|candidate| candidate.pin.is_some_and(|position| u64::from(position) <= place));
+        let Some(hit) = due.or_else(|| others.next()).or_else(|| pins.next()) else { break };
+        hits.push(hit);
+    }
+    hits
 }
 
 /// The best of the first hits of all lists, again and again.
@@ -360,33 +412,44 @@ impl<'a, L: Iterator<Item = Result<Candidate<'a>, MergeError>>> Merged<'a, L> {
 struct Page<'a> {
     hits: Vec<Candidate<'a>>,
     rejected: Vec<Candidate<'a>>,
+    /// Hits by vectors.
+    semantic_hit_count: usize,
 }
 
 impl<'a> Page<'a> {
     fn of(federation: &Federation, lists: Vec<Vec<Candidate<'a>>>) -> Result<Self, MergeError> {
         let (offset, limit) = federation.window();
         let mut taken = Taken::new(federation.distinct.as_deref());
-        let mut page = Self { hits: Vec::new(), rejected: Vec::new() };
-        let mut passed = 0;
-        let mut hits = Merged::of(lists.into_iter().map(|list| list.into_iter().map(Ok)).collect())?;
-        // To the end even when the page is full: what is left out behind it does not count either.
-        while let Some(candidate) = hits.next_candidate()? {
-            if !taken.take(&candidate.hit)? {
-                page.rejected.push(candidate);
-                continue;
-            }
-            if passed >= offset && (page.hits.len() as u64) < limit {
-                page.hits.push(candidate);
-            }
-            passed += 1;
+        let (mut hits, mut rejected, mut pins) = (Vec::new(), Vec::new(), Vec::new());
+        let wanted = offset.saturating_add(limit);
+        let mut lists_of_others = Vec::with_capacity(lists.len());
+        for list in lists {
+            let (pinned, others): (Vec<_>, Vec<_>) = list.into_iter().partition(|candidate| candidate.pin.is_some());
+            pins.extend(pinned);
+            lists_of_others.push(others.into_iter().map(Ok));
         }
-        Ok(page)
+        let mut others = Merged::of(lists_of_others)?;
+        // To the end even when the page is full: what is left out behind it does not count either.
+        while let Some(candidate) = others.next_candidate()? {
+            if !taken.take(&candidate.hit)? {
+                rejected.push(candidate);
+            } else if (hits.len() as u64) < wanted {
+                hits.push(candidate);
+            }
+        }
+        let is_semantic = |candidate: &&Candidate<'_>| candidate.scores.is_semantic;
+        // Where some are pinned one server counts from the first hit on.
+        let from = if pins.is_empty() { offset as usize } else { 0 };
+        let semantic_hit_count = hits.iter().skip(from).filter(is_semantic).count();
+        let mut hits = among(pins, hits, wanted);
+        hits.drain(..hits.len().min(offset as usize));
+        Ok(Self { hits, rejected, semantic_hit_count })
     }
 }
 
 impl Candidate<'_> {
     fn write(&self, text: &mut String) -> Result<(), MergeError> {
-        let Self { hit, scores, query, uid } = self;
+        let Self { hit, scores, query, uid, pin: _ } = self;
         let federation = serde_json::json!({
             "indexUid": uid,
             "queriesPosition": query.position,

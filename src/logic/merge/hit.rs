@@ -148,6 +148,24 @@ pub struct HitView<'a> {
     pub hides_score: bool,
     /// The value of `_federation`, where the hit is one of several queries.
     pub federation: Option<&'a str>,
+    /// The place that a rule has pinned the hit to.
+    pub pin: Option<u32>,
+}
+
+impl<'a> HitView<'a> {
+    /// Shows nothing but the document.
+    pub fn of(displayed: &'a Displayed, retrieved: &'a Retrieved) -> Self {
+        Self {
+            displayed,
+            retrieved,
+            shows_details: false,
+            hidden_rule: None,
+            only_rule: None,
+            hides_score: false,
+            federation: None,
+            pin: None,
+        }
+    }
 }
 
 impl HitView<'_> {
@@ -243,6 +261,10 @@ impl HitView<'_> {
 
     /// Sort rules on hidden attributes show neither name nor value.
     fn visible_details<'a>(&self, details: &'a str) -> Result<Cow<'a, str>, Malformed> {
+        if let Some(position) = self.pin {
+            // Its node says something else than the rule.
+            return Ok(Cow::Owned(format!("{{\"pin\":{{\"order\":0,\"position\":{position}}}}}")));
+        }
         if *self.displayed == Displayed::All && self.hidden_rule.is_none() && self.only_rule.is_none() {
             return Ok(Cow::Borrowed(details));
         }

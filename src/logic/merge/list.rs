@@ -17,9 +17,11 @@ pub struct RankedHit<'a> {
     pub rank: Rank<'a>,
     /// Which answer it is from.
     pub answer: usize,
+    /// The place that a rule has pinned it to.
+    pub pin: Option<u32>,
 }
 
-/// The hits of all answers, the best first. Equal ones keep their node's order, node by node in the order of the answers.
+/// The hits of all answers, the best first, without those that are pinned. Equal ones keep their node's order, node by node in the order of the answers.
 #[derive(Debug)]
 pub struct MergedHits<'a> {
     lists: Vec<HitList<'a>>,
@@ -62,6 +64,9 @@ impl HitList<'_> {
                 Some((hit, rank)) => {
                     is_cut_off |= rank.is_cut_off();
                     self.asked_left = self.asked_left.saturating_sub(1);
+                    if rank.pin().is_some() {
+                        continue; // Put in its place by `pins`.
+                    }
                     self.last = Some(hit.text());
                     if self.only_by_vector && !rank.is_by_vector() {
                         continue;
@@ -118,7 +123,7 @@ impl<'a> MergedHits<'a> {
         }
         let Some(answer) = self.best() else { return Ok(None) };
         match std::mem::replace(&mut self.lists[answer].head, Head::Unread) {
-            Head::Hit(hit, rank) => Ok(Some(RankedHit { hit, rank, answer })),
+            Head::Hit(hit, rank) => Ok(Some(RankedHit { hit, rank, answer, pin: None })),
             Head::Unread | Head::End | Head::Full => Err(MergeError::Malformed),
         }
     }

@@ -5,7 +5,7 @@ use super::distinct::{Distinct, DistinctHits, Walk};
 use super::distinct_totals::DistinctTotal;
 use super::hit::Hits;
 use super::list::{MergedHits, RankedHit};
-use super::rank::Rank;
+use super::pins::{Pins, in_place};
 use super::{MergeError, Question};
 use crate::meili::search::{Asked, Paging};
 
@@ -23,6 +23,10 @@ pub struct Page<'a> {
     pub total: Option<DistinctTotal>,
     /// Nodes may have left out what the whole would show.
     pub may_lack_hits: bool,
+    /// Hits that rules have pinned may be in another order than on one server.
+    pub are_pins_unsure: bool,
+    /// Hits by vectors from the first one to the end of the page, where rules have pinned some of the others.
+    pub by_vector: Option<u64>,
 }
 
 impl<'a> Page<'a> {
@@ -34,16 +38,28 @@ impl<'a> Page<'a> {
         let Question { request, settings, asked, distinct, hidden_rule, .. } = *question;
         let Asked::First(asked) = asked else { return Self::whole(answers) };
         let (offset, limit) = request.paging.window(settings.max_total_hits());
-        let mut page = Self::default();
+        let wanted = offset.saturating_add(limit);
+        let pins = question.pinned.filter(|_| wanted > 0).map(|pinned| Pins::of(answers, pinned, asked));
+        let pins = pins.transpose()?.unwrap_or_default();
+        let mut page = Self { are_pins_unsure: pins.are_unsure, ..Self::default() };
         let mut hits = MergedHits::of(answers, asked);
         let Some((distinct, counts)) = distinct else {
-            page.fill(|| hits.next_hit(), offset, limit)?;
+            if pins.hits.is_empty() {
+                page.fill(|| hits.next_hit(), offset, limit)?;
+            } else {
+                page.fill_among(pins, || hits.next_hit(), wanted)?;
+                page.cut(None, offset)?;
+            }
             page.is_cut_off = hits.is_cut_off();
             return Ok(page);
         };
+        let pins_found = pins.hits.len() as u64;
+        let others = counts.less(&pins.facet_values(distinct.attribute)?);
         let mut kept = DistinctHits::of(hits, distinct);
-        let last = page.fill(|| kept.next_hit(), 0, offset.saturating_add(limit))?;
-        let lacks_hits = kept.kept().hits < counts.values_and_without();
+        page.fill_among(pins, || kept.next_hit(), wanted)?;
+        // One server looks for as many as if none were pinned.
+        let last = kept.walk_to(wanted)?;
+        let lacks_hits = kept.kept().hits < others.values_and_without();
         if distinct.walk == Walk::NodesFirst && kept.kept().is_all && lacks_hits {
             // Some have several values; or a node gave fewer than it has, which happens where a value is the empty text.
             return Err(MergeError::HiddenByDropped);
@@ -61,8 +77,13 @@ impl<'a> Page<'a> {
         page.may_lack_hits = distinct.walk == Walk::NodesAnyway;
         let by_nodes = answers.iter().map(|answer| answer.total).sum();
         let dropped = page.cut(Some(distinct), offset)?;
+        // Pins hide nothing that is like them, and nothing hides them, unless all that is alike counts once.
+        let (counts, more) = match paging {
+            Paging::Window { .. } => (&*others, pins_found),
+            Paging::Page { .. } => (counts, 0),
+        };
         let total = counts.total(paging, kept.kept(), by_nodes);
-        page.total = Some(DistinctTotal { total: total.total.saturating_sub(dropped), ..total });
+        page.total = Some(DistinctTotal { total: (total.total + more).saturating_sub(dropped), ..total });
         Ok(page)
     }
 
@@ -79,9 +100,15 @@ impl<'a> Page<'a> {
         Ok(dropped)
     }
 
-    /// How many hits of the page are there for their vectors.
+    /// How many hits of the page are there for their vectors; where some are pinned one server counts from the first hit on.
     pub fn semantic_hit_count(&self) -> u64 {
-        self.hits.iter().filter(|ranked| ranked.rank.is_by_vector()).count() as u64
+        self.by_vector.unwrap_or_else(|| by_vector(&self.hits))
+    }
+
+    /// Counts hits by vectors, if any is pinned. To be done before the page is cut.
+    pub fn count_by_vector(&mut self) {
+        let has_pins = self.hits.iter().any(|ranked| ranked.pin.is_some());
+        self.by_vector = has_pins.then(|| by_vector(&self.hits));
     }
 
     /// Leaves out all hits with an empty text but the first one, as one server does with the hits up to the end of its page
@@ -91,7 +118,7 @@ impl<'a> Page<'a> {
         let mut shown = Vec::with_capacity(self.hits.len());
         let mut dropped = 0;
         for ranked in self.hits.drain(..) {
-            let is_blank = ranked.hit.facet_values(attribute)?.has_blank_text();
+            let is_blank = ranked.pin.is_none() && ranked.hit.facet_values(attribute)?.has_blank_text();
             if is_blank && !std::mem::take(&mut is_first) {
                 dropped += 1;
             } else {
@@ -102,25 +129,36 @@ impl<'a> Page<'a> {
         Ok(dropped)
     }
 
-    /// The hits from `offset` on, at most `limit`. Gives the rank of the last one if there are as many as that.
+    /// The hits from `offset` on, at most `limit`.
     fn fill(
         &mut self,
         mut next_hit: impl FnMut() -> Result<Option<RankedHit<'a>>, MergeError>,
         offset: u64,
         limit: u64,
-    ) -> Result<Option<Rank<'a>>, MergeError> {
-        let wanted = offset.saturating_add(limit);
-        let mut last = None;
-        for taken in 1..=wanted {
-            let Some(ranked) = next_hit()? else { return Ok(None) };
-            if taken == wanted {
-                last = Some(ranked.rank.clone());
-            }
+    ) -> Result<(), MergeError> {
+        for taken in 1..=offset.saturating_add(limit) {
+            let Some(ranked) = next_hit()? else { break };
             if taken > offset {
                 self.hits.push(ranked);
             }
         }
-        Ok(last)
+        Ok(())
+    }
+
+    /// The first hits, so many, with the pins in their places.
+    fn fill_among(
+        &mut self,
+        mut pins: Pins<'a>,
+        mut next_hit: impl FnMut() -> Result<Option<RankedHit<'a>>, MergeError>,
+        wanted: u64,
+    ) -> Result<(), MergeError> {
+        while (self.hits.len() as u64) < wanted {
+            let Some(hit) = pins.next(self.hits.len() as u64, &mut next_hit)? else { break };
+            self.hits.push(hit);
+        }
+        self.hits = in_place(std::mem::take(&mut self.hits));
+        self.count_by_vector();
+        Ok(())
     }
 
     /// The page as the only node that was asked gives it.
@@ -130,9 +168,13 @@ impl<'a> Page<'a> {
             let mut list = Hits::new(answer.hits);
             while let Some((hit, rank)) = list.next_hit()? {
                 page.is_cut_off |= rank.is_cut_off();
-                page.hits.push(RankedHit { hit, rank, answer: place });
+                page.hits.push(RankedHit { hit, rank, answer: place, pin: None });
             }
         }
         Ok(page)
     }
+}
+
+fn by_vector(hits: &[RankedHit<'_>]) -> u64 {
+    hits.iter().filter(|ranked| ranked.rank.is_by_vector()).count() as u64
 }

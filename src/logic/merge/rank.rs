@@ -31,6 +31,8 @@ enum RuleScore<'a> {
     Distance { is_ascending: bool, metres: Option<f64> },
     /// Not evaluated for lack of time.
     Skipped,
+    /// None: a rule has put it where it is.
+    Pin(u32),
 }
 
 /// A value of a document for a sort rule.
@@ -117,6 +119,14 @@ impl<'a> Rank<'a> {
         self.scores.contains(&RuleScore::Skipped)
     }
 
+    /// The place, or the mark of a node, that a rule has pinned the hit to.
+    pub fn pin(&self) -> Option<u32> {
+        match self.scores[..] {
+            [RuleScore::Pin(position)] => Some(position),
+            _ => None,
+        }
+    }
+
     /// `Greater` is better.
     pub fn compare(&self, other: &Self) -> Ordering {
         let pairs = self.scores.iter().zip(&other.scores);
@@ -144,9 +154,15 @@ impl RuleScore<'_> {
             (Self::Skipped, Self::Skipped) => Ordering::Equal,
             (Self::Skipped, _) => Ordering::Less,
             (_, Self::Skipped) => Ordering::Greater,
-            (Self::Count(_) | Self::Score(..) | Self::Similarity(_) | Self::Sort { .. } | Self::Distance { .. }, _) => {
-                Ordering::Equal
-            }
+            (
+                Self::Count(_)
+                | Self::Score(..)
+                | Self::Similarity(_)
+                | Self::Sort { .. }
+                | Self::Distance { .. }
+                | Self::Pin(_),
+                _,
+            ) => Ordering::Equal,
         }
     }
 }
@@ -199,6 +215,7 @@ struct Rule<'a> {
     value: SortValue<'a>,
     distance: Option<f64>,
     similarity: Option<f64>,
+    position: u32,
 }
 
 impl<'a> Rule<'a> {
@@ -210,6 +227,7 @@ impl<'a> Rule<'a> {
             "exactness" => self.exactness(),
             "vectorSort" => RuleScore::Similarity(self.similarity),
             "skipped" => RuleScore::Skipped,
+            "pin" => RuleScore::Pin(self.position),
             _ => match direction(name) {
                 None => RuleScore::Score(self.score, 0.0),
                 Some(is_ascending) if name.starts_with("_geoPoint(") => {

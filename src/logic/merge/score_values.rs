@@ -107,6 +107,15 @@ impl<'a> ScoreValues<'a> {
         Self::read_without(None, details, ranking_score, suppositions)
     }
 
+    /// Of a hit that a rule has pinned: it has none but the one that is shown.
+    ///
+    /// # Errors
+    /// [`MergeError::Malformed`].
+    pub fn of_pin(ranking_score: &str) -> Result<Self, MergeError> {
+        let global = ranking_score.parse().map_err(|_| MergeError::Malformed)?;
+        Ok(Self { global, is_semantic: false, values: Vec::new() })
+    }
+
     /// The scores of rules about words and vectors, neighbouring rules merged, in order.
     pub fn scores(&self) -> impl Iterator<Item = f64> {
         self.values.iter().filter_map(|value| {

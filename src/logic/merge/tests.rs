@@ -34,6 +34,7 @@ fn first_hits<'a>(request: &'a SearchRequest, settings: &'a AnswerSettings) -> Q
         settings,
         asked: Asked::First(1_000),
         distinct: None,
+        pinned: None,
         retrieved: &NOTHING_ADDED,
         hidden_rule: None,
         hides_score: false,

@@ -33,6 +33,7 @@ fn view<'a>(displayed: &'a Displayed, retrieved: &'a Retrieved) -> HitView<'a> {
         only_rule: None,
         hides_score: true,
         federation: None,
+        pin: None,
     }
 }
 

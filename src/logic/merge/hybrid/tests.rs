@@ -36,6 +36,7 @@ fn combined(
         primary_key: "id",
         distinct: distinct.map(|attribute| Distinct { attribute, walk: Walk::Here, is_parameter: true }),
         hidden_rule: Some("id:asc"),
+        pinned: None,
     };
     let (vectors, words) = (read(vectors), read(words));
     let vectors = ScoredHits::of(&vectors, Source::Vectors, common, 1_000, offset + limit).unwrap();
@@ -91,6 +92,7 @@ fn a_node_that_gave_all_it_was_asked_for_has_nothing_better_than_its_last_hit() 
             primary_key: "id",
             distinct: distinct.map(|attribute| Distinct { attribute, walk: Walk::Here, is_parameter: true }),
             hidden_rule: None,
+            pinned: None,
         };
         let (vectors, words) = (read(&vectors), read(&words));
         let vectors = ScoredHits::of(&vectors, Source::Vectors, common, 3, wanted).unwrap();
@@ -114,7 +116,7 @@ fn one_hit_is_left_of_those_with_a_value_in_both_lists() {
 
 #[test]
 fn words_are_enough_when_all_of_a_full_page_are_good() {
-    let common = Common { primary_key: "id", distinct: None, hidden_rule: None };
+    let common = Common { primary_key: "id", distinct: None, hidden_rule: None, pinned: None };
     for (scores, wanted, ratio, is_enough) in [
         (&[1.0, 0.9][..], 2, 0.5, true),
         (&[1.0, 0.89], 2, 0.5, false),
