@@ -114,6 +114,9 @@ pub struct Keep {
     pub value: serde_json::Value,
 }
 
+/// The name of what is kept of chats: workspaces with what was set.
+pub const CHATS: &str = "chats";
+
 /// What the data plane asks of the control plane.
 #[derive(Debug)]
 pub enum Command {

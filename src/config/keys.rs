@@ -100,6 +100,11 @@ pub const KEYS: &[Key] = &[
         ),
         "./miroir-data",
     ),
+    unset(
+        "dump_dir",
+        Kind::Path,
+        "Where `POST /dumps` puts dumps; `dumps` in `data_dir` when not set. Nobody else writes there. It is created when missing.",
+    ),
     shown(
         unset(
             "nodes",

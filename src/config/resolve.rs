@@ -49,10 +49,15 @@ impl Reader {
     }
 
     pub(super) fn settings(&mut self) -> Settings {
+        let data_dir = self.required("data_dir", |_, value| value::text(value).map(PathBuf::from));
         Settings {
             listen: self.required("listen", |_, value| value::address(value)),
             master_key: self.secret("master_key"),
-            data_dir: self.required("data_dir", |_, value| value::text(value).map(PathBuf::from)),
+            dump_dir: match self.optional("dump_dir", |_, value| value::text(value).map(PathBuf::from)) {
+                Some(folder) => folder,
+                None => data_dir.join("dumps"),
+            },
+            data_dir,
             nodes: self.nodes(),
             node_master_key: self.secret("node_master_key"),
             shards: self.integer("shards") as u16,

@@ -235,6 +235,8 @@ pub struct Settings {
     pub master_key: Option<Secret>,
     /// The journal and all durable state.
     pub data_dir: PathBuf,
+    /// Where dumps are put.
+    pub dump_dir: PathBuf,
     /// The fleet; at least `replication_factor` of them.
     pub nodes: Vec<NodeSettings>,
     /// The nodes' master key.

@@ -98,6 +98,7 @@ fn depends_on_head(write: &NewWrite) -> bool {
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
         Operation::DeleteDocuments { .. }
@@ -170,6 +171,7 @@ fn rejection_of(
             | Operation::SwapIndexes { .. }
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
+            | Operation::CreateDump
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. },
             _,
@@ -197,6 +199,7 @@ fn fit_to_head(operation: &mut Operation, head: Option<&HeadRecord>, is_rejected
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => {}
     }
@@ -218,6 +221,7 @@ fn creates_index(operation: &Operation) -> bool {
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
     }
@@ -263,6 +267,7 @@ fn changes_of(
             | Operation::CompactIndex
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
+            | Operation::CreateDump
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {}
         }

@@ -10,6 +10,7 @@ mod attending;
 mod compacting;
 mod comparing;
 mod drift;
+mod dumping;
 mod feeding;
 mod fragile;
 mod index_book;

@@ -27,7 +27,7 @@ use crate::telemetry::clock;
 /// Changes that may wait; past this they are refused.
 pub const JOBS_MAX: usize = 16;
 /// Its name in the store.
-const KEPT_AS: &str = "experimental features";
+pub(super) const KEPT_AS: &str = "experimental features";
 /// Between two looks at who has come.
 const ROUND: Duration = Duration::from_secs(1);
 /// Between two questions to a node that had them.

@@ -307,6 +307,7 @@ pub fn is_for_the_desk(operation: &Operation) -> bool {
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }

@@ -9,6 +9,7 @@
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `features` | keeps which experimental features are on, and tells the nodes ([`features`]) |
 //! | `feeder-ID`, `control`, `resolver`, `editor` | carry entries to the nodes and report them ([`coordinator`]) |
+//! | `dumper` | writes dumps |
 //! | `mover-N` | read what moves copy and compare |
 //! | `compactor` | has nodes give back the disk space of what they lost to others |
 //! | `rules` | keeps the search rules, and tells the nodes ([`rules_keeper`]) |
@@ -48,6 +49,7 @@ mod batch_view;
 mod chunks;
 pub mod coordinator;
 pub mod drift;
+mod dumped_task;
 mod features;
 mod feeder;
 pub mod identity;
@@ -134,6 +136,7 @@ pub fn start(
         body_max: settings.feeder.max_body,
         sort_ties_by_id: settings.search.sort_ties_by_id,
         resolve_timeout: RESOLVE_TIMEOUT,
+        dump_folder: settings.dump_dir.clone(),
         probes: ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout },
         looks: looks.clone(),
         drift: settings.drift.clone(),

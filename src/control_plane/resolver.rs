@@ -29,6 +29,7 @@ use crate::meili::hidden_distinct;
 use crate::meili::search_message::client_message;
 use crate::meili::settings::Object;
 
+mod dumping;
 mod editing;
 mod existing;
 #[cfg(test)]
@@ -89,6 +90,20 @@ pub enum ResolveError {
         /// Which.
         node: NodeId,
     },
+    /// A document that is none: another replica may have it whole.
+    #[error("node {node}: a document cannot be read: {reason}")]
+    Unreadable {
+        /// Which.
+        node: NodeId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A replica was sent something again while it was read: try again.
+    #[error("a replica went back while it was read")]
+    Moved,
+    /// What was read cannot be kept.
+    #[error("{0}")]
+    Unwritable(String),
     /// The caller does not want to know any more.
     #[error("stopping")]
     Stopping,
@@ -201,6 +216,7 @@ impl<'a> Resolving<'a> {
             | Operation::CompactIndex
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
+            | Operation::CreateDump
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {
                 let count = self.count()?;
@@ -410,8 +426,11 @@ fn is_of_the_node(error: &ResolveError) -> bool {
                 | NodeError::TooOld(_),
             ..
         }
-        | ResolveError::Changed { .. } => true,
-        ResolveError::NotCovered(_) | ResolveError::Stopping => false,
+        | ResolveError::Changed { .. }
+        | ResolveError::Unreadable { .. } => true,
+        ResolveError::NotCovered(_) | ResolveError::Moved | ResolveError::Unwritable(_) | ResolveError::Stopping => {
+            false
+        }
     }
 }
 

@@ -169,7 +169,8 @@ impl ShardReader<'_> {
         Ok(self.client.fetch_documents(self.index, Some(&json!(filter)), &fields, places, ANSWER_TIMEOUT)?)
     }
 
-    fn each(&self, mut take: impl FnMut(&str) -> Result<(), ReadError>) -> Result<(), ReadError> {
+    /// Gives all documents as they are stored, as long as it takes them.
+    pub(super) fn each(&self, mut take: impl FnMut(&str) -> Result<(), ReadError>) -> Result<(), ReadError> {
         let ids = self.ids()?;
         let (mut first, mut at_once) = (0, IDS_AT_FIRST);
         while first < ids.len() {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::logic::entry::Operation;
 use crate::logic::ids::Timestamp;
-use crate::meili::dates::rfc3339;
+use crate::meili::dates::{dump_uid, rfc3339};
 use crate::meili::search_rules::RulesChange;
 use crate::meili::settings::task_details;
 use crate::meili::sizes::shown_size;
@@ -38,7 +38,7 @@ pub fn task_view(record: &TaskRecord) -> TaskView {
         status,
         kind: entry.operation.task_kind(),
         canceled_by,
-        details: details(&entry.operation, status, ended.map(|outcome| outcome.counts)),
+        details: details(&entry.operation, (status, started_at), ended.map(|outcome| outcome.counts)),
         error: ended.and_then(|outcome| outcome.error.clone()),
         duration: started_at.zip(finished_at).map(|(start, end)| duration(start, end)),
         enqueued_at: rfc3339(entry.enqueued_at),
@@ -54,7 +54,11 @@ pub(super) fn duration(start: Timestamp, end: Timestamp) -> String {
     format!("PT{}.{:09}S", microseconds / 1_000_000, microseconds % 1_000_000 * 1_000)
 }
 
-fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCounts>) -> Option<Map<String, Value>> {
+fn details(
+    operation: &Operation,
+    (status, started_at): (TaskStatus, Option<Timestamp>),
+    counts: Option<OutcomeCounts>,
+) -> Option<Map<String, Value>> {
     // Nothing was done by what failed or was canceled; what has not ended does not know yet.
     let done = |count: fn(OutcomeCounts) -> Option<u64>| match status {
         TaskStatus::Enqueued | TaskStatus::Processing => Value::Null,
@@ -98,6 +102,10 @@ fn details(operation: &Operation, status: TaskStatus, counts: Option<OutcomeCoun
             }
             None => json!({}),
         },
+        // It is there once it is whole.
+        Operation::CreateDump => {
+            json!({ "dumpUid": started_at.filter(|_| status == TaskStatus::Succeeded).map(dump_uid) })
+        }
         // Shown without details.
         Operation::CreateSnapshot => Value::Null,
         Operation::ChangeRules(RulesChange::Set { fields, .. }) => json!({ "rule": fields, "updatedRules": 1 }),
@@ -208,6 +216,16 @@ mod tests {
         let view = shown(&record);
         assert_eq!(view["error"]["code"], "index_not_found");
         assert_eq!(view["details"], json!({ "deletedDocuments": 0 }));
+    }
+
+    #[test]
+    fn a_dump_shows_its_name_once_it_is_there() {
+        let mut record = record(Operation::CreateDump);
+        assert_eq!(shown(&record)["details"], json!({ "dumpUid": null }));
+        record.outcome = Some(outcome(TaskStatus::Succeeded));
+        assert_eq!(shown(&record)["details"], json!({ "dumpUid": "19700101-000001000" }));
+        record.outcome = Some(outcome(TaskStatus::Failed));
+        assert_eq!(shown(&record)["details"], json!({ "dumpUid": null }));
     }
 
     #[test]

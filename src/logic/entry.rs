@@ -111,6 +111,8 @@ pub enum Operation {
     CreateSnapshot,
     /// Change which documents are pinned to which places of searches.
     ChangeRules(RulesChange),
+    /// Write all that there is at this position into a file.
+    CreateDump,
     /// Cancel entries that no feeder has sent.
     CancelTasks {
         /// The query string, as the task shows it.
@@ -145,6 +147,7 @@ impl Operation {
             Self::CreateSnapshot => TaskKind::SnapshotCreation,
             Self::ChangeRules(RulesChange::Clear) => TaskKind::DsrClear,
             Self::ChangeRules(RulesChange::Set { .. } | RulesChange::Delete { .. }) => TaskKind::DsrUpdate,
+            Self::CreateDump => TaskKind::DumpCreation,
             Self::CancelTasks { .. } => TaskKind::TaskCancelation,
             Self::DeleteTasks { .. } => TaskKind::TaskDeletion,
         }
@@ -293,6 +296,7 @@ impl Entry {
                 | Operation::CompactIndex
                 | Operation::CreateSnapshot
                 | Operation::ChangeRules(_)
+                | Operation::CreateDump
                 | Operation::CancelTasks { .. }
                 | Operation::DeleteTasks { .. },
             ) => vec![],
@@ -317,6 +321,7 @@ impl Entry {
                 | Operation::CompactIndex
                 | Operation::CreateSnapshot
                 | Operation::ChangeRules(_)
+                | Operation::CreateDump
                 | Operation::CancelTasks { .. }
                 | Operation::DeleteTasks { .. } => false,
             }

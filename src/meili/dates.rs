@@ -6,11 +6,22 @@ use time::{Date, OffsetDateTime};
 
 use crate::logic::ids::Timestamp;
 
+/// The same moment.
+pub fn date_of(at: Timestamp) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
 /// RFC 3339 in UTC.
 pub fn rfc3339(at: Timestamp) -> String {
-    let time =
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    time.format(&Rfc3339).unwrap_or_default()
+    date_of(at).format(&Rfc3339).unwrap_or_default()
+}
+
+/// How one server names a dump that it began then.
+pub fn dump_uid(at: Timestamp) -> String {
+    let form = format_description!(
+        "[year repr:full][month repr:numerical][day padding:zero]-[hour padding:zero][minute padding:zero][second padding:zero][subsecond digits:3]"
+    );
+    date_of(at).format(form).unwrap_or_default()
 }
 
 /// Which end of a day a date without a time stands for.

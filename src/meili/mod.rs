@@ -33,3 +33,6 @@ pub mod tasks;
 pub mod template;
 pub mod unsearchable;
 pub mod webhooks;
+
+/// Of the server whose API this is: what `/version` and dumps say.
+pub const MEILISEARCH_VERSION: &str = "1.50.0";

@@ -220,6 +220,16 @@ pub fn display_with(user: &Object, features: Features) -> Object {
     shown.map(|setting| (setting.key.to_owned(), setting.display(user))).collect()
 }
 
+/// As a dump has them: with defaults, which another version may have others of, and with whole keys.
+pub fn dumped(user: &Object) -> Object {
+    let there = SETTINGS.iter().filter(|setting| setting.is_listed || user.contains_key(setting.key));
+    let mut dumped: Object = there.map(|setting| (setting.key.to_owned(), setting.display(user))).collect();
+    if let Some(embedders) = user.get("embedders") {
+        dumped.insert("embedders".to_owned(), embedders::dumped(embedders));
+    }
+    dumped
+}
+
 /// The template of an embedder as the user sees it, for a kind of template that can be rendered (`documentTemplate`, …).
 pub fn embedder_template(user: &Object, embedder: &str, kind: &str, fragment: Option<&str>) -> Option<Value> {
     embedders::template(user, embedder, kind, fragment)

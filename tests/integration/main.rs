@@ -16,6 +16,7 @@ mod dev;
 mod distinct;
 mod drift;
 mod dump_import;
+mod dumps;
 mod edits;
 mod embedders;
 mod errors;

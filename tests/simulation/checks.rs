@@ -24,6 +24,8 @@ impl World {
                 return Ok(());
             }
             ReportStatus::Succeeded => true,
+            // Somebody was away for too long.
+            ReportStatus::Failed(_) if self.durable.record(id).wish == Wish::Dump => return Ok(()),
             ReportStatus::Failed(_) => false,
         };
         if expected != Some(is_success) && self.options.is_without_oracle() {
@@ -244,6 +246,6 @@ pub fn touches(record: &Record, doc: usize) -> bool {
             change.ids().iter().any(|id| id % SHARDS == doc % SHARDS)
         }
         Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::DeleteByFilter => true,
-        Wish::Cancel(_) | Wish::Rename(_) => false,
+        Wish::Cancel(_) | Wish::Rename(_) | Wish::Dump => false,
     }
 }

@@ -14,7 +14,7 @@ impl World {
         let head = self.durable.head(name);
         let wish = self.wish(head.is_some());
         let target = match (&wish, head) {
-            (Wish::Cancel(_) | Wish::Rename(_), _) => None,
+            (Wish::Cancel(_) | Wish::Rename(_) | Wish::Dump, _) => None,
             (_, Some(head)) => Some(head),
             (_, None) => Some(NodeIndexUid::new(format!("{name}-{}", self.durable.records.len()))),
         };
@@ -27,7 +27,10 @@ impl World {
     }
 
     fn wish(&mut self, exists: bool) -> Wish {
-        if self.options.storm == Storm::Names
+        if self.options.storm == Storm::Dumps && self.random.chance(0.1) {
+            return Wish::Dump;
+        }
+        if matches!(self.options.storm, Storm::Names | Storm::Dumps)
             && self.random.chance(0.2)
             && let Some(renaming) = self.renaming()
         {
@@ -37,9 +40,13 @@ impl World {
             return if self.random.chance(0.5) { Wish::Create } else { Wish::CreateAndPut(self.put()) };
         }
         let choice = match self.options.storm {
-            Storm::Mixed | Storm::Names | Storm::Restarts | Storm::Wipes | Storm::Damage | Storm::Embedders => {
-                self.random.below(22)
-            }
+            Storm::Mixed
+            | Storm::Names
+            | Storm::Dumps
+            | Storm::Restarts
+            | Storm::Wipes
+            | Storm::Damage
+            | Storm::Embedders => self.random.below(22),
             _ if self.random.chance(self.rates.votes) => 17,
             Storm::Votes | Storm::Losses | Storm::Plans | Storm::Upheaval | Storm::Slips | Storm::Audits => {
                 self.random.below(22)

@@ -226,6 +226,7 @@ impl World {
             | Wish::Settings(_)
             | Wish::Documents(_)
             | Wish::Rename(_)
+            | Wish::Dump
             | Wish::Cancel(_) => Resolution::Count(docs.len() as u64),
         })
     }

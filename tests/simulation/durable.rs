@@ -358,7 +358,13 @@ fn change(record: &Record) -> Change {
     match &record.wish {
         Wish::Documents(change) | Wish::CreateAndPut(change) => change.clone(),
         Wish::DeleteByFilter => Change::Delete { ids: record.resolved_ids.clone() },
-        Wish::Create | Wish::Drop | Wish::Clear | Wish::Settings(_) | Wish::Cancel(_) | Wish::Rename(_) => {
+        Wish::Create
+        | Wish::Drop
+        | Wish::Clear
+        | Wish::Settings(_)
+        | Wish::Cancel(_)
+        | Wish::Rename(_)
+        | Wish::Dump => {
             panic!("has no documents")
         }
     }
@@ -412,6 +418,7 @@ fn operation_of(wish: &Wish) -> (Operation, Vec<ShardId>) {
             let swap = Swap { indexes: (IndexUid::new("a"), IndexUid::new("b")), is_rename: names.len() == 1 };
             (Operation::SwapIndexes { swaps: vec![swap], names: names.iter().map(named).collect() }, vec![])
         }
+        Wish::Dump => (Operation::CreateDump, vec![]),
         Wish::Cancel(matched) => {
             (Operation::CancelTasks { original_filter: "?".into(), matched: matched.clone() }, vec![])
         }

@@ -52,7 +52,7 @@ impl Rates {
             votes: 0.0,
         };
         match options.storm {
-            Storm::Mixed | Storm::Names | Storm::Damage | Storm::Embedders => {}
+            Storm::Mixed | Storm::Names | Storm::Dumps | Storm::Damage | Storm::Embedders => {}
             Storm::Wipes => rates.fault = 0.005,
             Storm::Plans | Storm::Upheaval | Storm::Slips | Storm::Audits => {
                 rates.write = rates.write.min(0.15);

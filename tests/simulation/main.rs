@@ -13,6 +13,7 @@ mod damage;
 mod documents;
 mod drift;
 mod driver;
+mod dumps;
 mod durable;
 mod faults;
 mod mover;
@@ -96,6 +97,12 @@ fn votes_survive_restarts() {
 #[test]
 fn no_reader_sees_half_a_swap() {
     run(4, 8, Options { storm: Storm::Names, operations: 35, ..PLAIN }, "no_reader_sees_half_a_swap");
+}
+
+#[test]
+fn a_dump_has_what_one_server_has_at_its_place() {
+    let options = Options { storm: Storm::Dumps, operations: 35, ..PLAIN };
+    run(5, 8, options, "a_dump_has_what_one_server_has_at_its_place");
 }
 
 #[test]
@@ -232,6 +239,7 @@ const MUTATIONS: &[Mutation] = &[
     Mutation::new("apart", 100, Storm::Mixed, |rules| rules.apart = false),
     Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(33_104),
     Mutation::new("rename", 200, Storm::Names, |rules| rules.rename = false),
+    Mutation::new("dump", 50, Storm::Dumps, |rules| rules.dump = false),
     Mutation::new("announce", 100, Storm::Plans, |rules| rules.announce = false),
     Mutation::new("drain", 100, Storm::Plans, |rules| rules.drain = false),
     Mutation::new("verify", 100, Storm::Slips, |rules| rules.verify = false),

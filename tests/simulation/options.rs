@@ -8,6 +8,8 @@ pub enum Storm {
     Mixed,
     /// Indexes that change their names.
     Names,
+    /// Those, and dumps.
+    Dumps,
     /// Restarts of the orchestrator, which stores little of its own accord.
     Restarts,
     /// Those, and settings that nodes reject.
@@ -34,8 +36,15 @@ impl Storm {
     pub fn has_plans(self) -> bool {
         match self {
             Self::Plans | Self::Upheaval | Self::Audits | Self::Slips => true,
-            Self::Mixed | Self::Names | Self::Restarts | Self::Votes | Self::Losses | Self::Wipes => false,
-            Self::Damage | Self::Embedders => false,
+            Self::Mixed
+            | Self::Names
+            | Self::Dumps
+            | Self::Restarts
+            | Self::Votes
+            | Self::Losses
+            | Self::Wipes
+            | Self::Damage
+            | Self::Embedders => false,
         }
     }
 
@@ -44,6 +53,7 @@ impl Storm {
             Self::Wipes | Self::Upheaval | Self::Audits => true,
             Self::Mixed
             | Self::Names
+            | Self::Dumps
             | Self::Restarts
             | Self::Votes
             | Self::Losses
@@ -58,7 +68,9 @@ impl Storm {
     pub fn has_audits(self) -> bool {
         match self {
             Self::Wipes | Self::Plans | Self::Upheaval | Self::Slips | Self::Damage => true,
-            Self::Mixed | Self::Names | Self::Restarts | Self::Votes | Self::Losses | Self::Audits => false,
+            Self::Mixed | Self::Names | Self::Dumps | Self::Restarts | Self::Votes | Self::Losses | Self::Audits => {
+                false
+            }
             Self::Embedders => false,
         }
     }

@@ -22,6 +22,8 @@ pub enum Wish {
     /// Deletes the documents whose `x` is set.
     DeleteByFilter,
     Cancel(Vec<EntryId>),
+    /// All documents are read as they are here.
+    Dump,
     /// Indexes get other names.
     Rename(Vec<(NodeIndexUid, &'static str)>),
 }
@@ -32,12 +34,18 @@ pub struct Oracle {
     /// By index: the documents after each entry.
     pub history: BTreeMap<NodeIndexUid, Vec<(EntryId, Docs)>>,
     pub succeeded: BTreeMap<EntryId, bool>,
+    /// By dump: the documents of all indexes.
+    pub dumps: BTreeMap<EntryId, BTreeMap<NodeIndexUid, Docs>>,
     /// Documents deleted by an entry.
     pub deleted: BTreeMap<EntryId, u64>,
 }
 
 impl Oracle {
     pub fn apply(&mut self, entry: EntryId, index: Option<&NodeIndexUid>, wish: &Wish) {
+        if *wish == Wish::Dump {
+            let docs = self.live.iter().map(|(uid, index)| (uid.clone(), index.docs.clone()));
+            self.dumps.insert(entry, docs.collect());
+        }
         let Some(uid) = index else {
             self.succeeded.insert(entry, true);
             return;
@@ -48,7 +56,7 @@ impl Oracle {
         let mut is_fine = true;
         let state = self.live.get_mut(uid).expect("clients write to live indexes");
         match wish {
-            Wish::Create | Wish::Cancel(_) | Wish::Rename(_) => {}
+            Wish::Create | Wish::Cancel(_) | Wish::Rename(_) | Wish::Dump => {}
             Wish::Drop => {
                 self.live.remove(uid);
             }

@@ -106,7 +106,7 @@ impl World {
     /// What is acknowledged, and what no running search holds any more.
     pub fn progress(&self) -> ReaderProgress {
         let acknowledged = self.cores.iter().map(|core| core.epoch).min().expect("there are cores");
-        let held = self.reads.running.iter().map(|read| read.view.epoch).min();
+        let held = self.reads.running.iter().map(|read| read.view.epoch).chain(self.dumps.held()).min();
         ReaderProgress { acknowledged, drained: held.map_or(acknowledged, |held| held.min(acknowledged)) }
     }
 

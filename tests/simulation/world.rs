@@ -12,6 +12,7 @@ use miroir::logic::topology::NodeRecord;
 use crate::compaction::Compactor;
 use crate::documents::IDS;
 use crate::drift::Drift;
+use crate::dumps::Dumps;
 use crate::durable::Durable;
 use crate::faults::{Loss, Rates};
 use crate::mover::Mover;
@@ -70,6 +71,7 @@ pub struct World {
     pub reads: Reads,
     pub mover: Mover,
     pub drift: Drift,
+    pub dumps: Dumps,
     pub compactor: Compactor,
     /// What a late rejection or a revert that fails would show.
     pub alarms: Vec<Alarm>,
@@ -128,6 +130,7 @@ impl World {
             reads: Reads { random: Random::new(!seed), running: Vec::new() },
             mover: Mover::new(Random::new(seed ^ (1 << 63))),
             drift: Drift::new(Random::new(seed ^ (1 << 62))),
+            dumps: Dumps::new(Random::new(seed ^ (1 << 60))),
             compactor: Compactor::new(Random::new(seed ^ (1 << 61))),
             alarms: Vec::new(),
             diverted: BTreeSet::new(),
@@ -146,7 +149,7 @@ impl World {
             world.size_max = IDS;
             world.nodes.iter_mut().for_each(|node| node.size_max = IDS);
         }
-        if options.storm == Storm::Names {
+        if matches!(options.storm, Storm::Names | Storm::Dumps) {
             world.names = &["a", "b"];
         }
         world.boot();
@@ -174,6 +177,7 @@ impl World {
         self.wanted = self.durable.nodes.clone();
         self.mover.crash();
         self.drift.crash();
+        self.dumps.crash();
         self.forget_unstored_losses();
         self.in_flight.iter_mut().for_each(|slot| *slot = None);
         self.committing = None;
@@ -236,6 +240,7 @@ impl World {
         self.read()?;
         self.look();
         self.look_for_drift()?;
+        self.dump()?;
         self.audit();
         self.compact();
         if self.options.storm.has_plans() {

@@ -140,6 +140,7 @@ pub(super) fn settings_around(
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -163,6 +164,7 @@ pub(super) fn created_key(entry: &Entry) -> Option<String> {
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -185,6 +187,7 @@ pub(super) fn new_key(entry: &Entry) -> Option<&str> {
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

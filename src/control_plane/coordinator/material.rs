@@ -161,6 +161,7 @@ fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> O
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

@@ -49,6 +49,7 @@ pub(super) fn updated<'a>(entry: &'a Entry, outcome: &Outcome) -> Option<(&'a In
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
     };
@@ -94,6 +95,7 @@ fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {
         | Operation::UpdateSettings { .. }
         | Operation::SwapIndexes { .. }
         | Operation::CreateSnapshot
+        | Operation::CreateDump
         | Operation::DeleteTasks { .. } => none,
     }
 }

@@ -105,7 +105,14 @@ impl Coordinator {
         match resolver.resolve(request, &|| self.is_stopping()) {
             Ok(resolved) => Some(self.bounded(resolved, record)),
             Err(ResolveError::Stopping) => None,
-            Err(error @ (ResolveError::NotCovered(_) | ResolveError::Node { .. } | ResolveError::Changed { .. })) => {
+            Err(
+                error @ (ResolveError::NotCovered(_)
+                | ResolveError::Node { .. }
+                | ResolveError::Changed { .. }
+                | ResolveError::Unreadable { .. }
+                | ResolveError::Moved
+                | ResolveError::Unwritable(_)),
+            ) => {
                 tracing::warn!(%error, entry = entry.id.0, "an entry cannot be resolved now");
                 self.held_up((None, index.clone()), Position::of(entry.id, 0), error.to_string());
                 None
@@ -129,6 +136,7 @@ impl Coordinator {
             | Operation::CompactIndex
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
+            | Operation::CreateDump
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => Ok(None),
         }

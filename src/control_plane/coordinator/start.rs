@@ -1,6 +1,7 @@
 //! Start and stop: everything is read from the store, then the threads begin.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::attending::Attendance;
+use super::dumping::Dumper;
 use super::fragile::Fragile;
 use super::index_book::IndexBook;
 use super::journal_view::{StoreView, steps_of_record};
@@ -54,6 +56,8 @@ pub struct CoordinatorParts {
     pub sort_ties_by_id: bool,
     /// For one answer of a node to the resolver.
     pub resolve_timeout: Duration,
+    /// Where dumps are put.
+    pub dump_folder: PathBuf,
     /// How members are looked at.
     pub probes: ProbeTiming,
     /// Where what is seen then is kept.
@@ -89,6 +93,10 @@ impl Coordinator {
         let threads = std::mem::take(&mut parts.threads);
         let [mut resolver, mut editor] =
             [(); 2].map(|()| Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout));
+        let mut dumper = Dumper {
+            folder: parts.dump_folder.clone(),
+            resolver: Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout),
+        };
         let attendance = Attendance {
             looks: parts.looks.clone(),
             probes: parts.probes,
@@ -113,6 +121,7 @@ impl Coordinator {
             shared.run_resolver(&mut resolver, |operation| !is_edit(operation));
         })?;
         running.spawn("editor".to_owned(), move |shared| shared.run_resolver(&mut editor, is_edit))?;
+        running.spawn("dumper".to_owned(), move |shared| shared.run_dumper(&mut dumper))?;
         Ok(running)
     }
 

@@ -202,6 +202,7 @@ impl Fixture {
             body_max: 100 << 20,
             sort_ties_by_id: false,
             resolve_timeout: Duration::from_secs(5),
+            dump_folder: self.folder.path().join("dumps"),
             probes: PROBES,
             looks: Looks::default(),
             drift: DRIFT,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, require_json};
 use super::tasks::ask;
-use crate::bridge::{Command, Keep};
+use crate::bridge::{CHATS, Command, Keep};
 use crate::data_plane::core::Core;
 use crate::data_plane::forwarding::{all_nodes, ask_one};
 use crate::data_plane::upstream::{NodeRequest, NodeResponse};
@@ -19,8 +19,6 @@ use crate::meili::error::{ApiError, Code};
 use crate::meili::features::Feature;
 use crate::meili::index::{IndexPaging, check_index_uid};
 
-/// Its name in the store: workspaces with what was set.
-const KEPT_AS: &str = "chats";
 /// On the nodes, which need none of their own.
 const NODE_WORKSPACE: &str = "miroir";
 const PROMPTS: [&str; 5] = ["system", "searchDescription", "searchQParam", "searchFilterParam", "searchIndexUidParam"];
@@ -38,7 +36,7 @@ fn require(core: &Core, doing: &str) -> Result<(), ApiError> {
 
 /// What is kept, as it is in the store too.
 async fn workspaces(core: &Core) -> Result<(Option<Value>, Workspaces), ApiError> {
-    let kept: Option<Value> = ask(core, |reply| Command::Kept(KEPT_AS, reply)).await?;
+    let kept: Option<Value> = ask(core, |reply| Command::Kept(CHATS, reply)).await?;
     let workspaces = kept.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
     Ok((kept, workspaces))
 }
@@ -46,7 +44,7 @@ async fn workspaces(core: &Core) -> Result<(Option<Value>, Workspaces), ApiError
 /// False if another change came in between.
 async fn keep(core: &Core, before: Option<Value>, mut workspaces: Workspaces) -> Result<bool, ApiError> {
     workspaces.sort_keys();
-    let keep = Keep { name: KEPT_AS, before, value: Value::Object(workspaces) };
+    let keep = Keep { name: CHATS, before, value: Value::Object(workspaces) };
     ask(core, |reply| Command::Keep(Box::new(keep), reply)).await
 }
 

@@ -119,6 +119,7 @@ fn supported() -> Vec<Route> {
         "POST" "/indexes/{index}/fields" [FieldsPost] index_fields::list;
         "POST" "/indexes/{index}/compact" [IndexesCompact] indexes::compact;
         "POST" "/snapshots" [SnapshotsCreate] tasks::create_snapshot;
+        "POST" "/dumps" [DumpsCreate] tasks::create_dump;
         "GET" "/indexes/{index}/search" [Search] search::get;
         "POST" "/indexes/{index}/search" [Search] search::post;
         "POST" "/indexes/{index}/facet-search" [Search] facet_search::post;
@@ -187,7 +188,6 @@ fn search_rules() -> Vec<Route> {
 /// What one server has besides.
 fn not_supported() -> Vec<Route> {
     table! {
-        "POST" "/dumps" [DumpsCreate] unsupported::refuse;
         "POST" "/export" [Export] unsupported::refuse;
         "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] unsupported::refuse;
         "GET" "/tasks/{task}/documents" [TasksGet] unsupported::task_documents;

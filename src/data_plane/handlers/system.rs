@@ -5,10 +5,8 @@ use serde_json::json;
 use super::arguments::Arguments;
 use crate::data_plane::core::Core;
 use crate::http_types::{Request, Response};
+use crate::meili::MEILISEARCH_VERSION;
 use crate::meili::error::ApiError;
-
-/// The version of Meilisearch whose API is spoken: clients decide by it what they may ask.
-pub const MEILISEARCH_VERSION: &str = "1.50.0";
 
 pub(super) async fn running(_core: &Core, _request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
     Ok(Response::json(200, &json!({"status": "Meilisearch is running"})))

@@ -59,6 +59,11 @@ pub(super) async fn create_snapshot(
     commit(core, None, Operation::CreateSnapshot, None).await.map(|task| accepted(&task))
 }
 
+/// Everything as it is where the dump stands in the journal.
+pub(super) async fn create_dump(core: &Core, _request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+    commit(core, None, Operation::CreateDump, None).await.map(|task| accepted(&task))
+}
+
 /// The tasks that match now, oldest first.
 async fn matching(core: &Core, query: TaskQuery) -> Result<Vec<EntryId>, ApiError> {
     ask(core, |reply| Command::MatchingTasks(Box::new(query), reply)).await

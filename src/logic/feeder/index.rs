@@ -40,7 +40,7 @@ pub(super) struct IndexState {
     pub decisions: BTreeMap<Position, (bool, Version)>,
     /// Chunks of reported entries that were rejected since an embedder failed, and that some replica has not come to.
     pub judged: BTreeSet<(Position, ShardId)>,
-    /// Unreported renamings: nothing beyond the first one is sent.
+    /// Unreported renamings and dumps: nothing beyond the first one is sent.
     pub gates: BTreeSet<Position>,
     /// The last step of any reported entry.
     pub top_reported: Position,
@@ -80,7 +80,7 @@ impl IndexState {
         self.dropped.is_none() || !self.is_hidden
     }
 
-    /// It comes after a renaming that is not known to all readers.
+    /// It comes after a renaming that is not known to all readers, or after a dump that has not ended.
     pub(super) fn is_behind_gate(&self, position: Position) -> bool {
         self.gates.first().is_some_and(|&gate| position > gate)
     }

@@ -13,6 +13,7 @@
 mod changes;
 mod collect;
 mod compaction;
+mod dumping;
 mod embedding;
 mod feed;
 mod identity;
@@ -35,6 +36,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use changes::{Alarm, Changes, Publication, Report, ReportStatus};
 pub use compaction::DueCompaction;
+pub use dumping::{DueDump, Reading};
 pub use feed::{Purpose, ReaderProgress};
 pub use identity::{Bearer, IDENTITY_INDEX, is_itself};
 pub use mend::SettingsMark;
@@ -144,6 +146,8 @@ pub struct Rules {
     pub stray: bool,
     /// Nothing of an index is sent past a renaming before every core knows the new name.
     pub rename: bool,
+    /// Nothing of an index is sent past a dump before its documents are read.
+    pub dump: bool,
 }
 
 impl Rules {
@@ -171,6 +175,7 @@ impl Rules {
         rebuild: true,
         stray: true,
         rename: true,
+        dump: true,
     };
 }
 
@@ -251,6 +256,8 @@ pub struct Fleet {
     snapshots: upkeep::Snapshots,
     /// Changes of search rules that are not done yet.
     rule_changes: BTreeSet<EntryId>,
+    /// Unreported dumps.
+    dumps: dumping::Dumps,
     verdicts: BTreeMap<(Position, ShardId), ErrorBody>,
     /// Changes for the next transaction, which has the number `version`.
     pending: changes::Pending,
@@ -298,6 +305,7 @@ impl Fleet {
             compactions: BTreeSet::new(),
             snapshots: upkeep::Snapshots::default(),
             rule_changes: BTreeSet::new(),
+            dumps: dumping::Dumps::default(),
             verdicts: start.verdicts.iter().map(|(at, shard, error)| ((*at, *shard), error.clone())).collect(),
             pending: changes::Pending::default(),
             version: 1,
@@ -419,7 +427,7 @@ impl Fleet {
         } else if task.renaming.is_none() && task.chore.is_none() {
             self.without_index.insert(entry.id);
         }
-        self.note_renaming(&task);
+        self.close_gates(&mut task);
         self.note_chore(&task);
         let index = task.target.clone();
         self.tasks.insert(entry.id, task);

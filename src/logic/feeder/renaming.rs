@@ -7,7 +7,9 @@
 
 use super::Fleet;
 use super::feed::{ReaderProgress, Stage};
+use super::index::IndexState;
 use super::report::Task;
+use super::upkeep::Chore;
 use crate::logic::entry::Entry;
 use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid, Position};
 
@@ -43,16 +45,24 @@ impl Renaming {
 }
 
 impl Fleet {
-    /// Closes the indexes of a new entry behind it.
-    pub(super) fn note_renaming(&mut self, task: &Task) {
-        let Some(renaming) = &task.renaming else { return };
-        for (uid, _) in &renaming.names {
+    /// Closes indexes behind a new entry: those that it renames, or all of them if it is a dump.
+    pub(super) fn close_gates(&mut self, task: &mut Task) {
+        if let Some(renaming) = &task.renaming {
+            task.gates = renaming.names.iter().map(|(uid, _)| uid.clone()).collect();
+            self.renaming.insert(task.entry);
+        }
+        if task.chore == Some(Chore::Dump) {
+            task.gates = self.indexes_at(task.entry);
+        }
+        if task.chore == Some(Chore::Dump) && !self.rules.dump {
+            return;
+        }
+        for uid in &task.gates {
             if let Some(state) = self.indexes.get_mut(uid) {
                 state.gates.insert(Position::of(task.entry, 0));
                 self.attention.insert(uid.clone());
             }
         }
-        self.renaming.insert(task.entry);
     }
 
     /// Gives the names that are due, and reports what concerns names alone.
@@ -88,8 +98,12 @@ impl Fleet {
     fn is_renaming_due(&self, task: &Task, renaming: &Renaming) -> bool {
         // What nodes do for themselves has no part in what an index is called.
         let is_chore = |entry: &EntryId| self.tasks.get(entry).is_some_and(|task| task.chore.is_some());
+        let position = Position::of(task.entry, 0);
         let is_first = |uid: &NodeIndexUid| {
-            self.indexes.get(uid).is_none_or(|state| state.unreported.range(..task.entry).all(is_chore))
+            let is_first_of = |state: &IndexState| {
+                state.unreported.range(..task.entry).all(is_chore) && !state.is_behind_gate(position)
+            };
+            self.indexes.get(uid).is_none_or(is_first_of)
         };
         let is_applied =
             |uid: &NodeIndexUid| self.index(uid).is_covered(uid, &self.topology) && self.is_settled(uid, task);
@@ -98,10 +112,9 @@ impl Fleet {
             && task.target.as_ref().is_none_or(is_applied)
     }
 
-    /// The entry is reported: its indexes go on.
+    /// The entry has ended: its indexes go on.
     pub(super) fn open_gates(&mut self, task: &Task) {
-        let Some(renaming) = &task.renaming else { return };
-        for (uid, _) in &renaming.names {
+        for uid in &task.gates {
             let Some(state) = self.indexes.get_mut(uid) else { continue };
             state.gates.remove(&Position::of(task.entry, 0));
             self.attention.insert(uid.clone());

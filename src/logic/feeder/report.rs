@@ -36,6 +36,8 @@ pub(super) struct Task {
     pub renaming: Option<Renaming>,
     /// How far these are.
     pub names: Names,
+    /// Of these nothing that comes after it is sent before it has ended.
+    pub gates: Vec<NodeIndexUid>,
     /// What each node says that it deleted.
     pub deleted: BTreeMap<(usize, ShardId), u64>,
 }
@@ -57,6 +59,7 @@ impl Task {
             | Operation::CompactIndex
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
+            | Operation::CreateDump
             | Operation::DeleteTasks { .. } => None,
         };
         let steps = steps_of(entry, resolution);
@@ -73,6 +76,7 @@ impl Task {
             after: Vec::new(),
             renaming: Renaming::of(entry),
             names: Names::Old,
+            gates: Vec::new(),
             deleted: BTreeMap::new(),
         }
     }
@@ -93,7 +97,9 @@ impl Task {
             StepKind::Create | StepKind::PrimaryKey | StepKind::Clear | StepKind::Drop => true,
             StepKind::Settings | StepKind::Put(_) | StepKind::Delete => false,
         };
-        !self.is_sent && !self.steps.is_empty() && !self.has(is_head)
+        // Nodes have nothing to do with a dump.
+        let is_dump = self.chore == Some(Chore::Dump);
+        is_dump || (!self.is_sent && !self.steps.is_empty() && !self.has(is_head))
     }
 }
 
@@ -316,6 +322,7 @@ impl Fleet {
     pub(super) fn report(&mut self, entry: EntryId) {
         let Some(task) = self.tasks.remove(&entry) else { return };
         self.open_gates(&task);
+        self.forget_dump(entry);
         if task.frees_names() {
             self.freed.retain(|_, freed| *freed != entry);
         }
@@ -397,6 +404,8 @@ impl Fleet {
         if let Some(state) = task.target.as_ref().and_then(|uid| self.indexes.get_mut(uid)) {
             state.remove_entry(victim);
         }
+        self.open_gates(&task);
+        self.forget_dump(victim);
         let status = ReportStatus::Canceled(by);
         self.pending.reports.push(Report { entry: victim, status, deleted: None, canceled: None, sizes: None });
         true

@@ -63,6 +63,7 @@ fn needs_of(entry: &Entry) -> Needs {
         | Operation::CompactIndex
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
+        | Operation::CreateDump
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => Needs::Nothing,
     }

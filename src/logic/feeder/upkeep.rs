@@ -63,6 +63,8 @@ pub(super) enum Chore {
         /// Rules that were deleted, if all were to be.
         deleted: Option<u64>,
     },
+    /// See [`super::dumping`].
+    Dump,
 }
 
 impl Chore {
@@ -71,6 +73,7 @@ impl Chore {
             (None, Operation::CompactIndex) => Some(Self::Compaction { is_begun: false, sizes: None }),
             (None, Operation::CreateSnapshot) => Some(Self::Snapshot),
             (None, Operation::ChangeRules(_)) => Some(Self::Rules { deleted: None }),
+            (None, Operation::CreateDump) => Some(Self::Dump),
             (Some(_) | None, _) => None,
         }
     }
@@ -79,7 +82,7 @@ impl Chore {
     pub(super) fn sizes(&self) -> Option<(u64, u64)> {
         match self {
             Self::Compaction { sizes, .. } => *sizes,
-            Self::Snapshot | Self::Rules { .. } => None,
+            Self::Snapshot | Self::Rules { .. } | Self::Dump => None,
         }
     }
 
@@ -87,7 +90,7 @@ impl Chore {
     pub(super) fn deleted(&self) -> Option<u64> {
         match self {
             Self::Rules { deleted } => *deleted,
-            Self::Compaction { .. } | Self::Snapshot => None,
+            Self::Compaction { .. } | Self::Snapshot | Self::Dump => None,
         }
     }
 }
@@ -116,6 +119,7 @@ impl Fleet {
             Some(Chore::Compaction { .. }) => drop(self.compactions.insert(task.entry)),
             Some(Chore::Snapshot) => drop(self.snapshots.waiting.insert(task.entry)),
             Some(Chore::Rules { .. }) => drop(self.rule_changes.insert(task.entry)),
+            Some(Chore::Dump) => self.dumps.add(task.entry),
             None => {}
         }
     }
@@ -126,6 +130,7 @@ impl Fleet {
             self.advance_compaction(entry, now);
         }
         self.advance_snapshots(now);
+        self.advance_dumps(now);
     }
 
     /// Changes of search rules that are not done yet, the oldest first.
@@ -250,7 +255,7 @@ impl Fleet {
     }
 
     /// The entry fails in the end; the first reason counts.
-    fn fail_chore(&mut self, entry: EntryId, error: ErrorBody) {
+    pub(super) fn fail_chore(&mut self, entry: EntryId, error: ErrorBody) {
         if let Some(task) = self.tasks.get_mut(&entry) {
             task.error.get_or_insert(error);
         }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{Action, IndexPattern};
 use crate::logic::ids::Timestamp;
+use crate::meili::dates::date_of;
 
 /// One key. Stored as a line of `keys` in a dump of Meilisearch is written; its value is not stored, since it follows from
 /// the uid and the master key.
@@ -100,11 +101,6 @@ impl ApiKey {
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= date_of(now))
     }
-}
-
-/// The same moment.
-pub fn date_of(at: Timestamp) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.0) * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 fn written(date: OffsetDateTime) -> String {

@@ -6,10 +6,10 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime, PrimitiveDateTime};
 use uuid::Uuid;
 
-use super::record::date_of;
 use super::{Action, ApiKey, IndexPattern};
 use crate::logic::ids::Timestamp;
 use crate::meili::bad_value::{missing_field, parse_json, unexpected, unknown_field, unknown_value, wrong_type};
+use crate::meili::dates::date_of;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::query_string::QueryString;
 

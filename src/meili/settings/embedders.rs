@@ -271,14 +271,23 @@ fn live(embedders: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
 
 /// As `GET /settings` shows them: with defaults, keys shortened.
 pub(super) fn display(embedders: &Value) -> Value {
+    display_all(embedders, shortened)
+}
+
+/// The same with whole keys.
+pub(super) fn dumped(embedders: &Value) -> Value {
+    display_all(embedders, str::to_owned)
+}
+
+fn display_all(embedders: &Value, shown_key: fn(&str) -> String) -> Value {
     let shown = live(Some(embedders)).filter_map(|(name, embedder)| {
-        let shown = display_one(embedder.as_object()?, Nesting::None);
+        let shown = display_one(embedder.as_object()?, Nesting::None, shown_key);
         Some((name.clone(), Value::Object(shown)))
     });
     shown.collect::<Map<_, _>>().into()
 }
 
-fn display_one(embedder: &Object, nesting: Nesting) -> Object {
+fn display_one(embedder: &Object, nesting: Nesting, shown_key: fn(&str) -> String) -> Object {
     let source = embedder.get("source").map_or(Source::OpenAi, Source::of);
     let mut shown = Object::new();
     for field in FIELDS {
@@ -294,8 +303,8 @@ fn display_one(embedder: &Object, nesting: Nesting) -> Object {
             _ => source.default(field, embedder).map_or(Value::Null, Value::from),
         };
         let value = match (embedder.get(field), NESTED.iter().find(|(name, _)| *name == field)) {
-            (Some(Value::Object(inner)), Some((_, nesting))) => Value::Object(display_one(inner, *nesting)),
-            (Some(Value::String(key)), _) if field == "apiKey" => Value::String(shortened(key)),
+            (Some(Value::Object(inner)), Some((_, nesting))) => Value::Object(display_one(inner, *nesting, shown_key)),
+            (Some(Value::String(key)), _) if field == "apiKey" => Value::String(shown_key(key)),
             (Some(value), _) => value.clone(),
             (None, _) => default,
         };

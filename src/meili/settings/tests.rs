@@ -312,6 +312,23 @@ fn embedders_are_patched_by_field_and_forgotten_on_nodes() {
 }
 
 #[test]
+fn a_dump_has_whole_keys_and_the_defaults_of_now() {
+    let user = json!({
+        "embedders": {
+            "asked": {"source": "rest", "url": "http://a/", "apiKey": "a-secret-of-some-length", "request": "{{text}}", "response": "{{embedding}}"},
+            "local": {"source": "huggingFace"},
+        },
+        "foreignKeys": [],
+    });
+    let dumped = dumped(user.as_object().unwrap());
+    assert_eq!(dumped["embedders"]["asked"]["apiKey"], "a-secret-of-some-length");
+    // Without it a server takes the embedder for one of a version that made other vectors.
+    assert_eq!(dumped["embedders"]["local"]["pooling"], "useModel");
+    assert_eq!((&dumped["rankingRules"][0], dumped.contains_key("foreignKeys")), (&json!("words"), true));
+    assert!(!dumped.contains_key("chat"), "it was not set");
+}
+
+#[test]
 fn keys_are_kept_for_the_nodes_and_shown_shortened() {
     let key = "sk-0123456789012345678901234567890";
     let patch = format!(r#"{{"embedders":{{"o":{{"source":"openAi","apiKey":"{key}"}}}}}}"#);

@@ -58,6 +58,7 @@ impl Fixture {
             body_max: 100 << 20,
             sort_ties_by_id: false,
             resolve_timeout: PATIENCE,
+            dump_folder: "never used".into(),
             probes: PROBES,
             looks: Looks::default(),
             drift: DRIFT,

@@ -4,7 +4,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::meili::keys::record::{ApiKey, KeyValue, date_of};
+use crate::meili::dates::date_of;
+use crate::meili::keys::record::{ApiKey, KeyValue};
 
 const MASTER_KEY: &str = "masterKey";
 const UID: Uuid = uuid::uuid!("6062abda-a5aa-4414-ac91-ecd7944c0f8d");
