@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::logic::entry::Operation;
@@ -130,6 +131,8 @@ pub enum Command {
     MatchingTasks(Box<TaskQuery>, Reply<Result<Vec<EntryId>, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
+    /// The documents of an unfinished task, as NDJSON.
+    TaskDocuments(EntryId, Reply<Result<Bytes, ApiError>>),
     /// Change API keys.
     Keys(Box<KeyChange>, Reply<Result<ApiKey, ApiError>>),
     /// What clients ask about webhooks; answered as JSON.

@@ -152,6 +152,7 @@ impl JournalWriter {
                 Command::Batches(query, reply) => self.hand_over(DeskJob::Batches(query, reply)),
                 Command::MatchingTasks(query, reply) => self.hand_over(DeskJob::MatchingTasks(query, reply)),
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
+                Command::TaskDocuments(entry, reply) => self.hand_over(DeskJob::TaskDocuments(entry, reply)),
                 Command::Keys(change, reply) => self.hand_to_keys(KeyJob { change, reply }),
                 Command::Webhooks(request, reply) => self.hand_over(DeskJob::Webhooks(request, reply)),
                 Command::Kept(name, reply) => self.hand_over(DeskJob::Kept(name, reply)),

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::ids::ShardId;
+use super::json::Malformed;
+use super::marker;
 
 /// The part of one shard.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -47,6 +49,16 @@ impl Payload {
     /// Distinct documents or ids.
     pub fn count(&self) -> u64 {
         self.sections.iter().map(|section| section.id_hashes.len() as u64).sum()
+    }
+
+    /// The documents of a put without their markers, as NDJSON, shard by shard.
+    pub fn unmarked(&self) -> Result<Bytes, Malformed> {
+        let mut documents = String::with_capacity(self.bytes.len());
+        for line in String::from_utf8_lossy(&self.bytes).lines() {
+            documents.push_str(&marker::strip(line)?);
+            documents.push('\n');
+        }
+        Ok(documents.into())
     }
 
     /// The slices of the wanted shards, in order.

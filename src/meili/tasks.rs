@@ -128,6 +128,15 @@ pub fn task_not_found(uid: u64) -> ApiError {
     ApiError::new(Code::TaskNotFound, format!("Task `{uid}` not found."))
 }
 
+/// `task_file_not_found`.
+pub fn task_without_documents(uid: u64) -> ApiError {
+    let message = format!(
+        "Task `{uid}` does not contain any documents. Only `documentAdditionOrUpdate` tasks with the statuses `enqueued` \
+         or `processing` contain documents"
+    );
+    ApiError::new(Code::TaskFileNotFound, message)
+}
+
 /// One page of tasks.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct TaskPage {

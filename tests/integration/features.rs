@@ -87,3 +87,38 @@ fn browsers_may_search_directly() {
     let unknown: Value = fleet.client().ask("PATCH", "/experimental-features", Some(&json!({"metric": true}))).json;
     assert_eq!(unknown["code"], "bad_request");
 }
+
+/// Goal: what an unfinished task is about to add can be seen, as the client sent it; what has ended has nothing to show.
+/// Method: with one replica a write waits for the node that is away.
+#[test]
+fn documents_of_an_unfinished_task_are_shown() {
+    let options = FleetOptions {
+        nodes: 2,
+        replication_factor: 1,
+        shards: 8,
+        configuration: "feeder: {quarantine: 1s}\n".to_owned(),
+        ..FleetOptions::new()
+    };
+    let mut fleet = Fleet::start(&options);
+    let client = fleet.client();
+    client.write_well("POST", "/indexes", Some(&json!({"uid": "things", "primaryKey": "id"})));
+    fleet.nodes[0].kill();
+    let documents: Vec<Value> = (0..20).map(|id| json!({"id": id, "name": format!("thing {id}")})).collect();
+    let task = client.post("/indexes/things/documents", &json!(documents)).expect(202).json["taskUid"].clone();
+    let target = format!("/tasks/{task}/documents");
+    assert_eq!(client.get(&target).expect(400).json["code"], "feature_not_enabled");
+    client.ask("PATCH", "/experimental-features", Some(&json!({"getTaskDocumentsRoute": true}))).expect(200);
+
+    let answer = client.get(&target).expect(200);
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    let line = |line: &str| serde_json::from_str(line).expect("a document a line");
+    let mut shown: Vec<Value> = answer.text.lines().map(line).collect();
+    shown.sort_by_key(|document| document["id"].as_u64());
+    assert_eq!(shown, documents);
+    assert_eq!(client.get("/tasks/999/documents").expect(404).json["code"], "task_not_found");
+    assert_eq!(client.get("/tasks/x/documents").expect(400).json["code"], "invalid_task_uids");
+
+    fleet.nodes[0].start();
+    client.wait_for_task(task.as_u64().expect("an integer"));
+    assert_eq!(client.get(&target).expect(404).json["code"], "task_file_not_found");
+}

@@ -159,6 +159,7 @@ fn supported() -> Vec<Route> {
         "DELETE" "/tasks" [TasksDelete] tasks::delete;
         "POST" "/tasks/cancel" [TasksCancel] tasks::cancel;
         "GET" "/tasks/{task}" [TasksGet] tasks::get;
+        "GET" "/tasks/{task}/documents" [TasksGet] tasks::documents;
         "GET" "/batches" [TasksGet] batches::list;
         "GET" "/batches/{batch}" [TasksGet] batches::get;
         "GET" "/webhooks" [WebhooksGet] webhooks::list;
@@ -190,7 +191,6 @@ fn not_supported() -> Vec<Route> {
     table! {
         "POST" "/export" [Export] unsupported::refuse;
         "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] unsupported::refuse;
-        "GET" "/tasks/{task}/documents" [TasksGet] unsupported::task_documents;
         "POST" "/tasks/compact" [TasksCompact] unsupported::task_compaction;
     }
 }

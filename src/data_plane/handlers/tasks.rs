@@ -8,8 +8,9 @@ use crate::http_types::{Request, Response};
 use crate::logic::entry::Operation;
 use crate::logic::ids::EntryId;
 use crate::meili::error::ApiError;
+use crate::meili::features::Feature;
 use crate::meili::task_query::{Selection, parse_listing, parse_selection, parse_task_uid};
-use crate::meili::tasks::{TaskQuery, task_not_found};
+use crate::meili::tasks::{TaskQuery, TaskView, task_not_found};
 
 use super::arguments::Arguments;
 use super::write::{accepted, commit};
@@ -35,14 +36,26 @@ pub(super) async fn list(core: &Core, request: &Request, arguments: &Arguments) 
 }
 
 pub(super) async fn get(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    Ok(Response::json(200, &find(core, arguments).await?))
+}
+
+/// The task that the path names, if the caller may see it.
+async fn find(core: &Core, arguments: &Arguments) -> Result<TaskView, ApiError> {
     let entry = EntryId(parse_task_uid(arguments.text(0))?);
     let task = ask(core, |reply| Command::Task(entry, reply)).await?;
     let grant = arguments.grant();
     let is_shown = |index: &String| grant.allows_index(index);
-    if grant.allows_all_indexes() || task.index_uid.as_ref().is_some_and(is_shown) {
-        return Ok(Response::json(200, &task));
-    }
-    Err(task_not_found(entry.0))
+    let may_see = grant.allows_all_indexes() || task.index_uid.as_ref().is_some_and(is_shown);
+    may_see.then_some(task).ok_or_else(|| task_not_found(entry.0))
+}
+
+/// What an unfinished task is about to add.
+pub(super) async fn documents(core: &Core, _request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
+    let doing = "Getting the documents of an enqueued task";
+    core.bridge.features.load().require(Feature::GetTaskDocumentsRoute, doing)?;
+    let entry = EntryId(find(core, arguments).await?.uid);
+    let documents = ask(core, |reply| Command::TaskDocuments(entry, reply)).await?;
+    Ok(Response::ndjson(200, documents))
 }
 
 /// Only tasks that the caller may see.

@@ -29,6 +29,5 @@ macro_rules! experimental {
 }
 
 experimental! {
-    task_documents: GetTaskDocumentsRoute, "Getting the documents of an enqueued task";
     task_compaction: TaskQueueCompactionRoute, "Using the /tasks/compact route";
 }
