@@ -40,12 +40,6 @@ impl Request {
         self
     }
 
-    /// JSON values, a line each.
-    pub fn ndjson(status: u16, body: impl Into<Bytes>) -> Self {
-        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
-        Self { status, headers, body: body.into() }
-    }
-
     /// The same with one more header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -101,6 +95,12 @@ impl Response {
     /// A plain text.
     pub fn text(status: u16, body: impl Into<Bytes>) -> Self {
         let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))];
+        Self { status, headers, body: body.into() }
+    }
+
+    /// JSON values, a line each.
+    pub fn ndjson(status: u16, body: impl Into<Bytes>) -> Self {
+        let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
         Self { status, headers, body: body.into() }
     }
 

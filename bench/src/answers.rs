@@ -61,6 +61,7 @@ pub fn merge_answers(bodies: &[String], offset: usize, limit: usize) -> usize {
         distinct: None,
         retrieved: &Retrieved::default(),
         hidden_rule: None,
+        pinned: None,
         hides_score: false,
     };
     merge(&question, &bodies, &AnswerFrame::default()).expect("well-formed answers").body.len()

@@ -1,5 +1,7 @@
 //! Batches as one server would show them, made of the tasks in them. Pure.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::task_view::{duration, task_view};
@@ -39,6 +41,10 @@ pub fn batch_view(record: &BatchRecord) -> BatchView {
     let started_at = tasks.iter().filter_map(begun).min().unwrap_or_default();
     let ended = |task: &TaskRecord| task.outcome.as_ref().map(|outcome| outcome.finished_at);
     let finished_at = tasks.iter().filter_map(ended).max().filter(|_| !is_processing);
+    if let Some(end) = finished_at {
+        let took = Duration::from_micros(u64::try_from(end.0.saturating_sub(started_at.0)).unwrap_or(0));
+        stats.progress_trace.insert("processing tasks".to_owned(), format!("{took:.2?}"));
+    }
     // Where only canceled tasks are left, the one that canceled them is gone.
     let own = tasks.iter().find(|task| task.entry.id == *uid);
     let kind = own.map_or(TaskKind::TaskCancelation, |task| task.entry.operation.task_kind());
@@ -147,6 +153,7 @@ mod tests {
         let batch = shown(4, vec![ended(task(4, create), TaskStatus::Succeeded, OutcomeCounts::default(), None)]);
         assert_eq!((&batch["details"], &batch["duration"]), (&json!({}), &json!("PT0.500000000S")));
         assert_eq!(batch["finishedAt"], "1970-01-01T00:00:01.5Z");
+        assert_eq!(batch["stats"]["progressTrace"], json!({"processing tasks": "500.00ms"}));
     }
 
     #[test]
@@ -162,6 +169,7 @@ mod tests {
             json!({
                 "totalNbTasks": 3, "status": { "succeeded": 1, "canceled": 2 },
                 "types": { "documentAdditionOrUpdate": 2, "taskCancelation": 1 }, "indexUids": { "a": 2 },
+                "progressTrace": { "processing tasks": "500.00ms" },
             })
         );
         assert_eq!(

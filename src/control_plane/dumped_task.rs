@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::task_view::task_view;
 use crate::logic::entry::{Operation, PutMode};
 use crate::logic::ids::EntryId;
+use crate::meili::search_rules::RulesChange;
 use crate::meili::tasks::TaskView;
 use crate::store::TaskRecord;
 
@@ -64,6 +65,11 @@ fn kind(operation: &Operation, view: &TaskView) -> Value {
         }}),
         Operation::CompactIndex => json!({"indexCompaction": {"index_uid": view.index_uid}}),
         Operation::CreateSnapshot => json!("snapshotCreation"),
+        Operation::ChangeRules(RulesChange::Set { uid, fields }) => {
+            json!({"dsrUpdate": {"createOrUpdate": {"rule_id": uid, "update": fields}}})
+        }
+        Operation::ChangeRules(RulesChange::Delete { uid }) => json!({"dsrUpdate": {"deletion": uid}}),
+        Operation::ChangeRules(RulesChange::Clear) => json!("dsrClear"),
         Operation::CreateDump => json!({"dumpCreation": {"keys": [], "instance_uid": null}}),
         Operation::CancelTasks { original_filter, matched } => {
             json!({"taskCancelation": {"query": original_filter, "tasks": bitmap(matched)}})
@@ -85,7 +91,9 @@ fn details(operation: &Operation, view: &TaskView) -> Value {
         Operation::DeleteDocuments { .. } => ("DocumentDeletion", shown()),
         Operation::DeleteByFilter { .. } => ("DocumentDeletionByFilter", shown()),
         Operation::EditDocuments { .. } => ("DocumentEdition", shown()),
-        Operation::ClearDocuments | Operation::DeleteIndex => ("ClearAll", shown()),
+        Operation::ClearDocuments | Operation::DeleteIndex | Operation::ChangeRules(RulesChange::Clear) => {
+            ("ClearAll", shown())
+        }
         Operation::CreateIndex { .. } | Operation::UpdateIndex { .. } => ("IndexInfo", shown()),
         Operation::SwapIndexes { .. } => ("IndexSwap", shown()),
         Operation::UpdateSettings { patch, .. } => ("SettingsUpdate", json!({"settings": patch})),
@@ -94,7 +102,7 @@ fn details(operation: &Operation, view: &TaskView) -> Value {
         Operation::CreateDump => ("Dump", shown()),
         Operation::CancelTasks { .. } => ("TaskCancelation", shown()),
         Operation::DeleteTasks { .. } => ("TaskDeletion", shown()),
-        Operation::CreateSnapshot => return Value::Null,
+        Operation::CreateSnapshot | Operation::ChangeRules(_) => return Value::Null,
     };
     Value::Object(Map::from_iter([(variant.to_owned(), details)]))
 }

@@ -19,7 +19,7 @@ use crate::bridge::Bridge;
 use crate::bridge::rules::RulesView;
 use crate::logic::entry::Operation;
 use crate::logic::ids::{EntryId, NodeId, NodeTask};
-use crate::logic::pins::{NodeNames, ToldRules, steps_to};
+use crate::logic::pins::{NodeNames, RulesStep, ToldRules, steps_to};
 use crate::logic::snapshot::RoutingSnapshot;
 use crate::meili::features::Feature;
 use crate::meili::search_rules::SearchRules;
@@ -283,6 +283,8 @@ fn tell(client: &NodeClient, told: &ToldRules, under_way: Option<NodeTask>) -> R
             return Ok(Some(task));
         }
     }
+    // One that fails at a change may do with all rules anew.
+    client.change_rules(&RulesStep::Clear, ANSWER_TIMEOUT)?;
     Err(NodeError::BadAnswer("it was told, and shows other search rules".to_owned()))
 }
 

@@ -123,8 +123,9 @@ impl<'a> Federating<'a> {
         self.federation.refuse_reserved()?;
         let foreign = self.foreign_indexes();
         let (filters, missing) = self.filters(foreign).await?;
-        let searches = self.searches.with_filters(filters);
-        let answer = Federating { searches: &searches, ..*self }.answer_from_nodes(foreign.deadline, started).await?;
+        let is_rewritten = filters.iter().any(Option::is_some);
+        let searches = if is_rewritten { &self.searches.with_filters(filters) } else { self.searches };
+        let answer = Federating { searches, ..*self }.answer_from_nodes(foreign.deadline, started).await?;
         let keys = searches.queries.iter().map(|query| self.index(&query.index_uid));
         let keys: Vec<_> =
             keys.map(|index| index.map(|index| foreign_keys(&index.settings)).unwrap_or_default()).collect();

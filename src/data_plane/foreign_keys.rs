@@ -41,6 +41,9 @@ const AT_ONCE: usize = 8;
 /// Documents of one index that the filters of a request may find; as one server.
 const FOUND_MAX: usize = 100;
 
+/// Conditions of one request; each is a question to the nodes.
+const CONDITIONS_MAX: usize = 100;
+
 /// Documents of other indexes that the hits of an answer may name, each counted once.
 const DOCUMENTS_MAX: usize = 20_000;
 
@@ -102,8 +105,16 @@ impl<'a> ForeignIndexes<'a> {
     ) -> Result<Rewritten<Vec<Option<Value>>>, ApiError> {
         let conditions = |filter: Option<&Value>| filter.map(foreign_conditions).unwrap_or_default();
         let conditions: Vec<Vec<ForeignCondition>> = asked.iter().map(|(_, filter)| conditions(*filter)).collect();
-        if conditions.iter().all(Vec::is_empty) {
-            return Ok(Rewritten { filters: Vec::new(), missing: Vec::new() });
+        match conditions.iter().map(Vec::len).sum::<usize>() {
+            0 => return Ok(Rewritten { filters: Vec::new(), missing: Vec::new() }),
+            1..=CONDITIONS_MAX => {}
+            count => {
+                let message = format!(
+                    "The request has {count} conditions on documents of other indexes (`_foreign`). More than \
+                     {CONDITIONS_MAX} are not supported by Miroir."
+                );
+                return Err(ApiError::new(Code::MiroirNotSupported, message));
+            }
         }
         asked.iter().try_for_each(|(_, filter)| self.check_features(*filter))?;
         let mut questions = Vec::new();

@@ -181,11 +181,10 @@ impl Plan {
             match name.as_str() {
                 "dynamicSearchRules" => self
                     .obstacles
-                    .push("dynamic search rules: Miroir does not know them; searches are answered without".to_owned()),
-                "chatCompletions" => self.notes.push(
-                    "workspaces of chats are not copied: Miroir does not converse; set them again if you need their settings"
-                        .to_owned(),
-                ),
+                    .push("dynamic search rules are not copied: make them again in Miroir if it has them".to_owned()),
+                "chatCompletions" => self
+                    .notes
+                    .push("workspaces of chats are not copied: set them again if you need their settings".to_owned()),
                 _ => {}
             }
         }

@@ -15,7 +15,7 @@ use crate::meili::features::Features;
 struct Remembered(Vec<String>);
 
 impl Source for Remembered {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "memory"
     }
 

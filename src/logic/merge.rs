@@ -15,8 +15,7 @@
 //! | [`hybrid`] | hits by words and hits by vectors as one list |
 //! | [`list`] | the hits of all answers in that order |
 //! | [`distinct`], [`distinct_totals`] | one hit for each value of an attribute; how many there are then |
-//! | [`pins`] | hits that rules have pinned, among the others |
-//! | [`page`], [`deep`] | the client's page of them; pages whose documents are fetched by themselves |
+//! | [`page`], [`pins`], [`deep`] | the client's page of them, with pinned hits; pages whose documents are fetched apart |
 //! | [`facets`] | counts, their order and limits, minimum and maximum |
 //! | [`facet_values`] | what of a document is sorted, counted and told apart |
 //! | [`facet_hits`] | facet search: the same for values that were searched for |

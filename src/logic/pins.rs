@@ -15,6 +15,10 @@ use crate::meili::search_rules::{SearchRule, SearchRules};
 /// Pins of one document that are told apart. More of them share marks, and what they share may be mistaken.
 const MARKS_MAX: u32 = 16;
 
+/// Stands for indexes that are not there: no index of a node has this name, for theirs end in a number. A node whose rule had
+/// no action for a while may break at the next change of that rule.
+const NOWHERE: &str = "miroir-nowhere";
+
 /// Pins that one server follows in one search at most.
 pub const PINS_MAX: usize = 100;
 
@@ -114,7 +118,7 @@ impl PinBook {
 }
 
 impl ToldRules {
-    /// Of these rules, where indexes have these names on the nodes. Pins in indexes that are not there are left out.
+    /// Of these rules, where indexes have these names on the nodes.
     pub fn of(rules: &SearchRules, names: &NodeNames) -> Self {
         let mut book = PinBook::default();
         let mut actions: HashMap<&str, Vec<Value>> = HashMap::new();
@@ -127,8 +131,7 @@ impl ToldRules {
                 let mark = book.mark(pin.index.as_deref(), &pin.id, found);
                 let mut selector = json!({});
                 if let Some(index) = &pin.index {
-                    let Some(name) = names.get(index.as_str()) else { continue };
-                    selector["indexUid"] = name.as_str().into();
+                    selector["indexUid"] = names.get(index.as_str()).map_or(NOWHERE, NodeIndexUid::as_str).into();
                 }
                 selector["id"] = pin.id.into();
                 told.push(json!({"selector": selector, "action": {"type": "pin", "position": mark}}));
@@ -139,11 +142,16 @@ impl ToldRules {
             // Said by every rule: one server does not follow a rule whose precedence was reset.
             shown["precedence"] = rule.precedence().into();
             shown["active"] = rules.is_active(rule).into();
-            shown["actions"] = actions.remove(rule.uid.as_str()).unwrap_or_default().into();
+            let told = actions.remove(rule.uid.as_str()).filter(|told| !told.is_empty());
+            shown["actions"] = told.unwrap_or_else(|| vec![pin_nowhere()]).into();
             shown
         };
         Self { shown: rules.iter().map(shown).collect(), book }
     }
+}
+
+fn pin_nowhere() -> Value {
+    json!({"selector": {"indexUid": NOWHERE, "id": NOWHERE}, "action": {"type": "pin", "position": 0}})
 }
 
 /// What a node is to do with its rules.

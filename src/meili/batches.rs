@@ -42,6 +42,9 @@ pub struct BatchStats {
     pub types: BTreeMap<TaskKind, u64>,
     /// Tasks by the client's name of their index.
     pub index_uids: BTreeMap<String, u64>,
+    /// How long its steps took, in words (`1.20s`), once it has ended. Here it has one step.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub progress_trace: BTreeMap<String, String>,
 }
 
 /// Why nothing else is in the batch of a task of this type with this number, in the words of one server that takes one task

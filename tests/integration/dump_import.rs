@@ -44,7 +44,9 @@ fn dump_of(origin: &Origin, folder: &Path) -> PathBuf {
         [("films", Some("number"), films(&origin.client)), ("nothing-yet", None, vec![])]
     {
         let mut lines = writer.lines().expect("the folder is writable");
-        documents.iter().for_each(|document| lines.push(&document.to_string()).expect("the folder is writable"));
+        for document in documents {
+            lines.push(&document.to_string()).expect("the folder is writable");
+        }
         let settings = origin.client.get(&format!("/indexes/{uid}/settings")).expect(200).json;
         let primary_key = primary_key.map(str::to_owned);
         let metadata = IndexMetadata { uid: uid.to_owned(), primary_key, created_at: now, updated_at: now };
@@ -64,7 +66,9 @@ fn assert_same(client: &Client, origin: &Origin) {
     }
     let key = |client: &Client| {
         let mut key = client.get(KEY).expect(200).json;
-        ["key", "createdAt", "updatedAt"].iter().for_each(|field| key[field] = Value::Null);
+        for field in ["key", "createdAt", "updatedAt"] {
+            key[field] = Value::Null;
+        }
         key
     };
     assert_eq!(key(client), key(&origin.client));

@@ -22,6 +22,7 @@ mod embedders;
 mod errors;
 mod failover;
 mod features;
+mod foreign_keys;
 mod hang;
 mod history;
 mod identity;

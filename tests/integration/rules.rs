@@ -179,7 +179,9 @@ fn pinned_hits_are_those_of_one_server() {
     for (case, rules) in cases() {
         for client in &clients {
             client.write_well("DELETE", "/dynamic-search-rules", None);
-            rules.iter().for_each(|(uid, rule)| set(client, uid, rule));
+            for (uid, rule) in &rules {
+                set(client, uid, rule);
+            }
         }
         let listings =
             clients.each_ref().map(|client| client.post("/dynamic-search-rules", &json!({})).expect(200).json);

@@ -22,7 +22,10 @@ fn to_schema_1(fleet: &Fleet) {
     connection.execute(update, [cluster.to_string()]).expect("it is writable");
     let rest = "DROP TABLE nodes; DROP TABLE jobs; DROP TABLE joins; DROP TABLE bootstraps; DROP TABLE keys;
                 DROP TABLE unannounced; DROP INDEX entries_target; ALTER TABLE entries DROP COLUMN target;
-                ALTER TABLE entries DROP COLUMN is_renamed;
+                ALTER TABLE entries DROP COLUMN is_renamed; ALTER TABLE entries ADD COLUMN index_uid TEXT;
+                UPDATE entries SET index_uid = (SELECT uid FROM lines WHERE number = line);
+                CREATE INDEX entries_index_uid ON entries (index_uid); DROP INDEX entries_line;
+                ALTER TABLE entries DROP COLUMN line; ALTER TABLE entries DROP COLUMN swapped; DROP TABLE lines;
                 DELETE FROM meta WHERE key IN ('tables', 'next_job'); PRAGMA user_version = 1;";
     connection.execute_batch(rest).expect("it is writable");
 }

@@ -8,6 +8,7 @@ use miroir::logic::ids::{NodeIndexUid, Position};
 use miroir::logic::topology::Mend;
 
 use crate::node::Index;
+use crate::options::Storm;
 use crate::random::Random;
 use crate::world::{Checked, World, violated};
 
@@ -51,6 +52,9 @@ impl World {
             }
             if !self.fleet.has_polled_since(node, polls) {
                 self.drift.suspects.push(suspect);
+            } else if self.is_drifted(node, index) && self.options.storm == Storm::Embedders {
+                // It could not be given the settings for too long.
+                self.fleet.mend(node, index, mark, Mend { primary_key: false, settings: true });
             } else if self.is_drifted(node, index) && !self.options.is_far {
                 return violated(format!("drift: a false alarm on n{node} of {index}"));
             }

@@ -30,7 +30,8 @@ impl Resolver {
         let resolving = Resolving::new(self, request, stops);
         let fragmented = fragmented(request.settings);
         let lines = RefCell::new(lines);
-        resolving.ask_all(|part| resolving.read_part(part, &fragmented, &mut lines.borrow_mut()), |()| {})
+        let read = |part: &CoverPart, _: &[()]| resolving.read_part(part, &fragmented, &mut lines.borrow_mut());
+        resolving.ask_all(read).map(|_| ())
     }
 }
 

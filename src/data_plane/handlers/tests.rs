@@ -29,7 +29,7 @@ use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::features::Features;
 use crate::meili::keys::key_not_found;
-use crate::meili::tasks::TaskPage;
+use crate::meili::tasks::{TaskPage, task_without_documents};
 
 type Writes = Arc<Mutex<Vec<NewWrite>>>;
 type Decide = Box<dyn FnMut(&NewWrite) -> Result<(), WriteRefusal> + Send>;
@@ -71,6 +71,7 @@ impl Fixture {
                         let page = BatchPage { results: vec![], total: 0, limit: query.limit, from: None, next: None };
                         reply.send(Ok(page));
                     }
+                    Command::TaskDocuments(entry, reply) => reply.send(Err(task_without_documents(entry.0))),
                     Command::MatchingTasks(_, reply) => reply.send(Ok(vec![EntryId(2), EntryId(5)])),
                     Command::Keys(_, reply) => reply.send(Err(key_not_found("x"))),
                     Command::Kept(_, reply) => reply.send(Ok(None)),

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use super::Fleet;
-use super::feed::{Purpose, Sent, SentEnd, Stand, Sync, Vote};
+use super::feed::{Feed, Purpose, Sent, SentEnd, Stand, Sync, Vote};
 use super::node::End;
 use super::step::{StepInfo, is_voted};
 use crate::logic::ids::{Monotonic, NodeIndexUid, Position, ShardId};
@@ -138,7 +138,12 @@ impl Fleet {
 
     /// Some other replica that verdicts need has taken it.
     fn is_taken(&self, node: usize, uid: &NodeIndexUid, at: Position, shard: ShardId) -> bool {
-        self.required_others(node, uid, shard).any(|other| self.feed(other, uid).applied >= at)
+        // Of a step that is sent shard by shard those that are not left in it are there.
+        let is_through = |feed: &Feed| {
+            feed.applied >= at
+                || feed.split_at == at && feed.split.as_ref().is_some_and(|split| !split.contains(&shard))
+        };
+        self.required_others(node, uid, shard).any(|other| is_through(self.feed(other, uid)))
     }
 
     fn required_others<'a>(

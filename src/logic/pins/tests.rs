@@ -1,3 +1,5 @@
+//! Marks, what they stand for, and how a node comes to the rules that it is to have.
+
 use super::*;
 use crate::meili::search_rules::{RulesChange, parse_rule};
 
@@ -59,10 +61,10 @@ fn a_document_with_more_pins_than_marks_may_be_mistaken_and_says_so() {
 }
 
 #[test]
-fn pins_of_indexes_that_are_not_there_are_not_told() {
+fn pins_of_indexes_that_are_not_there_are_told_so_that_no_index_has_them() {
     let rules = rules(&[("a", json!({"actions": [pin(Some("m"), "1", 7)]}))]);
     let told = ToldRules::of(&rules, &NodeNames::new());
-    assert_eq!(told.shown[0]["actions"], json!([]));
+    assert_eq!(told.shown[0]["actions"], json!([pin(Some(NOWHERE), "1", 0)]));
     assert!(told.book.names("m"), "searches wait for it to be told");
 }
 

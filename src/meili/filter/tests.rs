@@ -217,7 +217,7 @@ fn depth_is_bounded() {
 
 #[test]
 fn no_text_makes_the_parser_panic() {
-    proptest::proptest!(|(text in r#"( |\(|\)|a|"|'|=|<|!|NOT |AND |OR |IN|\[|\]|,|_geoRadius|_vectors|\.|TO |1|\\|é|\n){0,30}"#)| {
+    proptest::proptest!(|(text in r#"( |\(|\)|a|"|'|=|<|!|NOT |AND |OR |IN|\[|\]|,|_geoRadius|_vectors|_foreign\(|_foreign|\.|TO |1|\\|é|\n){0,30}"#)| {
         let _ = Filter::parse_text(&text);
     });
 }

@@ -1,3 +1,5 @@
+//! Bodies as clients send them, and what comes of changes.
+
 use super::*;
 
 fn pin(id: &str, position: u32) -> Value {

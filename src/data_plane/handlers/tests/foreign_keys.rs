@@ -216,3 +216,15 @@ fn more_than_one_server_would_take_is_refused_over_all_nodes() {
         assert_eq!((response.status, json_of(&response)["message"].clone()), expected, "{of_each}");
     }
 }
+
+#[test]
+fn only_so_many_questions_are_asked_for_one_request() {
+    let conditions = vec!["_foreign(director, x = 1)"; 101];
+    let upstream = FakeUpstream::new(people_by_node);
+    let filter = |count: usize| json!({"filter": [conditions[..count].to_vec()]});
+    let response = ask(&upstream, two_indexes(&[&[0], &[1]]), post("/indexes/movies/search", &filter(101)));
+    assert_eq!((response.status, json_of(&response)["code"].as_str()), (501, Some("miroir_not_supported")));
+    assert!(upstream.requests.borrow().is_empty());
+    let response = ask(&upstream, two_indexes(&[&[0], &[1]]), post("/indexes/movies/search", &filter(100)));
+    assert_eq!(response.status, 200);
+}

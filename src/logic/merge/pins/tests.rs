@@ -1,3 +1,5 @@
+//! Pins of several nodes as one list: cases, and against the list of one server.
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
