@@ -151,7 +151,7 @@ mod tests {
         );
         let create = Operation::CreateIndex { primary_key: None };
         let batch = shown(4, vec![ended(task(4, create), TaskStatus::Succeeded, OutcomeCounts::default(), None)]);
-        assert_eq!((&batch["details"], &batch["duration"]), (&json!({}), &json!("PT0.500000000S")));
+        assert_eq!((&batch["details"], &batch["duration"]), (&json!({}), &json!("PT0.500S")));
         assert_eq!(batch["finishedAt"], "1970-01-01T00:00:01.5Z");
         assert_eq!(batch["stats"]["progressTrace"], json!({"processing tasks": "500.00ms"}));
     }

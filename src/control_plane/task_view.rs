@@ -48,10 +48,22 @@ pub fn task_view(record: &TaskRecord) -> TaskView {
     }
 }
 
-/// ISO 8601, in seconds with nine digits after the point.
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// ISO 8601 in days and seconds, with as many digits after the point as one server writes.
 pub(super) fn duration(start: Timestamp, end: Timestamp) -> String {
     let microseconds = end.0.saturating_sub(start.0).max(0);
-    format!("PT{}.{:09}S", microseconds / 1_000_000, microseconds % 1_000_000 * 1_000)
+    let (seconds, rest) = (microseconds / 1_000_000, microseconds % 1_000_000);
+    let days = match seconds / SECONDS_PER_DAY {
+        0 => String::new(),
+        days => format!("{days}D"),
+    };
+    let fraction = match rest {
+        0 => String::new(),
+        rest if rest % 1_000 == 0 => format!(".{:03}", rest / 1_000),
+        rest => format!(".{rest:06}"),
+    };
+    format!("P{days}T{}{fraction}S", seconds % SECONDS_PER_DAY)
 }
 
 fn details(
@@ -188,7 +200,7 @@ mod tests {
         record.outcome = Some(outcome(TaskStatus::Succeeded));
         let view = shown(&record);
         assert_eq!(view["details"], json!({ "providedIds": 5, "deletedDocuments": 4, "originalFilter": null }));
-        assert_eq!(view["duration"], "PT3.346546000S");
+        assert_eq!(view["duration"], "PT3.346546S");
         assert_eq!((&view["startedAt"], &view["batchUid"]), (&json!("1970-01-01T00:00:01Z"), &json!(3)));
     }
 

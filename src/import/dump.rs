@@ -120,7 +120,15 @@ impl Source for DumpFile {
     }
 
     fn settings(&self, uid: &str) -> Result<Object, ImportError> {
-        Ok(self.index(uid)?.settings()?)
+        let mut settings = self.index(uid)?.settings()?;
+        let features = self.features()?;
+        // One server writes them whether they may be set or not.
+        for (name, feature) in [("chat", "chatCompletions"), ("foreignKeys", "foreignKeys")] {
+            if !features.iter().any(|on| on == feature) {
+                settings.shift_remove(name);
+            }
+        }
+        Ok(settings)
     }
 
     /// A dump shows nothing: as the settings are shown that Miroir is given.

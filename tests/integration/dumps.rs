@@ -133,6 +133,10 @@ fn one_server_that_imports_a_dump_of_a_fleet_answers_as_the_fleet() {
 fn comparable(mut answer: Value) -> Value {
     for shown in answer["results"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
         shown.remove("batchUid");
+        if shown.get("type") == Some(&json!("dumpCreation")) {
+            // It was written before it ended.
+            shown.retain(|name, _| name != "finishedAt" && name != "duration");
+        }
         if shown.contains_key("primaryKey") {
             shown.remove("updatedAt");
         }
