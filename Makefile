@@ -10,7 +10,7 @@ endif
 
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run sample test check fmt bench compare parity sdk fuzz topology docs-config
+.PHONY: help run sample test check fmt bench compare parity sdk fuzz topology chaos docs-config
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,11 @@ sdk: ## suites of the official SDKs against one server and against Miroir: MEILI
 
 topology: ## nodes come and go under load, with many documents; MIROIR_TEST_MEILISEARCH runs it on real nodes, MIROIR_TEST_SEED varies it
 	cargo test --test integration -- --ignored --nocapture nobody_notices
+
+CHAOS := $(foreach name,SEED MINUTES NODES,$(if $($(name)),MIROIR_TEST_$(name)=$($(name)))) $(if $(R),MIROIR_TEST_REPLICAS=$(R)) $(if $(FAULTS),MIROIR_TEST_FAULTS='$(FAULTS)')
+
+chaos: ## faults on real processes for MINUTES=… (10), with SEED=… NODES=… (4) R=… (2) FAULTS='node killed,…'; as root and with nft it cuts nodes off and fills disks too
+	$(CHAOS) cargo test --test chaos -- --ignored --nocapture
 
 docs-config: ## write docs/CONFIGURATION.md and examples/dev-config.yaml from the table of keys
 	cargo test --lib -- --ignored write_generated_files

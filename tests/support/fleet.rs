@@ -1,6 +1,7 @@
 //! A fleet of real processes: nodes (embedded or real ones) and Miroir in front of them, all ending with the test.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -39,6 +40,17 @@ pub struct FleetOptions {
     pub body_limit: Option<usize>,
     /// More lines for the configuration.
     pub configuration: String,
+    /// Networks of their own for the first nodes; the others share that of the tests.
+    pub networks: Vec<Network>,
+}
+
+/// A network namespace that is there already, in which a node is started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Network {
+    /// What `ip netns` calls it.
+    pub name: String,
+    /// Where the node listens there.
+    pub address: std::net::Ipv4Addr,
 }
 
 impl FleetOptions {
@@ -53,6 +65,7 @@ impl FleetOptions {
             meilisearch: None,
             body_limit: None,
             configuration,
+            networks: Vec::new(),
         }
     }
 }
@@ -62,8 +75,10 @@ impl FleetOptions {
 pub struct Node {
     /// Its name.
     pub id: String,
-    /// Where it listens, now and after every restart.
+    /// Where it listens, now and after every restart, unless it has a network of its own.
     pub port: Port,
+    /// In which it runs; none: that of the tests.
+    pub network: Option<Network>,
     /// None: killed.
     pub process: Option<Process>,
     folder: PathBuf,
@@ -81,6 +96,7 @@ impl Node {
         Self {
             id: id.to_owned(),
             port: Port::reserve(),
+            network: None,
             process: None,
             folder,
             meilisearch,
@@ -89,12 +105,39 @@ impl Node {
         }
     }
 
+    /// Where it keeps its data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join(&self.id)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        let mut address = self.port.address();
+        if let Some(network) = &self.network {
+            address.set_ip(network.address.into());
+        }
+        address
+    }
+
+    /// `http://HOST:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The program, in its network.
+    fn command(&self, program: Command) -> Command {
+        let Some(network) = &self.network else { return program };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &network.name]).arg(program.get_program());
+        command
+    }
+
     /// Starts it, without waiting until it answers.
     pub fn start(&mut self) {
-        let data = self.folder.join(&self.id);
-        let listen = self.port.address().to_string();
+        let data = self.data();
+        let listen = self.address().to_string();
         let mut command = if let Some(program) = &self.meilisearch {
-            let mut command = Command::new(program);
+            let mut command = self.command(Command::new(program));
             command.current_dir(&self.folder).args([
                 "--no-analytics",
                 "--http-addr",
@@ -109,7 +152,7 @@ impl Node {
             command.env("MEILI_EXPERIMENTAL_ALLOWED_IP_NETWORKS", "any");
             command
         } else {
-            let mut command = miroir();
+            let mut command = self.command(miroir());
             command.args(["node", "--listen", &listen, "--master-key", NODE_KEY, "--exit-with-parent"]);
             command.arg("--data-dir").arg(&data);
             command.args(self.version.iter().flat_map(|version| ["--claim-version", version]));
@@ -128,7 +171,7 @@ impl Node {
 
     /// Speaks to it directly, past Miroir.
     pub fn client(&self) -> Client {
-        Client::new(&self.port.url(), Some(NODE_KEY))
+        Client::new(&self.url(), Some(NODE_KEY))
     }
 
     /// kill -9.
@@ -225,7 +268,7 @@ impl Fleet {
         let folder = tempfile::tempdir().expect("the temporary folder is writable");
         let node = |number: usize| {
             let node = Node::new(&format!("node-{number}"), folder.path(), options.meilisearch.clone());
-            Node { body_limit: options.body_limit, ..node }
+            Node { body_limit: options.body_limit, network: options.networks.get(number).cloned(), ..node }
         };
         let nodes = (0..options.nodes).map(node).collect();
         let fleet =
@@ -252,7 +295,7 @@ impl Fleet {
         line("shards", &options.shards);
         line("replication_factor", &options.replication_factor);
         let node = |(number, node): (usize, &Node)| {
-            let mut described = json!({"id": node.id, "url": node.port.url()});
+            let mut described = json!({"id": node.id, "url": node.url()});
             if let Some(zone) = number.checked_rem(options.zones) {
                 described["zone"] = format!("zone-{zone}").into();
             }

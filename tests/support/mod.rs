@@ -33,6 +33,22 @@ pub fn rounds(default: usize) -> usize {
     variable("MIROIR_TEST_ROUNDS").map_or(default, |text| text.parse().expect("MIROIR_TEST_ROUNDS is a number"))
 }
 
+/// How long the long run of faults takes.
+pub fn minutes(default: u64) -> Duration {
+    Duration::from_mins(number("MIROIR_TEST_MINUTES").unwrap_or(default))
+}
+
+/// Nodes of the long run of faults, and replicas.
+pub fn size(nodes: usize, replicas: usize) -> (usize, usize) {
+    let read = |name: &str, default: usize| number(name).map_or(default, |number| number as usize);
+    (read("MIROIR_TEST_NODES", nodes), read("MIROIR_TEST_REPLICAS", replicas))
+}
+
+/// The only kinds of faults that are wanted, separated by commas.
+pub fn only_faults() -> Option<String> {
+    variable("MIROIR_TEST_FAULTS")
+}
+
 /// Another build of Miroir to test, a release build for long runs.
 pub fn miroir_program() -> Option<PathBuf> {
     variable("MIROIR_TEST_PROGRAM").map(PathBuf::from)
@@ -51,6 +67,10 @@ pub fn only_round() -> Option<usize> {
 /// Write golden files instead of comparing with them.
 pub fn records() -> bool {
     variable("MIROIR_TEST_RECORD").is_some()
+}
+
+fn number(name: &str) -> Option<u64> {
+    variable(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 fn variable(name: &str) -> Option<String> {

@@ -38,6 +38,13 @@ impl Random {
         &items[self.below(items.len())]
     }
 
+    /// Any order of these.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+
     /// One of these, the first ones far more often, as words are in a language.
     pub fn pick_skewed<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         let (a, b) = (self.below(items.len()), self.below(items.len()));
