@@ -116,8 +116,8 @@ impl Moves {
                 let applied = if member + 1 < shape.nodes { head } else { Position::of(created_by, 3) };
                 start.applied.insert((node(member), uid.clone()), applied);
             }
-            let (index, top_reported) = (uid.clone(), head);
-            start.indexes.push(IndexStart { index, created_by, dropped_by: None, top_reported });
+            let (index, top_reported, needed_from) = (uid.clone(), head, EntryId(0));
+            start.indexes.push(IndexStart { index, created_by, dropped_by: None, top_reported, needed_from });
         }
         let journal = Journal { steps, read: Cell::new(0) };
         let now = Monotonic(1_000_000);

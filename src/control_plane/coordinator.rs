@@ -23,6 +23,7 @@ mod ruling;
 mod start;
 #[cfg(test)]
 mod tests;
+mod trimming;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

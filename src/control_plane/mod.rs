@@ -13,6 +13,7 @@
 //! | `mover-N` | read what moves copy and compare |
 //! | `compactor` | has nodes give back the disk space of what they lost to others |
 //! | `rules` | keeps the search rules, and tells the nodes ([`rules_keeper`]) |
+//! | `trimmer` | removes from the journal what no node needs any more |
 //! | `drift` | looks whether somebody else has changed settings on the nodes, and puts them right ([`drift`]) |
 //! | `prober-ID` | looks whether a node answers ([`prober`]); comes and goes with the node, as its feeder does |
 //!
@@ -26,7 +27,7 @@ use crossbeam::channel::{Receiver, bounded};
 
 use crate::bridge::{Bridge, Command};
 use crate::config::{RepairPolicy, Settings};
-use crate::logic::feeder::{BackgroundAudit, Timing};
+use crate::logic::feeder::{BackgroundAudit, QUARANTINES_REMEMBERED, Timing};
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
 use coordinator::{Coordinator, CoordinatorParts};
@@ -203,6 +204,7 @@ fn timing(settings: &Settings) -> Timing {
     Timing {
         quarantine_ms: settings.feeder.quarantine.as_millis() as u64,
         in_sync_timeout_ms: settings.in_sync_timeout.as_millis() as u64,
+        keep_ms: (settings.feeder.quarantine.as_millis() as u64).saturating_mul(QUARANTINES_REMEMBERED),
         ..Timing::default()
     }
 }

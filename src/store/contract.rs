@@ -12,6 +12,7 @@ use super::{
     Store, StoreError, TaskRecord, Verdict,
 };
 use crate::logic::entry::{Entry, Operation, PutMode, Resolution};
+use crate::logic::feeder::Needed;
 use crate::logic::ids::{EntryId, IndexUid, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::logic::payload::{Payload, Section};
 use crate::meili::error::{ApiError, Code};
@@ -386,6 +387,10 @@ pub fn deleted_tasks_leave_the_list_but_not_the_journal(harness: &dyn Harness) {
     assert!(store.payload(EntryId(0)).unwrap().is_some());
 }
 
+fn needed_from(entry: u64) -> Needed {
+    Needed { from: [(NodeIndexUid::new("a-0"), EntryId(entry))].into(), from_of_others: EntryId(0) }
+}
+
 pub fn trimming_keeps_what_is_unreported_and_never_reuses_numbers(harness: &dyn Harness) {
     let store = harness.open();
     let entries: Vec<_> =
@@ -395,13 +400,19 @@ pub fn trimming_keeps_what_is_unreported_and_never_reuses_numbers(harness: &dyn 
         report(&*store, id, TaskStatus::Succeeded).unwrap();
     }
     store.delete_tasks(&[EntryId(0), EntryId(2)]).unwrap();
-    assert_eq!(store.trim(EntryId(2)).unwrap(), 1);
+    assert_eq!(store.first_payload(&NodeIndexUid::new("a-0")).unwrap(), Some(EntryId(0)));
+    assert_eq!(store.trim(&Needed::default(), &|| true).unwrap(), 0);
+    // A payload and a row.
+    assert_eq!(store.trim(&needed_from(2), &|| true).unwrap(), 2);
     assert_eq!(store.entry(EntryId(0)).unwrap(), None);
     assert_eq!(store.payload(EntryId(0)).unwrap(), None);
     assert!(store.payload(EntryId(1)).unwrap().is_some());
     assert!(store.payload(EntryId(2)).unwrap().is_some());
     report(&*store, 1, TaskStatus::Succeeded).unwrap();
-    assert_eq!(store.trim(EntryId(3)).unwrap(), 1);
+    assert_eq!(store.first_payload(&NodeIndexUid::new("a-0")).unwrap(), Some(EntryId(1)));
+    assert_eq!(store.trim(&needed_from(3), &|| false).unwrap(), 0);
+    assert_eq!(store.trim(&needed_from(3), &|| true).unwrap(), 3);
+    assert_eq!(store.first_payload(&NodeIndexUid::new("a-0")).unwrap(), None);
     assert_eq!(store.payload(EntryId(1)).unwrap(), None);
     assert!(store.entry(EntryId(1)).unwrap().is_some());
     drop(store);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::logic::entry::{Entry, Resolution};
+use crate::logic::feeder::Needed;
 use crate::logic::ids::{EntryId, IndexUid, JobId, NodeId, NodeIndexUid, NodeTask, Position, ShardId, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::plan_history::PlanRecord;
@@ -338,9 +339,12 @@ pub trait Store: Send + Sync {
     /// Returns how many.
     fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError>;
 
-    /// No node needs entries below this id any more: removes the payloads of those that ended, and those that were
-    /// deleted from the task list altogether. Returns how many entries went.
-    fn trim(&self, below: EntryId) -> Result<u64, StoreError>;
+    /// Removes the payloads of ended entries that are not needed, and those that were deleted from the task list altogether,
+    /// in many small transactions, as long as it may go on. Returns how many entries were trimmed.
+    fn trim(&self, needed: &Needed, may_go_on: &dyn Fn() -> bool) -> Result<u64, StoreError>;
+
+    /// The first entry of an index, by the nodes' name, that has a payload.
+    fn first_payload(&self, index: &NodeIndexUid) -> Result<Option<EntryId>, StoreError>;
 
     /// Stores what an entry turned into, with its payload; once. Also narrows the entry's shards.
     fn resolve(&self, id: EntryId, resolution: &Resolution, payload: Option<&Payload>) -> Result<(), StoreError>;

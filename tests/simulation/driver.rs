@@ -91,6 +91,9 @@ impl World {
                 Request::new(send, Work::Documents(Change::Put { docs, is_merge: false }))
             }
             Purpose::Do | Purpose::Revert | Purpose::Bootstrap | Purpose::Mark | Purpose::Mend => {
+                if !self.durable.has(send) {
+                    return violated(format!("J1: n{node} needs what was trimmed: {send:?}"));
+                }
                 self.durable.request(send)
             }
         };

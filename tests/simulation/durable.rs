@@ -44,6 +44,8 @@ pub struct Durable {
     /// The user's settings as of each commit.
     pub strict: BTreeMap<NodeIndexUid, BTreeMap<Position, bool>>,
     pub forgotten: BTreeSet<NodeIndexUid>,
+    /// Entries without their payload, and of those the ones of which nothing is left.
+    pub trimmed: BTreeMap<EntryId, bool>,
 }
 
 impl Durable {
@@ -66,6 +68,7 @@ impl Durable {
             visible: BTreeMap::new(),
             strict: BTreeMap::new(),
             forgotten: BTreeSet::new(),
+            trimmed: BTreeMap::new(),
         }
     }
 
@@ -143,7 +146,34 @@ impl Durable {
     }
 
     fn index_of(&self, at: Position) -> Option<NodeIndexUid> {
-        self.record(at.entry().expect("steps lie within entries")).entry.target.clone()
+        let entry = at.entry().expect("steps lie within entries");
+        self.record(entry).entry.target.clone().filter(|_| !self.is_gone(entry))
+    }
+
+    /// Nothing is left of it, but that it was there.
+    fn is_gone(&self, entry: EntryId) -> bool {
+        self.trimmed.get(&entry) == Some(&true)
+    }
+
+    /// Whether what a request is made of is still there.
+    pub fn has(&self, send: &Send) -> bool {
+        let of_journal = matches!(send.purpose, Purpose::Do | Purpose::Revert);
+        let entry = send.position.entry().filter(|_| of_journal);
+        entry.is_none_or(|entry| match self.trimmed.get(&entry) {
+            Some(is_gone) => !is_gone && !matches!(send.kind, StepKind::Put(_) | StepKind::Delete),
+            None => true,
+        })
+    }
+
+    /// As the store finds it: the first entry of an index that has a payload.
+    fn first_payload(&self, index: &NodeIndexUid) -> EntryId {
+        let has_payload = |record: &&Record| {
+            let steps = Self::steps(record);
+            let is_there = steps.iter().any(|step| matches!(step.kind, StepKind::Put(_) | StepKind::Delete));
+            record.entry.target.as_ref() == Some(index) && is_there && !self.trimmed.contains_key(&record.entry.id)
+        };
+        let first = self.records.iter().find(has_payload).map(|record| record.entry.id);
+        first.unwrap_or(EntryId(self.records.len() as u64))
     }
 
     pub fn steps(record: &Record) -> Vec<StepInfo> {
@@ -167,13 +197,18 @@ impl Durable {
                 created_by: id,
                 dropped_by: None,
                 top_reported: Position(0),
+                needed_from: EntryId(0),
             });
             if record.wish == Wish::Drop {
                 index.dropped_by = Some(id);
             }
-            if let (Some(_), Some(last)) = (&record.outcome, Self::steps(record).last()) {
+            let steps = if self.is_gone(id) { Vec::new() } else { Self::steps(record) };
+            if let (Some(_), Some(last)) = (&record.outcome, steps.last()) {
                 index.top_reported = index.top_reported.max(last.position);
             }
+        }
+        for index in indexes.values_mut() {
+            index.needed_from = self.first_payload(&index.index);
         }
         Start {
             nodes: self.nodes.clone(),
@@ -374,7 +409,8 @@ impl JournalView for Durable {
     fn steps(&self, index: &NodeIndexUid, after: Position, limit: usize) -> Result<Vec<StepInfo>, JournalUnavailable> {
         let first = after.entry().map_or(0, |entry| entry.0 as usize).min(self.records.len());
         let of_index = self.records[first..].iter().filter(|record| record.entry.target.as_ref() == Some(index));
-        let steps = of_index.flat_map(Self::steps).filter(|step| step.position > after);
+        let left = of_index.filter(|record| !self.is_gone(record.entry.id));
+        let steps = left.flat_map(Self::steps).filter(|step| step.position > after);
         Ok(steps.take(limit).collect())
     }
 }

@@ -23,6 +23,7 @@ mod oracle;
 mod plans;
 mod random;
 mod reads;
+mod trimmer;
 mod world;
 
 use miroir::logic::feeder::Rules;
@@ -240,6 +241,7 @@ const MUTATIONS: &[Mutation] = &[
     Mutation::new("far", 5, Storm::Losses, |rules| rules.far = false).far().from(33_104),
     Mutation::new("rename", 200, Storm::Names, |rules| rules.rename = false),
     Mutation::new("dump", 50, Storm::Dumps, |rules| rules.dump = false),
+    Mutation::new("trim", 500, Storm::Mixed, |rules| rules.trim = false),
     Mutation::new("announce", 100, Storm::Plans, |rules| rules.announce = false),
     Mutation::new("drain", 100, Storm::Plans, |rules| rules.drain = false),
     Mutation::new("verify", 100, Storm::Slips, |rules| rules.verify = false),

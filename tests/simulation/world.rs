@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use miroir::logic::feeder::{Alarm, Fleet, Publication, ReportStatus, SendOutcome, Timing};
+use miroir::logic::feeder::{Alarm, Fleet, Publication, QUARANTINES_REMEMBERED, ReportStatus, SendOutcome, Timing};
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeId, NodeIndexUid, ShardId};
 use miroir::logic::topology::NodeRecord;
 
@@ -21,6 +21,7 @@ use crate::options::{Options, Storm};
 use crate::oracle::{Oracle, SHARDS};
 use crate::random::Random;
 use crate::reads::{Reads, View};
+use crate::trimmer::Trimmer;
 
 pub const QUARANTINE: u64 = 20;
 pub const TIMING: Timing = Timing {
@@ -32,6 +33,7 @@ pub const TIMING: Timing = Timing {
     window: 4,
     housekeeping: 0,
     hold_ms: 200,
+    keep_ms: QUARANTINE * QUARANTINES_REMEMBERED,
 };
 
 /// A broken invariant, with its name in the design.
@@ -73,6 +75,7 @@ pub struct World {
     pub drift: Drift,
     pub dumps: Dumps,
     pub compactor: Compactor,
+    pub trimmer: Trimmer,
     /// What a late rejection or a revert that fails would show.
     pub alarms: Vec<Alarm>,
     /// Indexes with a verdict that a request far too late has changed.
@@ -132,6 +135,7 @@ impl World {
             drift: Drift::new(Random::new(seed ^ (1 << 62))),
             dumps: Dumps::new(Random::new(seed ^ (1 << 60))),
             compactor: Compactor::new(Random::new(seed ^ (1 << 61))),
+            trimmer: Trimmer::new(Random::new(seed ^ (1 << 59)), options.is_far),
             alarms: Vec::new(),
             diverted: BTreeSet::new(),
             is_quiet: false,
@@ -168,7 +172,7 @@ impl World {
             self.durable.out.clear();
         }
         let start = self.durable.start();
-        self.fleet = Fleet::start(&start, TIMING, self.options.rules, Monotonic(self.now));
+        self.fleet = Fleet::start(&start, self.trimmer.timing(), self.options.rules, Monotonic(self.now));
         for record in self.durable.records.iter().filter(|record| record.outcome.is_none()) {
             self.fleet.load(&record.entry, record.resolution.as_ref());
         }
@@ -243,6 +247,7 @@ impl World {
         self.dump()?;
         self.audit();
         self.compact();
+        self.trim();
         if self.options.storm.has_plans() {
             self.operate()?;
         }

@@ -116,6 +116,7 @@ impl Coordinator {
         running.spawn("drift".to_owned(), move |shared| shared.run_drift(&drift))?;
         running.spawn("compactor".to_owned(), Self::run_compactor)?;
         running.spawn("rules".to_owned(), move |shared| shared.run_rules(&mut rules))?;
+        running.spawn("trimmer".to_owned(), Self::run_trimmer)?;
         running.spawn("control".to_owned(), Self::run_control)?;
         running.spawn("resolver".to_owned(), move |shared| {
             shared.run_resolver(&mut resolver, |operation| !is_edit(operation));
@@ -137,7 +138,7 @@ impl Coordinator {
         for record in &open {
             book.note(&record.entry);
         }
-        let mut start = start_of(&stored, indexes(&*store, &book.all(), &stored)?, next_entry);
+        let mut start = start_of(&stored, indexes(&*store, &book.all(), &stored, next_entry)?, next_entry);
         start.decisions = decisions(&*store, &book, &stored)?;
         let mut fleet = Fleet::start(&start, timing, Rules::ALL, clock::monotonic());
         for record in &open {
@@ -245,7 +246,12 @@ fn unreported(store: &dyn Store) -> Result<Vec<TaskRecord>, StoreError> {
     }
 }
 
-fn indexes(store: &dyn Store, records: &[IndexRecord], stored: &ProtocolState) -> Result<Vec<IndexStart>, StoreError> {
+fn indexes(
+    store: &dyn Store,
+    records: &[IndexRecord],
+    stored: &ProtocolState,
+    next_entry: EntryId,
+) -> Result<Vec<IndexStart>, StoreError> {
     // The watermarks of each index, the lowest: what lies before was applied everywhere.
     let mut lowest: BTreeMap<&NodeIndexUid, Position> = BTreeMap::new();
     for ((_, index), &applied) in &stored.applied {
@@ -258,6 +264,8 @@ fn indexes(store: &dyn Store, records: &[IndexRecord], stored: &ProtocolState) -
             created_by: record.created_by,
             dropped_by: record.dropped_by,
             top_reported: top_reported(store, record, from)?,
+            // Without any payload nobody knows how much was trimmed.
+            needed_from: store.first_payload(&record.node_uid)?.unwrap_or(next_entry),
         })
     };
     records.iter().map(start).collect()

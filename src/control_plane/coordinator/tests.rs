@@ -11,6 +11,7 @@ mod moves;
 #[path = "../../../tests/support/ports.rs"]
 mod ports;
 mod store;
+mod trimming;
 mod troubles;
 
 use std::collections::BTreeMap;
@@ -63,6 +64,7 @@ const TIMING: Timing = Timing {
     backoff_ms: (10, 100),
     window: 16,
     hold_ms: 5_000,
+    keep_ms: 600,
     housekeeping: 50,
 };
 

@@ -1,15 +1,12 @@
 //! Which replicas may be read, and the control step that goes over all indexes.
 
-use super::Fleet;
 use super::feed::{Feed, ReaderProgress, Stage, Sync, Vote};
 use super::index::Lookup;
 use super::step::{JournalUnavailable, JournalView};
+use super::{Fleet, QUARANTINES_REMEMBERED};
 use crate::logic::entry::StepKind;
 use crate::logic::ids::{Monotonic, NodeIndexUid, Position, ShardId};
 use crate::logic::topology::NodeState as Wanted;
-
-/// A deleted index is remembered so many quarantines long, for requests that come too late.
-const QUARANTINES_REMEMBERED: u64 = 10;
 
 /// Entries that do not touch a node, before its watermark is stored as being past them.
 const PASSED_AT_ONCE: u64 = 8;

@@ -44,6 +44,8 @@ pub(super) struct IndexState {
     pub gates: BTreeSet<Position>,
     /// The last step of any reported entry.
     pub top_reported: Position,
+    /// The journal may have forgotten what ended entries before this one carry.
+    pub needed_from: EntryId,
     /// Readers are told that it is gone, before any node loses it.
     pub hidden: Option<Stage>,
     /// `hidden` was acknowledged by every core.
@@ -69,6 +71,7 @@ impl IndexState {
             judged: BTreeSet::new(),
             gates: BTreeSet::new(),
             top_reported: Position(0),
+            needed_from: EntryId(0),
             hidden: None,
             is_hidden: false,
             dead_since: None,

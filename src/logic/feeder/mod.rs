@@ -30,6 +30,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod trimming;
 mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,6 +50,7 @@ pub use renaming::Renaming;
 pub use report::Resolve;
 pub use send::Action;
 pub use step::{JournalUnavailable, JournalView, Needs, StepInfo, steps_of};
+pub use trimming::Needed;
 pub use upkeep::Upkeep;
 
 use self::feed::{Feed, Sync, Version};
@@ -57,10 +59,14 @@ use self::moves::{Audit, Bootstrap, Job, Transfers};
 use self::node::{NodeState, Unclear};
 use self::report::Task;
 use self::topology::Topology;
+use self::trimming::Noted;
 use super::entry::{Entry, Operation, Resolution};
 use super::ids::{EntryId, IndexUid, JobId, Monotonic, NodeId, NodeIndexUid, NodeTask, Position, ShardId};
 use super::topology::{BootstrapRecord, JobRecord, JoinRecord, NodeRecord, Tables};
 use crate::meili::error::ErrorBody;
+
+/// What is over is remembered so many quarantines long, for requests that come too late.
+pub const QUARANTINES_REMEMBERED: u64 = 10;
 
 /// How patient the protocol is. Milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +87,8 @@ pub struct Timing {
     pub housekeeping: usize,
     /// How long writes to a replica may be held up while its documents are read.
     pub hold_ms: u64,
+    /// What every node has applied stays in the journal this long, for requests that come too late.
+    pub keep_ms: u64,
 }
 
 impl Default for Timing {
@@ -94,6 +102,7 @@ impl Default for Timing {
             window: 16,
             housekeeping: 200,
             hold_ms: 30_000,
+            keep_ms: 30_000 * QUARANTINES_REMEMBERED,
         }
     }
 }
@@ -148,6 +157,8 @@ pub struct Rules {
     pub rename: bool,
     /// Nothing of an index is sent past a dump before its documents are read.
     pub dump: bool,
+    /// The journal keeps what any member may come to, not only those that verdicts need.
+    pub trim: bool,
 }
 
 impl Rules {
@@ -176,6 +187,7 @@ impl Rules {
         stray: true,
         rename: true,
         dump: true,
+        trim: true,
     };
 }
 
@@ -190,6 +202,8 @@ pub struct IndexStart {
     pub dropped_by: Option<EntryId>,
     /// The last step of the last reported entry that touches it; position 0 when none is.
     pub top_reported: Position,
+    /// What ended entries carry that come before this one may be gone.
+    pub needed_from: EntryId,
 }
 
 /// What a start is made from: all of it read from the store.
@@ -269,6 +283,8 @@ pub struct Fleet {
     shown: VecDeque<(Version, changes::Shown)>,
     /// Entries below may have been sent in an earlier life.
     first_of_this_life: EntryId,
+    /// What the journal is about to forget.
+    noted: Option<Noted>,
     /// Indexes that [`Fleet::control`] looks at.
     attention: BTreeSet<NodeIndexUid>,
     /// The last moment that a driver has named.
@@ -312,6 +328,7 @@ impl Fleet {
             stored: 0,
             publish_in: BTreeSet::new(),
             first_of_this_life: start.next_entry,
+            noted: None,
             attention: BTreeSet::new(),
             seen_at: now,
         };
@@ -336,6 +353,8 @@ impl Fleet {
         let created = Position::of(index.created_by, 0);
         let mut state = IndexState::new(created, self.nodes.len());
         state.top_reported = index.top_reported;
+        // A deletion may have to be done again.
+        state.needed_from = index.dropped_by.map_or(index.needed_from, |dropped| dropped.min(index.needed_from));
         state.dropped = index.dropped_by.map(|entry| Position::of(entry, 0));
         // Whatever is older than this life is read from the journal.
         state.complete_after = Position::of(start.next_entry, 0).before();
@@ -364,7 +383,11 @@ impl Fleet {
 
     /// An entry from an earlier life that has no outcome. In order; entries of task deletion are left out.
     pub fn load(&mut self, entry: &Entry, resolution: Option<&Resolution>) {
-        self.add_task(entry, resolution);
+        let index = self.add_task(entry, resolution);
+        if let Some(state) = index.and_then(|uid| self.indexes.get_mut(&uid)) {
+            // Nothing of it is gone, whatever it carries.
+            state.needed_from = state.needed_from.min(entry.id);
+        }
     }
 
     /// Ends the quarantine of the start on every node where nothing was left to do: nothing can be under way there. To be

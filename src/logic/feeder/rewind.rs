@@ -171,6 +171,8 @@ impl Fleet {
     }
 
     pub(super) fn apply(&mut self, node: usize, uid: &NodeIndexUid, remedy: Remedy) {
+        let is_trimmed = matches!(remedy, Remedy::Rewind(first) if self.is_trimmed(uid, first));
+        let remedy = if is_trimmed { Remedy::Far } else { remedy };
         match remedy {
             Remedy::Rewind(first) => {
                 let feed = self.feed(node, uid);
@@ -236,6 +238,7 @@ impl Fleet {
         self.nodes[node].active.insert(uid.clone());
         self.attention.insert(uid.clone());
         if is_back {
+            self.need_from(uid, first);
             self.changed(node, uid);
             self.feed_mut(node, uid).must_store = true;
         }

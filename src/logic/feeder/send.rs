@@ -177,6 +177,15 @@ impl Fleet {
                 let is_done = feed.sent.is_empty() && held.is_none();
                 return Ok(if is_done { Turn::Done } else { Turn::Blocked(None) });
             };
+            if step.kind.is_document() && self.is_trimmed(uid, step.position) && !self.index(uid).is_read() {
+                // It has come to shards without what they had in an index that nobody reads any more: only its deletion is due.
+                if !self.feed(node, uid).sent.is_empty() {
+                    return Ok(Turn::Blocked(None));
+                }
+                self.advance(node, uid, step.position);
+                self.feed_mut(node, uid).pos = step.position;
+                continue;
+            }
             match self.stance(node, uid, &step) {
                 Stance::Send => {}
                 Stance::Wait => return Ok(Turn::Blocked(None)),

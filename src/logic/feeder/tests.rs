@@ -4,6 +4,7 @@ mod embedding;
 mod identity;
 mod moves;
 mod stuck_moves;
+mod trimming;
 mod upkeep;
 
 use super::*;
@@ -430,7 +431,13 @@ fn the_journal_is_not_searched_for_a_node_that_is_no_member_any_more() {
     start.nodes[1].state = crate::logic::topology::NodeState::Removed;
     let (index, created_by) = (NodeIndexUid::new(INDEX), EntryId(0));
     start.applied.insert((nodes[0].id.clone(), index.clone()), Position::of(EntryId(1_000), 0).before());
-    start.indexes.push(IndexStart { index: index.clone(), created_by, dropped_by: None, top_reported: Position(0) });
+    start.indexes.push(IndexStart {
+        index: index.clone(),
+        created_by,
+        dropped_by: None,
+        top_reported: Position(0),
+        needed_from: EntryId(0),
+    });
     let mut fleet = Fleet::start(&start, Timing::default(), Rules::ALL, START);
     assert_eq!(fleet.due_steps(&index, &Unread), Ok(vec![None, None]));
 }

@@ -324,43 +324,6 @@ pub(super) fn delete_tasks(transaction: &Transaction<'_>, ids: &[EntryId]) -> Re
     Ok(deleted)
 }
 
-/// Returns the number of rows that went and the entries whose files may go after the commit.
-pub(super) fn trim(transaction: &Transaction<'_>, below: EntryId) -> Result<(u64, Vec<EntryId>), StoreError> {
-    let below = below.0 as i64;
-    let mut files = Vec::new();
-    {
-        let mut statement = transaction.prepare_cached(
-            "DELETE FROM payloads WHERE entry IN (SELECT id FROM entries WHERE payload_bytes > 0 AND id < ?1
-             AND outcome IS NOT NULL) RETURNING entry, sections IS NULL",
-        )?;
-        let mut rows = statement.query([below])?;
-        while let Some(row) = rows.next()? {
-            if row.get(1)? {
-                files.push(EntryId(row.get::<_, i64>(0)? as u64));
-            }
-        }
-    }
-    transaction
-        .prepare_cached(
-            "UPDATE entries SET payload_bytes = 0 WHERE payload_bytes > 0 AND id < ?1 AND outcome IS NOT NULL",
-        )?
-        .execute([below])?;
-    let removed =
-        transaction.prepare_cached("DELETE FROM entries WHERE is_deleted = 1 AND id < ?1")?.execute([below])?;
-    if removed > 0 {
-        // Swaps name lines that may have no task.
-        transaction
-            .prepare_cached(
-                "DELETE FROM lines WHERE is_open = 0 AND first < ?1
-                 AND NOT EXISTS (SELECT 1 FROM entries WHERE line = lines.number)
-                 AND NOT EXISTS (SELECT 1 FROM entries, json_each(swapped) AS named
-                    WHERE kind = 'indexSwap' AND named.value = lines.number)",
-            )?
-            .execute([below])?;
-    }
-    Ok((removed as u64, files))
-}
-
 /// Entries whose payload is in a file.
 pub(super) fn entries_with_files(connection: &Connection) -> rusqlite::Result<Vec<EntryId>> {
     let mut statement = connection.prepare("SELECT entry FROM payloads WHERE sections IS NULL")?;

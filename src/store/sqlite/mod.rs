@@ -17,6 +17,7 @@ mod task_query;
 #[cfg(test)]
 mod tests;
 mod topology;
+mod trimming;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -31,6 +32,7 @@ use super::{
     ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage,
 };
 use crate::logic::entry::{Entry, Resolution};
+use crate::logic::feeder::Needed;
 use crate::logic::ids::{EntryId, IndexUid, NodeIndexUid};
 use crate::logic::payload::Payload;
 use crate::meili::keys::ApiKey;
@@ -282,10 +284,12 @@ impl Store for SqliteStore {
         self.write(|transaction| journal::delete_tasks(transaction, ids))
     }
 
-    fn trim(&self, below: EntryId) -> Result<u64, StoreError> {
-        let (removed, files) = self.write(|transaction| journal::trim(transaction, below))?;
-        self.payloads.remove(&files);
-        Ok(removed)
+    fn trim(&self, needed: &Needed, may_go_on: &dyn Fn() -> bool) -> Result<u64, StoreError> {
+        self.trim_all(needed, may_go_on)
+    }
+
+    fn first_payload(&self, index: &NodeIndexUid) -> Result<Option<EntryId>, StoreError> {
+        self.read(|transaction| trimming::first_payload(transaction, index))
     }
 
     fn resolve(&self, id: EntryId, resolution: &Resolution, payload: Option<&Payload>) -> Result<(), StoreError> {

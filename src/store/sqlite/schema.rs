@@ -14,7 +14,7 @@ use crate::store::{ClusterRecord, StoreError};
 const APPLICATION_ID: i64 = 0x4d49_5252;
 
 /// The version of the tables below (`PRAGMA user_version`). A change adds a step to [`migrate`].
-pub(super) const SCHEMA_VERSION: i64 = 5;
+pub(super) const SCHEMA_VERSION: i64 = 6;
 
 /// Schema 1.
 const TABLES: &str = "
@@ -178,6 +178,15 @@ DROP INDEX entries_index_uid;
 ALTER TABLE entries DROP COLUMN index_uid;
 ";
 
+/// What schema 6 changes: what can be removed is found index by index, and the swaps without a look at all tasks.
+const TRIMMING: &str = "
+DROP INDEX entries_deleted;
+DROP INDEX entries_payload;
+CREATE INDEX entries_deleted ON entries (target, id) WHERE is_deleted = 1;
+CREATE INDEX entries_payload ON entries (target, id) WHERE payload_bytes > 0;
+CREATE INDEX entries_swapped ON entries (id) WHERE swapped IS NOT NULL;
+";
+
 /// Settings of every connection.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -227,6 +236,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(NAMES_AND_WEBHOOKS)?;
     transaction.execute_batch(LINES)?;
     transaction.execute_batch(NAMES_WITHIN_TASKS)?;
+    transaction.execute_batch(TRIMMING)?;
     transaction.execute("INSERT INTO meta (key, value) VALUES ('next_entry', '0')", [])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -265,6 +275,13 @@ fn migrate(connection: &mut Connection, version: i64) -> Result<(), StoreError> 
         transaction.pragma_update(None, "user_version", 5)?;
         transaction.commit()?;
         tracing::info!("the store was brought to schema 5");
+    }
+    if version < 6 {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(TRIMMING)?;
+        transaction.pragma_update(None, "user_version", 6)?;
+        transaction.commit()?;
+        tracing::info!("the store was brought to schema 6");
     }
     Ok(())
 }

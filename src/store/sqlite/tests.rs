@@ -1,6 +1,7 @@
 //! The contract, and what only a file can get wrong.
 
 mod renaming;
+mod trimming;
 
 use std::fs;
 

@@ -16,6 +16,7 @@ const QUICK: Timing = Timing {
     backoff_ms: (5, 50),
     window: 16,
     hold_ms: 5_000,
+    keep_ms: 100,
     housekeeping: 50,
 };
 /// Of the nodes.

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+use crate::logic::feeder::Needed;
 use crate::logic::ids::NodeIndexUid;
 use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
@@ -126,8 +127,12 @@ impl Store for Mortal {
         self.living()?.delete_tasks(ids)
     }
 
-    fn trim(&self, below: EntryId) -> Result<u64, StoreError> {
-        self.living()?.trim(below)
+    fn trim(&self, needed: &Needed, may_go_on: &dyn Fn() -> bool) -> Result<u64, StoreError> {
+        self.living()?.trim(needed, may_go_on)
+    }
+
+    fn first_payload(&self, index: &NodeIndexUid) -> Result<Option<EntryId>, StoreError> {
+        self.living()?.first_payload(index)
     }
 
     fn resolve(&self, id: EntryId, resolution: &Resolution, payload: Option<&Payload>) -> Result<(), StoreError> {

@@ -60,6 +60,7 @@ impl Fleet {
             settings_sent: before.settings_sent + 1,
             ..Feed::new(at)
         };
+        self.need_from(uid, Position(at.0 + 1));
         self.pending.applied.insert((node, uid.clone()));
         self.pending.sync.insert((node, uid.clone()), true);
         self.pending.bootstraps.insert((node, uid.clone()));

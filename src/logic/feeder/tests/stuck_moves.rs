@@ -405,7 +405,13 @@ fn short_life(stage: &mut BootstrapStage, next_task: &mut NodeTask, tasks: &mut 
         applied: BTreeMap::from([(key.clone(), at)]),
         next_task: BTreeMap::from([(node, *next_task)]),
         out_of_sync: BTreeSet::from([key]),
-        indexes: vec![IndexStart { index: index.clone(), created_by: EntryId(0), dropped_by: None, top_reported: at }],
+        indexes: vec![IndexStart {
+            index: index.clone(),
+            created_by: EntryId(0),
+            dropped_by: None,
+            top_reported: at,
+            needed_from: EntryId(0),
+        }],
         next_entry: EntryId(1),
         ..Start::default()
     };

@@ -57,7 +57,7 @@ fn names_within_tasks_become_lines() {
     let connection = rusqlite::Connection::open(folder.database()).unwrap();
     connection
         .execute_batch(
-            "DROP INDEX entries_line; ALTER TABLE entries DROP COLUMN line; ALTER TABLE entries DROP COLUMN swapped;
+            "DROP INDEX entries_swapped; DROP INDEX entries_line; ALTER TABLE entries DROP COLUMN line; ALTER TABLE entries DROP COLUMN swapped;
              DROP TABLE lines; ALTER TABLE entries ADD COLUMN index_uid TEXT;
              UPDATE entries SET index_uid = json_extract(body, '$.index');
              CREATE INDEX entries_index_uid ON entries (index_uid); PRAGMA user_version = 4;",
