@@ -153,7 +153,9 @@ impl Plan {
             }
             is_first = false;
             let begun = now();
-            faults.strike(kind, is_hasty);
+            if stage.goes_on() {
+                faults.strike(kind, is_hasty);
+            }
             if self.length.is_some() {
                 stage.pause(PERIOD.saturating_sub(begun.elapsed()));
             }

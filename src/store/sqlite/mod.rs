@@ -21,7 +21,7 @@ mod trimming;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -136,11 +136,19 @@ impl SqliteStore {
     pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
         let not_usable = |source| OpenError::NotUsable { path: data_dir.to_owned(), source };
         fs::create_dir_all(data_dir).map_err(not_usable)?;
-        let lock = lock(data_dir)?;
+        let mut lock = lock(data_dir)?;
+        let was_here = lock.metadata().map_err(not_usable)?.len() > 0;
         let payloads = PayloadFolder::open(data_dir).map_err(not_usable)?;
         let path = data_dir.join("miroir.db");
+        if was_here && fs::metadata(&path).map_or(true, |found| found.len() == 0) {
+            // SQLite would make a new one, and delete what is left of the old one.
+            return Err(OpenError::Damaged { path, detail: "it is empty or missing, and was not before".to_owned() });
+        }
         let mut writer = Connection::open(&path).map_err(|error| OpenError::from_sqlite(&path, &error))?;
         schema::prepare(&mut writer, &path)?;
+        if !was_here {
+            lock.write_all(WAS_HERE.as_bytes()).and_then(|()| lock.sync_all()).map_err(not_usable)?;
+        }
         let files = journal::entries_with_files(&writer).map_err(|error| OpenError::from_sqlite(&path, &error))?;
         let orphans = payloads.remove_orphans(&payloads.paths(&files)).map_err(not_usable)?;
         if orphans > 0 {
@@ -194,6 +202,9 @@ fn lock(data_dir: &Path) -> Result<File, OpenError> {
         Err(TryLockError::Error(source)) => Err(not_usable(source)),
     }
 }
+
+/// What the lock file says from the first start on, so that a lost or emptied database is not taken for a new folder.
+const WAS_HERE: &str = "Miroir keeps its data here. To begin anew, empty the whole folder.\n";
 
 const RESTORE: &str = "stop miroir, check the disk, and restore data_dir from a backup";
 

@@ -218,7 +218,8 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
     }
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
     if verdict != "ok" {
-        return Err(OpenError::Damaged { path: path.to_owned(), detail: verdict });
+        // Several lines of its own; the message is one.
+        return Err(OpenError::Damaged { path: path.to_owned(), detail: verdict.replace('\n', " ") });
     }
     migrate(connection, version).map_err(|error| match error {
         StoreError::Damaged(detail) => OpenError::Damaged { path: path.to_owned(), detail },

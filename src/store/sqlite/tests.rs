@@ -149,6 +149,28 @@ fn a_damaged_database_is_refused_with_the_remedy() {
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
 }
 
+/// Goal: nobody begins anew on a folder whose database was lost, and what else is there stays. Method: see the name.
+#[test]
+fn a_lost_or_emptied_database_is_refused_and_the_payloads_stay() {
+    let folder = Folder::new();
+    {
+        let store = folder.open();
+        store.append(&[(sample_entry(0, "a", sample_put()), Some(sample_payload(200_000)))], &[]).unwrap();
+    }
+    let good = fs::read(folder.database()).unwrap();
+    for is_there in [true, false] {
+        fs::write(folder.database(), "").unwrap();
+        if !is_there {
+            fs::remove_file(folder.database()).unwrap();
+        }
+        let error = folder.open_error();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("restore data_dir from a backup"), "{error}");
+    }
+    fs::write(folder.database(), good).unwrap();
+    assert_eq!(folder.open().payload(EntryId(0)).unwrap(), Some(sample_payload(200_000)));
+}
+
 #[test]
 fn a_folder_that_cannot_be_used_is_named_with_the_remedy() {
     let parent = tempfile::tempdir().unwrap();
