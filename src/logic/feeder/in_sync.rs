@@ -122,7 +122,7 @@ impl Fleet {
                 continue;
             }
             match (self.feed(node, uid).sync, distance) {
-                (Sync::In, Distance::Far) if self.has_cover(node, uid) => self.leave(node, uid),
+                (Sync::In, Distance::Far) if self.can_be_missed(node, uid) => self.leave(node, uid),
                 (Sync::Joining, Distance::Far) => self.feed_mut(node, uid).sync = Sync::Out,
                 (Sync::Out, Distance::Near) => self.come_closer(node, uid, my_due),
                 (Sync::Joining, Distance::Near | Distance::Unknown) => self.come_back(node, uid, my_due),
@@ -226,10 +226,22 @@ impl Fleet {
         self.want_publication();
     }
 
+    /// A replica that lags on a node that answers is worth more than one that is ahead on a node that does not.
+    fn can_be_missed(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        let is_there = |node: usize| self.nodes[node].is_reachable;
+        if is_there(node) { self.has_cover_of(node, uid, is_there) } else { self.has_cover(node, uid) }
+    }
+
     /// The replica is read, and each of its shards has another one that will be.
     pub(super) fn has_cover(&self, node: usize, uid: &NodeIndexUid) -> bool {
+        self.has_cover_of(node, uid, |_| true)
+    }
+
+    /// The same, with other replicas on such nodes only.
+    fn has_cover_of(&self, node: usize, uid: &NodeIndexUid, counts: impl Fn(usize) -> bool) -> bool {
         let feeds = &self.index(uid).feeds;
-        let is_other = |other: &usize| *other != node && feeds[*other].is_in_sync() && !feeds[*other].needs_rebuild;
+        let is_in = |other: usize| feeds[other].is_in_sync() && !feeds[other].needs_rebuild && counts(other);
+        let is_other = |other: &usize| *other != node && is_in(*other);
         let by_shard = self.topology.owners();
         feeds[node].is_in_sync()
             && self.topology.owned(node).iter().all(|shard| by_shard[usize::from(shard.0)].iter().any(&is_other))

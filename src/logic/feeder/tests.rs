@@ -304,6 +304,34 @@ fn replicas_that_stand_still_together_do_not_keep_each_other_in_sync() {
     }
 }
 
+/// Goal: no shard becomes unreadable because the replica that answers lags behind one that does not. Method: node 1 stands
+/// still while node 0 applies a put and dies; then node 1 goes on.
+#[test]
+fn a_replica_that_lags_is_read_as_long_as_its_peer_does_not_answer() {
+    let mut world = World::new(2);
+    world.create();
+    world.run();
+    let put = world.put();
+    let uid = NodeIndexUid::new(INDEX);
+    while world.fleet.feed(0, &uid).applied < Position::of(put, 0) {
+        while world.act(0) {}
+        world.control();
+        world.now = world.now.plus_ms(10);
+    }
+    world.nodes[0] = None;
+    world.fleet.unreachable(0, world.now);
+    let is_read = |world: &World, node: usize| world.fleet.feed(node, &uid).is_in_sync();
+    for _ in 0..4 {
+        world.now = world.now.plus_ms(Timing::default().in_sync_timeout_ms);
+        world.control();
+        assert!(is_read(&world, 1));
+    }
+    // It is node 0 that leaves, once it is the one that lags.
+    world.put();
+    world.run();
+    assert_eq!((is_read(&world, 0), is_read(&world, 1)), (false, true));
+}
+
 #[test]
 fn decisions_are_kept_only_as_long_as_a_replica_may_come_to_them() {
     let mut world = World::new(2);
