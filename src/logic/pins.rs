@@ -15,8 +15,7 @@ use crate::meili::search_rules::{SearchRule, SearchRules};
 /// Pins of one document that are told apart. More of them share marks, and what they share may be mistaken.
 const MARKS_MAX: u32 = 16;
 
-/// Stands for indexes that are not there: no index of a node has this name, for theirs end in a number. A node whose rule had
-/// no action for a while may break at the next change of that rule.
+/// Stands for indexes that are not there: no index of a node has this name, for theirs end in a number.
 const NOWHERE: &str = "miroir-nowhere";
 
 /// Pins that one server follows in one search at most.
@@ -142,16 +141,11 @@ impl ToldRules {
             // Said by every rule: one server does not follow a rule whose precedence was reset.
             shown["precedence"] = rule.precedence().into();
             shown["active"] = rules.is_active(rule).into();
-            let told = actions.remove(rule.uid.as_str()).filter(|told| !told.is_empty());
-            shown["actions"] = told.unwrap_or_else(|| vec![pin_nowhere()]).into();
+            shown["actions"] = actions.remove(rule.uid.as_str()).unwrap_or_default().into();
             shown
         };
         Self { shown: rules.iter().map(shown).collect(), book }
     }
-}
-
-fn pin_nowhere() -> Value {
-    json!({"selector": {"indexUid": NOWHERE, "id": NOWHERE}, "action": {"type": "pin", "position": 0}})
 }
 
 /// What a node is to do with its rules.
@@ -161,13 +155,16 @@ pub enum RulesStep {
     Clear,
     /// Delete one.
     Delete(String),
-    /// Set all fields of one.
-    Set(String, Value),
+    /// Make one that the node does not have, with these fields.
+    Make(String, Value),
 }
 
 /// What brings a node nearer to the rules that it is to show, in their order, from those that it shows. What is deleted must be
 /// gone before anything else is sent: its places are free then. A new rule comes last, or takes a place that is free: where
 /// that makes another order, the node begins anew.
+///
+/// A rule that changes is deleted and made again. A Meilisearch 1.50 whose rule was given a field that no rule had before (an
+/// action for one index where all were for every index) fails at each change of rules from then on.
 pub fn steps_to(wanted: &[Value], found: &[Value]) -> Vec<RulesStep> {
     let uid = |rule: &Value| rule["uid"].as_str().unwrap_or_default().to_owned();
     let places: HashMap<String, usize> = wanted.iter().enumerate().map(|(place, rule)| (uid(rule), place)).collect();
@@ -175,22 +172,21 @@ pub fn steps_to(wanted: &[Value], found: &[Value]) -> Vec<RulesStep> {
     if !found.iter().filter_map(place_of).is_sorted() || wanted.is_empty() && !found.is_empty() {
         return vec![RulesStep::Clear];
     }
+    let is_right = |rule: &Value| place_of(rule).is_some_and(|place| wanted[place] == *rule);
     let needless: Vec<RulesStep> =
-        found.iter().filter(|rule| place_of(rule).is_none()).map(|rule| RulesStep::Delete(uid(rule))).collect();
+        found.iter().filter(|rule| !is_right(rule)).map(|rule| RulesStep::Delete(uid(rule))).collect();
     if !needless.is_empty() {
         return needless;
     }
-    let found: HashMap<String, &Value> = found.iter().map(|rule| (uid(rule), rule)).collect();
-    let is_missing = |rule: &&Value| found.get(&uid(rule)).is_none_or(|found| found != rule);
-    wanted.iter().filter(is_missing).map(|rule| RulesStep::Set(uid(rule), fields_of(rule))).collect()
+    let found: HashSet<String> = found.iter().map(uid).collect();
+    let is_missing = |rule: &&Value| !found.contains(&uid(rule));
+    wanted.iter().filter(is_missing).map(|rule| RulesStep::Make(uid(rule), fields_of(rule))).collect()
 }
 
-/// The body that makes a rule so, whatever it was before.
 fn fields_of(rule: &Value) -> Value {
     let mut fields = rule.clone();
     if let Some(fields) = fields.as_object_mut() {
         fields.shift_remove("uid");
-        fields.entry("description").or_insert(Value::Null);
     }
     fields
 }

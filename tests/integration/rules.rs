@@ -254,6 +254,9 @@ fn rules_are_changed_by_tasks() {
     assert_eq!((&task["type"], &task["indexUid"]), (&json!("dsrUpdate"), &json!(".meili_dsr")));
     assert_eq!((&task["details"]["rule"], &task["customMetadata"]), (&rule, &json!("why")));
     set(&client, "b", &json!({"active": false}));
+    // No rule named an index before; a node that was told so by a change could take no other change.
+    set(&client, "a", &json!({"actions": [pin(Some("m"), 1, 0)]}));
+    set(&client, "b", &json!({"active": true}));
     let missing = client.get("/dynamic-search-rules/nobody");
     assert_eq!((missing.status, missing.code()), (404, "dynamic_search_rule_not_found"));
     fleet.kill_miroir();

@@ -157,6 +157,16 @@ fn replicas_agree_whatever_a_service_does_that_nodes_ask() {
     run(10, 8, options, "replicas_agree_whatever_a_service_does_that_nodes_ask");
 }
 
+/// Each failed once, and showed a fault that was mended since.
+#[test]
+fn seeds_that_showed_a_fault_stay_mended() {
+    let embedders = Options { storm: Storm::Embedders, operations: 35, ..PLAIN };
+    // What was taken in flow, sent again, and refused then for the embedder, was judged though it was there.
+    for (seed, options) in [(13_258, embedders)] {
+        one(seed, options).unwrap_or_else(|Violation(text)| panic!("seed {seed}: {text}"));
+    }
+}
+
 /// Without the checks of reads and reports, see the next one.
 #[test]
 fn shards_move_while_requests_come_far_too_late() {

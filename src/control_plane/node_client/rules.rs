@@ -48,7 +48,7 @@ impl NodeClient {
         let (method, path, body) = match step {
             RulesStep::Clear => (Method::DELETE, "/dynamic-search-rules".to_owned(), None),
             RulesStep::Delete(uid) => (Method::DELETE, format!("/dynamic-search-rules/{uid}"), None),
-            RulesStep::Set(uid, fields) => {
+            RulesStep::Make(uid, fields) => {
                 let parts = ("application/json", BodyParts::json(fields));
                 (Method::PATCH, format!("/dynamic-search-rules/{uid}"), Some(parts))
             }

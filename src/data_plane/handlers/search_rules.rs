@@ -1,6 +1,8 @@
 //! `/dynamic-search-rules`: which documents are pinned to which places of searches. Kept for the whole fleet; changes are tasks
 //! of the journal. Only the words of a listing are looked for by a node, which has all rules.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::arguments::{Arguments, require_json};
@@ -10,7 +12,8 @@ use crate::data_plane::forwarding::{all_nodes, ask_one};
 use crate::data_plane::upstream::NodeRequest;
 use crate::http_types::{Request, Response};
 use crate::logic::entry::Operation;
-use crate::logic::ids::IndexUid;
+use crate::logic::ids::{IndexUid, NodeSlot};
+use crate::logic::snapshot::RoutingSnapshot;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::features::Feature;
 use crate::meili::index::check_index_uid;
@@ -20,6 +23,10 @@ use crate::meili::search_rules::{
 
 /// What changes need.
 const CHANGING: &str = "Using the `/dynamic-search-rules` routes";
+/// Nobody has the rules for so long at most, as a rule, in milliseconds.
+const WAIT_MAX_MS: u64 = 1_000;
+/// Between two looks, in milliseconds.
+const LOOK_EVERY_MS: u64 = 10;
 
 fn require(core: &Core, doing: &str) -> Result<(), ApiError> {
     core.bridge.features.load().require(Feature::DynamicSearchRules, doing)
@@ -87,10 +94,7 @@ pub(super) async fn list(core: &Core, request: &Request, _arguments: &Arguments)
 
 /// Nodes find words as one server does, and find the rules in the order in which they are here.
 async fn found_by_node(core: &Core, listing: &RulesListing, rules: &SearchRules) -> Result<Response, ApiError> {
-    let snapshot = core.snapshot();
-    let told = core.bridge.rules.load().told.clone();
-    let mut nodes = all_nodes(&snapshot);
-    nodes.retain(|slot| told.contains(&snapshot.nodes[usize::from(slot.0)].id));
+    let (snapshot, nodes) = told_nodes(core).await;
     let request = NodeRequest::post_read("/dynamic-search-rules", listing.node_body().to_string());
     let response = ask_one(core, &snapshot, &nodes, request).await?;
     let unreadable = || ApiError::new(Code::Internal, "A node sent an answer that cannot be read.");
@@ -101,4 +105,19 @@ async fn found_by_node(core: &Core, listing: &RulesListing, rules: &SearchRules)
     let uids = results.iter().filter_map(|rule| rule["uid"].as_str());
     let shown: Vec<Value> = uids.filter_map(|uid| rules.get(uid)).map(SearchRule::shown).collect();
     Ok(Response::json(200, &listing.answer(&shown, total)))
+}
+
+/// Nodes that have the rules. After a change, and after a start, none has them for a moment, which is waited for.
+async fn told_nodes(core: &Core) -> (Arc<RoutingSnapshot>, Vec<NodeSlot>) {
+    let until = core.now().plus_ms(WAIT_MAX_MS);
+    loop {
+        let snapshot = core.snapshot();
+        let view = core.bridge.rules.load_full();
+        let mut nodes = all_nodes(&snapshot);
+        nodes.retain(|slot| view.told.contains(&snapshot.nodes[usize::from(slot.0)].id));
+        if !nodes.is_empty() || core.now() >= until {
+            return (snapshot, nodes);
+        }
+        core.timers.sleep_until(core.now().plus_ms(LOOK_EVERY_MS)).await;
+    }
 }

@@ -31,8 +31,8 @@ pub(super) enum Stance {
 }
 
 impl Fleet {
-    /// An embedder has failed, and an index-wide step is to be sent again: others have passed it, or nobody knows whether
-    /// this replica has.
+    /// An embedder has failed, and the step is to be sent again: others have passed it, or nobody knows whether this replica
+    /// has. Of a chunk that it took when it was sent before, in flow, a verdict would be wrong: its documents are there.
     pub(super) fn must_try_again(&self, node: usize, uid: &NodeIndexUid, sent: &Sent, error: &ErrorBody) -> bool {
         if embedding_failure(error).is_none() {
             return false;
@@ -42,6 +42,9 @@ impl Fleet {
         match sent.purpose {
             Purpose::Bootstrap => true,
             Purpose::Revert => is_patient && !matches!(feed.vote, Some(Vote::Rejected(_))),
+            Purpose::Do if sent.kind.is_document() => {
+                is_patient && sent.shards.iter().any(|&shard| feed.taken.contains(&(sent.position, shard)))
+            }
             Purpose::Do => is_voted(sent.kind) && is_patient && self.decision(uid, sent.position) == Some(true),
             Purpose::Copy { .. } | Purpose::Mark | Purpose::Mend => false,
         }

@@ -1,6 +1,6 @@
 //! The state of one (node, index): the watermark, what is under way, and whether readers may use it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::moves::{Bootstrap, TransferId};
 use super::step::StepInfo;
@@ -153,6 +153,8 @@ pub(super) struct Feed {
     pub vote: Option<Vote>,
     /// Where it waits for others, and has nothing under way.
     pub stand: Option<Stand>,
+    /// Chunks beyond the watermark that the node took, and that are sent again since one before them failed.
+    pub taken: BTreeSet<(Position, ShardId)>,
     /// After a rewind: back in sync only when `applied` reaches this.
     pub goal: Position,
     pub sync: Sync,
@@ -224,6 +226,7 @@ impl Feed {
             split_at: Position(0),
             vote: None,
             stand: None,
+            taken: BTreeSet::new(),
             goal: Position(0),
             sync: Sync::In,
             came_back_in: 0,
@@ -246,6 +249,17 @@ impl Feed {
             mend: None,
             settings_sent: 0,
         }
+    }
+
+    /// What it has taken, as far as it is sent again from `first` on.
+    pub(super) fn taken_from(&self, first: Position) -> BTreeSet<(Position, ShardId)> {
+        let is_taken = |sent: &&Sent| {
+            let is_done = sent.end.as_ref().is_some_and(|end| end.end == super::node::End::Succeeded);
+            is_done && sent.purpose == Purpose::Do && sent.kind.is_document()
+        };
+        let now = self.sent.iter().filter(is_taken);
+        let now = now.flat_map(|sent| sent.shards.iter().map(|&shard| (sent.position, shard)));
+        self.taken.iter().copied().chain(now).filter(|&(position, _)| position >= first).collect()
     }
 
     /// What the node is fed has changed: what was read ahead, or cut, for it is not what it gets.

@@ -231,6 +231,7 @@ impl Fleet {
             moves_wait: feed.moves_wait,
             mend: feed.mend,
             settings_sent: feed.settings_sent,
+            taken: feed.taken_from(first),
             ..Feed::new(applied)
         };
         *self.feed_mut(node, uid) = fresh;

@@ -90,12 +90,11 @@ fn node_after(places: &mut Vec<Option<Value>>, steps: &[RulesStep]) {
                 let rule = places.iter_mut().find(|rule| is(rule, uid)).expect("it is there");
                 *rule = None;
             }
-            RulesStep::Set(uid, fields) => {
+            RulesStep::Make(uid, fields) => {
+                assert!(!places.iter().any(|rule| is(rule, uid)), "a node may break when {uid} is changed");
                 let mut rule = json!({"uid": uid});
-                let set = fields.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-                set.for_each(|(name, value)| rule[name] = value.clone());
-                let place = places.iter().position(|rule| is(rule, uid));
-                let place = place.or_else(|| places.iter().position(Option::is_none)).unwrap_or(places.len());
+                fields.as_object().into_iter().flatten().for_each(|(name, value)| rule[name] = value.clone());
+                let place = places.iter().position(Option::is_none).unwrap_or(places.len());
                 places.resize_with(places.len().max(place + 1), || None);
                 places[place] = Some(rule);
             }
@@ -110,7 +109,8 @@ fn a_node_comes_to_the_wanted_rules_in_their_order_whatever_it_has() {
     for (wanted, found, turns_max) in [
         (vec![a.clone(), b.clone()], vec![], 1),
         (vec![a.clone(), b.clone()], vec![Some(a.clone()), Some(b.clone())], 0),
-        (vec![a.clone(), rule("b", 1)], vec![Some(a.clone()), Some(b.clone())], 1),
+        (vec![a.clone(), rule("b", 1)], vec![Some(a.clone()), Some(b.clone())], 2),
+        (vec![rule("a", 1), b.clone(), rule("c", 1)], vec![Some(a.clone()), Some(b.clone()), Some(c.clone())], 2),
         (vec![], vec![Some(a.clone()), None, Some(b.clone())], 1),
         (vec![a.clone(), c.clone()], vec![Some(a.clone()), Some(b.clone())], 2),
         // The new one takes the place of one that was deleted.
