@@ -10,7 +10,7 @@ endif
 
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run sample test check fmt bench compare parity sdk fuzz topology chaos docs-config
+.PHONY: help run sample test check fmt bench compare parity sdk fuzz sim topology chaos docs-config
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,12 @@ fuzz: ## parsers, templates, the cut by shard and codings with made-up inputs, S
 		RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz -s none $$target target/fuzz/$$target tests/fuzz/corpus/$$target -- \
 			-max_total_time=$(or $(SECONDS),60) -timeout=10 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1; \
 	done
+
+# What tests/simulation reads from its environment.
+SIM := $(if $(SEEDS),MIROIR_SIM_SEEDS=$(SEEDS)) $(if $(SEED),MIROIR_SIM_SEED=$(SEED)) $(if $(STEPS),MIROIR_SIM_STEPS=$(STEPS))
+
+sim: ## the simulated fleet only, SEEDS=20000 for more of them, STEPS=… writes in each; SEED=… NAME=… repeats one with a trace
+	$(SIM) $(TEST) --test simulation $(NAME) $(if $(SEED),$(if $(NEXTEST),--no-capture,-- --nocapture))
 
 sdk: ## suites of the official SDKs against one server and against Miroir: MEILISEARCH=PATH SDK_PYTHON=FOLDER SDK_JS=FOLDER (tests/sdk/run.sh says more)
 	cargo build --bins

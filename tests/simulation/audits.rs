@@ -23,7 +23,7 @@ pub struct Claim {
 impl World {
     /// An operator compares all replicas; when everything else has ended, once more.
     pub fn begin_audit(&mut self) {
-        let is_complete = self.member_nodes().all(|node| self.nodes[node].is_up);
+        let is_complete = self.member_nodes().all(|node| self.nodes[node].answers());
         if !self.fleet.audit_report().is_over() || self.is_quiet && (self.mover.is_audited || !is_complete) {
             return;
         }

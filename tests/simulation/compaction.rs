@@ -50,6 +50,7 @@ impl World {
         let what = format!("{:?} of {}", request.work, request.index);
         let random = &mut self.compactor.random;
         let is_lost = self.is_dying || !self.is_quiet && random.chance(self.rates.lost);
+        let is_lost = is_lost || !self.nodes[node].trouble.lets_answer();
         let outcome = if !self.nodes[node].is_up {
             SendOutcome::NotSent
         } else if is_lost {

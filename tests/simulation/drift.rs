@@ -83,7 +83,7 @@ impl World {
     /// What a node answers differs from what the fleet decided last. One that does not answer says nothing, nor one that
     /// went back to older data, which nobody has noticed.
     fn is_drifted(&self, node: usize, index: &NodeIndexUid) -> bool {
-        if !self.nodes[node].is_up || self.losses.get(&node).is_some_and(|loss| loss.noticed_before.is_none()) {
+        if !self.nodes[node].answers() || self.losses.get(&node).is_some_and(|loss| loss.noticed_before.is_none()) {
             return false;
         }
         let is_strict = self.durable.strict_at(index, Position(u64::MAX));

@@ -3,14 +3,15 @@
 use std::rc::Rc;
 
 use miroir::logic::entry::Resolution;
-use miroir::logic::feeder::{Action, Alarm, IDENTITY_INDEX, Needs, Purpose, Send, SendOutcome, Upkeep};
+use miroir::logic::feeder::{Action, Alarm, IDENTITY_INDEX, Needs, Purpose, ReaderProgress, Send, SendOutcome, Upkeep};
 use miroir::logic::ids::{EntryId, Epoch, Monotonic, NodeIndexUid, NodeTask, ShardId, Timestamp};
 
 use crate::documents::{Change, Docs};
 use crate::node::{Request, Work};
-use crate::options::Storm;
+use crate::options::{Bug, Storm};
 use crate::oracle::{SHARDS, Wish, matching};
 use crate::reads::{View, shard_of};
+use crate::weather::Trouble;
 use crate::world::{Checked, QUARANTINE, World, violated};
 
 impl World {
@@ -29,7 +30,7 @@ impl World {
         match action {
             Action::Wait(_) => {}
             Action::Poll(asked) => {
-                if self.nodes[node].is_up {
+                if self.nodes[node].answers() {
                     let seen = self.nodes[node].list(&asked);
                     self.fleet.polled(node, &asked, seen, now, &self.durable);
                 } else {
@@ -37,7 +38,7 @@ impl World {
                 }
             }
             Action::CheckIdle(index) => {
-                if self.nodes[node].is_up {
+                if self.nodes[node].answers() {
                     let is_idle = !self.nodes[node].is_pending(&index);
                     self.fleet.idle_answer(node, &index, is_idle, now);
                 } else {
@@ -107,12 +108,21 @@ impl World {
         }
         self.check_mark(node, &request)?;
         let is_lost = self.is_dying || !self.is_quiet && self.random.chance(self.rates.lost);
-        let outcome = if !self.nodes[node].is_up {
+        let is_lost = is_lost || !self.nodes[node].trouble.lets_answer();
+        let request = self.spoilt(request);
+        let trouble = self.nodes[node].trouble;
+        let outcome = if !self.nodes[node].is_up || trouble == Trouble::Cut {
             SendOutcome::NotSent
+        } else if matches!(trouble, Trouble::Full | Trouble::Refusing) {
+            SendOutcome::Busy
         } else if request.size() > self.nodes[node].size_max {
             SendOutcome::TooLarge("payload_too_large".into())
         } else if is_lost {
-            let fate = self.random.below(4);
+            let fate = match trouble {
+                Trouble::Deaf => 3,
+                Trouble::Mute => 0,
+                _ => self.random.below(4),
+            };
             self.log(|| format!("n{node} send unclear {send:?} fate {fate}"));
             if fate == 0 {
                 self.nodes[node].register(request);
@@ -121,11 +131,13 @@ impl World {
                 let at = self.now + self.random.between(1, most);
                 self.nodes[node].late.push((at, request));
             }
-            SendOutcome::Unclear
+            if self.options.bug == Bug::SendsAtOnce { SendOutcome::NotSent } else { SendOutcome::Unclear }
         } else if !self.is_quiet && self.random.chance(0.02) {
             SendOutcome::Busy
         } else {
+            let echo = (trouble == Trouble::Echoing).then(|| request.clone());
             let task = self.nodes[node].register(request);
+            echo.map(|request| self.nodes[node].register(request));
             self.log(|| format!("n{node} task {task} {send:?}"));
             SendOutcome::Registered(task)
         };
@@ -133,14 +145,34 @@ impl World {
         Ok(())
     }
 
+    /// What is sent instead, by a program with a bug.
+    fn spoilt(&mut self, mut request: Request) -> Request {
+        if self.options.bug == Bug::DropsDeletions
+            && let Work::Documents(Change::Delete { ids }) = &mut request.work
+            && self.weather.random.chance(0.2)
+        {
+            ids.clear();
+        }
+        request
+    }
+
     /// Makes all changes durable; the fleet learns of it later.
     pub fn commit(&mut self) -> Checked {
         if self.committing.is_some() {
             return Ok(());
         }
-        let (changes, version) = self.fleet.take_changes();
+        if self.is_store_full() {
+            if self.weather.unstored.is_none() {
+                self.weather.unstored = Some(self.fleet.take_changes());
+            }
+            return Ok(());
+        }
+        let (changes, version) = self.weather.unstored.take().unwrap_or_else(|| self.fleet.take_changes());
         self.log(|| format!("commit {version} {changes:?}"));
         let before = self.durable.tables.clone();
+        if self.options.bug == Bug::SkipsFsync {
+            self.unsynced = Some(self.durable.clone());
+        }
         self.durable.commit(&changes);
         self.check_switch(&before, &changes)?;
         self.committing = Some(version);
@@ -149,6 +181,9 @@ impl World {
             self.is_doomed = self.random.chance(0.3);
         }
         for report in changes.reports {
+            if !self.reported.insert(report.entry) {
+                return violated(format!("J4: entry {} is reported once more", report.entry));
+            }
             self.durable.records[report.entry.0 as usize].outcome = Some(report.status.clone());
             self.check_report(&report)?;
         }
@@ -165,8 +200,12 @@ impl World {
             self.fleet.published(&publication, epoch);
             return Ok(());
         }
-        self.fleet.control(Monotonic(self.now), self.progress(), &self.durable);
-        if self.fleet.has_changes() {
+        let progress = match self.options.bug {
+            Bug::ReportsEarly => ReaderProgress { acknowledged: self.published.epoch, drained: self.published.epoch },
+            _ => self.progress(),
+        };
+        self.fleet.control(Monotonic(self.now), progress, &self.durable);
+        if self.has_unstored() {
             self.commit()?;
         }
         self.take_alarms();
@@ -178,6 +217,9 @@ impl World {
 
     /// One step of the resolver.
     pub fn resolve(&mut self) {
+        if self.is_store_full() {
+            return;
+        }
         let mut due = Vec::new();
         for wanted in [Needs::Before, Needs::Documents] {
             let found = self.fleet.next_to_resolve(wanted, &self.durable);
@@ -210,7 +252,7 @@ impl World {
                 let is_out = self.published.out.contains(&(self.ids[*node].clone(), uid.clone()));
                 // That one would not know what it lost.
                 let is_deceived = self.is_deceived(&self.published, *node, uid);
-                self.published.is_owner(*node, shard) && !is_out && !is_deceived && self.nodes[*node].is_up
+                self.published.is_owner(*node, shard) && !is_out && !is_deceived && self.nodes[*node].answers()
             };
             let readable: Vec<usize> = (0..self.nodes.len()).filter(is_readable).collect();
             if readable.is_empty() {

@@ -98,7 +98,7 @@ impl World {
     fn read_shard(&mut self, reading: &mut IndexReading, uid: &NodeIndexUid, shard: ShardId) -> bool {
         let owners = reading.view.owners[usize::from(shard.0)].iter();
         let in_sync = owners.filter(|id| !reading.view.out_of_sync.contains(&((*id).clone(), uid.clone())));
-        let up = in_sync.filter_map(|id| self.place(id)).filter(|&node| self.nodes[node].is_up);
+        let up = in_sync.filter_map(|id| self.place(id)).filter(|&node| self.nodes[node].answers());
         let readable: Vec<usize> = up.filter(|&node| self.nodes[node].indexes.contains_key(uid)).collect();
         if readable.is_empty() {
             return false;

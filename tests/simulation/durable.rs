@@ -15,7 +15,7 @@ use crate::documents::Change;
 use crate::node::{Request, Work};
 use crate::oracle::{SHARDS, Wish};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     pub entry: Entry,
     pub wish: Wish,
@@ -25,6 +25,7 @@ pub struct Record {
     pub outcome: Option<ReportStatus>,
 }
 
+#[derive(Clone)]
 pub struct Durable {
     pub nodes: Vec<NodeRecord>,
     pub tables: Tables,
@@ -69,6 +70,15 @@ impl Durable {
             strict: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             trimmed: BTreeMap::new(),
+        }
+    }
+
+    /// The protocol's state is that of an earlier moment; the entries stay.
+    pub fn take_back_to(&mut self, before: Self) {
+        let records = std::mem::replace(self, before).records;
+        let old = std::mem::replace(&mut self.records, records);
+        for (record, old) in self.records.iter_mut().zip(old) {
+            record.outcome = old.outcome;
         }
     }
 

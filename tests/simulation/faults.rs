@@ -118,7 +118,7 @@ impl World {
                 if self.random.chance(0.3) {
                     self.resolve();
                 }
-                if self.random.chance(0.5) && self.fleet.has_changes() {
+                if self.random.chance(0.5) && self.has_unstored() {
                     self.commit()?;
                 }
                 self.is_dying = false;
@@ -210,7 +210,7 @@ impl World {
             owners.iter().any(|&owner| has(owner, index))
                 || with_old_owners
                     && owners.iter().any(is_out)
-                    && !self.fleet.has_changes()
+                    && !self.has_unstored()
                     && old.into_iter().any(|old| has(old, index))
         };
         let mut owned = self.durable.owned(&self.ids[node]);

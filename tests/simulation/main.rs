@@ -2,8 +2,7 @@
 //! Meilisearch's batch behaviour, lost answers, late requests and crashes, compared with one server that applies the
 //! journal in order.
 //!
-//! `MIROIR_SIM_SEEDS=20000 cargo nextest run --test simulation` runs more seeds; a failing one prints the command that
-//! repeats it with a trace (`MIROIR_SIM_SEED`).
+//! `make sim SEEDS=20000` runs more seeds; a failing one prints the command that repeats it with a trace.
 
 mod audits;
 mod checks;
@@ -24,19 +23,22 @@ mod plans;
 mod random;
 mod reads;
 mod trimmer;
+mod weather;
 mod world;
 
 use miroir::logic::feeder::Rules;
-use options::{Options, Storm};
+use options::{Bug, Options, Storm};
 use world::{Violation, World};
 
 const SEEDS: u64 = 2_000;
 
 const PLAIN: Options = Options {
     rules: Rules::ALL,
+    bug: Bug::None,
     storm: Storm::Mixed,
     is_far: false,
     is_strict: false,
+    has_weather: false,
     has_upkeep: false,
     operations: 25,
     is_traced: false,
@@ -58,6 +60,8 @@ fn is_surveyed(rule: &str) -> bool {
 
 /// Runs every `step`-th seed from `first` on.
 fn run(first: u64, step: u64, options: Options, test: &str) {
+    let steps = number("MIROIR_SIM_STEPS");
+    let options = Options { operations: steps.map_or(options.operations, |steps| steps as usize), ..options };
     if let Some(seed) = number("MIROIR_SIM_SEED") {
         one(seed, Options { is_traced: true, ..options }).expect("the seed fails");
         return;
@@ -65,8 +69,27 @@ fn run(first: u64, step: u64, options: Options, test: &str) {
     let seeds = number("MIROIR_SIM_SEEDS").unwrap_or(SEEDS);
     for seed in (first..seeds).step_by(step as usize) {
         if let Err(Violation(text)) = one(seed, options) {
-            panic!("seed {seed}: {text}\nrepeat: MIROIR_SIM_SEED={seed} cargo nextest run --test simulation {test}");
+            let steps = steps.map(|steps| format!(" STEPS={steps}")).unwrap_or_default();
+            panic!("seed {seed}: {text}\nrepeat: make sim SEED={seed}{steps} NAME={test}");
         }
+    }
+}
+
+#[test]
+fn nothing_is_lost_in_any_weather() {
+    let storms = [
+        Storm::Mixed,
+        Storm::Votes,
+        Storm::Names,
+        Storm::Dumps,
+        Storm::Wipes,
+        Storm::Plans,
+        Storm::Upheaval,
+        Storm::Audits,
+    ];
+    for (place, storm) in storms.into_iter().enumerate() {
+        let options = Options { storm, has_weather: true, operations: 35, ..PLAIN };
+        run(place as u64, 32, options, "nothing_is_lost_in_any_weather");
     }
 }
 
@@ -158,11 +181,14 @@ fn replicas_agree_whatever_a_service_does_that_nodes_ask() {
 }
 
 /// Each failed once, and showed a fault that was mended since.
+const ONCE_FAILED: &[(u64, Options)] = &[
+    // What was taken in flow, sent again, and refused then for the embedder, was judged though it was there.
+    (13_258, Options { storm: Storm::Embedders, operations: 35, ..PLAIN }),
+];
+
 #[test]
 fn seeds_that_showed_a_fault_stay_mended() {
-    let embedders = Options { storm: Storm::Embedders, operations: 35, ..PLAIN };
-    // What was taken in flow, sent again, and refused then for the embedder, was judged though it was there.
-    for (seed, options) in [(13_258, embedders)] {
+    for &(seed, options) in ONCE_FAILED {
         one(seed, options).unwrap_or_else(|Violation(text)| panic!("seed {seed}: {text}"));
     }
 }
@@ -232,7 +258,7 @@ impl Mutation {
         let mut rules = Rules::ALL;
         (self.leave_out)(&mut rules);
         let Self { storm, is_far, operations, .. } = *self;
-        Options { rules, storm, is_far, is_strict: true, has_upkeep: false, operations, is_traced: false }
+        Options { rules, storm, is_far, is_strict: true, operations, ..PLAIN }
     }
 }
 
@@ -290,6 +316,26 @@ fn every_rule_is_needed() {
     };
     let missed: Vec<&str> = MUTATIONS.iter().filter(missed).map(|mutation| mutation.name).collect();
     assert!(missed.is_empty(), "no seed misses the rules {missed:?}");
+}
+
+/// Bugs around the protocol, and in how many seeds at most they show.
+const BUGS: &[(&str, Bug, Storm, u64)] = &[
+    ("skips fsync", Bug::SkipsFsync, Storm::Restarts, 100),
+    ("sends at once", Bug::SendsAtOnce, Storm::Losses, 100),
+    ("drops deletions", Bug::DropsDeletions, Storm::Mixed, 100),
+    ("reads lagging", Bug::ReadsLagging, Storm::Mixed, 100),
+    ("reports early", Bug::ReportsEarly, Storm::Names, 100),
+];
+
+/// The checks find what a careless change of the program around the protocol would break.
+#[test]
+fn every_bug_is_found() {
+    for &(name, bug, storm, seeds) in BUGS {
+        let options = Options { bug, storm, operations: 35, ..PLAIN };
+        let found = (0..seeds).find_map(|seed| Some((seed, one(seed, options).err()?)));
+        println!("{name:16} {found:?}");
+        assert!(found.is_some(), "{seeds} seeds do not find a program that {name}");
+    }
 }
 
 /// How often each rule is missed: `MIROIR_SIM_SEEDS=3000 cargo test --test simulation survey -- --ignored --nocapture`;

@@ -140,7 +140,7 @@ impl World {
 
     /// The documents of some shards as a node shows them now.
     fn documents(&self, node: usize, index: &NodeIndexUid, shards: &[ShardId]) -> Option<Docs> {
-        let node = self.nodes.get(node).filter(|node| node.is_up)?;
+        let node = self.nodes.get(node).filter(|node| node.answers())?;
         let docs = &node.indexes.get(index)?.docs;
         Some(docs.iter().filter(|(id, _)| shards.contains(&shard_of(**id))).map(|(&id, &doc)| (id, doc)).collect())
     }

@@ -10,6 +10,7 @@ use miroir::meili::error::{ApiError, Code, ErrorBody};
 use crate::documents::{Change, Docs, has_bad};
 use crate::random::Random;
 use crate::reads::shard_of;
+use crate::weather::Trouble;
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Work {
@@ -112,6 +113,8 @@ pub struct Node {
     pub is_replaced: bool,
     /// An older copy of its data.
     pub copy: Disk,
+    /// What is wrong with it.
+    pub trouble: Trouble,
 }
 
 impl Disk {
@@ -152,11 +155,16 @@ impl Node {
         NodeTask(self.tasks.len() as u64 - 1)
     }
 
+    /// Whoever asks it gets an answer.
+    pub fn answers(&self) -> bool {
+        self.is_up && self.trouble.lets_answer()
+    }
+
     /// Whom who answers at its address says it is; none if nobody answers.
     pub fn bearer(&self) -> Option<Bearer> {
         match self.identity {
             _ if self.is_replaced => Some(Bearer::Other),
-            _ if !self.is_up => None,
+            _ if !self.answers() => None,
             Some(life) => Some(Bearer::Node { life }),
             None => Some(Bearer::Nobody { is_empty: self.indexes.is_empty() }),
         }
@@ -263,7 +271,7 @@ impl Node {
         if self.failures > 0.0 && result.is_ok() && tasks.iter().any(asks) && random.chance(self.failures) {
             result = Err(Failure::Service);
         }
-        if random.chance(self.hiccups) {
+        if random.chance(self.hiccups) || self.trouble == Trouble::Full {
             result = Err(Failure::Node);
         }
         Some(Batch { tasks, result, deleted, is_committed: false })

@@ -32,6 +32,21 @@ pub enum Storm {
     Embedders,
 }
 
+/// A deliberate bug in what surrounds the protocol, which the checks must find.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    None,
+    /// A crash may take the last transaction back.
+    SkipsFsync,
+    /// A request whose answer got lost is sent again at once.
+    SendsAtOnce,
+    DropsDeletions,
+    /// Replicas that are out of sync are read.
+    ReadsLagging,
+    /// Tasks are reported before the cores have followed.
+    ReportsEarly,
+}
+
 impl Storm {
     pub fn has_plans(self) -> bool {
         match self {
@@ -80,11 +95,14 @@ impl Storm {
 #[derive(Clone, Copy)]
 pub struct Options {
     pub rules: Rules,
+    pub bug: Bug,
     pub storm: Storm,
     /// Lost requests may register after the quarantine.
     pub is_far: bool,
     /// Verdicts that those change are no excuse.
     pub is_strict: bool,
+    /// Partitions, nodes that stand still or take nothing, a store without space, a clock that leaps.
+    pub has_weather: bool,
     /// Settings are sent again now and then, and indexes compacted.
     pub has_upkeep: bool,
     pub operations: usize,

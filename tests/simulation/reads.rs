@@ -12,6 +12,7 @@ use miroir::logic::snapshot::CoverPart;
 use crate::checks::touches;
 use crate::documents::{Doc, IDS, is_between};
 use crate::durable::Record;
+use crate::options::Bug;
 use crate::oracle::SHARDS;
 use crate::random::Random;
 use crate::world::{Checked, World, violated};
@@ -122,10 +123,10 @@ impl World {
         let done: Vec<&Record> = self.durable.records.iter().filter(is_done).collect();
         let last = |doc| Some(done.iter().rfind(|record| touches(record, doc))?.entry.id);
         let since = (0..IDS).map(last).collect();
-        let out = self.slots_out(&view, &index);
+        let out = if self.options.bug == Bug::ReadsLagging { Vec::new() } else { self.slots_out(&view, &index) };
         // The prober may be wrong.
         let is_avoided = self.reads.random.chance(0.7);
-        let down: Vec<NodeSlot> = self.slots().filter(|slot| !self.nodes[usize::from(slot.0)].is_up).collect();
+        let down: Vec<NodeSlot> = self.slots().filter(|slot| !self.nodes[usize::from(slot.0)].answers()).collect();
         let unreachable = if is_avoided { &down[..] } else { &[] };
         let sets = covering_sets(input(&view, &out, unreachable));
         let set = sets[self.reads.random.below(sets.len())].clone();
@@ -180,7 +181,7 @@ impl World {
     /// A node answers its part of a search.
     fn ask(&mut self, read: &mut Read, part: &CoverPart) -> Checked {
         let node = usize::from(part.node.0);
-        if !self.nodes[node].is_up {
+        if !self.nodes[node].answers() {
             read.failed.push(part.node);
             let out = self.slots_out(&read.view, &read.index);
             let again = cover_again(input(&read.view, &out, &[]), &part.shards, &read.failed);

@@ -22,6 +22,7 @@ use crate::oracle::{Oracle, SHARDS};
 use crate::random::Random;
 use crate::reads::{Reads, View};
 use crate::trimmer::Trimmer;
+use crate::weather::Weather;
 
 pub const QUARANTINE: u64 = 20;
 pub const TIMING: Timing = Timing {
@@ -76,6 +77,11 @@ pub struct World {
     pub dumps: Dumps,
     pub compactor: Compactor,
     pub trimmer: Trimmer,
+    pub weather: Weather,
+    /// As clients were told.
+    pub reported: BTreeSet<EntryId>,
+    /// What the disk has if the last transaction is lost.
+    pub unsynced: Option<Durable>,
     /// What a late rejection or a revert that fails would show.
     pub alarms: Vec<Alarm>,
     /// Indexes with a verdict that a request far too late has changed.
@@ -136,6 +142,9 @@ impl World {
             dumps: Dumps::new(Random::new(seed ^ (1 << 60))),
             compactor: Compactor::new(Random::new(seed ^ (1 << 61))),
             trimmer: Trimmer::new(Random::new(seed ^ (1 << 59)), options.is_far),
+            weather: Weather::new(Random::new(seed ^ (1 << 58))),
+            reported: BTreeSet::new(),
+            unsynced: None,
             alarms: Vec::new(),
             diverted: BTreeSet::new(),
             is_quiet: false,
@@ -168,6 +177,9 @@ impl World {
 
     /// Start after a crash: all volatile state is new; requests of the past life may still arrive.
     pub fn boot(&mut self) {
+        if let Some(before) = self.unsynced.take().filter(|_| self.weather.random.chance(0.5)) {
+            self.durable.take_back_to(before);
+        }
         if !self.options.rules.outdur {
             self.durable.out.clear();
         }
@@ -182,6 +194,7 @@ impl World {
         self.mover.crash();
         self.drift.crash();
         self.dumps.crash();
+        self.weather.crash();
         self.forget_unstored_losses();
         self.in_flight.iter_mut().for_each(|slot| *slot = None);
         self.committing = None;
@@ -213,7 +226,7 @@ impl World {
                     self.check_mark(node, &request)?;
                 }
             }
-            if self.nodes[node].is_up && self.random.chance(speed) {
+            if self.nodes[node].is_up && self.nodes[node].trouble.lets_work() && self.random.chance(speed) {
                 self.nodes[node].step(&mut self.random);
             }
         }
@@ -251,6 +264,9 @@ impl World {
         if self.options.storm.has_plans() {
             self.operate()?;
         }
+        if self.options.has_weather && !self.is_quiet {
+            self.change_weather();
+        }
         if self.is_doomed || !self.is_quiet && self.random.chance(self.rates.fault * 5.0) {
             self.fault()?;
         }
@@ -260,12 +276,13 @@ impl World {
     /// The whole run.
     pub fn run(&mut self) -> Checked {
         while self.durable.records.len() < self.options.operations {
-            if self.random.chance(self.rates.write) {
+            if self.random.chance(self.rates.write) && !self.is_store_full() {
                 self.write();
             }
             self.tick()?;
         }
         self.is_quiet = true;
+        self.calm();
         self.run_without_a_node()?;
         for (number, node) in self.nodes.iter_mut().enumerate() {
             (node.is_up, node.is_replaced) = (!self.gone.contains(&number), false);
@@ -321,7 +338,7 @@ impl World {
             && out.all(|(node, _)| !self.durable.is_member(node))
             && self.member_nodes().all(|node| self.nodes[node].is_quiet())
             && self.in_flight.iter().all(Option::is_none)
-            && !self.fleet.has_changes()
+            && !self.has_unstored()
             && owners.into_iter().all(is_as_planned)
             && self.durable.jobs.is_empty()
             && self.durable.bootstraps.is_empty()
