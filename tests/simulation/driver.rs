@@ -121,7 +121,13 @@ impl World {
             let fate = match trouble {
                 Trouble::Deaf => 3,
                 Trouble::Mute => 0,
-                _ => self.random.below(4),
+                Trouble::None
+                | Trouble::Cut
+                | Trouble::Paused
+                | Trouble::Stuck
+                | Trouble::Full
+                | Trouble::Refusing
+                | Trouble::Echoing => self.random.below(4),
             };
             self.log(|| format!("n{node} send unclear {send:?} fate {fate}"));
             if fate == 0 {
@@ -200,9 +206,10 @@ impl World {
             self.fleet.published(&publication, epoch);
             return Ok(());
         }
-        let progress = match self.options.bug {
-            Bug::ReportsEarly => ReaderProgress { acknowledged: self.published.epoch, drained: self.published.epoch },
-            _ => self.progress(),
+        let progress = if self.options.bug == Bug::ReportsEarly {
+            ReaderProgress { acknowledged: self.published.epoch, drained: self.published.epoch }
+        } else {
+            self.progress()
         };
         self.fleet.control(Monotonic(self.now), progress, &self.durable);
         if self.has_unstored() {
