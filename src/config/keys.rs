@@ -216,6 +216,12 @@ pub const KEYS: &[Key] = &[
         "How many unapplied writes are kept for the nodes. Each takes about 1.5 KB of memory until it has ended, settings and filters more. Past it new writes get 503 with `Retry-After`.",
     ),
     key(
+        "tasks.history_max",
+        Kind::Integer { min: 10, max: 100_000_000 },
+        "1000000",
+        "How many tasks the task list holds. When it is full, the oldest tenth of them is deleted, as far as they have ended, by a task of the type `taskDeletion`; one server does so at 1,000,000.",
+    ),
+    key(
         "feeder.quarantine",
         Kind::Duration,
         "30s",

@@ -23,8 +23,8 @@ use std::path::Path;
 
 pub use settings::{
     AdminSettings, Cores, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings,
-    NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings, UpstreamSettings,
-    VerifySettings, WebhookSettings,
+    NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings, TaskSettings,
+    UpstreamSettings, VerifySettings, WebhookSettings,
 };
 
 use environment::Environment;

@@ -12,7 +12,7 @@ use super::raw::{Given, Raw};
 use super::settings::{
     AdminSettings, BacklogSettings, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel,
     LogSettings, NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings,
-    UpstreamSettings, VerifySettings, WebhookSettings,
+    TaskSettings, UpstreamSettings, VerifySettings, WebhookSettings,
 };
 use super::value::{self, Parsed};
 use super::{Problem, Problems};
@@ -74,6 +74,7 @@ impl Reader {
                 max_bytes: self.size("backlog.max_bytes"),
                 max_entries: self.integer("backlog.max_entries") as u64,
             },
+            tasks: TaskSettings { history_max: self.integer("tasks.history_max") as u64 },
             feeder: FeederSettings {
                 quarantine: self.duration("feeder.quarantine"),
                 max_body: self.size("feeder.max_body"),

@@ -136,6 +136,13 @@ pub struct BacklogSettings {
     pub max_entries: u64,
 }
 
+/// `tasks.*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TaskSettings {
+    /// Tasks in the list.
+    pub history_max: u64,
+}
+
 /// `feeder.*`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FeederSettings {
@@ -257,6 +264,8 @@ pub struct Settings {
     pub rebalance: Pace,
     /// `backlog.*`.
     pub backlog: BacklogSettings,
+    /// `tasks.*`.
+    pub tasks: TaskSettings,
     /// `feeder.*`.
     pub feeder: FeederSettings,
     /// `probe.*`.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, select};
 
+use self::history::History;
 use super::admission::{Admitted, Stamp, admit, shown_head};
 use super::features::FeaturesJob;
 use super::key_desk::KeyJob;
@@ -17,7 +18,7 @@ use super::operator::OperatorJob;
 use super::task_desk::DeskJob;
 use crate::bridge::reply::Reply;
 use crate::bridge::waiting::{Room, WaitingWrite};
-use crate::bridge::{Accepted, Bridge, Command, JournalHeads, WriteRefusal};
+use crate::bridge::{Accepted, Bridge, Command, JournalHeads, NewWrite, WriteRefusal};
 use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, IndexUid, Timestamp};
 use crate::logic::payload::Payload;
@@ -25,6 +26,7 @@ use crate::meili::error::{ApiError, Code};
 use crate::store::{BacklogSize, HeadChange, HeadRecord, Store, StoreError};
 use crate::telemetry::clock;
 
+mod history;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +59,7 @@ pub struct JournalWriter {
     next: EntryId,
     last_at: Timestamp,
     backlog: Backlog,
+    history: History,
 }
 
 /// Entries that have not ended, estimated from above.
@@ -94,6 +97,8 @@ pub struct JournalParts {
     pub features: Sender<FeaturesJob>,
     /// What may wait.
     pub backlog_limits: BacklogLimits,
+    /// `tasks.history_max`: tasks in the list.
+    pub history_max: u64,
 }
 
 /// Writes on their way into one commit.
@@ -117,12 +122,15 @@ impl Backlog {
 impl JournalWriter {
     /// Reads where the journal ends, and shows the cores the heads.
     pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
-        let JournalParts { store, bridge, coordinator, desk, keys, operator, features, backlog_limits } = parts;
+        let JournalParts { store, bridge, coordinator, desk, keys, operator, features, backlog_limits, history_max } =
+            parts;
+        let history = History::open(&*store, history_max)?;
         let heads = store.heads()?;
         let next = store.next_entry()?;
         let backlog = Backlog { size: store.backlog()?, limits: backlog_limits, measure_at: clock::instant() };
         let last_at = Timestamp(0);
-        let writer = Self { store, bridge, coordinator, desk, keys, operator, features, heads, next, last_at, backlog };
+        let writer =
+            Self { store, bridge, coordinator, desk, keys, operator, features, heads, next, last_at, backlog, history };
         writer.show_heads();
         Ok(writer)
     }
@@ -166,7 +174,26 @@ impl JournalWriter {
         }
         if !group.entries.is_empty() {
             self.commit(group);
+            self.bound_history();
         }
+    }
+
+    /// Deletes the oldest tasks when there are too many: an entry like any other, but nobody waits for an answer.
+    fn bound_history(&mut self) {
+        let operation = match self.history.due_deletion(&*self.store) {
+            Ok(Some(operation)) => operation,
+            Ok(None) => return,
+            Err(error) => return tracing::error!(%error, "the task list cannot be measured"),
+        };
+        let (index, assumed_head, payload, rejection, custom_metadata) = (None, None, None, None, None);
+        let write = NewWrite { index, operation, assumed_head, payload, rejection, custom_metadata };
+        let at = clock::timestamp().max(self.last_at);
+        let id = self.next;
+        let Ok(Admitted { entry, payload, .. }) = admit(write, &self.heads, Stamp { id, at }) else { return };
+        self.last_at = at;
+        self.next = EntryId(id.0 + 1);
+        self.history.deleted_by(id);
+        self.commit(Group { entries: vec![(entry, payload)], ..Group::default() });
     }
 
     fn hand_over(&self, job: DeskJob) {
@@ -264,6 +291,7 @@ impl JournalWriter {
                 let _ = self.desk.send(DeskJob::Execute(entry.clone()));
             }
         }
+        self.history.grow(entries.len());
         for (entry, reply) in entries.iter().zip(replies) {
             reply.send(Ok(Accepted { entry: entry.id, enqueued_at: entry.enqueued_at }));
         }

@@ -34,6 +34,8 @@ pub const JOBS_MAX: usize = 256;
 const READ_MAX: usize = 1_000;
 /// What is worked on when a deletion comes may take so long: a node that is away must not hold up deletions for ever.
 const DELETION_WAITS: Duration = Duration::from_secs(10);
+/// Tasks deleted in one transaction.
+const DELETED_AT_ONCE: usize = 1_000;
 /// Between two looks whether it has ended.
 const LOOKS_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
@@ -231,7 +233,9 @@ impl TaskDesk {
     fn execute(&self, entry: &Entry) {
         let started_at = clock::timestamp();
         let Operation::DeleteTasks { matched, .. } = &entry.operation else { return };
-        let count = self.store.delete_tasks(matched);
+        // In small steps, or whoever writes would have to wait for all of it.
+        let counts = matched.chunks(DELETED_AT_ONCE).map(|tasks| self.store.delete_tasks(tasks));
+        let count = counts.sum::<Result<u64, StoreError>>();
         let stored = count.and_then(|count| self.report(entry.id, count, started_at));
         if let Err(error) = stored {
             // It stays unfinished, and is carried out again at the next start.

@@ -335,6 +335,12 @@ pub trait Store: Send + Sync {
     /// All entries that match and are not deleted, whatever page is asked for, oldest first.
     fn matching_tasks(&self, query: &TaskQuery) -> Result<Vec<EntryId>, StoreError>;
 
+    /// How many entries are in the task list.
+    fn task_count(&self) -> Result<u64, StoreError>;
+
+    /// The oldest entries in the task list that have ended, at most so many, oldest first.
+    fn oldest_ended(&self, limit: usize) -> Result<Vec<EntryId>, StoreError>;
+
     /// Removes ended entries from the task list (others are left alone); the journal keeps them until [`Self::trim`].
     /// Returns how many.
     fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError>;

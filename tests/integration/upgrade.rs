@@ -21,6 +21,9 @@ fn to_schema_1(fleet: &Fleet) {
     let update = "UPDATE meta SET value = ?1 WHERE key = 'cluster'";
     connection.execute(update, [cluster.to_string()]).expect("it is writable");
     let rest = "DROP TABLE nodes; DROP TABLE jobs; DROP TABLE joins; DROP TABLE bootstraps; DROP TABLE keys;
+                DROP INDEX entries_swapped; DROP INDEX entries_deleted; DROP INDEX entries_payload;
+                CREATE INDEX entries_deleted ON entries (id) WHERE is_deleted = 1;
+                CREATE INDEX entries_payload ON entries (id, payload_bytes) WHERE payload_bytes > 0;
                 DROP TABLE unannounced; DROP INDEX entries_target; ALTER TABLE entries DROP COLUMN target;
                 ALTER TABLE entries DROP COLUMN is_renamed; ALTER TABLE entries ADD COLUMN index_uid TEXT;
                 UPDATE entries SET index_uid = (SELECT uid FROM lines WHERE number = line);

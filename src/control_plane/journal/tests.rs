@@ -45,6 +45,10 @@ impl Desk {
     }
 
     fn start_with(data_dir: &std::path::Path, backlog_limits: BacklogLimits) -> Self {
+        Self::start_bounded(data_dir, backlog_limits, u64::MAX)
+    }
+
+    fn start_bounded(data_dir: &std::path::Path, backlog_limits: BacklogLimits, history_max: u64) -> Self {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(data_dir).unwrap());
         let (bridge, commands) = Bridge::new(0);
         let notes = Arc::new(Notes::default());
@@ -62,6 +66,7 @@ impl Desk {
             operator: bounded(0).0,
             features: bounded(0).0,
             backlog_limits,
+            history_max,
         };
         let writer = JournalWriter::open(parts).unwrap();
         let stopped_too = stopped.clone();
@@ -278,6 +283,31 @@ fn ended_tasks_are_deleted_by_a_task() {
 }
 
 #[test]
+fn a_full_task_list_loses_its_oldest_tasks_that_have_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = BacklogLimits { bytes: u64::MAX, entries: u64::MAX };
+    let desk = Desk::start_bounded(folder.path(), limits, 20);
+    for _ in 0..19 {
+        desk.write(put(&desk, "a", 10)).unwrap();
+    }
+    // The first one has not ended.
+    (1..10).for_each(|id| desk.report(id));
+    assert_eq!(desk.tasks().total, 19);
+    desk.write(put(&desk, "a", 10)).unwrap();
+    let deletion = desk.ended(20);
+    let details = serde_json::Value::from(deletion.details.unwrap());
+    assert_eq!((&details["matchedTasks"], &details["deletedTasks"]), (&2.into(), &2.into()));
+    let filter = details["originalFilter"].as_str().unwrap();
+    assert!(filter.starts_with("?beforeEnqueuedAt=") && filter.ends_with("&statuses=succeeded,failed,canceled"));
+    assert_eq!(desk.tasks().total, 19);
+    for (task, is_there) in [(0, true), (1, false), (2, false), (3, true)] {
+        assert_eq!(desk.task(task).is_ok(), is_there, "task {task}");
+    }
+    let heard: Vec<u64> = desk.notes.0.lock().iter().map(|entry| entry.0).collect();
+    assert_eq!(heard, (0..=20).collect::<Vec<_>>(), "the coordinator hears of it as of any other");
+}
+
+#[test]
 fn an_interrupted_task_operation_is_carried_out_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     {
@@ -335,6 +365,7 @@ fn a_write_that_was_taken_back_gets_no_number() {
         operator: bounded(0).0,
         features: bounded(0).0,
         backlog_limits: BacklogLimits { bytes: u64::MAX, entries: u64::MAX },
+        history_max: u64::MAX,
     };
     let mut writer = JournalWriter::open(parts).unwrap();
     let (given_up, claim) = kept.write(put(&desk, "a", 10)).unwrap();

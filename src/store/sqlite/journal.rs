@@ -314,6 +314,21 @@ pub(super) fn matching_tasks(transaction: &Transaction<'_>, query: &TaskQuery) -
     Ok(rows.map(|row| row.map(|id| EntryId(id as u64))).collect::<Result<_, _>>()?)
 }
 
+/// Both counts go over an index alone.
+pub(super) fn task_count(transaction: &Transaction<'_>) -> Result<u64, StoreError> {
+    let count: i64 = transaction
+        .prepare_cached("SELECT (SELECT count(*) FROM entries) - (SELECT count(*) FROM entries WHERE is_deleted = 1)")?
+        .query_row([], |row| row.get(0))?;
+    Ok(count as u64)
+}
+
+pub(super) fn oldest_ended(transaction: &Transaction<'_>, limit: usize) -> Result<Vec<EntryId>, StoreError> {
+    let mut statement = transaction
+        .prepare_cached("SELECT id FROM entries WHERE outcome IS NOT NULL AND is_deleted = 0 ORDER BY id LIMIT ?1")?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| row.get::<_, i64>(0))?;
+    Ok(rows.map(|row| row.map(|id| EntryId(id as u64))).collect::<Result<_, _>>()?)
+}
+
 pub(super) fn delete_tasks(transaction: &Transaction<'_>, ids: &[EntryId]) -> Result<u64, StoreError> {
     let mut statement = transaction
         .prepare_cached("UPDATE entries SET is_deleted = 1 WHERE id = ?1 AND outcome IS NOT NULL AND is_deleted = 0")?;

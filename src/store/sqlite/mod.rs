@@ -291,6 +291,14 @@ impl Store for SqliteStore {
         self.read(|transaction| journal::matching_tasks(transaction, query))
     }
 
+    fn task_count(&self) -> Result<u64, StoreError> {
+        self.read(journal::task_count)
+    }
+
+    fn oldest_ended(&self, limit: usize) -> Result<Vec<EntryId>, StoreError> {
+        self.read(|transaction| journal::oldest_ended(transaction, limit))
+    }
+
     fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError> {
         self.write(|transaction| journal::delete_tasks(transaction, ids))
     }

@@ -123,6 +123,14 @@ impl Store for Mortal {
         self.living()?.matching_tasks(query)
     }
 
+    fn task_count(&self) -> Result<u64, StoreError> {
+        self.living()?.task_count()
+    }
+
+    fn oldest_ended(&self, limit: usize) -> Result<Vec<EntryId>, StoreError> {
+        self.living()?.oldest_ended(limit)
+    }
+
     fn delete_tasks(&self, ids: &[EntryId]) -> Result<u64, StoreError> {
         self.living()?.delete_tasks(ids)
     }
