@@ -16,8 +16,8 @@ const END_LIMIT: Duration = Duration::from_secs(15);
 
 /// Gives a write the outcome of the first, behind Miroir's back.
 fn give_an_outcome(fleet: &Fleet, task: &serde_json::Value) {
-    let database = fleet.folder.path().join("miroir").join("miroir.db");
-    let database = rusqlite::Connection::open(database).expect("Miroir's store is a database");
+    let database =
+        miroir::store::sqlite::connect(&fleet.folder.path().join("miroir")).expect("Miroir's store is a database");
     database.busy_timeout(LIMIT).expect("a setting of this connection");
     let copy = format!("UPDATE entries SET outcome = (SELECT outcome FROM entries WHERE id = 0) WHERE id = {task}");
     database.execute_batch(&copy).expect("the first entry has an outcome");

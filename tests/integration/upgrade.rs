@@ -7,8 +7,17 @@ use crate::support::{Fleet, FleetOptions};
 
 /// What later schemas brought is taken back.
 fn to_schema_1(fleet: &Fleet) {
-    let database = fleet.folder.path().join("miroir").join("miroir.db");
-    let connection = rusqlite::Connection::open(database).expect("nobody else has it");
+    let connection = miroir::store::sqlite::connect(&fleet.folder.path().join("miroir")).expect("nobody else has it");
+    let tables = "SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger'";
+    let mut statement = connection.prepare(tables).expect("it has triggers");
+    let tables = statement.query_map([], |row| row.get(0)).expect("it can be read").collect::<Result<Vec<String>, _>>();
+    drop(statement);
+    for table in tables.expect("it can be read") {
+        let sums = format!(
+            "DROP TRIGGER {table}_inserted; DROP TRIGGER {table}_updated; ALTER TABLE {table} DROP COLUMN sum;"
+        );
+        connection.execute_batch(&sums).expect("it is writable");
+    }
     let meta = |key: &str| -> Value {
         let sql = "SELECT value FROM meta WHERE key = ?1";
         let text: String = connection.query_row(sql, [key], |row| row.get(0)).expect("it was stored");

@@ -13,6 +13,7 @@ mod payload_files;
 mod protocol;
 mod renaming;
 mod schema;
+mod sums;
 mod task_query;
 #[cfg(test)]
 mod tests;
@@ -118,6 +119,24 @@ impl OpenError {
             Some(_) | None => Self::Failed { path, detail: error.to_string() },
         }
     }
+
+    fn from_store(path: &Path, error: StoreError) -> Self {
+        let path = path.to_owned();
+        match error {
+            StoreError::Damaged(detail) => Self::Damaged { path, detail },
+            StoreError::Failed(detail) | StoreError::Full(detail) | StoreError::Refused(detail) => {
+                Self::Failed { path, detail }
+            }
+        }
+    }
+}
+
+/// A connection to a store beside the one that has it open, for tests that meddle with it: whoever writes there must write
+/// the checksums of rows, too.
+pub fn connect(data_dir: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(data_dir.join("miroir.db"))?;
+    schema::configure(&connection)?;
+    Ok(connection)
 }
 
 /// See the module.
@@ -149,6 +168,7 @@ impl SqliteStore {
         if !was_here {
             lock.write_all(WAS_HERE.as_bytes()).and_then(|()| lock.sync_all()).map_err(not_usable)?;
         }
+        sums::check_payloads(&writer, &payloads).map_err(|error| OpenError::from_store(&path, error))?;
         let files = journal::entries_with_files(&writer).map_err(|error| OpenError::from_sqlite(&path, &error))?;
         let orphans = payloads.remove_orphans(&payloads.paths(&files)).map_err(not_usable)?;
         if orphans > 0 {

@@ -70,6 +70,11 @@ impl PayloadFolder {
         File::open(&self.path)?.sync_all()
     }
 
+    /// How many bytes the file has.
+    pub(super) fn length(&self, entry: EntryId) -> io::Result<u64> {
+        Ok(fs::metadata(self.file(entry))?.len())
+    }
+
     /// The file's bytes: documents or ids, then the section table.
     pub(super) fn read(&self, entry: EntryId) -> io::Result<Vec<u8>> {
         fs::read(self.file(entry))

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction};
 use serde::Deserialize;
 
-use super::{OpenError, renaming};
+use super::{OpenError, renaming, sums};
 use crate::logic::ids::NodeId;
 use crate::logic::topology::Tables;
 use crate::store::{ClusterRecord, StoreError};
@@ -14,7 +14,10 @@ use crate::store::{ClusterRecord, StoreError};
 const APPLICATION_ID: i64 = 0x4d49_5252;
 
 /// The version of the tables below (`PRAGMA user_version`). A change adds a step to [`migrate`].
-pub(super) const SCHEMA_VERSION: i64 = 6;
+pub(super) const SCHEMA_VERSION: i64 = 7;
+
+/// From here on rows have checksums.
+const WITH_SUMS: i64 = 7;
 
 /// Schema 1.
 const TABLES: &str = "
@@ -194,7 +197,7 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", "ON")?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);
-    Ok(())
+    sums::register(connection)
 }
 
 /// Makes the file ready: creates the tables in a new one, refuses what is not ours, newer or damaged, and brings what an
@@ -216,17 +219,14 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Op
     if is_new {
         return create(connection).map_err(failed);
     }
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    // The indexes, too: a step that is not found there would never reach a node.
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(failed)?;
     if verdict != "ok" {
         // Several lines of its own; the message is one.
         return Err(OpenError::Damaged { path: path.to_owned(), detail: verdict.replace('\n', " ") });
     }
-    migrate(connection, version).map_err(|error| match error {
-        StoreError::Damaged(detail) => OpenError::Damaged { path: path.to_owned(), detail },
-        StoreError::Failed(detail) | StoreError::Full(detail) | StoreError::Refused(detail) => {
-            OpenError::Failed { path: path.to_owned(), detail }
-        }
-    })
+    let checked = if version < WITH_SUMS { Ok(()) } else { sums::check(connection) };
+    checked.and_then(|()| migrate(connection, version)).map_err(|error| OpenError::from_store(path, error))
 }
 
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
@@ -238,6 +238,7 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(LINES)?;
     transaction.execute_batch(NAMES_WITHIN_TASKS)?;
     transaction.execute_batch(TRIMMING)?;
+    sums::add_to_all(&transaction)?;
     transaction.execute("INSERT INTO meta (key, value) VALUES ('next_entry', '0')", [])?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -283,6 +284,13 @@ fn migrate(connection: &mut Connection, version: i64) -> Result<(), StoreError> 
         transaction.pragma_update(None, "user_version", 6)?;
         transaction.commit()?;
         tracing::info!("the store was brought to schema 6");
+    }
+    if version < WITH_SUMS {
+        let transaction = connection.transaction()?;
+        sums::add_to_all(&transaction)?;
+        transaction.pragma_update(None, "user_version", WITH_SUMS)?;
+        transaction.commit()?;
+        tracing::info!("the store was brought to schema 7");
     }
     Ok(())
 }

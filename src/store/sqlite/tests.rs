@@ -1,5 +1,6 @@
 //! The contract, and what only a file can get wrong.
 
+mod damage;
 mod renaming;
 mod trimming;
 
@@ -35,6 +36,20 @@ impl Harness for Folder {
 }
 
 crate::contract_tests!(Folder::new());
+
+/// As before schema 7.
+fn without_sums(connection: &rusqlite::Connection) {
+    let mut statement =
+        connection.prepare("SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger'").unwrap();
+    let tables: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    drop(statement);
+    for table in tables {
+        let sql = format!(
+            "DROP TRIGGER {table}_inserted; DROP TRIGGER {table}_updated; ALTER TABLE {table} DROP COLUMN sum;"
+        );
+        connection.execute_batch(&sql).unwrap();
+    }
+}
 
 fn with_large_payload() -> Folder {
     let folder = Folder::new();
@@ -105,6 +120,44 @@ fn what_schema_2_left_is_brought_to_this_schema() {
         assert!(store.payload(EntryId(0)).unwrap().is_some());
         assert_eq!(store.keys().unwrap(), keys);
         store.change_keys(&KeyChanges { written: vec![key.clone()], ..KeyChanges::default() }).unwrap();
+    }
+}
+
+#[test]
+fn what_schemas_3_to_6_left_is_brought_to_this_schema() {
+    let dumps = [
+        include_str!("tests/schema_3.sql"),
+        include_str!("tests/schema_4.sql"),
+        include_str!("tests/schema_5.sql"),
+        include_str!("tests/schema_6.sql"),
+    ];
+    for (dump, version) in dumps.into_iter().zip(3..) {
+        let folder = Folder::new();
+        rusqlite::Connection::open(folder.database()).unwrap().execute_batch(dump).unwrap();
+        // The second time there is nothing left to do.
+        for _ in 0..2 {
+            let store = folder.open();
+            let cluster_id = "27ceea3c-4f86-4120-9cfe-6fcffd625f26".to_owned();
+            assert_eq!(
+                store.cluster().unwrap(),
+                Some(ClusterRecord { shard_count: 4, cluster_id }),
+                "schema {version}"
+            );
+            let state = store.protocol_state().unwrap();
+            assert_eq!((state.nodes.len(), state.applied.len(), state.next_task.len()), (3, 6, 3));
+            assert_eq!((store.indexes().unwrap().len(), store.heads().unwrap().len()), (2, 2));
+            assert_eq!((store.keys().unwrap().len(), store.webhooks().unwrap().is_empty()), (5, version < 4));
+            assert_eq!((store.next_entry().unwrap(), store.task_count().unwrap()), (EntryId(8), 7));
+            let entry = |id| store.entry(EntryId(id)).unwrap().expect("it is there");
+            let names = [0, 1, 2, 3, 6].map(|id| entry(id).entry.index.expect("it has one").as_str().to_owned());
+            assert_eq!(names, ["books", "books", "films", "books", "books"], "schema {version}");
+            assert!((0..8).all(|id| entry(id).outcome.is_some()) && entry(0).is_deleted && !entry(1).is_deleted);
+            let with_payload: Vec<u64> = (0..8).filter(|&id| store.payload(EntryId(id)).unwrap().is_some()).collect();
+            assert_eq!(with_payload, [0, 2, 3, 6]);
+            let index = crate::logic::ids::NodeIndexUid::new("films-0");
+            let steps = store.index_entries_from(&index, EntryId(0), 99).unwrap();
+            assert_eq!(steps.iter().map(|record| record.entry.id.0).collect::<Vec<_>>(), [0, 1, 3, 6]);
+        }
     }
 }
 

@@ -122,7 +122,12 @@ fn remove(transaction: &Transaction<'_>, what: What, entries: &[EntryId]) -> Res
                 files.extend(is_file.filter(|is_file| *is_file).map(|_| entry));
                 transaction.prepare_cached("UPDATE entries SET payload_bytes = 0 WHERE id = ?1")?.execute([id])?;
             }
-            What::Row => drop(transaction.prepare_cached("DELETE FROM entries WHERE id = ?1")?.execute([id])?),
+            What::Row => {
+                // One without a single byte may be left.
+                for sql in ["DELETE FROM payloads WHERE entry = ?1", "DELETE FROM entries WHERE id = ?1"] {
+                    transaction.prepare_cached(sql)?.execute([id])?;
+                }
+            }
         }
     }
     Ok(files)

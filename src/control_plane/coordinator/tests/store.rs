@@ -70,7 +70,7 @@ impl Fixture {
 
     /// What somebody else does to the database.
     fn meddle(&self, sql: &str) {
-        let other = rusqlite::Connection::open(self.folder.path().join("miroir.db")).unwrap();
+        let other = crate::store::sqlite::connect(self.folder.path()).unwrap();
         other.busy_timeout(PATIENCE).unwrap();
         other.execute_batch(sql).unwrap();
     }
@@ -129,7 +129,7 @@ fn changes_that_could_not_be_stored_are_not_followed_by_later_ones() {
     let Fixture { running, store, .. } = fixture;
     // Gives up while the store still fails.
     running.kill();
-    let other = rusqlite::Connection::open(fixture.folder.path().join("miroir.db")).unwrap();
+    let other = crate::store::sqlite::connect(fixture.folder.path()).unwrap();
     other.execute_batch("ALTER TABLE away RENAME TO entries").unwrap();
     assert_eq!(coordinator.commit(), Err(Stopping));
     assert!(store.entry(lost.id).unwrap().unwrap().outcome.is_none());

@@ -54,10 +54,13 @@ fn names_within_tasks_become_lines() {
         let entries = [put(0, "b"), put(1, "a"), put(2, "a"), swap(3), put(4, "a")];
         store.append(&entries.map(|entry| (entry, None)), &[]).unwrap();
     }
-    let connection = rusqlite::Connection::open(folder.database()).unwrap();
+    let connection = super::super::connect(folder.0.path()).unwrap();
+    super::without_sums(&connection);
     connection
         .execute_batch(
-            "DROP INDEX entries_swapped; DROP INDEX entries_line; ALTER TABLE entries DROP COLUMN line; ALTER TABLE entries DROP COLUMN swapped;
+            "DROP INDEX entries_deleted; DROP INDEX entries_payload; DROP INDEX entries_swapped;
+             CREATE INDEX entries_deleted ON entries (id) WHERE is_deleted = 1;
+             CREATE INDEX entries_payload ON entries (id, payload_bytes) WHERE payload_bytes > 0; DROP INDEX entries_line; ALTER TABLE entries DROP COLUMN line; ALTER TABLE entries DROP COLUMN swapped;
              DROP TABLE lines; ALTER TABLE entries ADD COLUMN index_uid TEXT;
              UPDATE entries SET index_uid = json_extract(body, '$.index');
              CREATE INDEX entries_index_uid ON entries (index_uid); PRAGMA user_version = 4;",
