@@ -185,18 +185,9 @@ pub fn start(
     let keeper = FeaturesKeeper::open(store.clone(), bridge.clone(), settings.node_master_key.clone())?;
     plane.threads.spawn("features", move |stop| keeper.run(&changes, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
-    let history_max = settings.tasks.history_max;
-    let journal = JournalParts {
-        store,
-        bridge: bridge.clone(),
-        coordinator,
-        desk,
-        keys,
-        operator,
-        features,
-        backlog_limits,
-        history_max,
-    };
+    let (bridge, history_max) = (bridge.clone(), settings.tasks.history_max);
+    let journal =
+        JournalParts { store, bridge, coordinator, desk, keys, operator, features, backlog_limits, history_max };
     let journal = JournalWriter::open(journal)?;
     plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
     Ok(plane)

@@ -13,7 +13,7 @@ use super::node_client::NodeError;
 use super::prober::resolve;
 use crate::config::{NodeSettings, Settings};
 use crate::logic::feeder::is_itself;
-use crate::logic::ids::NodeId;
+use crate::logic::ids::{EntryId, NodeId};
 use crate::logic::placement::{PlacementNode, PlacementProblem, place};
 use crate::logic::snapshot::NodeView;
 use crate::logic::topology::{NodeRecord, NodeState, Tables};
@@ -25,6 +25,7 @@ use first_look::{client_of, names, refusal};
 
 mod configured;
 mod first_look;
+mod older;
 #[cfg(test)]
 mod tests;
 
@@ -132,6 +133,20 @@ pub enum FleetError {
         configured: u64,
         /// In the store.
         stored: u64,
+    },
+    /// The journal ends before what the node has.
+    #[error(
+        "node {node} has documents of task {entry}, but the journal in data_dir ends before task {next}: it is an older copy, \
+         and its next writes would get numbers that others have had. Put the newest data_dir in its place; if that is lost, \
+         start with empty nodes and an empty data_dir, and import a dump (docs/OPERATIONS.md)"
+    )]
+    Older {
+        /// Which.
+        node: NodeId,
+        /// There.
+        entry: EntryId,
+        /// In the store.
+        next: EntryId,
     },
     /// The store is from before members were stored, so only the configuration knows where it is.
     #[error(
@@ -309,6 +324,7 @@ fn check_known_nodes(
 ) -> Result<BTreeSet<NodeId>, FleetError> {
     let heads = store.heads()?;
     let records = store.indexes()?;
+    let next = store.next_entry()?;
     let mut present = BTreeSet::new();
     for node in fleet.members() {
         let client = client_of(node, settings.node_master_key.as_ref());
@@ -327,6 +343,7 @@ fn check_known_nodes(
             tracing::error!(node = %node.id, url = node.url, why, "the node is not where it is said to be");
             continue;
         }
+        older::check_journal(node, &client, next)?;
         present.insert(node.id.clone());
         let is_known = |name: &str| {
             heads.values().any(|head| head.node_uid.as_str() == name)

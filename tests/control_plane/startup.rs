@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use miroir::config::{Secret, Settings};
 use miroir::control_plane::identity::Identity;
-use miroir::control_plane::node_client::{NodeClient, NodeWrite};
+use miroir::control_plane::node_client::{BodyParts, NodeClient, NodeWrite};
 use miroir::control_plane::startup::{node_views, settle};
 use miroir::devnode::Server;
 use miroir::logic::feeder::Bearer;
@@ -95,6 +95,23 @@ fn the_store_is_the_truth_about_members_and_replicas() {
     let after = settle(&other, &store, PATIENCE).unwrap();
     assert_eq!(after.nodes, [removed, stored.nodes[1].clone()]);
     assert_eq!(node_views(&after).len(), 1, "nobody looks for what was removed");
+}
+
+#[test]
+fn a_store_that_is_older_than_what_nodes_have_is_refused() {
+    let fleet = Fleet::start(2);
+    let store = fleet.store();
+    settle(&fleet.settings(), &store, PATIENCE).unwrap();
+    let cluster = store.cluster().unwrap().expect("it is settled").cluster_id;
+    let (identity, client) =
+        (Identity { cluster, node: NodeId::new("n1") }, NodeClient::new(fleet.nodes[1].url(), Some("node-key")));
+    identity.tell(&client, 0, ANSWER_TIMEOUT);
+    until(|| identity.ask(&client, ANSWER_TIMEOUT).is_ok_and(|who| who.bearer == Bearer::Node { life: 0 }));
+    settle(&fleet.settings(), &store, PATIENCE).unwrap();
+    let body = BodyParts::whole("[1]".into());
+    client.write(&NodeIndexUid::new("a-0"), &NodeWrite::Delete { metadata: "miroir:7.1", body }, ANSWER_TIMEOUT);
+    let text = settle(&fleet.settings(), &store, PATIENCE).expect_err("refused").to_string();
+    assert!(text.contains("node n1 has documents of task 7") && text.contains("ends before task 0"), "{text}");
 }
 
 #[test]

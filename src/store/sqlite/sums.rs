@@ -114,19 +114,15 @@ pub(super) fn check_payloads(connection: &Connection, folder: &PayloadFolder) ->
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (entry, byte_count) = (EntryId(row.get::<_, i64>(0)? as u64), row.get::<_, i64>(1)? as u64);
-        match row.get::<_, Option<Vec<u8>>>(3)? {
-            Some(sections) => {
-                let bytes = row.get::<_, Option<Vec<u8>>>(4)?.unwrap_or_default();
-                let checksum = row.get::<_, i64>(2)?.cast_unsigned();
-                decode(entry, bytes.into(), Some(&sections), byte_count as usize, checksum)?;
-            }
-            None => {
-                let length =
-                    folder.length(entry).map_err(|error| damaged(&format!("payload of entry {entry}: {error}")))?;
-                if length < byte_count {
-                    return Err(damaged(&format!("payload of entry {entry}: its file is too short")));
-                }
-            }
+        if let Some(sections) = row.get::<_, Option<Vec<u8>>>(3)? {
+            let bytes = row.get::<_, Option<Vec<u8>>>(4)?.unwrap_or_default();
+            let checksum = row.get::<_, i64>(2)?.cast_unsigned();
+            decode(entry, bytes.into(), Some(&sections), byte_count as usize, checksum)?;
+            continue;
+        }
+        let length = folder.length(entry).map_err(|error| damaged(&format!("payload of entry {entry}: {error}")))?;
+        if length < byte_count {
+            return Err(damaged(&format!("payload of entry {entry}: its file is too short")));
         }
     }
     Ok(())
