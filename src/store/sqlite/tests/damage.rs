@@ -55,8 +55,8 @@ fn answers(path: &Path) -> Option<String> {
         }
         for index in ["a-0", "b-0"] {
             let index = NodeIndexUid::new(index);
-            text +=
-                &format!("{:?} {:?}", store.index_entries_from(&index, EntryId(0), 99)?, store.first_payload(&index)?);
+            let entries = store.index_entries_from(&index, EntryId(0), 99)?;
+            found.push(format!("{entries:?} {:?}", store.first_payload(&index)?));
         }
         let all = TaskQuery { limit: 99, ..TaskQuery::default() };
         for query in [
