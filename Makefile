@@ -10,7 +10,7 @@ endif
 
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help run sample test check fmt bench compare parity sdk fuzz sim topology chaos docs-config
+.PHONY: help run sample test check fmt bench compare parity sdk fuzz sim topology chaos overload docs-config
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,11 @@ CHAOS := $(foreach name,SEED MINUTES NODES,$(if $($(name)),MIROIR_TEST_$(name)=$
 
 chaos: ## faults on real processes for MINUTES=… (10), with SEED=… NODES=… (4) R=… (2) FAULTS='node killed,…'; as root and with nft it cuts nodes off and fills disks too
 	$(CHAOS) cargo test --test chaos -- --ignored --nocapture
+
+overload: ## more than Miroir can take, in full (20 minutes, release build): prints the rows of docs/RELIABILITY.md; ROW=NAME for one of them
+	cargo build --release --bins
+	MIROIR_TEST_PROGRAM=$(CURDIR)/target/release/miroir \
+		cargo test --test integration -- --ignored --nocapture --test-threads 1 $(or $(ROW),overload::)
 
 docs-config: ## write docs/CONFIGURATION.md and examples/dev-config.yaml from the table of keys
 	cargo test --lib -- --ignored write_generated_files

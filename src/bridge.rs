@@ -27,6 +27,7 @@ use crate::telemetry::requests::Requests;
 
 pub mod acks;
 pub mod keys;
+pub mod memory;
 mod published;
 pub mod reply;
 pub mod rules;
@@ -36,6 +37,7 @@ pub mod webhooks;
 
 use acks::AckBoard;
 use keys::KeyChange;
+use memory::Memory;
 use published::Published;
 use reply::{Reply, ReplyFuture, reply_channel};
 use rules::RulesView;
@@ -47,6 +49,8 @@ use webhooks::WebhookRequest;
 const COMMANDS_MAX: usize = 1024;
 /// Bytes of writes on their way from the cores to the end of their commit; past this the client gets 503.
 const WRITES_MAX_BYTES: u64 = 512 * 1024 * 1024;
+/// Bytes of requests and answers, unless configured otherwise.
+const MEMORY_MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// An index as of the last committed entry, which may be ahead of what readers see. Absent: does not exist.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -165,6 +169,8 @@ pub struct Bridge {
     pub acks: AckBoard,
     /// What the cores have answered.
     pub requests: Requests,
+    /// Of requests and answers.
+    pub memory: Arc<Memory>,
     published: Published,
     commands: Sender<Command>,
     waiting: Waiting,
@@ -176,6 +182,11 @@ pub type WriteAnswer = ReplyFuture<Result<Accepted, WriteRefusal>>;
 impl Bridge {
     /// A bridge for so many cores, and the control plane's end of the queue.
     pub fn new(cores: usize) -> (Arc<Self>, Receiver<Command>) {
+        Self::with_memory(cores, MEMORY_MAX_BYTES)
+    }
+
+    /// The same with another bound for requests and answers.
+    pub fn with_memory(cores: usize, memory_max: u64) -> (Arc<Self>, Receiver<Command>) {
         let (commands, receiver) = bounded(COMMANDS_MAX);
         let bridge = Self {
             snapshot: ArcSwap::default(),
@@ -184,6 +195,7 @@ impl Bridge {
             rules: ArcSwap::default(),
             acks: AckBoard::new(cores),
             requests: Requests::new(cores),
+            memory: Memory::new(memory_max),
             published: Published::default(),
             commands,
             waiting: Waiting::new(WRITES_MAX_BYTES),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 
 use crate::bridge::Bridge;
+use crate::bridge::memory::Memory;
 use crate::config::{self, Secret, Settings};
 use crate::control_plane::admin::AdminApi;
 use crate::control_plane::{self, ControlPlane};
@@ -28,9 +29,14 @@ use crate::data_plane::pool::{InvalidNodeKey, PoolLimits};
 use crate::data_plane::rt::{self, ExecutorTimers, RuntimeError};
 use crate::data_plane::upstream::LocalFuture;
 use crate::http_types::{Request, Response};
+use files::FileShares;
+
+mod files;
 
 /// How long an answer of the admin API may wait for the control plane.
 const ADMIN_DEADLINE_MS: u64 = 10_000;
+/// Bytes of requests of operators and answers to them.
+const ADMIN_MEMORY_MAX: u64 = 256 * 1024 * 1024;
 /// How long the admin listener is drained.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
@@ -161,17 +167,17 @@ fn core_settings(settings: &Settings) -> CoreSettings {
     }
 }
 
-fn http_limits(settings: &Settings, executors: usize) -> HttpLimits {
+fn http_limits(settings: &Settings, executors: usize, files: FileShares) -> HttpLimits {
     let http = &settings.http;
     let default = HttpLimits::default();
     let deadline = settings.search.deadline.max(settings.write_deadline);
     HttpLimits {
-        // A body of the configured length must find room beside others, and a handler may use its whole deadline.
-        bodies_max_bytes_per_core: default.bodies_max_bytes_per_core.max(http.max_body.saturating_mul(2)),
+        // A handler may use its whole deadline.
         handler_timeout_ms: default.handler_timeout_ms + milliseconds(deadline),
         body_max_bytes: http.max_body,
+        parsed_body_max_bytes: http.max_json_body,
         requests_max_per_core: http.max_in_flight.div_ceil(executors),
-        connections_max: http.max_connections,
+        connections_max: http.max_connections.min(files.clients),
         headers_max: http.max_headers,
         head_max_bytes: http.max_header_bytes,
         head_timeout_ms: milliseconds(http.header_timeout),
@@ -181,12 +187,19 @@ fn http_limits(settings: &Settings, executors: usize) -> HttpLimits {
     }
 }
 
-fn pool_limits(settings: &Settings) -> PoolLimits {
+/// A body of the configured length must find room, and what is made of it.
+fn memory_max(settings: &Settings) -> u64 {
+    settings.http.max_memory.max(settings.http.max_body.saturating_mul(5))
+}
+
+fn pool_limits(settings: &Settings, files: FileShares) -> PoolLimits {
+    let default = PoolLimits::default();
     PoolLimits {
+        in_flight_max: default.in_flight_max.min(files.each_node),
+        answer_max_bytes: default.answer_max_bytes.min(memory_max(settings) as usize / 2),
         idle_max: settings.upstream.max_connections,
         idle_timeout_ms: milliseconds(settings.upstream.idle_timeout),
         connect_timeout_ms: milliseconds(settings.upstream.connect_timeout),
-        ..PoolLimits::default()
     }
 }
 
@@ -209,21 +222,30 @@ pub fn start_on(settings: &Settings, cores: Cores) -> Result<RunningServer, Star
     }
     rt::preflight()?;
     let executors = cores.plan().len();
-    let limits = http_limits(settings, executors);
-    let client = ServerOptions { address: settings.listen, cores, name: "core", limits };
+    let files = files::of_process(executors, settings.nodes.len());
+    if files.clients < settings.http.max_connections {
+        tracing::warn!(
+            connections = files.clients,
+            "fewer connections of clients than http.max_connections are possible: raise `ulimit -n` (LimitNOFILE= in systemd)"
+        );
+    }
+    let limits = http_limits(settings, executors, files);
+    let (bridge, commands) = Bridge::with_memory(executors, memory_max(settings));
+    let memory = bridge.memory.clone();
+    let client = ServerOptions { address: settings.listen, cores, name: "core", limits, memory };
     let client = BoundServer::bind(client).map_err(|source| StartError::Bind { key: "listen", source })?;
     let admin = ServerOptions {
         address: settings.admin.listen,
         cores: Cores::Unpinned(1),
         name: "admin",
         limits: HttpLimits { body_max_bytes: 1024 * 1024, connections_max: 256, ..HttpLimits::default() },
+        memory: Memory::new(ADMIN_MEMORY_MAX),
     };
     let admin = BoundServer::bind(admin).map_err(|source| StartError::Bind { key: "admin.listen", source })?;
 
-    let (bridge, commands) = Bridge::new(client.executor_count());
     let node_key = settings.node_master_key.as_ref().map(|key| key.expose().to_owned());
     let core_settings = Arc::new(core_settings(settings));
-    let client_handlers = client_handlers(bridge.clone(), core_settings, pool_limits(settings), node_key)?;
+    let client_handlers = client_handlers(bridge.clone(), core_settings, pool_limits(settings, files), node_key)?;
 
     let control = control_plane::start(settings, &bridge, commands)?;
     let addresses = Addresses { client: client.address(), admin: admin.address() };

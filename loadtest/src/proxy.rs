@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use argh::FromArgs;
 use miroir::bridge::Bridge;
+use miroir::bridge::memory::Memory;
 use miroir::data_plane::client_api::client_handlers;
 use miroir::data_plane::connection::Handler;
 use miroir::data_plane::core::{CoreSettings, Timers};
@@ -106,11 +107,14 @@ impl Proxy {
     pub fn run(self) -> crate::Outcome {
         let cores = self.executors.map_or(Cores::Auto, Cores::Unpinned);
         let limits = HttpLimits::default();
-        let bound = BoundServer::bind(ServerOptions { address: self.listen, cores, name: "core", limits })?;
+        let memory = Memory::new(1 << 30);
+        let of_pool = memory.clone();
+        let bound = BoundServer::bind(ServerOptions { address: self.listen, cores, name: "core", limits, memory })?;
         let snapshot = Arc::new(snapshot(&self.node));
         let factory: HandlerFactory = if self.bare {
             Arc::new(move |_| {
-                let pool = UpstreamPool::new(PoolLimits::default(), Some("node-key")).expect("a plain key");
+                let pool = UpstreamPool::new(PoolLimits::default(), Some("node-key"), of_pool.clone());
+                let pool = pool.expect("a plain key");
                 Rc::new(Bare { pool, node: snapshot.nodes[0].clone() })
             })
         } else {

@@ -32,6 +32,11 @@ pub fn reply_channel<T>() -> (Reply<T>, ReplyFuture<T>) {
 }
 
 impl<T> Reply<T> {
+    /// Somebody still waits for it.
+    pub fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Answers.
     pub fn send(self, value: T) {
         self.0.lock().value = Some(value);

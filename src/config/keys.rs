@@ -284,7 +284,24 @@ pub const KEYS: &[Key] = &[
         "How long connecting to a node may take before another replica is asked.",
     ),
     key("upstream.idle_timeout", Kind::Duration, "30s", "After how long an unused connection to a node is closed."),
-    key("http.max_body", Kind::Size, "100MiB", "The largest request body; larger ones get 413 `payload_too_large`."),
+    key(
+        "http.max_body",
+        Kind::Size,
+        "100MiB",
+        "The largest request body (documents, or ids of documents to be deleted), also after it was decompressed; larger ones get 413 `payload_too_large`.",
+    ),
+    key(
+        "http.max_json_body",
+        Kind::Size,
+        "10MiB",
+        "The same for all other bodies: searches, settings, filters, keys. These are read in one go, and take many times their length in memory. A million values in one of them are too many whatever its length.",
+    ),
+    key(
+        "http.max_memory",
+        Kind::Size,
+        "1GiB",
+        "How much of requests and answers may be in memory at once, all cores together: bodies as they come, what is made of them, answers of nodes, answers to clients until they are sent. What finds no room gets 503 with `Retry-After`. At least five times `http.max_body`, whatever is written here: documents are in memory several times while they are cut by shard.",
+    ),
     key(
         "http.max_headers",
         Kind::Integer { min: 8, max: 1024 },

@@ -113,6 +113,8 @@ impl Reader {
     fn http(&mut self) -> HttpSettings {
         HttpSettings {
             max_body: self.size("http.max_body"),
+            max_json_body: self.size("http.max_json_body"),
+            max_memory: self.size("http.max_memory"),
             max_headers: self.integer("http.max_headers"),
             max_header_bytes: self.required("http.max_header_bytes", |_, value| {
                 let bytes = value::size(value)?;

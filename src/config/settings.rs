@@ -197,6 +197,10 @@ pub struct UpstreamSettings {
 pub struct HttpSettings {
     /// Bytes of a body.
     pub max_body: u64,
+    /// Bytes of a body that is read in one go.
+    pub max_json_body: u64,
+    /// Bytes of requests and answers, all cores together.
+    pub max_memory: u64,
     /// Headers of a request.
     pub max_headers: usize,
     /// Bytes of a head.

@@ -16,6 +16,7 @@ use super::features::FeaturesJob;
 use super::key_desk::KeyJob;
 use super::operator::OperatorJob;
 use super::task_desk::DeskJob;
+use super::task_documents::DocumentsJob;
 use crate::bridge::reply::Reply;
 use crate::bridge::waiting::{Room, WaitingWrite};
 use crate::bridge::{Accepted, Bridge, Command, JournalHeads, NewWrite, WriteRefusal};
@@ -52,6 +53,7 @@ pub struct JournalWriter {
     bridge: Arc<Bridge>,
     coordinator: Arc<dyn Coordinator>,
     desk: Sender<DeskJob>,
+    documents: Sender<DocumentsJob>,
     keys: Sender<KeyJob>,
     operator: Sender<OperatorJob>,
     features: Sender<FeaturesJob>,
@@ -89,6 +91,8 @@ pub struct JournalParts {
     pub coordinator: Arc<dyn Coordinator>,
     /// Takes what concerns tasks.
     pub desk: Sender<DeskJob>,
+    /// Takes who asks for documents of tasks.
+    pub documents: Sender<DocumentsJob>,
     /// Takes what concerns API keys.
     pub keys: Sender<KeyJob>,
     /// Takes what concerns nodes, shards and moves.
@@ -122,15 +126,38 @@ impl Backlog {
 impl JournalWriter {
     /// Reads where the journal ends, and shows the cores the heads.
     pub fn open(parts: JournalParts) -> Result<Self, StoreError> {
-        let JournalParts { store, bridge, coordinator, desk, keys, operator, features, backlog_limits, history_max } =
-            parts;
+        let JournalParts {
+            store,
+            bridge,
+            coordinator,
+            desk,
+            documents,
+            keys,
+            operator,
+            features,
+            backlog_limits,
+            history_max,
+        } = parts;
         let history = History::open(&*store, history_max)?;
         let heads = store.heads()?;
         let next = store.next_entry()?;
         let backlog = Backlog { size: store.backlog()?, limits: backlog_limits, measure_at: clock::instant() };
         let last_at = Timestamp(0);
-        let writer =
-            Self { store, bridge, coordinator, desk, keys, operator, features, heads, next, last_at, backlog, history };
+        let writer = Self {
+            store,
+            bridge,
+            coordinator,
+            desk,
+            documents,
+            keys,
+            operator,
+            features,
+            heads,
+            next,
+            last_at,
+            backlog,
+            history,
+        };
         writer.show_heads();
         Ok(writer)
     }
@@ -160,14 +187,20 @@ impl JournalWriter {
                 Command::Batches(query, reply) => self.hand_over(DeskJob::Batches(query, reply)),
                 Command::MatchingTasks(query, reply) => self.hand_over(DeskJob::MatchingTasks(query, reply)),
                 Command::Task(entry, reply) => self.hand_over(DeskJob::Task(entry, reply)),
-                Command::TaskDocuments(entry, reply) => self.hand_over(DeskJob::TaskDocuments(entry, reply)),
-                Command::Keys(change, reply) => self.hand_to_keys(KeyJob { change, reply }),
+                Command::TaskDocuments(entry, reply) => {
+                    hand_to(&self.documents, DocumentsJob { entry, reply }, DocumentsJob::refuse);
+                }
+                Command::Keys(change, reply) => hand_to(&self.keys, KeyJob { change, reply }, KeyJob::refuse),
                 Command::Webhooks(request, reply) => self.hand_over(DeskJob::Webhooks(request, reply)),
                 Command::Kept(name, reply) => self.hand_over(DeskJob::Kept(name, reply)),
                 Command::Keep(keep, reply) => self.hand_over(DeskJob::Keep(keep, reply)),
-                Command::Features(patch, reply) => self.hand_to_features(FeaturesJob { patch, reply }),
+                Command::Features(patch, reply) => {
+                    hand_to(&self.features, FeaturesJob { patch, reply }, FeaturesJob::refuse);
+                }
                 Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
-                Command::Topology(request, reply) => self.hand_to_operator(OperatorJob { request, reply }),
+                Command::Topology(request, reply) => {
+                    hand_to(&self.operator, OperatorJob { request, reply }, OperatorJob::refuse);
+                }
             }
             let is_full = group.entries.len() >= GROUP_ENTRIES_MAX || group.bytes >= GROUP_BYTES_MAX;
             next = if is_full { None } else { commands.try_recv().ok() };
@@ -197,31 +230,7 @@ impl JournalWriter {
     }
 
     fn hand_over(&self, job: DeskJob) {
-        match self.desk.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
-        }
-    }
-
-    fn hand_to_keys(&self, job: KeyJob) {
-        match self.keys.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
-        }
-    }
-
-    fn hand_to_operator(&self, job: OperatorJob) {
-        match self.operator.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
-        }
-    }
-
-    fn hand_to_features(&self, job: FeaturesJob) {
-        match self.features.try_send(job) {
-            Ok(()) => {}
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => job.refuse(),
-        }
+        hand_to(&self.desk, job, DeskJob::refuse);
     }
 
     /// Makes an entry of a write; heads change at once, for the writes behind it in the same group.
@@ -312,6 +321,14 @@ impl JournalWriter {
     fn show_heads(&self) {
         let heads: JournalHeads = self.heads.iter().map(|(uid, head)| (uid.clone(), shown_head(head))).collect();
         self.bridge.heads.store(Arc::new(heads));
+    }
+}
+
+/// Hands a job over, or has it refused.
+fn hand_to<J>(thread: &Sender<J>, job: J, refuse: impl FnOnce(J)) {
+    match thread.try_send(job) {
+        Ok(()) => {}
+        Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => refuse(job),
     }
 }
 

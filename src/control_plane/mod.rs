@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `journal` | numbers writes and makes them durable ([`journal`]) |
 //! | `task-desk` | answers questions about tasks and webhooks, deletes tasks ([`task_desk`]) |
+//! | `task-documents` | shows the documents of unfinished tasks ([`task_documents`]) |
 //! | `webhooks` | tells those who want to hear of it of finished tasks ([`webhooks`]) |
 //! | `key-desk` | changes API keys ([`key_desk`]) |
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
@@ -23,7 +24,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, Sender, bounded};
 
 use crate::bridge::{Bridge, Command};
 use crate::config::{RepairPolicy, Settings};
@@ -39,7 +40,8 @@ use prober::ProbeTiming;
 use publisher::Publisher;
 use startup::FleetError;
 use status::Looks;
-use task_desk::TaskDesk;
+use task_desk::{DeskJob, TaskDesk};
+use task_documents::{DocumentsJob, TaskDocuments};
 use threads::{DeadThread, Threads};
 use troubles::Troubles;
 use webhooks::{Announcer, Registry};
@@ -67,6 +69,7 @@ mod shard_reader;
 pub mod startup;
 pub mod status;
 pub mod task_desk;
+pub mod task_documents;
 pub mod task_view;
 pub mod threads;
 pub mod troubles;
@@ -156,13 +159,7 @@ pub fn start(
         looks: looks.clone(),
     };
 
-    let (desk, jobs) = bounded(task_desk::JOBS_MAX);
-    let registry = Arc::new(Registry::open(store.clone(), webhooks::configured(&settings.webhooks))?);
-    let announcer = Announcer::new(registry.clone(), settings.webhooks.may_be_private);
-    plane.threads.spawn("webhooks", move |stop| announcer.run(stop))?;
-    let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: looks.clone(), webhooks: registry };
-    task_desk.resume()?;
-    plane.threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
+    let (desk, documents) = start_desks(&mut plane.threads, settings, (&store, bridge, &looks))?;
     let (keys, changes) = bounded(key_desk::JOBS_MAX);
     plane.threads.spawn("key-desk", move |stop| key_desk.run(&changes, stop))?;
     let (operator, requests) = bounded(operator::JOBS_MAX);
@@ -185,12 +182,40 @@ pub fn start(
     let keeper = FeaturesKeeper::open(store.clone(), bridge.clone(), settings.node_master_key.clone())?;
     plane.threads.spawn("features", move |stop| keeper.run(&changes, stop))?;
     let backlog_limits = BacklogLimits { bytes: settings.backlog.max_bytes, entries: settings.backlog.max_entries };
-    let (bridge, history_max) = (bridge.clone(), settings.tasks.history_max);
-    let journal =
-        JournalParts { store, bridge, coordinator, desk, keys, operator, features, backlog_limits, history_max };
+    let journal = JournalParts {
+        store,
+        bridge: bridge.clone(),
+        coordinator,
+        desk,
+        documents,
+        keys,
+        operator,
+        features,
+        backlog_limits,
+        history_max: settings.tasks.history_max,
+    };
     let journal = JournalWriter::open(journal)?;
     plane.threads.spawn("journal", move |stop| journal.run(&commands, stop))?;
     Ok(plane)
+}
+
+/// Starts the threads that answer questions about tasks, and those that tell of finished ones.
+fn start_desks(
+    threads: &mut Threads,
+    settings: &Settings,
+    (store, bridge, looks): (&Arc<dyn Store>, &Arc<Bridge>, &Looks),
+) -> Result<(Sender<DeskJob>, Sender<DocumentsJob>), StartError> {
+    let (desk, jobs) = bounded(task_desk::JOBS_MAX);
+    let registry = Arc::new(Registry::open(store.clone(), webhooks::configured(&settings.webhooks))?);
+    let announcer = Announcer::new(registry.clone(), settings.webhooks.may_be_private);
+    threads.spawn("webhooks", move |stop| announcer.run(stop))?;
+    let task_desk = TaskDesk { store: store.clone(), bridge: bridge.clone(), looks: looks.clone(), webhooks: registry };
+    task_desk.resume()?;
+    threads.spawn("task-desk", move |stop| task_desk.run(&jobs, stop))?;
+    let (documents, asked) = bounded(task_documents::JOBS_MAX);
+    let of_tasks = TaskDocuments { store: store.clone(), bridge: bridge.clone() };
+    threads.spawn("task-documents", move |stop| of_tasks.run(&asked, stop))?;
+    Ok((desk, documents))
 }
 
 fn background_audit(settings: &Settings) -> Option<BackgroundAudit> {

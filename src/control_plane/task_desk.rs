@@ -9,7 +9,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crossbeam::channel::{Receiver, never, select, tick};
 
 use super::batch_view::batch_page;
@@ -24,7 +23,7 @@ use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, Timestamp};
 use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, Code};
-use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView, task_not_found, task_without_documents};
+use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView, task_not_found};
 use crate::store::{Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError};
 use crate::telemetry::clock;
 
@@ -50,8 +49,6 @@ pub enum DeskJob {
     MatchingTasks(Box<TaskQuery>, Reply<Result<Vec<EntryId>, ApiError>>),
     /// One task.
     Task(EntryId, Reply<Result<TaskView, ApiError>>),
-    /// The documents of an unfinished task, as NDJSON.
-    TaskDocuments(EntryId, Reply<Result<Bytes, ApiError>>),
     /// What clients ask about webhooks.
     Webhooks(Box<WebhookRequest>, Reply<Result<serde_json::Value, ApiError>>),
     /// What is kept by this name.
@@ -73,7 +70,6 @@ impl DeskJob {
             Self::Batches(_, reply) => reply.send(Err(busy())),
             Self::MatchingTasks(_, reply) => reply.send(Err(busy())),
             Self::Task(_, reply) => reply.send(Err(busy())),
-            Self::TaskDocuments(_, reply) => reply.send(Err(busy())),
             Self::Webhooks(_, reply) => reply.send(Err(busy())),
             Self::Kept(_, reply) => reply.send(Err(busy())),
             Self::Keep(_, reply) => reply.send(Err(busy())),
@@ -122,7 +118,6 @@ impl TaskDesk {
                         reply.send(self.store.matching_tasks(&query).map_err(|error| api_error(&error)));
                     }
                     Ok(DeskJob::Task(entry, reply)) => reply.send(self.task(entry)),
-                    Ok(DeskJob::TaskDocuments(entry, reply)) => reply.send(self.documents(entry)),
                     Ok(DeskJob::Webhooks(request, reply)) => reply.send(self.webhooks.answer(*request)),
                     Ok(DeskJob::Kept(name, reply)) => {
                         reply.send(self.store.kept(name).map_err(|error| api_error(&error)));
@@ -165,15 +160,6 @@ impl TaskDesk {
             Some(record) if !record.is_deleted => Ok(task_view(&record)),
             Some(_) | None => Err(task_not_found(id.0)),
         }
-    }
-
-    fn documents(&self, id: EntryId) -> Result<Bytes, ApiError> {
-        let record = self.store.entry(id).map_err(|error| api_error(&error))?;
-        let record = record.filter(|record| !record.is_deleted).ok_or_else(|| task_not_found(id.0))?;
-        let is_pending = matches!(record.entry.operation, Operation::PutDocuments { .. }) && record.outcome.is_none();
-        let payload = if is_pending { self.store.payload(id).map_err(|error| api_error(&error))? } else { None };
-        let documents = payload.ok_or_else(|| task_without_documents(id.0))?.unmarked();
-        documents.map_err(|error| ApiError::new(Code::Internal, error.to_string()))
     }
 
     /// Nobody else changes what is kept by these names.

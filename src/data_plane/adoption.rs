@@ -61,7 +61,8 @@ mod tests {
             .map(|number| {
                 let (bridge, is_over) = (bridge.clone(), is_over.clone());
                 let main = move || async move {
-                    let upstream = Rc::new(UpstreamPool::new(PoolLimits::default(), None).unwrap());
+                    let upstream =
+                        Rc::new(UpstreamPool::new(PoolLimits::default(), None, bridge.memory.clone()).unwrap());
                     let settings = Arc::new(CoreSettings::default());
                     let core = Rc::new(Core::new(number, bridge, settings, upstream, Rc::new(ExecutorTimers)));
                     rt::spawn_detached(acknowledge_epochs(core.clone()));

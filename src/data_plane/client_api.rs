@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{HeaderName, HeaderValue};
 
 use super::adoption::acknowledge_epochs;
+use super::body::BodyUse;
 use super::connection::Handler;
 use super::core::{Core, CoreSettings};
 use super::handlers::{admit, cors, route};
@@ -23,8 +24,8 @@ const POOL_SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 struct ClientApi(Rc<Core>);
 
 impl Handler for ClientApi {
-    fn admit(&self, head: &Request) -> Result<(), Response> {
-        admit(&self.0, head).map(|_| ())
+    fn admit(&self, head: &Request) -> Result<BodyUse, Response> {
+        admit(&self.0, head).map(|(route, _)| route.body_use)
     }
 
     fn headers(&self, head: &Request) -> Vec<(HeaderName, HeaderValue)> {
@@ -44,10 +45,10 @@ pub fn client_handlers(
     node_key: Option<String>,
 ) -> Result<HandlerFactory, InvalidNodeKey> {
     // Refused here rather than on the executors.
-    UpstreamPool::new(limits.clone(), node_key.as_deref())?;
+    UpstreamPool::new(limits.clone(), node_key.as_deref(), bridge.memory.clone())?;
     Ok(Arc::new(move |number| {
-        let pool = UpstreamPool::new(limits.clone(), node_key.as_deref()).expect("the same key was accepted before");
-        let pool = Rc::new(pool);
+        let pool = UpstreamPool::new(limits.clone(), node_key.as_deref(), bridge.memory.clone());
+        let pool = Rc::new(pool.expect("the same key was accepted before"));
         let timers = Rc::new(ExecutorTimers);
         let core = Rc::new(Core::new(number, bridge.clone(), settings.clone(), pool.clone(), timers));
         rt::spawn_detached(acknowledge_epochs(core.clone()));

@@ -1,7 +1,8 @@
 //! One client's connection: hyper's HTTP/1 server, around it our limits, deadlines and the containment of panics.
 //!
 //! Framing, keep-alive and smuggling rules are hyper's. A body is read whole, bounded, before the handler runs; but only
-//! after the handler has looked at the head, and a client holds no more of the room for bodies than it has sent.
+//! after the handler has looked at the head. Who sends slowly holds up nobody: a request counts as worked on when all of
+//! it is there.
 //!
 //! Cancel safety: when the client goes away, the handler's future is dropped where it waits.
 
@@ -9,29 +10,30 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::TcpStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, HeaderName, HeaderValue, RETRY_AFTER, VARY};
-use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 
-use super::coding::{Accepted, Coding, Decoding, Encoding, STEP_BYTES};
+use super::body::{BodyReader, BodyUse, Refused};
+use super::coding::{Accepted, Coding, Encoding, STEP_BYTES};
 use super::core::Timers;
 use super::lifetime::{HttpLimits, Lifetime, Lifetimes, Phase};
+use super::pieces::Pieces;
 use super::places::Places;
 use super::rt::{self, ExecutorTimers};
 use super::socket::Socket;
 use super::upstream::LocalFuture;
+use crate::bridge::memory::Memory;
 use crate::http_types::{Request, Response};
 use crate::meili::error::{ApiError, Code};
 
 /// Reads of unwanted bytes before others get their turn.
 const DISCARDS_PER_TURN: usize = 8;
-/// Bytes that are set aside for a body of which little has come.
-const RESERVED_MAX: u64 = 1024 * 1024;
 /// Decoders that a core has at work at a time; each may need 16 MiB.
 const DECODERS_MAX: u32 = 4;
 /// Shorter answers are sent as they are, unless the client takes no plain ones: it would cost more than it saves.
@@ -39,12 +41,12 @@ const COMPRESSED_FROM: usize = 256;
 
 /// Answers requests; one per executor.
 pub trait Handler {
-    /// Whether the body of a request is worth reading. The request has no body yet.
+    /// Whether the body of a request is worth reading, and how it will be read. The request has no body yet.
     ///
     /// # Errors
     /// The answer, as [`Self::handle`] would give it for any body.
-    fn admit(&self, _head: &Request) -> Result<(), Response> {
-        Ok(())
+    fn admit(&self, _head: &Request) -> Result<BodyUse, Response> {
+        Ok(BodyUse::AtOnce)
     }
 
     /// What every answer to a request with this head carries besides, also one that refuses it.
@@ -64,17 +66,23 @@ pub struct Listening {
     pub handler: Rc<dyn Handler>,
     /// All connections.
     pub lifetimes: Lifetimes,
+    /// Of the requests and answers of all cores.
+    memory: Arc<Memory>,
+    /// That are worked on.
     requests: Cell<usize>,
-    body_bytes: Cell<u64>,
     decoders: Places,
 }
 
 impl Listening {
     /// No connections yet.
-    pub fn new(limits: Rc<HttpLimits>, handler: Rc<dyn Handler>) -> Rc<Self> {
+    pub fn new(limits: Rc<HttpLimits>, handler: Rc<dyn Handler>, memory: Arc<Memory>) -> Rc<Self> {
         let lifetimes = Lifetimes::default();
         let decoders = Places::new(DECODERS_MAX);
-        Rc::new(Self { limits, handler, lifetimes, requests: Cell::new(0), body_bytes: Cell::new(0), decoders })
+        Rc::new(Self { limits, handler, lifetimes, memory, requests: Cell::new(0), decoders })
+    }
+
+    fn is_full(&self) -> bool {
+        self.requests.get() >= self.limits.requests_max_per_core
     }
 }
 
@@ -83,47 +91,32 @@ impl Listening {
 #[error("the request was not read to its end: {0}")]
 struct Unreadable(#[from] hyper::Error);
 
-/// A request that is worked on: counts, and gives back what it took.
-struct Admission {
-    listening: Rc<Listening>,
-    body_bytes: u64,
-}
+/// A request that is worked on.
+struct Working<'a>(&'a Listening);
 
-impl Admission {
-    fn enter(listening: &Rc<Listening>) -> Option<Self> {
-        let count = listening.requests.get();
-        if count >= listening.limits.requests_max_per_core {
-            return None;
-        }
-        listening.requests.set(count + 1);
-        Some(Self { listening: listening.clone(), body_bytes: 0 })
-    }
-
-    /// Takes room for so many more bytes of body; false when the core has none left.
-    fn take(&mut self, bytes: u64) -> bool {
-        let taken = self.listening.body_bytes.get() + bytes;
-        let has_room = taken <= self.listening.limits.bodies_max_bytes_per_core;
-        if has_room {
-            self.listening.body_bytes.set(taken);
-            self.body_bytes += bytes;
-        }
-        has_room
+impl<'a> Working<'a> {
+    fn begin(listening: &'a Listening) -> Option<Self> {
+        let has_place = !listening.is_full();
+        has_place.then(|| {
+            listening.requests.set(listening.requests.get() + 1);
+            Self(listening)
+        })
     }
 }
 
-impl Drop for Admission {
+impl Drop for Working<'_> {
     fn drop(&mut self) {
-        let listening = &self.listening;
-        listening.requests.set(listening.requests.get() - 1);
-        listening.body_bytes.set(listening.body_bytes.get() - self.body_bytes);
+        self.0.requests.set(self.0.requests.get() - 1);
     }
 }
 
-/// What came of reading a body.
-enum ReadBody {
-    Whole(Bytes),
-    /// Answer this and close: the rest of the body was not read.
-    Refused(Response),
+/// An answer that hyper sends: its connection hears when the last piece is on its way.
+struct Sending(Rc<Lifetime>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.answer_ends();
+    }
 }
 
 struct RequestService {
@@ -134,7 +127,7 @@ struct RequestService {
 }
 
 impl Service<http::Request<Incoming>> for RequestService {
-    type Response = http::Response<Full<Bytes>>;
+    type Response = http::Response<Pieces<Sending>>;
     type Error = Unreadable;
     type Future = LocalFuture<'static, Result<Self::Response, Unreadable>>;
 
@@ -143,30 +136,25 @@ impl Service<http::Request<Incoming>> for RequestService {
         let lifetime = self.lifetime.clone();
         let must_linger = self.must_linger.clone();
         Box::pin(async move {
-            lifetime.enter(Phase::Body, 0);
+            lifetime.enter(Phase::Body);
             let (request, body) = head_and_body(request);
             let headers = listening.handler.headers(&request);
-            let accepted = Accepted::of(&request.headers);
             let has_body = !body.is_end_stream();
-            let refused = |refusal: Response| if has_body { Err(refusal) } else { Ok(refusal) };
-            let response = match (Admission::enter(&listening), accepted) {
-                (_, None) => refused(not_acceptable()),
-                (None, Some(_)) => refused(overloaded("too many requests are in progress")),
-                (Some(admission), Some(accepted)) => {
-                    let response = answer(&listening, &lifetime, admission, (request, body)).await?;
-                    match response {
-                        Ok(response) => Ok(compressed(response, accepted).await),
-                        refusal @ Err(_) => refusal,
-                    }
-                }
+            let response = match Accepted::of(&request.headers) {
+                None if has_body => Err(not_acceptable()),
+                None => Ok(not_acceptable()),
+                Some(accepted) => match answer(&listening, &lifetime, (request, body)).await? {
+                    Ok(response) => Ok(sendable(&listening.memory, response, accepted).await),
+                    refusal @ Err(_) => refusal,
+                },
             };
             let mut response = response.unwrap_or_else(|refusal| {
                 must_linger.set(true);
                 refusal.with_header(CONNECTION, HeaderValue::from_static("close"))
             });
             response.headers.extend(headers);
-            lifetime.enter(Phase::Answer, response.body.len() as u64);
-            Ok(into_hyper(response))
+            lifetime.enter(Phase::Answer);
+            Ok(into_hyper(response, lifetime))
         })
     }
 }
@@ -185,27 +173,30 @@ fn head_and_body(request: http::Request<Incoming>) -> (Request, Incoming) {
 
 /// The handler's answer, or as an error the answer to a request that was not read to its end.
 async fn answer(
-    listening: &Rc<Listening>,
+    listening: &Listening,
     lifetime: &Lifetime,
-    mut admission: Admission,
     (mut request, body): (Request, Incoming),
 ) -> Result<Result<Response, Response>, Unreadable> {
+    let too_many = || overloaded("too many requests are in progress");
+    // What is made of the body is gone when the handler has answered.
+    let mut _share = None;
     if !body.is_end_stream() {
-        if let Err(refusal) = listening.handler.admit(&request) {
-            return Ok(Err(refusal));
-        }
-        request.body = match read_body(body, &mut admission).await? {
-            ReadBody::Whole(body) => body,
-            ReadBody::Refused(refusal) => return Ok(Err(refusal)),
+        let body_use = match listening.handler.admit(&request) {
+            Ok(_) if listening.is_full() => return Ok(Err(too_many())),
+            Ok(body_use) => body_use,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(coding) = Coding::of_body(&request.headers) {
-            match decoded(coding, &request.body, &mut admission).await {
-                Ok(body) => request.body = body,
-                Err(refusal) => return Ok(Ok(refusal)),
-            }
+        let Listening { limits, memory, decoders, .. } = listening;
+        let reader = BodyReader { limits, memory, decoders, body_use };
+        match reader.read(body, Coding::of_body(&request.headers)).await {
+            Ok(whole) => (request.body, _share) = (whole.bytes, Some(whole.share)),
+            Err(Refused::Broken(error)) => return Err(error.into()),
+            Err(Refused::Unread(refusal)) => return Ok(Err(refusal)),
+            Err(Refused::Read(refusal)) => return Ok(Ok(refusal)),
         }
     }
-    lifetime.enter(Phase::Handler, 0);
+    let Some(_working) = Working::begin(listening) else { return Ok(Ok(too_many())) };
+    lifetime.enter(Phase::Handler);
     let response = rt::contain(listening.handler.handle(request)).await.unwrap_or_else(|panic| {
         tracing::error!(panic, "a handler panicked");
         Response::error(&ApiError::new(Code::Internal, "An internal error has occurred."))
@@ -213,71 +204,34 @@ async fn answer(
     Ok(Ok(response))
 }
 
-async fn read_body(mut body: Incoming, admission: &mut Admission) -> Result<ReadBody, Unreadable> {
-    let limit = admission.listening.limits.body_max_bytes;
-    let announced = body.size_hint().exact();
-    if announced.is_some_and(|length| length > limit) {
-        return Ok(ReadBody::Refused(Response::error(&ApiError::payload_too_large(limit))));
-    }
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        if whole.len() as u64 + data.len() as u64 > limit {
-            return Ok(ReadBody::Refused(Response::error(&ApiError::payload_too_large(limit))));
-        }
-        if !admission.take(data.len() as u64) {
-            return Ok(ReadBody::Refused(overloaded("too many request bodies are held in memory")));
-        }
-        if announced == Some(data.len() as u64) {
-            return Ok(ReadBody::Whole(data));
-        }
-        if whole.is_empty() {
-            // What was announced may never come.
-            whole.reserve(announced.unwrap_or(0).min(RESERVED_MAX) as usize);
-        }
-        whole.extend_from_slice(&data);
-    }
-    Ok(ReadBody::Whole(whole.freeze()))
-}
-
-/// What a compressed body comes to, bounded as a plain one is, or the answer that refuses it.
-async fn decoded(coding: Coding, body: &[u8], admission: &mut Admission) -> Result<Bytes, Response> {
-    let malformed = |error: std::io::Error| {
-        tracing::debug!(%error, coding = coding.name(), "a compressed body cannot be read");
-        let message = "The provided payload is incomplete and cannot be parsed";
-        Response::error(&ApiError::new(Code::BadRequest, message))
+/// The answer as the client likes it best, with its share of the memory until it is sent.
+async fn sendable(memory: &Arc<Memory>, response: Response, accepted: Accepted) -> Response {
+    let sendable = match with_share(memory, response) {
+        Some(response) => compressed(memory, response, accepted).await,
+        None => None,
     };
-    let listening = admission.listening.clone();
-    let _place = listening.decoders.enter().await;
-    let mut decoding = Decoding::new(coding, body).map_err(malformed)?;
-    let mut whole = 0;
-    while let Some(bytes) = decoding.step().map_err(malformed)? {
-        whole += bytes as u64;
-        if whole > listening.limits.body_max_bytes {
-            return Err(Response::error(&ApiError::payload_too_large(listening.limits.body_max_bytes)));
-        }
-        if !admission.take(bytes as u64) {
-            return Err(overloaded("too many request bodies are held in memory"));
-        }
-        ExecutorTimers.yield_now().await;
-    }
-    Ok(decoding.into_decoded().into())
+    sendable.unwrap_or_else(|| overloaded("too much of requests and answers is in memory"))
 }
 
-/// The answer as the client likes it best.
-async fn compressed(mut response: Response, accepted: Accepted) -> Response {
-    let Accepted { coding: Some(coding), is_plain_accepted } = accepted else { return response };
+fn with_share(memory: &Arc<Memory>, response: Response) -> Option<Response> {
+    let body = memory.carry(response.body)?;
+    Some(Response { body, ..response })
+}
+
+async fn compressed(memory: &Arc<Memory>, mut response: Response, accepted: Accepted) -> Option<Response> {
+    let Accepted { coding: Some(coding), is_plain_accepted } = accepted else { return Some(response) };
     if response.body.is_empty() || (response.body.len() < COMPRESSED_FROM && is_plain_accepted) {
-        return response;
+        return Some(response);
     }
-    let Some(mut encoding) = Encoding::new(coding) else { return response };
+    let Some(mut encoding) = Encoding::new(coding) else { return Some(response) };
     for piece in response.body.chunks(STEP_BYTES) {
         encoding.push(piece);
         ExecutorTimers.yield_now().await;
     }
     response.body = encoding.finish().into();
     let coding = HeaderValue::from_static(coding.name());
-    response.with_header(CONTENT_ENCODING, coding).with_header(VARY, HeaderValue::from_static("accept-encoding"))
+    let vary = HeaderValue::from_static("accept-encoding");
+    with_share(memory, response.with_header(CONTENT_ENCODING, coding).with_header(VARY, vary))
 }
 
 /// The client takes nothing that can be sent.
@@ -294,8 +248,8 @@ pub fn overloaded(reason: &str) -> Response {
     response.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
-fn into_hyper(response: Response) -> http::Response<Full<Bytes>> {
-    let mut converted = http::Response::new(Full::new(response.body));
+fn into_hyper(response: Response, lifetime: Rc<Lifetime>) -> http::Response<Pieces<Sending>> {
+    let mut converted = http::Response::new(Pieces::new(response.body, Sending(lifetime)));
     *converted.status_mut() =
         http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     converted.headers_mut().extend(response.headers.into_iter().map(|(name, value)| (Some(name), value)));
@@ -331,22 +285,25 @@ pub async fn serve(stream: TcpStream, listening: Rc<Listening>) {
         tracing::debug!(phase = ?lifetime.phase(), "a client's connection took too long");
         return;
     };
+    let mut has_unread = must_linger.get();
     if let Err(error) = result {
         tracing::debug!(%error, "a client's connection broke");
+        // Hyper has answered that.
+        has_unread |= error.is_parse();
     }
     let mut socket = connection.into_parts().io;
-    linger(&mut socket, &lifetime, must_linger.get()).await;
+    linger(&mut socket, &lifetime, has_unread).await;
 }
 
 /// Closes the writing side, and after an early answer throws away for a moment what the client still sends: a close with
 /// unread bytes would be a reset, which may destroy the answer before it is read.
-async fn linger(socket: &mut Socket<Lifetime>, lifetime: &Lifetime, has_unread_body: bool) {
+async fn linger(socket: &mut Socket<Lifetime>, lifetime: &Lifetime, has_unread: bool) {
     // The client may be gone already.
     let _ = poll_fn(|context| hyper::rt::Write::poll_shutdown(std::pin::Pin::new(socket), context)).await;
-    if !has_unread_body {
+    if !has_unread {
         return;
     }
-    lifetime.enter(Phase::Lingering, 0);
+    lifetime.enter(Phase::Lingering);
     poll_fn(|context| {
         if lifetime.is_over(context.waker()) {
             return Poll::Ready(());

@@ -18,9 +18,11 @@ use super::patience::Patience;
 use super::scatter::HedgeBudget;
 use super::upstream::{LocalFuture, Upstream};
 use crate::bridge::Bridge;
+use crate::bridge::memory::Share;
 pub use crate::config::PartialPolicy;
 use crate::logic::ids::Monotonic;
 use crate::logic::snapshot::RoutingSnapshot;
+use crate::meili::error::ApiError;
 
 /// The part of the configuration that handlers need.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -140,6 +142,15 @@ impl Core {
     /// The newest snapshot. Take it once per request.
     pub fn snapshot(&self) -> Arc<RoutingSnapshot> {
         self.snapshot.borrow_mut().load().clone()
+    }
+
+    /// Takes room for something that a handler makes, or lets it grow.
+    ///
+    /// # Errors
+    /// `miroir_overloaded`.
+    pub fn take_room(&self, share: &mut Share, bytes: u64) -> Result<(), ApiError> {
+        let refusal = || ApiError::overloaded("too much of requests and answers is in memory");
+        share.grow(bytes).then_some(()).ok_or_else(refusal)
     }
 
     /// The monotonic clock.

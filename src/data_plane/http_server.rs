@@ -18,6 +18,7 @@ use super::lifetime::HttpLimits;
 use super::listener::{Acceptor, ListenError, bind};
 use super::mailbox::{Mail, Mailbox};
 use super::rt::{self, ExecutorPlan, RuntimeError};
+use crate::bridge::memory::Memory;
 use crate::telemetry::clock;
 
 /// How often deadlines are looked at.
@@ -41,6 +42,8 @@ pub struct ServerOptions {
     pub name: &'static str,
     /// Bounds on clients.
     pub limits: HttpLimits,
+    /// Of their requests and answers.
+    pub memory: Arc<Memory>,
 }
 
 /// Why a server did not start.
@@ -110,7 +113,7 @@ impl BoundServer {
         for (number, cpu) in self.plan.iter().enumerate() {
             let plan = ExecutorPlan { name: format!("{}-{number}", self.options.name), cpu: *cpu };
             let mailbox = Arc::new(Mailbox::default());
-            let thread = start_one(&plan, number, &mailbox, &server.drain_ms, &self.options.limits, factory, &died)?;
+            let thread = start_one(&plan, number, &mailbox, &server.drain_ms, &self.options, factory, &died)?;
             server.mailboxes.push(mailbox);
             server.executors.push(thread);
         }
@@ -126,14 +129,15 @@ fn start_one(
     number: usize,
     mailbox: &Arc<Mailbox>,
     drain_ms: &Arc<AtomicU64>,
-    limits: &HttpLimits,
+    options: &ServerOptions,
     factory: &HandlerFactory,
     died: &Sender<DeadExecutor>,
 ) -> Result<JoinHandle<()>, RuntimeError> {
-    let (mailbox, drain_ms, limits) = (mailbox.clone(), drain_ms.clone(), limits.clone());
+    let (mailbox, drain_ms) = (mailbox.clone(), drain_ms.clone());
+    let (limits, memory) = (options.limits.clone(), options.memory.clone());
     let (factory, died, name) = (factory.clone(), died.clone(), plan.name.clone());
     let main = move || async move {
-        let listening = Listening::new(Rc::new(limits), factory(number));
+        let listening = Listening::new(Rc::new(limits), factory(number), memory);
         run(&mailbox, &listening, &drain_ms).await;
     };
     rt::start_executor(plan, main, move |result| {

@@ -18,8 +18,8 @@ use crate::telemetry::clock;
 pub struct HttpLimits {
     /// Longest body of a request.
     pub body_max_bytes: u64,
-    /// Bodies that one core may hold at a time; past this the answer is 503.
-    pub bodies_max_bytes_per_core: u64,
+    /// Longest body that is read in one go.
+    pub parsed_body_max_bytes: u64,
     /// Requests that one core may work on at a time; past this the answer is 503.
     pub requests_max_per_core: usize,
     /// Connections of the whole process; past this they get 503 and are closed.
@@ -32,7 +32,8 @@ pub struct HttpLimits {
     pub head_timeout_ms: u64,
     /// Time between requests on one connection, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// Time that a body or an answer may take on top of what [`Self::bytes_per_ms_min`] grants, in milliseconds.
+    /// Time that a body or an answer may take on top of what [`Self::bytes_per_ms_min`] grants, in milliseconds; twice as
+    /// long nothing at all may move.
     pub transfer_timeout_ms: u64,
     /// Slowest transfer that is tolerated. 16 bytes per millisecond are 16 KB/s.
     pub bytes_per_ms_min: u64,
@@ -44,7 +45,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             body_max_bytes: 100 * 1024 * 1024,
-            bodies_max_bytes_per_core: 512 * 1024 * 1024,
+            parsed_body_max_bytes: 10 * 1024 * 1024,
             requests_max_per_core: 4096,
             connections_max: 10_000,
             headers_max: 100,
@@ -71,6 +72,8 @@ pub enum Phase {
     Handler,
     /// The answer is on its way.
     Answer,
+    /// The last piece of the answer is on its way.
+    AnswerEnd,
     /// The answer has been sent; what the client still sends is thrown away for a moment, so that it gets to read it.
     Lingering,
 }
@@ -94,7 +97,7 @@ impl Lifetime {
             waker: RefCell::default(),
             limits,
         };
-        lifetime.enter(Phase::Idle, 0);
+        lifetime.enter(Phase::Idle);
         Rc::new(lifetime)
     }
 
@@ -103,19 +106,32 @@ impl Lifetime {
         self.phase.get()
     }
 
-    /// It does something else now; `bytes` is the length of an answer, if known.
-    pub fn enter(&self, phase: Phase, bytes: u64) {
+    /// It does something else now.
+    pub fn enter(&self, phase: Phase) {
         let limits = &*self.limits;
         let allowed_ms = match phase {
             Phase::Idle => limits.idle_timeout_ms,
             Phase::Head => limits.head_timeout_ms,
-            Phase::Body => limits.transfer_timeout_ms,
+            Phase::Body | Phase::Answer | Phase::AnswerEnd => limits.transfer_timeout_ms,
             Phase::Handler => limits.handler_timeout_ms,
-            Phase::Answer => limits.transfer_timeout_ms + bytes / limits.bytes_per_ms_min,
             Phase::Lingering => 2_000,
         };
         self.phase.set(phase);
         self.deadline.set(clock::monotonic().plus_ms(allowed_ms));
+    }
+
+    /// The server's buffer has the last of the answer; its time goes on.
+    pub fn answer_ends(&self) {
+        if self.phase.get() == Phase::Answer {
+            self.phase.set(Phase::AnswerEnd);
+        }
+    }
+
+    /// A transfer that moves has more time, but never much: what went fast does not pay for a stop.
+    fn moved(&self, bytes: usize) {
+        let granted = self.deadline.get().plus_ms(bytes as u64 / self.limits.bytes_per_ms_min);
+        let latest = clock::monotonic().plus_ms(2 * self.limits.transfer_timeout_ms);
+        self.deadline.set(granted.min(latest));
     }
 
     /// Whether the deadline has passed; the waker is kept for that moment otherwise.
@@ -145,17 +161,22 @@ impl Lifetime {
 impl Meter for Lifetime {
     fn on_read(&self, bytes: usize) {
         match self.phase.get() {
-            Phase::Idle if bytes > 0 => self.enter(Phase::Head, 0),
-            Phase::Body => self.deadline.set(self.deadline.get().plus_ms(bytes as u64 / self.limits.bytes_per_ms_min)),
-            Phase::Idle | Phase::Head | Phase::Handler | Phase::Answer | Phase::Lingering => {}
+            Phase::Idle if bytes > 0 => self.enter(Phase::Head),
+            Phase::Body => self.moved(bytes),
+            Phase::Idle | Phase::Head | Phase::Handler | Phase::Answer | Phase::AnswerEnd | Phase::Lingering => {}
         }
     }
 
-    fn on_written(&self, _bytes: usize) {}
+    fn on_written(&self, bytes: usize) {
+        match self.phase.get() {
+            Phase::Answer | Phase::AnswerEnd => self.moved(bytes),
+            Phase::Idle | Phase::Head | Phase::Body | Phase::Handler | Phase::Lingering => {}
+        }
+    }
 
     fn on_flushed(&self) {
-        if self.phase.get() == Phase::Answer {
-            self.enter(Phase::Idle, 0);
+        if self.phase.get() == Phase::AnswerEnd {
+            self.enter(Phase::Idle);
         }
     }
 }

@@ -21,6 +21,7 @@
 //! | [`socket`] | a glommio stream as hyper wants it |
 
 pub mod adoption;
+pub mod body;
 mod clarifying;
 pub mod client_api;
 pub mod coding;
@@ -40,6 +41,7 @@ pub mod lifetime;
 pub mod listener;
 pub mod mailbox;
 pub mod patience;
+mod pieces;
 pub mod places;
 pub mod pool;
 pub mod reading;

@@ -14,19 +14,21 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
-use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 
 use super::core::Timers;
+use super::pieces::Pieces;
 use super::places::{Place, Places};
 use super::rt::{self, ExecutorTimers};
 use super::socket::{Meter, Socket};
 use super::upstream::{LocalFuture, NodeLoad, NodeRequest, NodeResponse, Upstream, UpstreamError};
+use crate::bridge::memory::{Memory, Share, UNCOUNTED_MAX};
 use crate::logic::ids::{Monotonic, NodeId};
 use crate::logic::snapshot::NodeView;
 use crate::telemetry::clock;
@@ -80,10 +82,11 @@ impl Meter for Traffic {
     fn on_flushed(&self) {}
 }
 
-type Driver = Connection<Socket<Traffic>, Full<Bytes>>;
+type HttpRequest = http::Request<Pieces<()>>;
+type Driver = Connection<Socket<Traffic>, Pieces<()>>;
 
 struct NodeConnection {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<Pieces<()>>,
     /// None once it has ended.
     driver: Option<Pin<Box<Driver>>>,
     traffic: Rc<Traffic>,
@@ -99,6 +102,8 @@ enum Failure {
         is_untouched: bool,
     },
     TooLarge,
+    /// There is no memory for the answer now.
+    NoRoom,
 }
 
 impl NodeConnection {
@@ -118,7 +123,12 @@ impl NodeConnection {
         }
     }
 
-    async fn exchange(&mut self, request: http::Request<Full<Bytes>>, max: usize) -> Result<NodeResponse, Failure> {
+    async fn exchange(
+        &mut self,
+        request: HttpRequest,
+        max: usize,
+        memory: &Arc<Memory>,
+    ) -> Result<NodeResponse, Failure> {
         self.traffic.has_read.set(false);
         let mut answer = pin!(self.sender.send_request(request));
         let driver = &mut self.driver;
@@ -133,11 +143,11 @@ impl NodeConnection {
         .await;
         let head = head.map_err(|error| self.failure(&error))?;
         let status = head.status().as_u16();
-        let body = self.read(head.into_body(), max).await?;
+        let body = self.read(head.into_body(), max, memory.share()).await?;
         Ok(NodeResponse { status, body })
     }
 
-    async fn read(&mut self, mut body: Incoming, max: usize) -> Result<Bytes, Failure> {
+    async fn read(&mut self, mut body: Incoming, max: usize, mut share: Share) -> Result<Bytes, Failure> {
         let announced = body.size_hint().exact();
         if announced.is_some_and(|length| length > max as u64) {
             return Err(Failure::TooLarge);
@@ -157,6 +167,9 @@ impl NodeConnection {
             if total > max {
                 return Err(Failure::TooLarge);
             }
+            if total > UNCOUNTED_MAX && !share.grow(data.len() as u64) {
+                return Err(Failure::NoRoom);
+            }
             // Most answers come in one piece, which is passed on without a copy.
             match first.take() {
                 None if whole.is_empty() => first = Some(data),
@@ -168,7 +181,7 @@ impl NodeConnection {
                 }
             }
         }
-        Ok(first.unwrap_or_else(|| whole.freeze()))
+        Ok(share.carried_by(first.unwrap_or_else(|| whole.freeze())))
     }
 
     fn failure(&self, error: &hyper::Error) -> Failure {
@@ -282,6 +295,8 @@ impl NodePool {
 pub struct UpstreamPool {
     nodes: RefCell<HashMap<NodeId, Rc<NodePool>>>,
     limits: PoolLimits,
+    /// Answers take their share of it.
+    memory: Arc<Memory>,
     /// `Bearer` and the node key.
     authorization: Option<HeaderValue>,
 }
@@ -293,7 +308,7 @@ pub struct InvalidNodeKey;
 
 impl UpstreamPool {
     /// No connections yet.
-    pub fn new(limits: PoolLimits, node_key: Option<&str>) -> Result<Self, InvalidNodeKey> {
+    pub fn new(limits: PoolLimits, node_key: Option<&str>, memory: Arc<Memory>) -> Result<Self, InvalidNodeKey> {
         let authorization = node_key
             .map(|key| {
                 let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| InvalidNodeKey)?;
@@ -301,7 +316,7 @@ impl UpstreamPool {
                 Ok(value)
             })
             .transpose()?;
-        Ok(Self { nodes: RefCell::default(), limits, authorization })
+        Ok(Self { nodes: RefCell::default(), limits, memory, authorization })
     }
 
     /// Closes what has been idle for too long, and forgets all nodes but these. Called now and then.
@@ -326,7 +341,7 @@ impl UpstreamPool {
             .clone()
     }
 
-    fn to_hyper(&self, node: &NodeView, request: &NodeRequest) -> Result<http::Request<Full<Bytes>>, UpstreamError> {
+    fn to_hyper(&self, node: &NodeView, request: &NodeRequest) -> Result<HttpRequest, UpstreamError> {
         let unreachable = |reason: String| UpstreamError::Unreachable { node: node.id.clone(), reason };
         let Some(host) = node.url.strip_prefix("http://") else {
             return Err(unreachable("only http:// is supported".to_owned()));
@@ -338,7 +353,7 @@ impl UpstreamPool {
         if let Some(content_type) = request.content_type {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        builder.body(Full::new(request.body.clone())).map_err(|error| unreachable(error.to_string()))
+        builder.body(Pieces::new(request.body.clone(), ())).map_err(|error| unreachable(error.to_string()))
     }
 
     async fn attempt(
@@ -421,9 +436,9 @@ impl UpstreamPool {
         &self,
         pool: &NodePool,
         mut connection: NodeConnection,
-        request: http::Request<Full<Bytes>>,
+        request: HttpRequest,
     ) -> Result<NodeResponse, Failure> {
-        let response = connection.exchange(request, self.limits.answer_max_bytes).await?;
+        let response = connection.exchange(request, self.limits.answer_max_bytes, &self.memory).await?;
         if connection.is_reusable().await {
             pool.give_back(connection, self.limits.idle_max);
         }
@@ -436,6 +451,7 @@ fn broken(node: &NodeView, failure: Failure) -> UpstreamError {
     match failure {
         Failure::Broken { reason, .. } => UpstreamError::Broken { node, reason },
         Failure::TooLarge => UpstreamError::TooLarge { node },
+        Failure::NoRoom => UpstreamError::Busy { node },
     }
 }
 

@@ -87,8 +87,9 @@ pub enum UpstreamError {
         /// Which node.
         node: NodeId,
     },
-    /// The node answers, but this core asks it more than it can answer: the request was not sent before its deadline.
-    #[error("too many requests wait for node {node}")]
+    /// The node answers, but this core asks it more than it can answer, and the request was not sent before its deadline; or
+    /// there is no memory for its answer.
+    #[error("too much is asked of node {node}")]
     Busy {
         /// Which node.
         node: NodeId,

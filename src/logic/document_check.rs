@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use super::json::{ValueCount, Walked};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::formats::Field;
 
@@ -22,10 +23,24 @@ pub enum DocumentError {
     TooManyIds { primary_key: String, document: String },
     Vectors { message: String },
     Unreadable { reason: String },
+    TooManyFields,
 }
 
-/// A value as Meilisearch quotes it: parsed and written again.
+/// Fields of a document that an index can tell apart.
+pub const FIELDS_MAX: usize = 65_535;
+
+/// Values that `_vectors` of one document may hold: they are read in one go.
+const VECTOR_VALUES_MAX: u64 = 1_000_000;
+
+/// Bytes of a value that is quoted whole.
+const QUOTED_MAX: usize = 64 * 1024;
+
+/// A value as Meilisearch quotes it: parsed and written again. Of a long one the beginning: parsed it would be many times as
+/// long, and the message stays in the journal.
 fn quoted(json: &str) -> String {
+    if json.len() > QUOTED_MAX {
+        return format!("{}…", &json[..json.floor_char_boundary(QUOTED_MAX)]);
+    }
     serde_json::from_str::<Value>(json).map_or_else(|_| json.to_owned(), |value| value.to_string())
 }
 
@@ -57,7 +72,8 @@ impl DocumentError {
             | Self::PrimaryKeyCannotChange { .. }
             | Self::InvalidId { .. }
             | Self::MissingId { .. }
-            | Self::TooManyIds { .. } => self.message(),
+            | Self::TooManyIds { .. }
+            | Self::TooManyFields => self.message(),
         };
         ApiError::new(self.code(), message)
     }
@@ -72,6 +88,7 @@ impl DocumentError {
             Self::Vectors { .. } => Code::InvalidVectorsType,
             // So says one server.
             Self::Unreadable { .. } => Code::Internal,
+            Self::TooManyFields => Code::MaxFieldsLimitExceeded,
         }
     }
 
@@ -99,6 +116,7 @@ impl DocumentError {
             }
             Self::Vectors { message } => message.clone(),
             Self::Unreadable { reason } => format!("internal: {reason}."),
+            Self::TooManyFields => "A document cannot contain more than 65,535 fields.".to_owned(),
         }
     }
 }
@@ -114,7 +132,7 @@ pub fn check_readable(document: &str, fields: &[Field<'_>]) -> Result<(), Docume
         return Ok(());
     }
     for field in fields {
-        serde_json::from_str::<Value>(field.value)
+        serde_json::from_str::<Walked>(field.value)
             .map_err(|error| DocumentError::Unreadable { reason: error.to_string() })?;
     }
     Ok(())
@@ -154,6 +172,17 @@ fn may_be_unreadable(document: &[u8]) -> bool {
 /// As a node, whatever embedders it has.
 pub fn check_vectors(id: &str, json: &str) -> Result<(), DocumentError> {
     let vectors = |message: String| Err(DocumentError::Vectors { message });
+    // A value is two bytes at least, with its comma.
+    if json.len() as u64 > 2 * VECTOR_VALUES_MAX {
+        let mut count = ValueCount::default();
+        count.push(json.as_bytes());
+        if count.values() > VECTOR_VALUES_MAX {
+            let message = format!(
+                "The `_vectors` field in the document with id: `{id}` holds more than {VECTOR_VALUES_MAX} values."
+            );
+            return vectors(message);
+        }
+    }
     let embedders = match serde_json::from_str(json) {
         Ok(Value::Object(embedders)) => embedders,
         Ok(value) => {

@@ -4,7 +4,9 @@
 //! walked faster. Nothing here panics on a text that is not JSON.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use sonic_rs::{ArrayJsonIter, LazyValue, ObjectJsonIter, to_array_iter, to_object_iter};
 
 /// The text is not the JSON object or array that it should be.
@@ -109,6 +111,88 @@ fn part(checked: LazyValue<'_>) -> Result<Part<'_>, Malformed> {
     }
 }
 
+/// Counts the values of a text piece by piece, without looking whether it is JSON: never too few of one that is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ValueCount {
+    values: u64,
+    is_in_string: bool,
+    is_escaped: bool,
+}
+
+impl ValueCount {
+    /// Goes on with this piece.
+    pub fn push(&mut self, piece: &[u8]) {
+        for byte in piece {
+            if self.is_escaped {
+                self.is_escaped = false;
+            } else if self.is_in_string {
+                self.is_escaped = *byte == b'\\';
+                self.is_in_string = *byte != b'"';
+            } else {
+                self.is_in_string = *byte == b'"';
+                self.values += u64::from(matches!(byte, b'[' | b'{' | b','));
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn values(&self) -> u64 {
+        self.values + 1
+    }
+}
+
+/// Any value, read to its depths as a tree of values is, of which nothing is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Walked;
+
+impl<'de> Deserialize<'de> for Walked {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walked {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any valid JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self, A::Error> {
+        while elements.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        while members.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}
+
 /// Writes a JSON object member by member.
 #[derive(Debug)]
 pub struct ObjectWriter(String);
@@ -145,5 +229,40 @@ impl ObjectWriter {
     pub fn finish(mut self) -> String {
         self.0.push('}');
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn values_are_counted_whatever_stands_in_strings() {
+        for (text, values) in [("1", 1), ("[1,2]", 3), (r#"{"a,[":"\"{,","b":[{}]}"#, 5), (r#"["\\",1]"#, 3)] {
+            let (mut whole, mut bytes) = (ValueCount::default(), ValueCount::default());
+            whole.push(text.as_bytes());
+            text.as_bytes().iter().for_each(|byte| bytes.push(&[*byte]));
+            assert_eq!((whole.values(), bytes.values()), (values, values), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_walk_finds_wrong_what_a_tree_of_values_finds_wrong() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for text in [
+            "[1,{\"a\":[null,true,-1,1.5,\"\\u00e9\"]}]",
+            "[1e999]",
+            "[\"\\ud800\"]",
+            "{1:2}",
+            "[1",
+            "{\"a\"}",
+            "x",
+            &deep,
+        ] {
+            let tree = serde_json::from_str::<Value>(text).map(|_| Walked).map_err(|error| error.to_string());
+            assert_eq!(serde_json::from_str::<Walked>(text).map_err(|error| error.to_string()), tree, "{text}");
+        }
     }
 }

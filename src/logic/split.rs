@@ -18,7 +18,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
 
-use super::document_check::{DocumentError, check_readable, check_vectors};
+use super::document_check::{DocumentError, FIELDS_MAX, check_readable, check_vectors};
 use super::entry::PutMode;
 use super::ids::ShardId;
 use super::marker;
@@ -91,6 +91,7 @@ pub struct DocumentSplitter {
     members: Vec<String>,
     bad_vectors: HashMap<u64, Suspect, ByHash>,
     rejection: Option<DocumentError>,
+    bytes: usize,
 }
 
 impl DocumentSplitter {
@@ -104,7 +105,13 @@ impl DocumentSplitter {
             members: (0..shard_count).map(|shard| marker::first_member(ShardId(shard), shard_count)).collect(),
             bad_vectors: HashMap::default(),
             rejection: None,
+            bytes: 0,
         }
+    }
+
+    /// Bytes of what was split so far, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes the next document with its top-level fields; `fields` may be changed.
@@ -126,6 +133,9 @@ impl DocumentSplitter {
     }
 
     fn take(&mut self, document: &str, fields: &mut Vec<Field<'_>>) -> Result<(), DocumentError> {
+        if fields.len() > FIELDS_MAX {
+            return Err(DocumentError::TooManyFields);
+        }
         if self.rules.primary_key.is_none() {
             self.rules.primary_key = Some(primary_key::infer(fields)?);
         }
@@ -140,8 +150,10 @@ impl DocumentSplitter {
         self.check_fields(&id, hash, fields);
         let place = usize::from(shard_of_hash(hash, self.rules.shard_count).0);
         let buffer = &mut self.buffers[place];
+        let before = buffer.bytes.len();
         append_line(&mut buffer.bytes, &self.members[place], rewritten.as_deref().unwrap_or(document));
         buffer.id_hashes.push(hash);
+        self.bytes += buffer.bytes.len() - before + size_of::<u64>();
         Ok(())
     }
 
@@ -305,12 +317,19 @@ pub struct IdSplitter {
     seen: HashSet<u64, ByHash>,
     /// By shard: ids as JSON with commas between them.
     buffers: Vec<ShardBuffer>,
+    bytes: usize,
 }
 
 impl IdSplitter {
     /// Nothing split yet.
     pub fn new(shard_count: u16) -> Self {
-        Self { seen: HashSet::default(), buffers: (0..shard_count).map(|_| ShardBuffer::default()).collect() }
+        let buffers = (0..shard_count).map(|_| ShardBuffer::default()).collect();
+        Self { seen: HashSet::default(), buffers, bytes: 0 }
+    }
+
+    /// Bytes of what was split so far, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes one id.
@@ -326,6 +345,8 @@ impl IdSplitter {
         }
         serde_json::to_writer(&mut buffer.bytes, id).expect("writing to memory does not fail");
         buffer.id_hashes.push(hash);
+        // Its hash is here twice.
+        self.bytes += id.len() + 2 * size_of::<u64>();
     }
 
     /// All of them.

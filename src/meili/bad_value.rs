@@ -3,6 +3,7 @@
 //! Only the words: which code goes with which field is the caller's business. A location is a path as Meilisearch writes
 //! it (`.typoTolerance.enabled`, `.ids[3]`), empty for the whole body.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::{ApiError, Code};
@@ -103,6 +104,14 @@ pub fn bad_parameter(code: Code, name: &str, reason: &str) -> ApiError {
 /// # Errors
 /// `missing_payload`, `malformed_payload`.
 pub fn parse_json(body: &[u8]) -> Result<Value, ApiError> {
+    read_json(body)
+}
+
+/// A body that must be JSON, as any type that can be read from all of it.
+///
+/// # Errors
+/// As [`parse_json`].
+pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if body.is_empty() {
         return Err(ApiError::new(Code::MissingPayload, "A json payload is missing."));
     }

@@ -13,6 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, Visit
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, Code};
+use crate::logic::document_check::FIELDS_MAX;
 
 pub mod csv;
 pub mod list;
@@ -241,7 +242,10 @@ impl<'a> Visitor<'a> for ReadFields<'_, 'a> {
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key_seed(ReadKey)? {
             let value: &'a RawValue = map.next_value()?;
-            self.0.push(Field { key, value: value.get() });
+            // One more than there may be: it is refused for that.
+            if self.0.len() <= FIELDS_MAX {
+                self.0.push(Field { key, value: value.get() });
+            }
         }
         Ok(())
     }

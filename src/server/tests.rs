@@ -77,8 +77,8 @@ fn limits_that_depend_on_configured_ones_grow_with_them() {
     let mut settings = settings(directory.path(), "http://127.0.0.1:1");
     settings.http.max_body = 4 << 30;
     settings.write_deadline = Duration::from_mins(10);
-    let limits = http_limits(&settings, 2);
-    assert!(limits.bodies_max_bytes_per_core >= limits.body_max_bytes, "such a body would never find room");
+    let limits = http_limits(&settings, 2, files::of_process(2, 1));
+    assert!(memory_max(&settings) >= limits.body_max_bytes, "such a body would never find room");
     assert!(limits.handler_timeout_ms > 600_000, "the connection would be cut before the answer");
 }
 

@@ -234,7 +234,7 @@ fn ids(body: &[u8]) {
     let mut splitter = IdSplitter::new(SHARDS);
     let mut expected: BTreeMap<ShardId, Vec<String>> = BTreeMap::new();
     loop {
-        let id = match reader.next_element() {
+        let id = match reader.next_scalar() {
             Ok(Some(Value::String(id))) => id,
             Ok(Some(other)) => other.to_string(),
             Ok(None) => break,

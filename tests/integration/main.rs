@@ -36,6 +36,7 @@ mod names;
 mod node_calls;
 mod operator;
 mod order;
+mod overload;
 mod replicas;
 mod rolling;
 mod rules;

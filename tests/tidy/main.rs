@@ -90,7 +90,7 @@ fn links_between_documents_lead_somewhere() {
 #[test]
 fn the_tests_that_documents_name_exist() {
     let documents = documents();
-    for path in ["docs/INVARIANTS.md", "docs/EXACTNESS.md"] {
+    for path in ["docs/INVARIANTS.md", "docs/EXACTNESS.md", "docs/RELIABILITY.md"] {
         let table = documents.iter().find(|file| file.path == path).expect("the table is there");
         none(&checks::unknown_tests(table, &sources()));
     }

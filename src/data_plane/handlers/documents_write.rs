@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::arguments::{Arguments, require_json};
 use super::write::{Handed, accepted, commit, custom_metadata, hand_over};
+use crate::bridge::memory::Share;
 use crate::bridge::{IndexHead, NewWrite};
 use crate::data_plane::core::Core;
 use crate::http_types::{Request, Response};
@@ -180,11 +181,11 @@ async fn prepare(
     format: DocumentFormat,
     (index, mode, primary_key): (&IndexUid, PutMode, Option<String>),
 ) -> Result<Prepared, ApiError> {
-    let converted;
+    let (converted, _share);
     let (body, format_read): (&[u8], _) = match format {
         DocumentFormat::Json | DocumentFormat::Ndjson => (&request.body, format),
         DocumentFormat::Csv { delimiter } => {
-            converted = convert_csv(core, &request.body, delimiter).await?;
+            (converted, _share) = convert_csv(core, &request.body, delimiter).await?;
             (&converted, DocumentFormat::Ndjson)
         }
     };
@@ -194,6 +195,7 @@ async fn prepare(
         primary_key,
         merges_duplicate_keys: format == DocumentFormat::Json,
     });
+    let mut growth = Growth::new(core);
     // A CSV body may hold a header and nothing else.
     if !(body.is_empty() && format != format_read) {
         let mut reader = DocumentReader::new(body, format_read)?;
@@ -205,16 +207,18 @@ async fn prepare(
                 .map_err(|error| ApiError::new(Code::MiroirReservedField, error.to_string()))?;
             if reader.position() >= turn_end {
                 turn_end = reader.position() + BYTES_PER_TURN;
+                growth.reach(splitter.bytes())?;
                 core.timers.yield_now().await;
             }
         }
     }
+    growth.reach(splitter.bytes())?;
     let SplitDocuments { received, primary_key, rejection, mut assembly } = splitter.finish();
     while !assembly.step(4 * BYTES_PER_TURN) {
         core.timers.yield_now().await;
     }
     let rejection = rejection.map(|error| error.api_error(index.as_str()));
-    let payload = rejection.is_none().then(|| assembly.into_payload());
+    let payload = rejection.is_none().then(|| growth.carried_by(assembly.into_payload()));
     payload.as_ref().map_or(Ok(()), |payload| check_size(core, payload))?;
     Ok(Prepared { received, primary_key, rejection, payload })
 }
@@ -225,12 +229,41 @@ fn check_size(core: &Core, payload: &Payload) -> Result<(), ApiError> {
     if payload.largest_body() > limit { Err(ApiError::payload_too_large(limit)) } else { Ok(()) }
 }
 
-async fn convert_csv(core: &Core, body: &[u8], delimiter: u8) -> Result<Vec<u8>, ApiError> {
+async fn convert_csv(core: &Core, body: &[u8], delimiter: u8) -> Result<(Vec<u8>, Share), ApiError> {
+    let mut growth = Growth::new(core);
     let mut converter = CsvConverter::new(body, delimiter, CSV_GROWTH_MAX * core.settings.node_body_max)?;
     while !converter.step(BYTES_PER_TURN)? {
+        growth.reach(converter.bytes())?;
         core.timers.yield_now().await;
     }
-    Ok(converter.into_ndjson())
+    growth.reach(converter.bytes())?;
+    Ok((converter.into_ndjson(), growth.share))
+}
+
+/// Room for something that grows, often to several times the length of the body: for all of it, as it comes, and for all of
+/// it once more, as it is joined.
+struct Growth<'a> {
+    core: &'a Core,
+    share: Share,
+    reached: usize,
+}
+
+impl<'a> Growth<'a> {
+    fn new(core: &'a Core) -> Self {
+        Self { core, share: core.bridge.memory.share(), reached: 0 }
+    }
+
+    /// It has so many bytes now.
+    fn reach(&mut self, bytes: usize) -> Result<(), ApiError> {
+        self.core.take_room(&mut self.share, 2 * bytes.saturating_sub(self.reached) as u64)?;
+        self.reached = bytes.max(self.reached);
+        Ok(())
+    }
+
+    /// The room is given back when the payload is gone.
+    fn carried_by(self, payload: Payload) -> Payload {
+        Payload { bytes: self.share.carried_by(payload.bytes), ..payload }
+    }
 }
 
 pub(super) async fn clear(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
@@ -244,7 +277,7 @@ pub(super) async fn delete_one(core: &Core, request: &Request, arguments: &Argum
     let metadata = custom_metadata(&request.query)?;
     let mut ids = ProvidedIds::new(core);
     ids.push(arguments.text(1));
-    ids.delete(core, index, metadata).await
+    ids.delete(index, metadata).await
 }
 
 pub(super) async fn delete_batch(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
@@ -252,29 +285,31 @@ pub(super) async fn delete_batch(core: &Core, request: &Request, arguments: &Arg
     let mut ids = ProvidedIds::new(core);
     let mut reader = ListReader::new(&request.body);
     let mut turn_end = BYTES_PER_TURN;
-    while let Some(element) = reader.next_element()? {
+    while let Some(element) = reader.next_scalar()? {
         match element.as_str() {
             Some(id) => ids.push(id),
             None => ids.push(&element.to_string()),
         }
         if reader.position() >= turn_end {
             turn_end = reader.position() + BYTES_PER_TURN;
+            ids.growth.reach(ids.splitter.bytes())?;
             core.timers.yield_now().await;
         }
     }
     let metadata = custom_metadata(&request.query)?;
-    ids.delete(core, arguments.index()?, metadata).await
+    ids.delete(arguments.index()?, metadata).await
 }
 
 /// The ids of a deletion, cut by shard as they come.
-struct ProvidedIds {
+struct ProvidedIds<'a> {
     provided: u64,
     splitter: IdSplitter,
+    growth: Growth<'a>,
 }
 
-impl ProvidedIds {
-    fn new(core: &Core) -> Self {
-        Self { provided: 0, splitter: IdSplitter::new(core.settings.shard_count) }
+impl<'a> ProvidedIds<'a> {
+    fn new(core: &'a Core) -> Self {
+        Self { provided: 0, splitter: IdSplitter::new(core.settings.shard_count), growth: Growth::new(core) }
     }
 
     fn push(&mut self, id: &str) {
@@ -285,8 +320,10 @@ impl ProvidedIds {
         }
     }
 
-    async fn delete(self, core: &Core, index: IndexUid, custom_metadata: Option<String>) -> Result<Response, ApiError> {
-        let payload = self.splitter.finish();
+    async fn delete(mut self, index: IndexUid, custom_metadata: Option<String>) -> Result<Response, ApiError> {
+        let core = self.growth.core;
+        self.growth.reach(self.splitter.bytes())?;
+        let payload = self.growth.carried_by(self.splitter.finish());
         check_size(core, &payload)?;
         let write = NewWrite {
             index: Some(index),

@@ -1,5 +1,6 @@
 //! `POST /multi-search`: several searches in one request.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
@@ -62,7 +63,13 @@ async fn plain(core: &Core, queries: &[ListedQuery], policy: PartialPolicy) -> R
     let snapshot = core.snapshot();
     // All of them together have the time of one.
     let deadline = core.read_deadline();
-    let searches = queries.iter().map(|query| answer_one(core, &snapshot, query, policy, deadline));
+    // Each answer is there twice at the end.
+    let share = RefCell::new(core.bridge.memory.share());
+    let searches = queries.iter().map(async |query| {
+        let answer = answer_one(core, &snapshot, query, policy, deadline).await?;
+        core.take_room(&mut share.borrow_mut(), 2 * answer.body.len() as u64)?;
+        Ok(answer)
+    });
     let answers = in_order(searches, AT_ONCE).await.map_err(|(place, error)| inside_query(place, &error))?;
     let mut results = String::from("{\"results\":[");
     for (query, answer) in queries.iter().zip(&answers) {

@@ -8,6 +8,7 @@ use super::{
     metrics, multi_search, network, render, search, search_rules, settings, similar, stats, system, tasks, unsupported,
     webhooks,
 };
+use crate::data_plane::body::BodyUse;
 use crate::data_plane::core::Core;
 use crate::data_plane::upstream::LocalFuture;
 use crate::http_types::{Request, Response};
@@ -27,6 +28,8 @@ pub struct Route {
     pub path: String,
     /// What the caller's key must allow, all of it; nobody is asked for a key where there is none.
     pub actions: &'static [Action],
+    /// How its body is read.
+    pub body_use: BodyUse,
     /// Whether Miroir does it; otherwise it says that it does not.
     pub is_supported: bool,
     /// Its place among [`ROUTES`].
@@ -62,12 +65,18 @@ macro_rules! handle {
     };
 }
 
+fn body_use(handler: &str) -> BodyUse {
+    let in_pieces = ["documents_write::replace", "documents_write::update", "documents_write::delete_batch"];
+    if in_pieces.contains(&handler) { BodyUse::InPieces } else { BodyUse::AtOnce }
+}
+
 macro_rules! table {
     ($($method:literal $path:literal [$($action:ident)*] $handler:path;)*) => {
         vec![$(Route {
             method: $method,
             path: $path.to_owned(),
             actions: &[$(Action::$action),*],
+            body_use: body_use(stringify!($handler)),
             is_supported: !stringify!($handler).starts_with("unsupported::"),
             place: 0,
             handle: handle!($handler),
@@ -94,6 +103,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             method,
             path: path.clone(),
             actions,
+            body_use: BodyUse::AtOnce,
             is_supported: true,
             place: 0,
             handle,

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use super::*;
+use crate::data_plane::body::BodyUse;
 use crate::data_plane::coding::{Coding, Decoding, Encoding};
 use crate::data_plane::core::Timers;
 use crate::data_plane::rt::ExecutorTimers;
@@ -19,8 +20,12 @@ struct Scripted {
 }
 
 impl Handler for Scripted {
-    fn admit(&self, head: &Request) -> Result<(), Response> {
-        if head.path == "/secret" { Err(Response::text(401, "no key")) } else { Ok(()) }
+    fn admit(&self, head: &Request) -> Result<BodyUse, Response> {
+        match head.path.as_str() {
+            "/secret" => Err(Response::text(401, "no key")),
+            "/json" => Ok(BodyUse::AtOnce),
+            _ => Ok(BodyUse::InPieces),
+        }
     }
 
     fn handle(&self, request: Request) -> LocalFuture<'_, Response> {
@@ -46,10 +51,14 @@ fn start_with(limits: HttpLimits, executors: usize) -> HttpServer {
 
 /// The server, and how many slow requests it has begun.
 fn start_counting(limits: HttpLimits, executors: usize) -> (HttpServer, Arc<AtomicUsize>) {
+    start_within(limits, executors, Memory::new(1 << 30))
+}
+
+fn start_within(limits: HttpLimits, executors: usize, memory: Arc<Memory>) -> (HttpServer, Arc<AtomicUsize>) {
     let slow = Arc::new(AtomicUsize::new(0));
     let count = slow.clone();
     let address = "127.0.0.1:0".parse().unwrap();
-    let options = ServerOptions { address, cores: Cores::Unpinned(executors), name: "test", limits };
+    let options = ServerOptions { address, cores: Cores::Unpinned(executors), name: "test", limits, memory };
     let factory: HandlerFactory = Arc::new(move |_| Rc::new(Scripted { slow: count.clone() }));
     (BoundServer::bind(options).unwrap().start(&factory).unwrap(), slow)
 }
@@ -133,7 +142,7 @@ fn a_body_over_the_limit_is_refused_and_the_answer_arrives() {
 
 #[test]
 fn an_announced_body_that_does_not_come_keeps_nobody_else_out() {
-    let server = start_with(HttpLimits { bodies_max_bytes_per_core: 100, ..HttpLimits::default() }, 1);
+    let (server, _) = start_within(HttpLimits::default(), 1, Memory::new(100));
     let _waiting: Vec<TcpStream> = (0..5)
         .map(|_| {
             let mut stream = connect(&server);
@@ -275,6 +284,7 @@ fn a_second_start_on_the_address_is_refused() {
         cores: Cores::Unpinned(1),
         name: "second",
         limits: HttpLimits::default(),
+        memory: Memory::new(1 << 30),
     };
     let error = BoundServer::bind(options).unwrap_err();
     assert!(matches!(error, ServeError::Listen(ListenError::InUse { .. })), "{error}");

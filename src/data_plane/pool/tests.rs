@@ -80,7 +80,7 @@ where
 }
 
 fn pool() -> UpstreamPool {
-    UpstreamPool::new(PoolLimits::default(), Some("secret")).unwrap()
+    UpstreamPool::new(PoolLimits::default(), Some("secret"), Memory::new(1 << 30)).unwrap()
 }
 
 async fn get(pool: &UpstreamPool, node: &NodeView, timeout_ms: u64) -> Result<NodeResponse, UpstreamError> {
@@ -247,7 +247,7 @@ fn a_connection_that_does_not_come_about_gives_up_before_the_deadline() {
     let _fill: Vec<_> = (0..4).map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(50))).collect();
     on_executor(move || async move {
         let limits = PoolLimits { connect_timeout_ms: 100, ..PoolLimits::default() };
-        let pool = UpstreamPool::new(limits, None).unwrap();
+        let pool = UpstreamPool::new(limits, None, Memory::new(1 << 30)).unwrap();
         let begun = clock::instant();
         let error = get(&pool, &view(address), 10_000).await.unwrap_err();
         assert!(matches!(error, UpstreamError::Unreachable { .. }), "{error}");
@@ -266,7 +266,7 @@ fn large_answers_come_whole_and_too_large_ones_are_refused() {
     on_executor(move || async move {
         assert_eq!(get(&pool(), &view, 5_000).await.unwrap().body.len(), 3_000_000);
         let limits = PoolLimits { answer_max_bytes: 1_000_000, ..PoolLimits::default() };
-        let small = UpstreamPool::new(limits, None).unwrap();
+        let small = UpstreamPool::new(limits, None, Memory::new(1 << 30)).unwrap();
         let error = get(&small, &view, 5_000).await.unwrap_err();
         assert!(matches!(error, UpstreamError::TooLarge { .. }), "{error}");
     });
@@ -281,7 +281,9 @@ fn requests_past_the_bound_wait_for_their_turn() {
     });
     let view = node.view.clone();
     on_executor(move || async move {
-        let pool = UpstreamPool::new(PoolLimits { in_flight_max: 1, ..PoolLimits::default() }, None).unwrap();
+        let pool =
+            UpstreamPool::new(PoolLimits { in_flight_max: 1, ..PoolLimits::default() }, None, Memory::new(1 << 30))
+                .unwrap();
         let mut first = get(&pool, &view, 10_000).boxed();
         let mut second = get(&pool, &view, 10_000).boxed();
         poll_fn(|context| {
@@ -306,7 +308,9 @@ fn who_waited_in_vain_for_a_turn_knows_whether_the_node_hangs() {
     });
     let view = node.view.clone();
     on_executor(move || async move {
-        let pool = UpstreamPool::new(PoolLimits { in_flight_max: 1, ..PoolLimits::default() }, None).unwrap();
+        let pool =
+            UpstreamPool::new(PoolLimits { in_flight_max: 1, ..PoolLimits::default() }, None, Memory::new(1 << 30))
+                .unwrap();
         let mut first = get(&pool, &view, 10_000).boxed();
         poll_fn(|context| {
             assert!(first.as_mut().poll(context).is_pending());

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::DocumentFormat;
+use crate::logic::document_check::FIELDS_MAX;
 use crate::meili::error::{ApiError, Code};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +38,9 @@ impl<'a> CsvConverter<'a> {
             return Err(DocumentFormat::Csv { delimiter }.missing_payload());
         }
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(body);
+        if reader.headers().is_ok_and(|headers| headers.len() > FIELDS_MAX) {
+            return Err(malformed(&format!("a table cannot have more than {FIELDS_MAX} columns")));
+        }
         let columns: Vec<_> =
             reader.headers().map_err(|error| malformed(&error.to_string()))?.iter().map(column).collect();
         let document = columns.iter().map(|(name, _)| (name.clone(), Value::Null)).collect();
@@ -66,6 +70,11 @@ impl<'a> CsvConverter<'a> {
             }
         }
         Ok(false)
+    }
+
+    /// Bytes of what was converted so far.
+    pub fn bytes(&self) -> usize {
+        self.ndjson.len()
     }
 
     /// What was converted so far.

@@ -1,8 +1,10 @@
 //! The elements of a JSON array one at a time, so that a long one can be read in turns.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::meili::bad_value::parse_json;
+use crate::logic::json::Walked;
+use crate::meili::bad_value::read_json;
 use crate::meili::error::{ApiError, Code};
 
 /// See the module.
@@ -24,11 +26,11 @@ impl<'a> ListReader<'a> {
         self.position
     }
 
-    /// The next element; none at the end.
+    /// The next element, null in the place of an array or an object; none at the end.
     ///
     /// # Errors
     /// `missing_payload`, `malformed_payload`, `bad_request` (no array); the reader must not be used after that.
-    pub fn next_element(&mut self) -> Result<Option<Value>, ApiError> {
+    pub fn next_scalar(&mut self) -> Result<Option<Value>, ApiError> {
         self.try_next().map_err(|BadList| self.error())
     }
 
@@ -45,18 +47,25 @@ impl<'a> ListReader<'a> {
         if !is_first {
             self.take(b',')?;
         }
+        self.skip_space();
+        let is_nested = matches!(self.body.get(self.position), Some(b'[' | b'{'));
+        let value = if is_nested { self.read::<Walked>().map(|_| Value::Null) } else { self.read::<Value>() };
+        value.map(Some)
+    }
+
+    fn read<T: DeserializeOwned>(&mut self) -> Result<T, BadList> {
         let mut values = serde_json::Deserializer::from_slice(&self.body[self.position..]).into_iter();
         let value = values.next().and_then(Result::ok).ok_or(BadList)?;
         self.position += values.byte_offset();
-        Ok(Some(value))
+        Ok(value)
     }
 
     /// In the words of one server: the whole is read once more for them.
     fn error(&self) -> ApiError {
-        if let Err(error) = parse_json(self.body) {
+        if let Err(error) = read_json::<Walked>(self.body) {
             return error;
         }
-        let error = serde_json::from_slice::<Vec<Value>>(self.body).err();
+        let error = serde_json::from_slice::<Vec<Walked>>(self.body).err();
         let message = error.map_or_else(|| "the list cannot be read".to_owned(), |error| error.to_string());
         ApiError::new(Code::BadRequest, format!("Json deserialize error: {message}"))
     }
@@ -87,7 +96,7 @@ mod tests {
     fn read(body: &str) -> Result<Vec<Value>, ApiError> {
         let mut reader = ListReader::new(body.as_bytes());
         let mut elements = Vec::new();
-        while let Some(element) = reader.next_element()? {
+        while let Some(element) = reader.next_scalar()? {
             elements.push(element);
         }
         Ok(elements)
