@@ -58,7 +58,9 @@ impl Target {
     /// Starts with this configuration; the documents are of so many bytes each.
     pub fn start(configuration: &str, (count, bytes): (usize, usize)) -> Self {
         raise_descriptors();
-        let configuration = format!("cores: [0, 1]\nlog: {{level: warn}}\n{configuration}");
+        // Idle connections to the node would look like those of clients that are still open.
+        let upstream = "upstream: {max_connections: 8}\n";
+        let configuration = format!("cores: [0, 1]\nlog: {{level: warn}}\n{upstream}{configuration}");
         let options = FleetOptions { nodes: 1, replication_factor: 1, shards: 4, configuration, ..FleetOptions::new() };
         let fleet = Fleet::start(&options);
         fleet.client().write_well("POST", "/indexes/things/documents?primaryKey=id", Some(&documents(count, bytes)));
