@@ -148,6 +148,8 @@ pub enum Command {
     Keep(Box<Keep>, Reply<Result<bool, ApiError>>),
     /// Switch experimental features on or off, here and on the nodes; answered with what is on then.
     Features(FeaturesPatch, Reply<Result<Features, ApiError>>),
+    /// Give unused space of the store back; answered as JSON, also when it failed.
+    CompactStore(Reply<Result<serde_json::Value, ApiError>>),
     /// The state of the fleet for operators, as JSON.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// What an operator asks about nodes, shards and moves; answered as JSON.

@@ -197,6 +197,7 @@ impl JournalWriter {
                 Command::Features(patch, reply) => {
                     hand_to(&self.features, FeaturesJob { patch, reply }, FeaturesJob::refuse);
                 }
+                Command::CompactStore(reply) => self.hand_over(DeskJob::CompactStore(reply)),
                 Command::Fleet(reply) => self.hand_over(DeskJob::Fleet(reply)),
                 Command::Topology(request, reply) => {
                     hand_to(&self.operator, OperatorJob { request, reply }, OperatorJob::refuse);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, never, select, tick};
+use serde_json::json;
 
 use super::batch_view::batch_page;
 use super::journal::{error_code, is_for_the_desk};
@@ -23,8 +24,9 @@ use crate::logic::entry::{Entry, Operation};
 use crate::logic::ids::{EntryId, Timestamp};
 use crate::meili::batches::BatchPage;
 use crate::meili::error::{ApiError, Code};
+use crate::meili::sizes::shown_size;
 use crate::meili::tasks::{TaskPage, TaskQuery, TaskStatus, TaskView, task_not_found};
-use crate::store::{Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError};
+use crate::store::{Compaction, Outcome, OutcomeCounts, ProtocolDelta, Store, StoreError};
 use crate::telemetry::clock;
 
 /// Questions that may wait; past this they are refused.
@@ -55,6 +57,8 @@ pub enum DeskJob {
     Kept(&'static str, Reply<Result<Option<serde_json::Value>, ApiError>>),
     /// Keep something by a name.
     Keep(Box<Keep>, Reply<Result<bool, ApiError>>),
+    /// Give unused space of the store back.
+    CompactStore(Reply<Result<serde_json::Value, ApiError>>),
     /// The state of the fleet.
     Fleet(Reply<Result<serde_json::Value, ApiError>>),
     /// Carry out a committed deletion of tasks.
@@ -73,6 +77,7 @@ impl DeskJob {
             Self::Webhooks(_, reply) => reply.send(Err(busy())),
             Self::Kept(_, reply) => reply.send(Err(busy())),
             Self::Keep(_, reply) => reply.send(Err(busy())),
+            Self::CompactStore(reply) => reply.send(Err(busy())),
             Self::Fleet(reply) => reply.send(Err(busy())),
             Self::Execute(_) => {}
         }
@@ -125,6 +130,7 @@ impl TaskDesk {
                     Ok(DeskJob::Keep(keep, reply)) => {
                         reply.send(self.keep(&keep).map_err(|error| api_error(&error)));
                     }
+                    Ok(DeskJob::CompactStore(reply)) => reply.send(Ok(self.compact_store())),
                     Ok(DeskJob::Fleet(reply)) => reply.send(self.fleet()),
                     Ok(DeskJob::Execute(entry)) => {
                         let until = clock::instant() + DELETION_WAITS;
@@ -169,6 +175,19 @@ impl TaskDesk {
             self.store.keep(keep.name, &keep.value)?;
         }
         Ok(is_as_before)
+    }
+
+    fn compact_store(&self) -> serde_json::Value {
+        match self.store.compact() {
+            Ok(Compaction { before, after }) => {
+                tracing::info!(before, after, "the store was made smaller");
+                json!({ "preSize": shown_size(before), "postSize": shown_size(after), "status": TaskStatus::Succeeded })
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store could not be made smaller");
+                json!({ "status": TaskStatus::Failed, "errorMessage": error.to_string() })
+            }
+        }
     }
 
     fn fleet(&self) -> Result<serde_json::Value, ApiError> {

@@ -296,6 +296,15 @@ pub enum StoreError {
     Refused(String),
 }
 
+/// What [`Store::compact`] did, in bytes: of the database with its log, without the payloads in files of their own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Compaction {
+    /// Size before.
+    pub before: u64,
+    /// Size after.
+    pub after: u64,
+}
+
 /// See the module. Implementations are shared by all control-plane threads.
 pub trait Store: Send + Sync {
     /// Appends entries in order, with their payloads and what they make of the heads; one durable commit for all. The
@@ -348,6 +357,10 @@ pub trait Store: Send + Sync {
     /// Removes the payloads of ended entries that are not needed, and those that were deleted from the task list altogether,
     /// in many small transactions, as long as it may go on. Returns how many entries were trimmed.
     fn trim(&self, needed: &Needed, may_go_on: &dyn Fn() -> bool) -> Result<u64, StoreError>;
+
+    /// Gives the space of what was deleted and trimmed back to the file system. Whoever writes waits for it; it needs as much
+    /// space again for the time being, and changes nothing when that is not there.
+    fn compact(&self) -> Result<Compaction, StoreError>;
 
     /// The first entry of an index, by the nodes' name, that has a payload.
     fn first_payload(&self, index: &NodeIndexUid) -> Result<Option<EntryId>, StoreError>;

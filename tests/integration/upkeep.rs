@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::fleet::START_LIMIT;
 use crate::support::{Fleet, FleetOptions, real_meilisearch};
 
 /// Tasks of this type that succeeded on a node.
@@ -43,5 +44,30 @@ fn what_clients_want_of_all_nodes_is_done_when_all_have_done_it() {
         );
     }
     fleet.client().write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1000}])));
+    assert_eq!(fleet.client().get("/indexes/films/documents?limit=0").expect(200).json["total"], 201);
+}
+
+/// Goal: the store of Miroir becomes smaller when it is asked to, nothing is lost, and nobody has to restart anything. Method: a
+/// write that comes right behind the compaction is taken; all is there, also after a restart.
+#[test]
+fn the_store_is_compacted_without_a_restart() {
+    let mut fleet = Fleet::start(&FleetOptions::new());
+    let client = fleet.client();
+    assert_eq!(client.ask("POST", "/tasks/compact", None).code(), "feature_not_enabled");
+    let feature = json!({"taskQueueCompactionRoute": true});
+    client.ask("PATCH", "/experimental-features", Some(&feature)).expect(200);
+    let documents: Value = (0..200).map(|id| json!({"id": id, "text": format!("word{id} ").repeat(20)})).collect();
+    client.write_well("POST", "/indexes/films/documents", Some(&documents));
+    let tasks = || fleet.client().get("/tasks").expect(200).json["results"].clone();
+    let before = tasks();
+    let summary = client.ask("POST", "/tasks/compact", None).expect(200).json;
+    assert_eq!(summary["status"], "succeeded", "{summary}");
+    assert!(summary["preSize"].is_string() && summary["postSize"].is_string(), "{summary}");
+    assert!(summary.get("actionRequired").is_none(), "{summary}");
+    assert_eq!(tasks(), before);
+    client.write_well("POST", "/indexes/films/documents", Some(&json!([{"id": 1000}])));
+    fleet.kill_miroir();
+    fleet.start_miroir();
+    fleet.client().wait_until_healthy(START_LIMIT);
     assert_eq!(fleet.client().get("/indexes/films/documents?limit=0").expect(200).json["total"], 201);
 }

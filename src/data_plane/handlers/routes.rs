@@ -168,6 +168,7 @@ fn supported() -> Vec<Route> {
         "GET" "/tasks" [TasksGet] tasks::list;
         "DELETE" "/tasks" [TasksDelete] tasks::delete;
         "POST" "/tasks/cancel" [TasksCancel] tasks::cancel;
+        "POST" "/tasks/compact" [TasksCompact] tasks::compact;
         "GET" "/tasks/{task}" [TasksGet] tasks::get;
         "GET" "/tasks/{task}/documents" [TasksGet] tasks::documents;
         "GET" "/batches" [TasksGet] batches::list;
@@ -201,7 +202,6 @@ fn not_supported() -> Vec<Route> {
     table! {
         "POST" "/export" [Export] unsupported::refuse;
         "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] unsupported::refuse;
-        "POST" "/tasks/compact" [TasksCompact] unsupported::task_compaction;
     }
 }
 

@@ -20,13 +20,15 @@ pub(super) async fn ask<T>(
     core: &Core,
     command: impl FnOnce(Reply<Result<T, ApiError>>) -> Command,
 ) -> Result<T, ApiError> {
+    let answer = core.before(core.read_deadline(), ask_long(core, command)).await;
+    answer.unwrap_or_else(|| Err(ApiError::overloaded("the journal did not answer in time")))
+}
+
+/// The same, however long it takes.
+async fn ask_long<T>(core: &Core, command: impl FnOnce(Reply<Result<T, ApiError>>) -> Command) -> Result<T, ApiError> {
     let reply =
         core.bridge.ask(command).ok_or_else(|| ApiError::overloaded("too many requests wait for the journal"))?;
-    match core.before(core.read_deadline(), reply).await {
-        Some(Some(answer)) => answer,
-        Some(None) => Err(ApiError::overloaded("the journal is closing")),
-        None => Err(ApiError::overloaded("the journal did not answer in time")),
-    }
+    reply.await.unwrap_or_else(|| Err(ApiError::overloaded("the journal is closing")))
 }
 
 pub(super) async fn list(core: &Core, request: &Request, arguments: &Arguments) -> Result<Response, ApiError> {
@@ -56,6 +58,15 @@ pub(super) async fn documents(core: &Core, _request: &Request, arguments: &Argum
     let entry = EntryId(find(core, arguments).await?.uid);
     let documents = ask(core, |reply| Command::TaskDocuments(entry, reply)).await?;
     Ok(Response::ndjson(200, documents))
+}
+
+/// The tasks are in Miroir's store, whose space is given back; unlike one server Miroir need not be restarted for it.
+pub(super) async fn compact(core: &Core, _request: &Request, _arguments: &Arguments) -> Result<Response, ApiError> {
+    let doing = "Using the /tasks/compact route";
+    core.bridge.features.load().require(Feature::TaskQueueCompactionRoute, doing)?;
+    let summary = ask_long(core, Command::CompactStore).await?;
+    let status = if summary["status"] == "succeeded" { 200 } else { 500 };
+    Ok(Response::json(status, &summary))
 }
 
 /// Only tasks that the caller may see.

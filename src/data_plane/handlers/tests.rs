@@ -77,7 +77,10 @@ impl Fixture {
                     Command::Kept(_, reply) => reply.send(Ok(None)),
                     Command::Keep(_, reply) => reply.send(Ok(true)),
                     Command::Features(patch, reply) => reply.send(Ok(Features::default().patched(patch))),
-                    Command::Fleet(reply) | Command::Topology(_, reply) | Command::Webhooks(_, reply) => {
+                    Command::Fleet(reply)
+                    | Command::CompactStore(reply)
+                    | Command::Topology(_, reply)
+                    | Command::Webhooks(_, reply) => {
                         reply.send(Ok(Value::Null));
                     }
                     Command::Task(entry, reply) => {

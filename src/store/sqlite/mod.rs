@@ -29,8 +29,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    BacklogSize, BatchRecordPage, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolDelta,
-    ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage,
+    BacklogSize, BatchRecordPage, ClusterRecord, Compaction, HeadChange, HeadRecord, IndexRecord, KeyChanges,
+    ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage,
 };
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::Needed;
@@ -325,6 +325,11 @@ impl Store for SqliteStore {
 
     fn trim(&self, needed: &Needed, may_go_on: &dyn Fn() -> bool) -> Result<u64, StoreError> {
         self.trim_all(needed, may_go_on)
+    }
+
+    fn compact(&self) -> Result<Compaction, StoreError> {
+        let writer = self.writer.lock();
+        trimming::compact(&writer, &self.path)
     }
 
     fn first_payload(&self, index: &NodeIndexUid) -> Result<Option<EntryId>, StoreError> {

@@ -2,14 +2,18 @@
 //!
 //! What goes is looked for beside the writer, index by index, and removed in small transactions, so that whoever writes waits
 //! for one of them at most. Within an index what is older goes first, payloads before rows: where there is a payload,
-//! nothing after it was trimmed ([`first_payload`]). The space that becomes free in the database is used again; its file does not become smaller.
+//! nothing after it was trimmed ([`first_payload`]). The space that becomes free in the database is used again; its file
+//! becomes smaller only when it is asked to ([`compact`]).
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use std::path::Path;
+use std::{fs, io};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::SqliteStore;
 use crate::logic::feeder::Needed;
 use crate::logic::ids::{EntryId, NodeIndexUid};
-use crate::store::StoreError;
+use crate::store::{Compaction, StoreError};
 
 /// Entries trimmed in one transaction.
 const AT_ONCE: i64 = 200;
@@ -153,4 +157,21 @@ pub(super) fn first_payload(
         .query_row([index.as_str()], |row| row.get(0))
         .optional()?;
     Ok(first.map(|id| EntryId(id as u64)))
+}
+
+/// Writes the database anew, and empties the log. A reader that is under way keeps the old pages: then the file becomes smaller
+/// at a later checkpoint.
+pub(super) fn compact(writer: &Connection, path: &Path) -> Result<Compaction, StoreError> {
+    let before = size(path)?;
+    writer.execute_batch("VACUUM")?;
+    writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(Compaction { before, after: size(path)? })
+}
+
+/// The database with its log, in bytes.
+fn size(path: &Path) -> Result<u64, StoreError> {
+    let failed = |error: io::Error| StoreError::Failed(format!("{}: {error}", path.display()));
+    let log = path.with_extension("db-wal");
+    let log = fs::metadata(log).map_or(0, |found| found.len());
+    Ok(fs::metadata(path).map_err(failed)?.len() + log)
 }

@@ -9,8 +9,8 @@ use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
 use crate::meili::webhooks::Webhooks;
 use crate::store::{
-    BacklogSize, BatchRecordPage, ClusterRecord, HeadChange, HeadRecord, IndexRecord, KeyChanges, ProtocolState,
-    TaskRecordPage,
+    BacklogSize, BatchRecordPage, ClusterRecord, Compaction, HeadChange, HeadRecord, IndexRecord, KeyChanges,
+    ProtocolState, TaskRecordPage,
 };
 
 /// On which side of a transaction the process dies.
@@ -137,6 +137,10 @@ impl Store for Mortal {
 
     fn trim(&self, needed: &Needed, may_go_on: &dyn Fn() -> bool) -> Result<u64, StoreError> {
         self.living()?.trim(needed, may_go_on)
+    }
+
+    fn compact(&self) -> Result<Compaction, StoreError> {
+        self.living()?.compact()
     }
 
     fn first_payload(&self, index: &NodeIndexUid) -> Result<Option<EntryId>, StoreError> {

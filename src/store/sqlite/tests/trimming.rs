@@ -45,6 +45,32 @@ fn under_a_steady_load_the_files_do_not_grow() {
 }
 
 #[test]
+fn compaction_gives_space_back_and_changes_nothing_else() {
+    const COUNT: u64 = 1_000;
+    let folder = Folder::new();
+    let store = folder.open();
+    let entries = (0..COUNT).map(|id| (sample_entry(id, "a", sample_put()), Some(sample_payload(2_000))));
+    store.append(&entries.collect::<Vec<_>>(), &[]).unwrap();
+    let outcomes = (0..COUNT - 10).map(|id| (EntryId(id), sample_outcome(TaskStatus::Succeeded)));
+    store.commit(&ProtocolDelta { outcomes: outcomes.collect(), ..ProtocolDelta::default() }).unwrap();
+    store.trim(&needed_from(COUNT - 10), &|| true).unwrap();
+    let before = bytes_of(&folder);
+    let entries = |store: &dyn Store| {
+        let all: Vec<_> = (0..COUNT).map(|id| (store.entry(EntryId(id)), store.payload(EntryId(id)))).collect();
+        format!("{all:?}")
+    };
+    let records = entries(&*store);
+    let compaction = store.compact().unwrap();
+    assert_eq!((compaction.before, compaction.after), (before, bytes_of(&folder)));
+    assert!(compaction.after < before / 2, "{compaction:?}");
+    assert_eq!(entries(&*store), records);
+    drop(store);
+    let store = folder.open();
+    assert_eq!(entries(&*store), records);
+    store.append(&[(sample_entry(COUNT, "a", sample_put()), Some(sample_payload(10)))], &[]).unwrap();
+}
+
+#[test]
 fn names_of_tasks_that_are_gone_go_too_and_those_in_swaps_stay() {
     let folder = Folder::new();
     let store = folder.open();
