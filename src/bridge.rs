@@ -26,8 +26,10 @@ use crate::meili::tasks::{TaskPage, TaskQuery, TaskView};
 use crate::telemetry::requests::Requests;
 
 pub mod acks;
+pub mod errands;
 pub mod keys;
 pub mod memory;
+pub mod pipe;
 mod published;
 pub mod reply;
 pub mod rules;
@@ -36,6 +38,7 @@ pub mod waiting;
 pub mod webhooks;
 
 use acks::AckBoard;
+use errands::Errands;
 use keys::KeyChange;
 use memory::Memory;
 use published::Published;
@@ -173,6 +176,8 @@ pub struct Bridge {
     pub requests: Requests,
     /// Of requests and answers.
     pub memory: Arc<Memory>,
+    /// What conversations need done outside of the cores.
+    pub errands: Errands,
     published: Published,
     commands: Sender<Command>,
     waiting: Waiting,
@@ -198,6 +203,7 @@ impl Bridge {
             acks: AckBoard::new(cores),
             requests: Requests::new(cores),
             memory: Memory::new(memory_max),
+            errands: Errands::default(),
             published: Published::default(),
             commands,
             waiting: Waiting::new(WRITES_MAX_BYTES),

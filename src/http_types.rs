@@ -1,7 +1,13 @@
-//! A request and an answer as handlers see them: whole in memory, framing already done.
+//! A request and an answer as handlers see them: whole in memory, framing already done. An answer that is made little by
+//! little is the exception; see [`Stream`].
 //!
 //! Shared by the data plane and the admin listener. Nothing here knows sockets; handlers are tested with these alone.
 //! Bodies are bounded before they get here: a request that is too large was answered by the server.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -23,13 +29,22 @@ pub struct Request {
     pub headers: HeaderMap,
     /// Its body, at most as long as configured.
     pub body: Bytes,
+    /// For an answer that is sent while it is made.
+    pub stream: Stream,
 }
 
 impl Request {
     /// A request without headers and body, mostly for tests. `target` is a path with or without a query.
     pub fn new(method: Method, target: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        Self { method, path: path.to_owned(), query: query.to_owned(), headers: HeaderMap::new(), body: Bytes::new() }
+        Self {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            stream: Stream::default(),
+        }
     }
 
     /// The same with a JSON body.
@@ -50,6 +65,40 @@ impl Request {
     /// The text of a header; none when it is absent or not ASCII text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// An answer that its handler makes little by little, while the client reads. The server polls the handler for as long as the
+/// client takes more: who goes away ends it, and a handler is never more than one piece ahead.
+#[derive(Clone, Debug, Default)]
+pub struct Stream(Rc<RefCell<Streamed>>);
+
+#[derive(Debug, Default)]
+struct Streamed {
+    head: Option<Response>,
+    piece: Option<Bytes>,
+}
+
+impl Stream {
+    /// Begins the answer: status, headers, and what the body begins with. What the handler returns later goes to nobody.
+    pub fn begin(&self, head: Response) {
+        self.0.borrow_mut().head = Some(head);
+    }
+
+    /// The next piece; ready when the server has taken it.
+    pub async fn send(&self, piece: Bytes) {
+        self.0.borrow_mut().piece = Some(piece);
+        poll_fn(|_| if self.0.borrow().piece.is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// For the server: how the answer begins, once it has begun.
+    pub fn take_head(&self) -> Option<Response> {
+        self.0.borrow_mut().head.take()
+    }
+
+    /// For the server: a piece that is to be sent. The handler goes on when it is polled then.
+    pub fn take_piece(&self) -> Option<Bytes> {
+        self.0.borrow_mut().piece.take()
     }
 }
 

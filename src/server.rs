@@ -163,6 +163,8 @@ fn core_settings(settings: &Settings) -> CoreSettings {
         read_deadline_ms: milliseconds(settings.search.deadline),
         write_deadline_ms: milliseconds(settings.write_deadline),
         partial: settings.search.partial,
+        conversations_max: settings.chats.max_conversations,
+        model_patience_ms: milliseconds(settings.chats.timeout),
         sort_ties_by_id: settings.search.sort_ties_by_id,
     }
 }
@@ -170,7 +172,7 @@ fn core_settings(settings: &Settings) -> CoreSettings {
 fn http_limits(settings: &Settings, executors: usize, files: FileShares) -> HttpLimits {
     let http = &settings.http;
     let default = HttpLimits::default();
-    let deadline = settings.search.deadline.max(settings.write_deadline);
+    let deadline = settings.search.deadline.max(settings.write_deadline).max(settings.chats.timeout);
     HttpLimits {
         // A handler may use its whole deadline.
         handler_timeout_ms: default.handler_timeout_ms + milliseconds(deadline),

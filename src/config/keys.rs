@@ -365,6 +365,24 @@ pub const KEYS: &[Key] = &[
         "Whether webhooks may have addresses that are not of the public internet (loopback, private networks). Off: who may make webhooks cannot make Miroir send requests to what only it can reach.",
     ),
     key(
+        "chats.max_conversations",
+        Kind::Integer { min: 1, max: 4096 },
+        "64",
+        "How many conversations (`/chats/{workspace}/chat/completions`) there are at once, all cores together; more get 503. Each has a thread while it waits for its language model.",
+    ),
+    key(
+        "chats.timeout",
+        Kind::Duration,
+        "120s",
+        "How long a language model may send nothing before its conversation ends with an error.",
+    ),
+    key(
+        "chats.private_addresses",
+        Kind::Choice(&["on", "off"]),
+        "off",
+        "Whether language models of conversations may have addresses that are not of the public internet (loopback, private networks). Off: who may change the settings of chats cannot make Miroir send requests to what only it can reach.",
+    ),
+    key(
         "log.format",
         Kind::Choice(&["text", "json"]),
         "text",

@@ -22,9 +22,9 @@ use std::fmt;
 use std::path::Path;
 
 pub use settings::{
-    AdminSettings, Cores, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel, LogSettings,
-    NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings, TaskSettings,
-    UpstreamSettings, VerifySettings, WebhookSettings,
+    AdminSettings, ChatSettings, Cores, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel,
+    LogSettings, NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings,
+    TaskSettings, UpstreamSettings, VerifySettings, WebhookSettings,
 };
 
 use environment::Environment;

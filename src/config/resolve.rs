@@ -10,8 +10,8 @@ use serde_json::Value;
 use super::keys::{Key, Kind, find};
 use super::raw::{Given, Raw};
 use super::settings::{
-    AdminSettings, BacklogSettings, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat, LogLevel,
-    LogSettings, NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings,
+    AdminSettings, BacklogSettings, ChatSettings, DriftAction, DriftSettings, FeederSettings, HttpSettings, LogFormat,
+    LogLevel, LogSettings, NodeSettings, PartialPolicy, ProbeSettings, RepairPolicy, SearchSettings, Secret, Settings,
     TaskSettings, UpstreamSettings, VerifySettings, WebhookSettings,
 };
 use super::value::{self, Parsed};
@@ -105,6 +105,11 @@ impl Reader {
                 url: self.optional("webhooks.url", |_, value| value::url(value)),
                 authorization: self.optional("webhooks.authorization", |_, value| value::header(value)),
                 may_be_private: self.choice("webhooks.private_addresses", [true, false]),
+            },
+            chats: ChatSettings {
+                max_conversations: self.integer("chats.max_conversations"),
+                timeout: self.duration("chats.timeout"),
+                may_be_private: self.choice("chats.private_addresses", [true, false]),
             },
             log: self.log(),
         }

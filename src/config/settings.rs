@@ -237,6 +237,17 @@ pub struct WebhookSettings {
     pub may_be_private: bool,
 }
 
+/// `chats.*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ChatSettings {
+    /// At once.
+    pub max_conversations: usize,
+    /// How long a model may send nothing.
+    pub timeout: Duration,
+    /// Models may have addresses that are not of the public internet.
+    pub may_be_private: bool,
+}
+
 /// The whole.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Settings {
@@ -290,6 +301,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// `webhooks.*`.
     pub webhooks: WebhookSettings,
+    /// `chats.*`.
+    pub chats: ChatSettings,
     /// `log.*`.
     pub log: LogSettings,
 }

@@ -13,6 +13,7 @@
 //! | `dumper` | writes dumps |
 //! | `mover-N` | read what moves copy and compare |
 //! | `compactor` | has nodes give back the disk space of what they lost to others |
+//! | `conversations`, `conversation` | speak to language models, and render documents for them ([`conversations`]) |
 //! | `rules` | keeps the search rules, and tells the nodes ([`rules_keeper`]) |
 //! | `trimmer` | removes from the journal what no node needs any more |
 //! | `drift` | looks whether somebody else has changed settings on the nodes, and puts them right ([`drift`]) |
@@ -31,6 +32,7 @@ use crate::config::{RepairPolicy, Settings};
 use crate::logic::feeder::{BackgroundAudit, QUARANTINES_REMEMBERED, Timing};
 use crate::store::sqlite::{OpenError, SqliteStore};
 use crate::store::{ClusterRecord, Store, StoreError};
+use conversations::Conversations;
 use coordinator::{Coordinator, CoordinatorParts};
 use features::FeaturesKeeper;
 use journal::{BacklogLimits, JournalParts, JournalWriter};
@@ -50,6 +52,7 @@ pub mod admin;
 pub mod admission;
 mod batch_view;
 mod chunks;
+mod conversations;
 pub mod coordinator;
 pub mod drift;
 mod dumped_task;
@@ -199,7 +202,7 @@ pub fn start(
     Ok(plane)
 }
 
-/// Starts the threads that answer questions about tasks, and those that tell of finished ones.
+/// Starts the threads that answer questions about tasks, tell of finished ones, and run errands of conversations.
 fn start_desks(
     threads: &mut Threads,
     settings: &Settings,
@@ -215,6 +218,9 @@ fn start_desks(
     let (documents, asked) = bounded(task_documents::JOBS_MAX);
     let of_tasks = TaskDocuments { store: store.clone(), bridge: bridge.clone() };
     threads.spawn("task-documents", move |stop| of_tasks.run(&asked, stop))?;
+    let conversations = Conversations::new(&settings.chats, bridge.memory.clone());
+    let errands = bridge.errands.waiting();
+    threads.spawn("conversations", move |stop| conversations.run(&errands, stop))?;
     Ok((desk, documents))
 }
 

@@ -12,16 +12,19 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 /// An agent that connects to public addresses only, or to any. What counts is the address that a name stands for when it
 /// connects.
-pub(super) fn agent(config: Config, may_be_private: bool) -> Agent {
+/// `key` is the setting that allows any.
+pub(super) fn agent(config: Config, may_be_private: bool, key: &'static str) -> Agent {
     if may_be_private {
         config.new_agent()
     } else {
-        Agent::with_parts(config, DefaultConnector::default(), PublicOnly::default())
+        Agent::with_parts(config, DefaultConnector::default(), PublicOnly { resolver: DefaultResolver::default(), key })
     }
 }
 
-#[derive(Default)]
-struct PublicOnly(DefaultResolver);
+struct PublicOnly {
+    resolver: DefaultResolver,
+    key: &'static str,
+}
 
 impl std::fmt::Debug for PublicOnly {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -31,13 +34,13 @@ impl std::fmt::Debug for PublicOnly {
 
 impl Resolver for PublicOnly {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.0.resolve(uri, config, timeout)?;
+        let found = self.resolver.resolve(uri, config, timeout)?;
         let mut public = self.empty();
         for address in found.iter().filter(|address| is_public(address.ip())) {
             public.push(*address);
         }
         if public.is_empty() {
-            let reason = "the address is not a public one; see `webhooks.private_addresses`";
+            let reason = format!("the address is not a public one; see `{}`", self.key);
             return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, reason)));
         }
         Ok(public)
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn private_addresses_are_refused_before_anything_is_sent() {
-        let agent = agent(Agent::config_builder().build(), false);
+        let agent = agent(Agent::config_builder().build(), false, "webhooks.private_addresses");
         let error = agent.get("http://127.0.0.1:9").call().expect_err("refused");
         assert!(error.to_string().contains("webhooks.private_addresses"), "{error}");
     }

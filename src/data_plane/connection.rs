@@ -23,13 +23,13 @@ use super::body::{BodyReader, BodyUse, Refused};
 use super::coding::{Accepted, Coding, Encoding, STEP_BYTES};
 use super::core::Timers;
 use super::lifetime::{HttpLimits, Lifetime, Lifetimes, Phase};
-use super::pieces::Pieces;
+use super::pieces::{More, Pieces};
 use super::places::Places;
 use super::rt::{self, ExecutorTimers};
 use super::socket::Socket;
 use super::upstream::LocalFuture;
-use crate::bridge::memory::Memory;
-use crate::http_types::{Request, Response};
+use crate::bridge::memory::{Memory, Share};
+use crate::http_types::{Request, Response, Stream};
 use crate::meili::error::{ApiError, Code};
 
 /// Reads of unwanted bytes before others get their turn.
@@ -92,19 +92,19 @@ impl Listening {
 struct Unreadable(#[from] hyper::Error);
 
 /// A request that is worked on.
-struct Working<'a>(&'a Listening);
+struct Working(Rc<Listening>);
 
-impl<'a> Working<'a> {
-    fn begin(listening: &'a Listening) -> Option<Self> {
+impl Working {
+    fn begin(listening: &Rc<Listening>) -> Option<Self> {
         let has_place = !listening.is_full();
         has_place.then(|| {
             listening.requests.set(listening.requests.get() + 1);
-            Self(listening)
+            Self(listening.clone())
         })
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for Working {
     fn drop(&mut self) {
         self.0.requests.set(self.0.requests.get() - 1);
     }
@@ -140,12 +140,17 @@ impl Service<http::Request<Incoming>> for RequestService {
             let (request, body) = head_and_body(request);
             let headers = listening.handler.headers(&request);
             let has_body = !body.is_end_stream();
+            let mut more = None;
             let response = match Accepted::of(&request.headers) {
                 None if has_body => Err(not_acceptable()),
                 None => Ok(not_acceptable()),
                 Some(accepted) => match answer(&listening, &lifetime, (request, body)).await? {
-                    Ok(response) => Ok(sendable(&listening.memory, response, accepted).await),
-                    refusal @ Err(_) => refusal,
+                    Ok((response, None)) => Ok(sendable(&listening.memory, response, accepted).await),
+                    Ok((response, rest)) => {
+                        more = rest;
+                        Ok(response)
+                    }
+                    Err(refusal) => Err(refusal),
                 },
             };
             let mut response = response.unwrap_or_else(|refusal| {
@@ -154,7 +159,7 @@ impl Service<http::Request<Incoming>> for RequestService {
             });
             response.headers.extend(headers);
             lifetime.enter(Phase::Answer);
-            Ok(into_hyper(response, lifetime))
+            Ok(into_hyper(response, more, lifetime))
         })
     }
 }
@@ -167,41 +172,64 @@ fn head_and_body(request: http::Request<Incoming>) -> (Request, Incoming) {
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
         body: Bytes::new(),
+        stream: Stream::default(),
     };
     (request, body)
 }
 
-/// The handler's answer, or as an error the answer to a request that was not read to its end.
+/// The handler's answer, with its rest if it is made while it is sent. As an error the answer to a request that was not read
+/// to its end.
 async fn answer(
-    listening: &Listening,
-    lifetime: &Lifetime,
+    listening: &Rc<Listening>,
+    lifetime: &Rc<Lifetime>,
     (mut request, body): (Request, Incoming),
-) -> Result<Result<Response, Response>, Unreadable> {
+) -> Result<Result<(Response, Option<More>), Response>, Unreadable> {
     let too_many = || overloaded("too many requests are in progress");
     // What is made of the body is gone when the handler has answered.
-    let mut _share = None;
+    let mut share = None;
     if !body.is_end_stream() {
         let body_use = match listening.handler.admit(&request) {
             Ok(_) if listening.is_full() => return Ok(Err(too_many())),
             Ok(body_use) => body_use,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let Listening { limits, memory, decoders, .. } = listening;
+        let Listening { limits, memory, decoders, .. } = &**listening;
         let reader = BodyReader { limits, memory, decoders, body_use };
         match reader.read(body, Coding::of_body(&request.headers)).await {
-            Ok(whole) => (request.body, _share) = (whole.bytes, Some(whole.share)),
+            Ok(whole) => (request.body, share) = (whole.bytes, Some(whole.share)),
             Err(Refused::Broken(error)) => return Err(error.into()),
             Err(Refused::Unread(refusal)) => return Ok(Err(refusal)),
-            Err(Refused::Read(refusal)) => return Ok(Ok(refusal)),
+            Err(Refused::Read(refusal)) => return Ok(Ok((refusal, None))),
         }
     }
-    let Some(_working) = Working::begin(listening) else { return Ok(Ok(too_many())) };
+    let Some(working) = Working::begin(listening) else { return Ok(Ok((too_many(), None))) };
     lifetime.enter(Phase::Handler);
-    let response = rt::contain(listening.handler.handle(request)).await.unwrap_or_else(|panic| {
+    let stream = request.stream.clone();
+    let work = Box::pin(handled(listening.clone(), request, (working, share)));
+    Ok(Ok(begun(More { work, stream, lifetime: lifetime.clone() }).await))
+}
+
+async fn handled(listening: Rc<Listening>, request: Request, _held: (Working, Option<Share>)) -> Response {
+    rt::contain(listening.handler.handle(request)).await.unwrap_or_else(|panic| {
         tracing::error!(panic, "a handler panicked");
         Response::error(&ApiError::new(Code::Internal, "An internal error has occurred."))
-    });
-    Ok(Ok(response))
+    })
+}
+
+/// The whole answer, or how it begins and who makes the rest.
+async fn begun(more: More) -> (Response, Option<More>) {
+    let mut more = Some(more);
+    poll_fn(move |context| {
+        let Some(begins) = &mut more else { return Poll::Pending };
+        let polled = begins.work.as_mut().poll(context);
+        let head = begins.stream.take_head();
+        match (polled, head) {
+            (Poll::Ready(response), head) => Poll::Ready((head.unwrap_or(response), None)),
+            (Poll::Pending, Some(head)) => Poll::Ready((head, more.take())),
+            (Poll::Pending, None) => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// The answer as the client likes it best, with its share of the memory until it is sent.
@@ -248,8 +276,8 @@ pub fn overloaded(reason: &str) -> Response {
     response.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
-fn into_hyper(response: Response, lifetime: Rc<Lifetime>) -> http::Response<Pieces<Sending>> {
-    let mut converted = http::Response::new(Pieces::new(response.body, Sending(lifetime)));
+fn into_hyper(response: Response, more: Option<More>, lifetime: Rc<Lifetime>) -> http::Response<Pieces<Sending>> {
+    let mut converted = http::Response::new(Pieces::new(response.body, more, Sending(lifetime)));
     *converted.status_mut() =
         http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     converted.headers_mut().extend(response.headers.into_iter().map(|(name, value)| (Some(name), value)));

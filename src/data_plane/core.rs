@@ -39,6 +39,10 @@ pub struct CoreSettings {
     pub write_deadline_ms: u64,
     /// When a shard has no replica that answers, unless the request chooses.
     pub partial: PartialPolicy,
+    /// Conversations at a time, all cores together.
+    pub conversations_max: usize,
+    /// How long a language model may send nothing, in milliseconds.
+    pub model_patience_ms: u64,
     /// The primary key is the nodes' last ranking rule.
     pub sort_ties_by_id: bool,
 }
@@ -52,6 +56,8 @@ impl Default for CoreSettings {
             read_deadline_ms: 10_000,
             write_deadline_ms: 30_000,
             partial: PartialPolicy::Partial,
+            conversations_max: 64,
+            model_patience_ms: 120_000,
             sort_ties_by_id: false,
         }
     }

@@ -353,7 +353,7 @@ impl UpstreamPool {
         if let Some(content_type) = request.content_type {
             builder = builder.header(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        builder.body(Pieces::new(request.body.clone(), ())).map_err(|error| unreachable(error.to_string()))
+        builder.body(Pieces::new(request.body.clone(), None, ())).map_err(|error| unreachable(error.to_string()))
     }
 
     async fn attempt(

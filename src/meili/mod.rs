@@ -3,6 +3,7 @@
 pub mod attribute_pattern;
 pub mod bad_value;
 pub mod batches;
+pub mod chat;
 pub mod dates;
 pub mod documents_query;
 pub mod embedding_failure;

@@ -8,6 +8,7 @@ mod support;
 
 mod cities;
 mod compaction;
+mod conversations;
 mod crashes;
 mod cut_off;
 mod deaths;

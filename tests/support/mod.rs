@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod fleet;
+pub mod model;
 pub mod ports;
 pub mod process;
 pub mod random;

@@ -126,7 +126,7 @@ impl Announcer {
             .proxy(None)
             .timeout_global(Some(ANSWER_TIMEOUT))
             .build();
-        Self { registry, agent: public_addresses::agent(config, may_be_private) }
+        Self { registry, agent: public_addresses::agent(config, may_be_private, "webhooks.private_addresses") }
     }
 
     /// Works until `stop` is closed.

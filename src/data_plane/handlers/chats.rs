@@ -1,5 +1,4 @@
-//! `/chats`: workspaces and their settings, kept for the whole fleet. The conversation itself is not there: it would search
-//! on one node.
+//! `/chats`: workspaces and their settings, kept for the whole fleet. Conversations are in [`super::conversation`].
 //!
 //! Only what a client has set is kept. What that comes to (defaults, what may not be set, which part of a secret is shown) is
 //! asked of a node each time, which is sent the whole of it but the secret: of that only the beginning, which is shown.
@@ -15,6 +14,7 @@ use crate::data_plane::forwarding::{all_nodes, ask_one};
 use crate::data_plane::upstream::{NodeRequest, NodeResponse};
 use crate::http_types::{Request, Response};
 use crate::meili::bad_value::{parse_json, wrong_type};
+use crate::meili::chat::source::Source;
 use crate::meili::error::{ApiError, Code};
 use crate::meili::features::Feature;
 use crate::meili::index::{IndexPaging, check_index_uid};
@@ -30,7 +30,7 @@ const TRIES_MAX: usize = 8;
 
 type Workspaces = Map<String, Value>;
 
-fn require(core: &Core, doing: &str) -> Result<(), ApiError> {
+pub(super) fn require(core: &Core, doing: &str) -> Result<(), ApiError> {
     core.bridge.features.load().require(Feature::ChatCompletions, doing)
 }
 
@@ -94,6 +94,14 @@ pub(super) async fn get_settings(core: &Core, _request: &Request, arguments: &Ar
     let uid = arguments.text(0);
     let settings = workspaces(core).await?.1.shift_remove(uid).ok_or_else(|| no_settings(uid))?;
     shown(core, &settings).await.map(answer)
+}
+
+/// The settings of a workspace for a conversation.
+pub(super) async fn source(core: &Core, uid: &str) -> Result<Source, ApiError> {
+    let set = workspaces(core).await?.1.shift_remove(uid).ok_or_else(|| no_settings(uid))?;
+    let complete = shown(core, &set).await?;
+    let complete = serde_json::from_slice(&complete.body).unwrap_or_default();
+    Source::read(&set, &complete)
 }
 
 pub(super) async fn update_settings(

@@ -14,6 +14,7 @@ use crate::telemetry::clock;
 pub mod arguments;
 mod batches;
 mod chats;
+mod conversation;
 pub mod cors;
 pub mod documents_read;
 mod documents_write;
@@ -95,12 +96,17 @@ fn grant(core: &Core, request: &Request, route: &Route, arguments: &Arguments) -
     if route.actions.is_empty() {
         return Ok(Grant::everything());
     }
+    let index = route.names_an_index().then(|| arguments.text(0));
+    granted(core, request, Need { actions: route.actions, index })
+}
+
+/// What the caller may do, if it may do this.
+fn granted(core: &Core, request: &Request, need: Need<'_>) -> Result<Grant, ApiError> {
     let snapshot = core.snapshot();
     let master_key = core.settings.master_key.as_deref();
     let check = AccessCheck { master_key, ring: &snapshot.keys, now: clock::timestamp() };
-    let index = route.names_an_index().then(|| arguments.text(0));
     let header = request.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    check.check(header, Need { actions: route.actions, index })
+    check.check(header, need)
 }
 
 /// An error as an answer; where coming back later may help, it says when.

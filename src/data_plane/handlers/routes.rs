@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use super::arguments::Arguments;
 use super::{
-    batches, chats, documents_read, documents_write, facet_search, features, index_fields, indexes, keys, logs,
-    metrics, multi_search, network, render, search, search_rules, settings, similar, stats, system, tasks, unsupported,
-    webhooks,
+    batches, chats, conversation, documents_read, documents_write, facet_search, features, index_fields, indexes, keys,
+    logs, metrics, multi_search, network, render, search, search_rules, settings, similar, stats, system, tasks,
+    unsupported, webhooks,
 };
 use crate::data_plane::body::BodyUse;
 use crate::data_plane::core::Core;
@@ -165,6 +165,7 @@ fn supported() -> Vec<Route> {
         "GET" "/chats/{workspace}/settings" [ChatsSettingsGet] chats::get_settings;
         "PATCH" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::update_settings;
         "DELETE" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::reset_settings;
+        "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] conversation::post;
         "GET" "/tasks" [TasksGet] tasks::list;
         "DELETE" "/tasks" [TasksDelete] tasks::delete;
         "POST" "/tasks/cancel" [TasksCancel] tasks::cancel;
@@ -201,7 +202,6 @@ fn search_rules() -> Vec<Route> {
 fn not_supported() -> Vec<Route> {
     table! {
         "POST" "/export" [Export] unsupported::refuse;
-        "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] unsupported::refuse;
     }
 }
 
