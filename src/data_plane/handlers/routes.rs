@@ -86,7 +86,8 @@ macro_rules! table {
 
 /// Every route, in no particular order but with the paths of one resource together.
 pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    let mut routes: Vec<Route> = [supported(), search_rules(), not_supported()].into_iter().flatten().collect();
+    let mut routes: Vec<Route> =
+        [supported(), search_rules(), chats(), not_supported()].into_iter().flatten().collect();
     for setting in SETTINGS {
         let path = format!("/indexes/{{index}}/settings/{}", setting.route);
         let update = match setting.verb {
@@ -159,13 +160,6 @@ fn supported() -> Vec<Route> {
         "PATCH" "/network" [NetworkUpdate] network::update;
         "POST" "/network/control" [NetworkUpdate] network::control;
         "POST" "/render-template" [SettingsGet DocumentsGet] render::post;
-        "GET" "/chats" [ChatsGet] chats::list;
-        "GET" "/chats/{workspace}" [ChatsGet] chats::get;
-        "DELETE" "/chats/{workspace}" [ChatsDelete] chats::delete;
-        "GET" "/chats/{workspace}/settings" [ChatsSettingsGet] chats::get_settings;
-        "PATCH" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::update_settings;
-        "DELETE" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::reset_settings;
-        "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] conversation::post;
         "GET" "/tasks" [TasksGet] tasks::list;
         "DELETE" "/tasks" [TasksDelete] tasks::delete;
         "POST" "/tasks/cancel" [TasksCancel] tasks::cancel;
@@ -195,6 +189,19 @@ fn search_rules() -> Vec<Route> {
         "GET" "/dynamic-search-rules/{rule}" [DynamicSearchRulesGet] search_rules::get;
         "PATCH" "/dynamic-search-rules/{rule}" [DynamicSearchRulesUpdate] search_rules::update;
         "DELETE" "/dynamic-search-rules/{rule}" [DynamicSearchRulesDelete] search_rules::delete;
+    }
+}
+
+/// Workspaces, and conversations in them.
+fn chats() -> Vec<Route> {
+    table! {
+        "GET" "/chats" [ChatsGet] chats::list;
+        "GET" "/chats/{workspace}" [ChatsGet] chats::get;
+        "DELETE" "/chats/{workspace}" [ChatsDelete] chats::delete;
+        "GET" "/chats/{workspace}/settings" [ChatsSettingsGet] chats::get_settings;
+        "PATCH" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::update_settings;
+        "DELETE" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::reset_settings;
+        "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] conversation::post;
     }
 }
 
