@@ -14,7 +14,7 @@ use crossbeam::channel::{Receiver, select};
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use super::public_addresses;
+use super::{public_addresses, rendering};
 use crate::bridge::errands::{Errand, ModelEvent, ModelRequest};
 use crate::bridge::memory::Memory;
 use crate::bridge::pipe::{Left, PipeSender};
@@ -85,7 +85,7 @@ impl Conversations {
     fn run_errand(&self, errand: Errand) {
         let run = std::panic::AssertUnwindSafe(|| match errand {
             Errand::Ask(request, events) => drop(self.ask(&request, &events)),
-            Errand::Render(rendering, reply) => reply.send(rendering.texts()),
+            Errand::Render(rendering, reply) => reply.send(rendering::texts(&rendering)),
         });
         if std::panic::catch_unwind(run).is_err() {
             tracing::error!("an errand of a conversation panicked");

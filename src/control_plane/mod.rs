@@ -66,6 +66,7 @@ pub mod operator;
 pub mod prober;
 mod public_addresses;
 pub mod publisher;
+pub mod rendering;
 pub mod resolver;
 mod rules_keeper;
 mod shard_reader;

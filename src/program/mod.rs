@@ -17,6 +17,7 @@ pub mod check_config;
 pub mod dev;
 pub mod import_dump;
 pub mod node;
+pub mod render;
 pub mod serve;
 
 use std::io::{self, Write};
@@ -104,6 +105,8 @@ pub enum Command {
     Node(node::Node),
     /// See [`check_config`].
     CheckConfig(check_config::CheckConfig),
+    /// See [`render`].
+    Render(render::Render),
 }
 
 impl Miroir {
@@ -117,6 +120,7 @@ impl Miroir {
             Some(Command::Dev(command)) => command.run(),
             Some(Command::Node(command)) => command.run(),
             Some(Command::CheckConfig(command)) => command.run(),
+            Some(Command::Render(command)) => command.run(),
             None => Err(Failure::Usage("say what to do: serve, dev, node or check-config; --help explains".to_owned())),
         }
     }

@@ -38,6 +38,7 @@ mod node_calls;
 mod operator;
 mod order;
 mod overload;
+mod rendering;
 mod replicas;
 mod rolling;
 mod rules;
