@@ -362,7 +362,7 @@ pub const KEYS: &[Key] = &[
         "webhooks.private_addresses",
         Kind::Choice(&["on", "off"]),
         "off",
-        "Whether webhooks may have addresses that are not of the public internet (loopback, private networks). Off: who may make webhooks cannot make Miroir send requests to what only it can reach.",
+        "Whether webhooks, and the destinations of exports, may have addresses that are not of the public internet (loopback, private networks). Off: who may make webhooks or exports cannot make Miroir send requests to what only it can reach.",
     ),
     key(
         "chats.max_conversations",

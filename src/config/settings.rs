@@ -233,7 +233,7 @@ pub struct WebhookSettings {
     pub url: Option<Secret>,
     /// The value of a header for it.
     pub authorization: Option<Secret>,
-    /// Addresses that are not of the public internet are told, too.
+    /// Addresses that are not of the public internet are told, too, and get exports.
     pub may_be_private: bool,
 }
 

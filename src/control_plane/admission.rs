@@ -99,6 +99,7 @@ fn depends_on_head(write: &NewWrite) -> bool {
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
         Operation::DeleteDocuments { .. }
@@ -172,6 +173,7 @@ fn rejection_of(
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
             | Operation::CreateDump
+            | Operation::Export(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. },
             _,
@@ -200,6 +202,7 @@ fn fit_to_head(operation: &mut Operation, head: Option<&HeadRecord>, is_rejected
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => {}
     }
@@ -222,6 +225,7 @@ fn creates_index(operation: &Operation) -> bool {
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
     }
@@ -268,6 +272,7 @@ fn changes_of(
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
             | Operation::CreateDump
+            | Operation::Export(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {}
         }

@@ -11,6 +11,7 @@ mod compacting;
 mod comparing;
 mod drift;
 mod dumping;
+mod exporting;
 mod feeding;
 mod fragile;
 mod index_book;
@@ -44,7 +45,7 @@ use super::troubles::{Place, Quarantine, Troubles};
 use crate::bridge::Bridge;
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Alarm, Changes, Fleet, Needs, ReaderProgress};
-use crate::logic::ids::{EntryId, Epoch, NodeId, Position, Timestamp};
+use crate::logic::ids::{EntryId, Epoch, IndexUid, NodeId, Position, Timestamp};
 use crate::logic::payload::Payload;
 use crate::logic::plan_history::{PlanHistory, PlanRecord};
 use crate::logic::throttle::Throttle;
@@ -131,11 +132,13 @@ struct OpenEntry {
     started_at: Option<Timestamp>,
     /// Distinct documents of a put, known once some node got it.
     documents: Option<u64>,
+    /// Documents sent to another server, known once all are.
+    exported: BTreeMap<IndexUid, u64>,
 }
 
 impl OpenEntry {
     fn new(entry: Arc<Entry>, resolution: Option<Resolution>, started_at: Option<Timestamp>) -> Self {
-        Self { entry, resolution: resolution.map(Arc::new), started_at, documents: None }
+        Self { entry, resolution: resolution.map(Arc::new), started_at, documents: None, exported: BTreeMap::new() }
     }
 }
 
@@ -274,6 +277,7 @@ impl Coordinator {
                 resolution: open.resolution.as_deref(),
                 documents: open.documents.or_else(|| self.count_documents(&open.entry)),
                 started_at: open.started_at,
+                exported: open.exported,
             };
             let outcome = outcome(report, &reported, now);
             if let Some((uid, index)) = updated(&open.entry, &outcome) {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::task_view::task_view;
 use crate::logic::entry::{Operation, PutMode};
 use crate::logic::ids::EntryId;
+use crate::meili::export::{Export, IndexExport};
 use crate::meili::search_rules::RulesChange;
 use crate::meili::tasks::TaskView;
 use crate::store::TaskRecord;
@@ -71,6 +72,14 @@ fn kind(operation: &Operation, view: &TaskView) -> Value {
         Operation::ChangeRules(RulesChange::Delete { uid }) => json!({"dsrUpdate": {"deletion": uid}}),
         Operation::ChangeRules(RulesChange::Clear) => json!("dsrClear"),
         Operation::CreateDump => json!({"dumpCreation": {"keys": [], "instance_uid": null}}),
+        // The next server has no use for the key.
+        Operation::Export(Export { url, payload_size, indexes, .. }) => {
+            let settings =
+                |export: &IndexExport| json!({"filter": export.filter, "overrideSettings": export.overrides_settings});
+            let indexes: Map<String, Value> =
+                indexes.iter().map(|(pattern, export)| (pattern.as_str().to_owned(), settings(export))).collect();
+            json!({"export": {"url": url, "api_key": null, "payload_size": payload_size, "indexes": indexes}})
+        }
         Operation::CancelTasks { original_filter, matched } => {
             json!({"taskCancelation": {"query": original_filter, "tasks": bitmap(matched)}})
         }
@@ -100,6 +109,7 @@ fn details(operation: &Operation, view: &TaskView) -> Value {
         // Without the sizes, which are numbers there.
         Operation::CompactIndex => ("IndexCompaction", json!({"index_uid": view.index_uid})),
         Operation::CreateDump => ("Dump", shown()),
+        Operation::Export(_) => ("Export", shown()),
         Operation::CancelTasks { .. } => ("TaskCancelation", shown()),
         Operation::DeleteTasks { .. } => ("TaskDeletion", shown()),
         Operation::CreateSnapshot | Operation::ChangeRules(_) => return Value::Null,
@@ -184,6 +194,17 @@ mod tests {
         assert_eq!(task["details"], json!({"Dump": {"dump_uid": "20261122-150225000"}}));
         let task = dumped_task(&record(Operation::DeleteIndex, TaskStatus::Failed));
         assert_eq!((&task["type"], &task["error"]["code"]), (&json!("indexDeletion"), &json!("internal")));
+        let export = Export::parse(br#"{"url": "http://a", "apiKey": "very secret", "payloadSize": 1024}"#).unwrap();
+        let task = dumped_task(&record(Operation::Export(export), TaskStatus::Failed));
+        let indexes = json!({"*": {"filter": null, "overrideSettings": false}});
+        assert_eq!(
+            task["type"]["export"],
+            json!({"url": "http://a", "api_key": null, "payload_size": 1_024, "indexes": indexes})
+        );
+        assert_eq!(
+            task["details"]["Export"],
+            json!({"url": "http://a", "api_key": "veXXXX...", "payload_size": "1 KiB", "indexes": indexes})
+        );
         let cancel = Operation::CancelTasks { original_filter: "?uids=1".to_owned(), matched: vec![EntryId(1)] };
         let task = dumped_task(&record(cancel, TaskStatus::Succeeded));
         assert_eq!(task["details"]["TaskCancelation"]["canceled_tasks"], 1);

@@ -355,6 +355,7 @@ pub fn is_for_the_desk(operation: &Operation) -> bool {
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::PutDocuments { .. }
         | Operation::DeleteDocuments { .. }
         | Operation::DeleteByFilter { .. }

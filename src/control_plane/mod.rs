@@ -10,7 +10,7 @@
 //! | `operator` | answers what operators ask about nodes, shards and moves, and makes plans ([`operator`]) |
 //! | `features` | keeps which experimental features are on, and tells the nodes ([`features`]) |
 //! | `feeder-ID`, `control`, `resolver`, `editor` | carry entries to the nodes and report them ([`coordinator`]) |
-//! | `dumper` | writes dumps |
+//! | `dumper` | writes dumps, sends exports |
 //! | `mover-N` | read what moves copy and compare |
 //! | `compactor` | has nodes give back the disk space of what they lost to others |
 //! | `conversations`, `conversation` | speak to language models, and render documents for them ([`conversations`]) |
@@ -66,6 +66,7 @@ pub mod operator;
 pub mod prober;
 mod public_addresses;
 pub mod publisher;
+mod remote_server;
 pub mod rendering;
 pub mod resolver;
 mod rules_keeper;
@@ -145,6 +146,7 @@ pub fn start(
         sort_ties_by_id: settings.search.sort_ties_by_id,
         resolve_timeout: RESOLVE_TIMEOUT,
         dump_folder: settings.dump_dir.clone(),
+        exports_may_be_private: settings.webhooks.may_be_private,
         probes: ProbeTiming { interval: settings.probe.interval, timeout: settings.probe.timeout },
         looks: looks.clone(),
         drift: settings.drift.clone(),
@@ -169,7 +171,6 @@ pub fn start(
     let (operator, requests) = bounded(operator::JOBS_MAX);
     let (members, node_key) = (Box::new(coordinator.clone()), settings.node_master_key.clone());
     let (watch, absent) = (operator::Watch::default(), operator::Absent::new(settings.repair_delay));
-    let configured_pace = settings.rebalance;
     let answering = Operator {
         store: store.clone(),
         bridge: bridge.clone(),
@@ -177,7 +178,7 @@ pub fn start(
         node_key,
         watch,
         absent,
-        configured_pace,
+        configured_pace: settings.rebalance,
         looks,
         drifts,
     };

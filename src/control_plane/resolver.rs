@@ -17,7 +17,7 @@ use super::node_client::{FetchedDocuments, NodeClient, NodeError};
 use crate::logic::covering::{CoverInput, cover_again};
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::Publication;
-use crate::logic::ids::{NodeId, NodeIndexUid, NodeSlot, ShardId};
+use crate::logic::ids::{IndexUid, NodeId, NodeIndexUid, NodeSlot, ShardId};
 use crate::logic::marker;
 use crate::logic::payload::Payload;
 use crate::logic::primary_key::id_in;
@@ -49,7 +49,9 @@ const ID_BYTES_MAX: u64 = 530;
 pub struct ResolveRequest<'a> {
     /// The entry.
     pub entry: &'a Entry,
-    /// Its index.
+    /// Its index, by the client's name.
+    pub uid: &'a IndexUid,
+    /// The same by the nodes' name.
     pub index: &'a NodeIndexUid,
     /// Of the index at this position; none when it never had documents.
     pub primary_key: Option<&'a str>,
@@ -217,6 +219,7 @@ impl<'a> Resolving<'a> {
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
             | Operation::CreateDump
+            | Operation::Export(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => {
                 let count = self.count()?;
@@ -460,9 +463,9 @@ fn id_of(document: &serde_json::Map<String, Value>, primary_key: Option<&str>) -
 
 /// A node's refusal as the task of one server shows it: with the client's name of the index and without the marker.
 fn shown_error(request: ResolveRequest<'_>, error: &ErrorBody) -> ErrorBody {
-    let uid = request.entry.index.as_ref().map(ToString::to_string).unwrap_or_default();
+    let uid = request.uid;
     let hidden = hidden_distinct::attribute(request.settings);
-    let message = client_message(&error.message, request.index.as_str(), &uid, hidden);
+    let message = client_message(&error.message, request.index.as_str(), uid.as_str(), hidden);
     let prefix = format!("Index `{uid}`: ");
     let message = if message.starts_with(&prefix) { message } else { format!("{prefix}{message}") };
     ApiError::new(Code::from_name(&error.code).unwrap_or(Code::InvalidDocumentFilter), message).body()

@@ -170,8 +170,16 @@ impl ShardReader<'_> {
     }
 
     /// Gives all documents as they are stored, as long as it takes them.
-    pub(super) fn each(&self, mut take: impl FnMut(&str) -> Result<(), ReadError>) -> Result<(), ReadError> {
-        let ids = self.ids()?;
+    pub(super) fn each(&self, take: impl FnMut(&str) -> Result<(), ReadError>) -> Result<(), ReadError> {
+        self.each_of(&self.ids()?, take)
+    }
+
+    /// The same of these documents, which are there.
+    pub(super) fn each_of(
+        &self,
+        ids: &IdList,
+        mut take: impl FnMut(&str) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
         let (mut first, mut at_once) = (0, IDS_AT_FIRST);
         while first < ids.len() {
             let range = first..ids.len().min(first + at_once);

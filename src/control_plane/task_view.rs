@@ -38,7 +38,7 @@ pub fn task_view(record: &TaskRecord) -> TaskView {
         status,
         kind: entry.operation.task_kind(),
         canceled_by,
-        details: details(&entry.operation, (status, started_at), ended.map(|outcome| outcome.counts)),
+        details: details(&entry.operation, (status, started_at), ended.map(|outcome| &outcome.counts)),
         error: ended.and_then(|outcome| outcome.error.clone()),
         duration: started_at.zip(finished_at).map(|(start, end)| duration(start, end)),
         enqueued_at: rfc3339(entry.enqueued_at),
@@ -69,10 +69,10 @@ pub(super) fn duration(start: Timestamp, end: Timestamp) -> String {
 fn details(
     operation: &Operation,
     (status, started_at): (TaskStatus, Option<Timestamp>),
-    counts: Option<OutcomeCounts>,
+    counts: Option<&OutcomeCounts>,
 ) -> Option<Map<String, Value>> {
     // Nothing was done by what failed or was canceled; what has not ended does not know yet.
-    let done = |count: fn(OutcomeCounts) -> Option<u64>| match status {
+    let done = |count: fn(&OutcomeCounts) -> Option<u64>| match status {
         TaskStatus::Enqueued | TaskStatus::Processing => Value::Null,
         TaskStatus::Failed | TaskStatus::Canceled => json!(counts.and_then(count).unwrap_or(0)),
         TaskStatus::Succeeded => json!(counts.and_then(count)),
@@ -117,6 +117,10 @@ fn details(
         // It is there once it is whole.
         Operation::CreateDump => {
             json!({ "dumpUid": started_at.filter(|_| status == TaskStatus::Succeeded).map(dump_uid) })
+        }
+        Operation::Export(export) => {
+            let sent = counts.filter(|_| status == TaskStatus::Succeeded);
+            export.details(sent.map(|counts| counts.exported.iter().map(|(uid, count)| (uid.as_str(), *count))))
         }
         // Shown without details.
         Operation::CreateSnapshot => Value::Null,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -119,7 +119,7 @@ impl DumpWriter {
 
     /// A place for lines on the same disk.
     pub fn lines(&self) -> Result<LinesWriter, DumpError> {
-        Ok(LinesWriter { file: BufWriter::new(tempfile::tempfile_in(folder_of(&self.place))?) })
+        LinesWriter::create(folder_of(&self.place))
     }
 
     /// The dump is whole, on the disk, and in its place.
@@ -182,6 +182,17 @@ pub struct LinesWriter {
 }
 
 impl LinesWriter {
+    /// In a file of this folder that goes away by itself.
+    pub fn create(folder: &Path) -> Result<Self, DumpError> {
+        Ok(Self { file: BufWriter::new(tempfile::tempfile_in(folder)?) })
+    }
+
+    /// All lines, from the first one on.
+    pub fn read(&mut self) -> Result<impl BufRead, DumpError> {
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(BufReader::new(self.file.get_ref()))
+    }
+
     /// One of them, as JSON without line breaks.
     pub fn push(&mut self, line: &str) -> Result<(), DumpError> {
         self.file.write_all(line.as_bytes())?;

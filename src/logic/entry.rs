@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{EntryId, IndexUid, NodeIndexUid, Position, ShardId, Timestamp};
 use crate::meili::error::ErrorBody;
+use crate::meili::export::Export;
 use crate::meili::search_rules::RulesChange;
 use crate::meili::tasks::TaskKind;
 
@@ -113,6 +114,8 @@ pub enum Operation {
     ChangeRules(RulesChange),
     /// Write all that there is at this position into a file.
     CreateDump,
+    /// Send what there is at this position to another server.
+    Export(Export),
     /// Cancel entries that no feeder has sent.
     CancelTasks {
         /// The query string, as the task shows it.
@@ -148,6 +151,7 @@ impl Operation {
             Self::ChangeRules(RulesChange::Clear) => TaskKind::DsrClear,
             Self::ChangeRules(RulesChange::Set { .. } | RulesChange::Delete { .. }) => TaskKind::DsrUpdate,
             Self::CreateDump => TaskKind::DumpCreation,
+            Self::Export(_) => TaskKind::Export,
             Self::CancelTasks { .. } => TaskKind::TaskCancelation,
             Self::DeleteTasks { .. } => TaskKind::TaskDeletion,
         }
@@ -297,6 +301,7 @@ impl Entry {
                 | Operation::CreateSnapshot
                 | Operation::ChangeRules(_)
                 | Operation::CreateDump
+                | Operation::Export(_)
                 | Operation::CancelTasks { .. }
                 | Operation::DeleteTasks { .. },
             ) => vec![],
@@ -322,6 +327,7 @@ impl Entry {
                 | Operation::CreateSnapshot
                 | Operation::ChangeRules(_)
                 | Operation::CreateDump
+                | Operation::Export(_)
                 | Operation::CancelTasks { .. }
                 | Operation::DeleteTasks { .. } => false,
             }

@@ -16,11 +16,13 @@ use super::features::{Feature, Features};
 mod error;
 mod foreign_form;
 mod node_form;
+mod of_documents;
 mod parser;
 
 pub use error::{FilterError, FilterErrorKind};
 pub use foreign_form::{ForeignCondition, foreign_conditions, with_ids};
 pub use node_form::{denied_attributes, knows_attribute, node_form, quoted};
+pub use of_documents::check_of_documents;
 
 /// Two filters as they are sent, both of which must hold: the conditions of the second behind those of the first.
 pub fn both(first: Option<Value>, second: &Value) -> Value {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::bad_value::{parse_json, unknown_field, wrong_type};
 use super::error::{ApiError, Code};
+use super::secret::shown_secret_from;
 
 const FIELDS: [&str; 2] = ["url", "headers"];
 /// As one server allows.
@@ -224,14 +225,7 @@ pub fn shown_webhook(uuid: Uuid, webhook: &Webhook) -> Value {
 fn redacted(secret: &str) -> String {
     const BEARER: &str = "Bearer ";
     let prefix = if secret.starts_with(BEARER) { BEARER.len() } else { 0 };
-    let (kept, mark) = match secret.len() - prefix {
-        0..10 => (0, "XXX..."),
-        10..20 => (2, "XXXX..."),
-        20..30 => (3, "XXXXX..."),
-        _ => (5, "XXXXXX..."),
-    };
-    let end = secret.ceil_char_boundary(prefix + kept);
-    format!("{}{mark}", &secret[..end])
+    shown_secret_from(secret, prefix)
 }
 
 #[cfg(test)]

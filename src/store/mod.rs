@@ -50,7 +50,7 @@ pub struct Outcome {
 }
 
 /// What an entry did, each document counted once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct OutcomeCounts {
     /// Documents put.
     pub indexed: Option<u64>,
@@ -61,6 +61,9 @@ pub struct OutcomeCounts {
     /// Of an index on all nodes, before and after it was compacted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<(u64, u64)>,
+    /// Documents sent to another server, by index.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub exported: BTreeMap<IndexUid, u64>,
 }
 
 /// An index as of the last entry in the journal, which may be ahead of what readers see: what new writes are checked

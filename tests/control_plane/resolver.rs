@@ -77,6 +77,7 @@ fn resolve_unless(
     let fleet = ReadableFleet { readable: &readable, nodes };
     let request = ResolveRequest {
         entry: &entry,
+        uid: &IndexUid::new("a"),
         index: &index,
         primary_key: Some("id"),
         settings: &Object::new(),

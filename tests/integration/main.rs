@@ -21,6 +21,7 @@ mod dumps;
 mod edits;
 mod embedders;
 mod errors;
+mod exports;
 mod failover;
 mod features;
 mod foreign_keys;

@@ -16,7 +16,7 @@ use crate::control_plane::dumped_task::dumped_task;
 use crate::control_plane::features::KEPT_AS;
 use crate::control_plane::resolver::{ReadableFleet, ResolveError, ResolveRequest, Resolver};
 use crate::dump::{DumpError, DumpWriter, IndexMetadata, LinesWriter, Metadata};
-use crate::logic::entry::Entry;
+use crate::logic::entry::{Entry, Operation};
 use crate::logic::feeder::DueDump;
 use crate::logic::ids::{EntryId, Timestamp};
 use crate::meili::MEILISEARCH_VERSION;
@@ -29,7 +29,7 @@ use crate::store::{IndexRecord, Outcome, OutcomeCounts, StoreError, TaskRecord};
 use crate::telemetry::clock;
 
 /// Between two looks if nothing happens.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// After a node did not give its documents.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How often an index is read before the dump fails: all writes wait for it.
@@ -42,17 +42,22 @@ pub(super) struct Dumper {
     /// Where dumps are put.
     pub folder: PathBuf,
     pub resolver: Resolver,
+    /// For exports.
+    pub agent: ureq::Agent,
 }
 
 /// Why a dump is not made.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(super) enum Failure {
     #[error(transparent)]
     Dump(#[from] DumpError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the documents of index `{index}` cannot be read: {error}")]
     Documents { index: String, error: String },
+    /// The task fails with this.
+    #[error("{}", .0.message)]
+    Refused(ErrorBody),
     /// Nobody wants it any more.
     #[error("stopping")]
     Stopping,
@@ -68,19 +73,27 @@ impl Coordinator {
             match state.fleet.due_dump() {
                 Some(due) => {
                     drop(state);
-                    self.dump(dumper, &due);
+                    self.make(dumper, &due);
                 }
                 None => state.wait(&self.control, PAUSE),
             }
         }
     }
 
-    fn dump(&self, dumper: &mut Dumper, due: &DueDump) {
+    fn make(&self, dumper: &mut Dumper, due: &DueDump) {
         let open = self.state.lock().open.get(&due.entry).cloned();
         let Some((entry, Some(started_at))) = open.map(|open| (open.entry, open.started_at)) else { return };
+        if let Operation::Export(export) = &entry.operation {
+            self.export(dumper, due, (&entry, export));
+        } else {
+            self.dump(dumper, due, (&entry, started_at));
+        }
+    }
+
+    fn dump(&self, dumper: &mut Dumper, due: &DueDump, (entry, started_at): (&Entry, Timestamp)) {
         let place = dumper.folder.join(format!("{}.dump", dump_uid(started_at)));
         tracing::info!(entry = entry.id.0, place = %place.display(), "a dump is begun");
-        let made = self.make_dump(dumper, due, (&entry, started_at), place.clone());
+        let made = self.make_dump(dumper, due, (entry, started_at), place.clone());
         let error = match made {
             Ok(()) => None,
             Err(Failure::Stopping) => return,
@@ -117,7 +130,7 @@ impl Coordinator {
             let Some(record) = self.state.lock().book.get(uid).cloned().filter(|record| record.is_visible) else {
                 continue;
             };
-            self.read_index(&mut dumper.resolver, (entry, &record), &mut lines)?;
+            self.read_index(&mut dumper.resolver, (entry, &record), None, &mut lines)?;
             let metadata = IndexMetadata {
                 uid: record.uid.to_string(),
                 primary_key: record.primary_key.clone(),
@@ -183,14 +196,15 @@ impl Coordinator {
         Ok(lines.push(&dumped_task(&own).to_string())?)
     }
 
-    /// Its documents, each once, as they are at the entry. A replica that was sent anything again meanwhile may have shown
+    /// Its documents that match, each once, as they are at the entry, and how many they are. A replica that was sent anything again meanwhile may have shown
     /// what was before: then all of it is read again.
-    fn read_index(
+    pub(super) fn read_index(
         &self,
         resolver: &mut Resolver,
         (entry, record): (&Entry, &IndexRecord),
+        filter: Option<&Value>,
         lines: &mut LinesWriter,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         let index = &record.node_uid;
         let mut tries = 0;
         loop {
@@ -203,16 +217,18 @@ impl Coordinator {
             let nodes = self.publisher.nodes(&readable.nodes);
             let request = ResolveRequest {
                 entry,
+                uid: &record.uid,
                 index,
                 primary_key: record.primary_key.as_deref(),
                 settings: &record.settings,
                 fleet: ReadableFleet { readable: &readable, nodes: &nodes },
                 documents: None,
             };
-            let read = resolver.read_all(request, &|| !self.is_wanted(entry.id), lines);
+            let read = resolver.read_all(request, filter, &|| !self.is_wanted(entry.id), lines);
             let error = match read {
-                Ok(()) if self.state.lock().fleet.was_still(index, &reading) => return Ok(()),
-                Ok(()) => ResolveError::Moved,
+                Ok(Err(refused)) => return Err(Failure::Refused(refused)),
+                Ok(Ok(count)) if self.state.lock().fleet.was_still(index, &reading) => return Ok(count),
+                Ok(Ok(_)) => ResolveError::Moved,
                 Err(ResolveError::Stopping) => return Err(Failure::Stopping),
                 Err(ResolveError::Unwritable(reason)) => {
                     return Err(DumpError::Io(std::io::Error::other(reason)).into());
@@ -220,7 +236,7 @@ impl Coordinator {
                 Err(error) => error,
             };
             lines.go_back(0)?;
-            tracing::warn!(%error, %index, "an index cannot be read for a dump now");
+            tracing::warn!(%error, %index, "an index cannot be read now for a dump or an export");
             tries += 1;
             if tries == TRIES_MAX {
                 return Err(Failure::Documents { index: record.uid.to_string(), error: error.to_string() });
@@ -230,7 +246,7 @@ impl Coordinator {
         }
     }
 
-    fn is_wanted(&self, entry: EntryId) -> bool {
+    pub(super) fn is_wanted(&self, entry: EntryId) -> bool {
         !self.is_stopping() && self.state.lock().fleet.is_dump_wanted(entry)
     }
 }
@@ -251,6 +267,7 @@ fn chat_settings(kept: &Value) -> Value {
 
 fn error_of(failure: &Failure) -> ErrorBody {
     let code = match failure {
+        Failure::Refused(error) => return error.clone(),
         Failure::Dump(DumpError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
             Code::NoSpaceLeftOnDevice
         }

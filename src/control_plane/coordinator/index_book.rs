@@ -141,6 +141,7 @@ pub(super) fn settings_around(
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -165,6 +166,7 @@ pub(super) fn created_key(entry: &Entry) -> Option<String> {
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }
@@ -188,6 +190,7 @@ pub(super) fn new_key(entry: &Entry) -> Option<&str> {
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

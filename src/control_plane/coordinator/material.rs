@@ -162,6 +162,7 @@ fn key_of(entry: &Entry, purpose: Purpose, resolution: Option<&Resolution>) -> O
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => None,
     }

@@ -1,5 +1,7 @@
 //! What is stored when an entry ends.
 
+use std::collections::BTreeMap;
+
 use crate::logic::entry::{Entry, Operation, Resolution};
 use crate::logic::feeder::{Report, ReportStatus};
 use crate::logic::ids::{IndexUid, NodeIndexUid, Timestamp};
@@ -13,6 +15,8 @@ pub(super) struct Reported<'a> {
     /// Distinct documents of a put.
     pub documents: Option<u64>,
     pub started_at: Option<Timestamp>,
+    /// Documents sent to another server.
+    pub exported: BTreeMap<IndexUid, u64>,
 }
 
 /// The outcome of a reported entry.
@@ -50,6 +54,7 @@ pub(super) fn updated<'a>(entry: &'a Entry, outcome: &Outcome) -> Option<(&'a In
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => false,
     };
@@ -80,6 +85,7 @@ fn counts(report: &Report, reported: &Reported<'_>) -> OutcomeCounts {
             };
             OutcomeCounts { deleted, ..none }
         }
+        Operation::Export(_) => OutcomeCounts { exported: reported.exported.clone(), ..none },
         Operation::CompactIndex => OutcomeCounts { bytes: report.sizes, ..none },
         Operation::ChangeRules(_) => OutcomeCounts { deleted: report.deleted, ..none },
         Operation::EditDocuments { .. } => match reported.resolution {

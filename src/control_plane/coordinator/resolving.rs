@@ -101,7 +101,8 @@ impl Coordinator {
                 return None;
             }
         };
-        let request = ResolveRequest { entry, index, primary_key, settings, fleet, documents: documents.as_ref() };
+        let uid = entry.index.as_ref().unwrap_or(&record.uid);
+        let request = ResolveRequest { entry, uid, index, primary_key, settings, fleet, documents: documents.as_ref() };
         match resolver.resolve(request, &|| self.is_stopping()) {
             Ok(resolved) => Some(self.bounded(resolved, record)),
             Err(ResolveError::Stopping) => None,
@@ -137,6 +138,7 @@ impl Coordinator {
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
             | Operation::CreateDump
+            | Operation::Export(_)
             | Operation::CancelTasks { .. }
             | Operation::DeleteTasks { .. } => Ok(None),
         }

@@ -22,6 +22,7 @@ use crate::control_plane::chunks::Chunks;
 use crate::control_plane::journal::is_for_the_desk;
 use crate::control_plane::prober::ProbeTiming;
 use crate::control_plane::publisher::Publisher;
+use crate::control_plane::remote_server;
 use crate::control_plane::resolver::Resolver;
 use crate::control_plane::rules_keeper::RulesKeeper;
 use crate::control_plane::status::Looks;
@@ -58,6 +59,8 @@ pub struct CoordinatorParts {
     pub resolve_timeout: Duration,
     /// Where dumps are put.
     pub dump_folder: PathBuf,
+    /// Exports may go to addresses that are not of the public internet.
+    pub exports_may_be_private: bool,
     /// How members are looked at.
     pub probes: ProbeTiming,
     /// Where what is seen then is kept.
@@ -96,6 +99,7 @@ impl Coordinator {
         let mut dumper = Dumper {
             folder: parts.dump_folder.clone(),
             resolver: Resolver::new(parts.node_key.as_deref(), parts.resolve_timeout),
+            agent: remote_server::agent(parts.exports_may_be_private),
         };
         let attendance = Attendance {
             looks: parts.looks.clone(),

@@ -205,6 +205,7 @@ impl Fixture {
             sort_ties_by_id: false,
             resolve_timeout: Duration::from_secs(5),
             dump_folder: self.folder.path().join("dumps"),
+            exports_may_be_private: true,
             probes: PROBES,
             looks: Looks::default(),
             drift: DRIFT,

@@ -33,6 +33,7 @@ fn a_refusal_names_the_clients_index_and_never_the_marker() {
     let fleet = ReadableFleet { readable: &readable, nodes: &[] };
     let request = ResolveRequest {
         entry: &entry,
+        uid: &IndexUid::new("a"),
         index: &index,
         primary_key: None,
         settings: &Object::new(),

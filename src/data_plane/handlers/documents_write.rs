@@ -18,13 +18,12 @@ use crate::logic::document_id::is_valid_document_id;
 use crate::logic::edit;
 use crate::logic::entry::{Operation, PutMode};
 use crate::logic::ids::IndexUid;
-use crate::logic::marker;
 use crate::logic::payload::Payload;
 use crate::logic::split::{DocumentSplitter, IdSplitter, SplitDocuments, SplitRules};
 use crate::meili::bad_value::{bad_parameter, missing_field, parse_json, unknown_field, wrong_type};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::features::{Feature, Features};
-use crate::meili::filter::{Filter, FilterError};
+use crate::meili::filter::check_of_documents;
 use crate::meili::formats::csv::CsvConverter;
 use crate::meili::formats::list::ListReader;
 use crate::meili::formats::{DocumentFormat, DocumentReader};
@@ -414,21 +413,6 @@ fn read_filter_body(body: &[u8], features: Features) -> Result<Value, ApiError> 
 
 /// `place` stands before what is wrong with the filter.
 fn check_filter(filter: &Value, features: Features, place: &str) -> Result<(), ApiError> {
-    let refuse = |message: String| ApiError::new(Code::InvalidDocumentFilter, format!("{place}{message}"));
-    let parsed = Filter::parse(filter).map_err(|error| match error {
-        FilterError::WrongType { expected, found } => {
-            let expected = expected.join(", ");
-            refuse(format!("Invalid syntax for the filter parameter: `expected {expected}, found: {found}`."))
-        }
-        FilterError::Syntax { .. } => refuse(error.to_string()),
-    })?;
     let empty = || ApiError::new(Code::InvalidDocumentFilter, "Sending an empty filter is forbidden.");
-    let parsed = parsed.ok_or_else(empty)?;
-    parsed.check_features(features).map_err(|error| ApiError::new(error.code, format!("{place}{}", error.message)))?;
-    parsed.check_no_foreign()?;
-    if parsed.attributes().any(marker::is_reserved) {
-        let message = "The attribute `_miroir` is reserved and cannot be used in a filter.";
-        return Err(ApiError::new(Code::MiroirReservedField, message));
-    }
-    Ok(())
+    check_of_documents(filter, features, place)?.then_some(()).ok_or_else(empty)
 }

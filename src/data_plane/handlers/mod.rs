@@ -18,6 +18,7 @@ mod conversation;
 pub mod cors;
 pub mod documents_read;
 mod documents_write;
+mod export;
 mod facet_search;
 mod features;
 mod index_fields;
@@ -36,7 +37,6 @@ mod similar;
 pub mod stats;
 mod system;
 mod tasks;
-mod unsupported;
 mod webhooks;
 mod write;
 

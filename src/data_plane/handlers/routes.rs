@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use super::arguments::Arguments;
 use super::{
-    batches, chats, conversation, documents_read, documents_write, facet_search, features, index_fields, indexes, keys,
-    logs, metrics, multi_search, network, render, search, search_rules, settings, similar, stats, system, tasks,
-    unsupported, webhooks,
+    batches, chats, conversation, documents_read, documents_write, export, facet_search, features, index_fields,
+    indexes, keys, logs, metrics, multi_search, network, render, search, search_rules, settings, similar, stats,
+    system, tasks, webhooks,
 };
 use crate::data_plane::body::BodyUse;
 use crate::data_plane::core::Core;
@@ -30,8 +30,6 @@ pub struct Route {
     pub actions: &'static [Action],
     /// How its body is read.
     pub body_use: BodyUse,
-    /// Whether Miroir does it; otherwise it says that it does not.
-    pub is_supported: bool,
     /// Its place among [`ROUTES`].
     pub place: usize,
     pub(super) handle: Handle,
@@ -77,7 +75,6 @@ macro_rules! table {
             path: $path.to_owned(),
             actions: &[$(Action::$action),*],
             body_use: body_use(stringify!($handler)),
-            is_supported: !stringify!($handler).starts_with("unsupported::"),
             place: 0,
             handle: handle!($handler),
         },)*]
@@ -86,8 +83,7 @@ macro_rules! table {
 
 /// Every route, in no particular order but with the paths of one resource together.
 pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
-    let mut routes: Vec<Route> =
-        [supported(), search_rules(), chats(), not_supported()].into_iter().flatten().collect();
+    let mut routes: Vec<Route> = [most(), search_rules(), chats()].into_iter().flatten().collect();
     for setting in SETTINGS {
         let path = format!("/indexes/{{index}}/settings/{}", setting.route);
         let update = match setting.verb {
@@ -105,7 +101,6 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
             path: path.clone(),
             actions,
             body_use: BodyUse::AtOnce,
-            is_supported: true,
             place: 0,
             handle,
         }));
@@ -114,7 +109,7 @@ pub static ROUTES: LazyLock<Vec<Route>> = LazyLock::new(|| {
     routes
 });
 
-fn supported() -> Vec<Route> {
+fn most() -> Vec<Route> {
     table! {
         "GET" "/" [] system::running;
         "GET" "/health" [] system::health;
@@ -131,6 +126,7 @@ fn supported() -> Vec<Route> {
         "POST" "/indexes/{index}/compact" [IndexesCompact] indexes::compact;
         "POST" "/snapshots" [SnapshotsCreate] tasks::create_snapshot;
         "POST" "/dumps" [DumpsCreate] tasks::create_dump;
+        "POST" "/export" [Export] export::post;
         "GET" "/indexes/{index}/search" [Search] search::get;
         "POST" "/indexes/{index}/search" [Search] search::post;
         "POST" "/indexes/{index}/facet-search" [Search] facet_search::post;
@@ -202,13 +198,6 @@ fn chats() -> Vec<Route> {
         "PATCH" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::update_settings;
         "DELETE" "/chats/{workspace}/settings" [ChatsSettingsUpdate] chats::reset_settings;
         "POST" "/chats/{workspace}/chat/completions" [ChatCompletions] conversation::post;
-    }
-}
-
-/// What one server has besides.
-fn not_supported() -> Vec<Route> {
-    table! {
-        "POST" "/export" [Export] unsupported::refuse;
     }
 }
 

@@ -336,9 +336,6 @@ fn every_route_asks_for_the_key_and_never_names_the_marker() {
         let text = String::from_utf8_lossy(&response.body);
         assert!(!text.contains("_miroir"), "{method} {path}: {text}");
         assert!(![401, 403, 404, 405].contains(&response.status) || text.contains("not found"), "{method} {path}");
-        if !route_entry.is_supported {
-            assert!(matches!(response.status, 400 | 501), "{method} {path}");
-        }
     }
     assert!(ROUTES.len() > 100, "the table was walked");
 }

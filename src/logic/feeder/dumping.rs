@@ -3,12 +3,14 @@
 //! A dump is a gate of every index that there is: nothing of them that comes after it is sent before all of them are read
 //! (rule *dump*). It is due when everything before it is reported, so every replica in sync has applied what comes before
 //! the dump, and nothing else. Indexes that are created later do not wait for it. While some shard has no replica that can
-//! be read, the gates would hold up the whole fleet: after the quarantine the dump fails. After a restart it begins anew.
+//! be read, the gates would hold up the whole fleet: after the quarantine the dump fails. After a restart it begins anew. An export is a dump here: where the documents go makes
+//! no difference to the feeds.
 
 use std::collections::BTreeSet;
 
 use super::Fleet;
 use super::feed::{Sync, Version};
+use super::upkeep::Chore;
 use crate::logic::ids::{EntryId, Monotonic, NodeIndexUid, Position};
 use crate::meili::error::{ApiError, Code, ErrorBody};
 
@@ -59,7 +61,9 @@ impl Fleet {
             if now >= since.plus_ms(self.timing.quarantine_ms) {
                 let message =
                     "Not all documents can be read: some shard has no replica in sync on a node that answers.";
-                self.fail_chore(entry, ApiError::new(Code::DumpProcessFailed, message).body());
+                let is_export = self.tasks[&entry].chore == Some(Chore::Export);
+                let code = if is_export { Code::Internal } else { Code::DumpProcessFailed };
+                self.fail_chore(entry, ApiError::new(code, message).body());
                 self.report(entry);
             }
             return;

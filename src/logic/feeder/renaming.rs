@@ -45,17 +45,17 @@ impl Renaming {
 }
 
 impl Fleet {
-    /// Closes indexes behind a new entry: those that it renames, or all of them if it is a dump.
+    /// Closes indexes behind a new entry: those that it renames, or all of them if it is a dump or an export.
     pub(super) fn close_gates(&mut self, task: &mut Task) {
         if let Some(renaming) = &task.renaming {
             task.gates = renaming.names.iter().map(|(uid, _)| uid.clone()).collect();
             self.renaming.insert(task.entry);
         }
-        if task.chore == Some(Chore::Dump) {
+        if task.chore.as_ref().is_some_and(Chore::reads_all) {
             task.gates = self.indexes_at(task.entry);
-        }
-        if task.chore == Some(Chore::Dump) && !self.rules.dump {
-            return;
+            if !self.rules.dump {
+                return;
+            }
         }
         for uid in &task.gates {
             if let Some(state) = self.indexes.get_mut(uid) {

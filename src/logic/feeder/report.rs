@@ -60,6 +60,7 @@ impl Task {
             | Operation::CreateSnapshot
             | Operation::ChangeRules(_)
             | Operation::CreateDump
+            | Operation::Export(_)
             | Operation::DeleteTasks { .. } => None,
         };
         let steps = steps_of(entry, resolution);
@@ -98,8 +99,8 @@ impl Task {
             StepKind::Settings | StepKind::Put(_) | StepKind::Delete => false,
         };
         // Nodes have nothing to do with a dump.
-        let is_dump = self.chore == Some(Chore::Dump);
-        is_dump || (!self.is_sent && !self.steps.is_empty() && !self.has(is_head))
+        let reads_all = self.chore.as_ref().is_some_and(Chore::reads_all);
+        reads_all || (!self.is_sent && !self.steps.is_empty() && !self.has(is_head))
     }
 }
 

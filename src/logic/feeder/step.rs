@@ -64,6 +64,7 @@ fn needs_of(entry: &Entry) -> Needs {
         | Operation::CreateSnapshot
         | Operation::ChangeRules(_)
         | Operation::CreateDump
+        | Operation::Export(_)
         | Operation::CancelTasks { .. }
         | Operation::DeleteTasks { .. } => Needs::Nothing,
     }

@@ -65,6 +65,8 @@ pub(super) enum Chore {
     },
     /// See [`super::dumping`].
     Dump,
+    /// To the feeds the same as a dump.
+    Export,
 }
 
 impl Chore {
@@ -74,7 +76,16 @@ impl Chore {
             (None, Operation::CreateSnapshot) => Some(Self::Snapshot),
             (None, Operation::ChangeRules(_)) => Some(Self::Rules { deleted: None }),
             (None, Operation::CreateDump) => Some(Self::Dump),
+            (None, Operation::Export(_)) => Some(Self::Export),
             (Some(_) | None, _) => None,
+        }
+    }
+
+    /// All documents are read at its position.
+    pub(super) fn reads_all(&self) -> bool {
+        match self {
+            Self::Dump | Self::Export => true,
+            Self::Compaction { .. } | Self::Snapshot | Self::Rules { .. } => false,
         }
     }
 
@@ -82,7 +93,7 @@ impl Chore {
     pub(super) fn sizes(&self) -> Option<(u64, u64)> {
         match self {
             Self::Compaction { sizes, .. } => *sizes,
-            Self::Snapshot | Self::Rules { .. } | Self::Dump => None,
+            Self::Snapshot | Self::Rules { .. } | Self::Dump | Self::Export => None,
         }
     }
 
@@ -90,7 +101,7 @@ impl Chore {
     pub(super) fn deleted(&self) -> Option<u64> {
         match self {
             Self::Rules { deleted } => *deleted,
-            Self::Compaction { .. } | Self::Snapshot | Self::Dump => None,
+            Self::Compaction { .. } | Self::Snapshot | Self::Dump | Self::Export => None,
         }
     }
 }
@@ -119,7 +130,7 @@ impl Fleet {
             Some(Chore::Compaction { .. }) => drop(self.compactions.insert(task.entry)),
             Some(Chore::Snapshot) => drop(self.snapshots.waiting.insert(task.entry)),
             Some(Chore::Rules { .. }) => drop(self.rule_changes.insert(task.entry)),
-            Some(Chore::Dump) => self.dumps.add(task.entry),
+            Some(Chore::Dump | Chore::Export) => self.dumps.add(task.entry),
             None => {}
         }
     }

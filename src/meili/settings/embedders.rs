@@ -11,6 +11,7 @@ use super::shape::{Place, Shape};
 use crate::meili::bad_value::{missing_field, unexpected, unknown_field, wrong_type};
 use crate::meili::error::{ApiError, Code};
 use crate::meili::features::Feature;
+use crate::meili::secret::shown_secret;
 use crate::meili::template::{DEFAULT_TEMPLATE, guarded, guarded_value};
 
 mod sources;
@@ -271,7 +272,7 @@ fn live(embedders: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
 
 /// As `GET /settings` shows them: with defaults, keys shortened.
 pub(super) fn display(embedders: &Value) -> Value {
-    display_all(embedders, shortened)
+    display_all(embedders, shown_secret)
 }
 
 /// The same with whole keys.
@@ -332,20 +333,8 @@ pub(super) fn with_short_keys(patch: &Value) -> Value {
 
 fn shorten_key(embedder: &mut Value) {
     if let Some(Value::String(key)) = embedder.get_mut("apiKey") {
-        *key = shortened(key);
+        *key = shown_secret(key);
     }
-}
-
-/// As much of a key as tells which one it is.
-fn shortened(key: &str) -> String {
-    let (shown, rest) = match key.len() {
-        0..10 => (0, "XXX..."),
-        10..20 => (2, "XXXX..."),
-        20..30 => (3, "XXXXX..."),
-        _ => (5, "XXXXXX..."),
-    };
-    let end = (shown..=key.len()).find(|end| key.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}{rest}", &key[..end])
 }
 
 /// For the nodes: every field that the source takes is named, so that it is forgotten where it was not set, but

@@ -59,6 +59,7 @@ impl Fixture {
             sort_ties_by_id: false,
             resolve_timeout: PATIENCE,
             dump_folder: "never used".into(),
+            exports_may_be_private: false,
             probes: PROBES,
             looks: Looks::default(),
             drift: DRIFT,
