@@ -111,6 +111,10 @@ pub enum TopologyRequest {
     },
     /// How the last comparison of all replicas stands.
     VerifyStatus,
+    /// Make a backup of Miroir's own store.
+    BackUp,
+    /// How the last backup stands.
+    BackupStatus,
 }
 
 /// Another fleet than the one that is there; by default the same one, balanced.

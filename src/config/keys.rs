@@ -105,6 +105,11 @@ pub const KEYS: &[Key] = &[
         Kind::Path,
         "Where `POST /dumps` puts dumps; `dumps` in `data_dir` when not set. Nobody else writes there. It is created when missing.",
     ),
+    unset(
+        "backup_dir",
+        Kind::Path,
+        "Where `miroir-ctl backup` puts backups of `data_dir`; `backups` in `data_dir` when not set. On a disk of its own they survive that of `data_dir`. Nobody else writes there. It is created when missing.",
+    ),
     shown(
         unset(
             "nodes",

@@ -57,6 +57,10 @@ impl Reader {
                 Some(folder) => folder,
                 None => data_dir.join("dumps"),
             },
+            backup_dir: match self.optional("backup_dir", |_, value| value::text(value).map(PathBuf::from)) {
+                Some(folder) => folder,
+                None => data_dir.join("backups"),
+            },
             data_dir,
             nodes: self.nodes(),
             node_master_key: self.secret("node_master_key"),

@@ -259,6 +259,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where dumps are put.
     pub dump_dir: PathBuf,
+    /// Where backups of `data_dir` are put.
+    pub backup_dir: PathBuf,
     /// The fleet; at least `replication_factor` of them.
     pub nodes: Vec<NodeSettings>,
     /// The nodes' master key.

@@ -176,7 +176,7 @@ fn shown(mut error: ErrorBody, index: Option<&NodeIndexUid>, uid: Option<&IndexU
     error
 }
 
-fn seen_kind(kind: TaskKind) -> SeenKind {
+pub(super) fn seen_kind(kind: TaskKind) -> SeenKind {
     match kind {
         TaskKind::DocumentAdditionOrUpdate => SeenKind::Put,
         TaskKind::DocumentDeletion => SeenKind::Deletion,

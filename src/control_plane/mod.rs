@@ -156,7 +156,6 @@ pub fn start(
     // Dropped, hence stopped, when a later step fails.
     let coordinator = running.coordinator();
     coordinator.audit_in_background(background_audit(settings));
-    let drifts = troubles.drifts().clone();
     let mut plane = ControlPlane {
         threads,
         coordinator: Some(running),
@@ -180,7 +179,8 @@ pub fn start(
         absent,
         configured_pace: settings.rebalance,
         looks,
-        drifts,
+        drifts: plane.troubles.drifts().clone(),
+        backups: operator::Backups::new(settings.backup_dir.clone()),
     };
     plane.threads.spawn("operator", move |stop| answering.run(&requests, stop))?;
     let (features, changes) = bounded(features::JOBS_MAX);

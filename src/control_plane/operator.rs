@@ -27,12 +27,14 @@ use crate::meili::error::{ApiError, Code};
 use crate::store::{Store, StoreError};
 use crate::telemetry::clock;
 pub use absent::Absent;
+pub use backup::Backups;
 use membership::Maintenance;
 use picture::Picture;
 pub use progress::Watch;
 use progress::Work;
 
 mod absent;
+mod backup;
 mod can_stop;
 mod explain;
 mod membership;
@@ -40,6 +42,7 @@ mod picture;
 mod preview;
 mod progress;
 mod rebalance;
+mod restored;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -89,6 +92,8 @@ pub struct Operator {
     pub looks: Looks,
     /// Settings that are not as they should be.
     pub drifts: Drifts,
+    /// Of the store.
+    pub backups: Backups,
 }
 
 /// Whom the fleet consists of, while it runs.
@@ -177,6 +182,7 @@ impl Operator {
     /// Works until `stop` is closed; now and then it looks who stays away.
     pub fn run(self, jobs: &Receiver<OperatorJob>, stop: &Receiver<()>) {
         let mut next_look = clock::instant() + LOOK_INTERVAL;
+        let mut equalizing = self.begin_equalizing();
         loop {
             select! {
                 recv(stop) -> _ => return,
@@ -192,6 +198,7 @@ impl Operator {
             }
             if clock::instant() >= next_look {
                 self.look_for_absent();
+                self.equalize(&mut equalizing);
                 next_look = clock::instant() + LOOK_INTERVAL;
             }
         }
@@ -261,6 +268,8 @@ impl Operator {
                 self.verify(&picture, *is_repairing, distrust.as_ref())
             }
             TopologyRequest::VerifyStatus => json(&self.verify_status(&picture)),
+            TopologyRequest::BackUp => self.backups.begin(&self.store),
+            TopologyRequest::BackupStatus => json(&self.backups.status()),
         }
     }
 }

@@ -26,6 +26,7 @@ use first_look::{client_of, names, refusal};
 mod configured;
 mod first_look;
 mod older;
+mod restored;
 #[cfg(test)]
 mod tests;
 
@@ -137,8 +138,8 @@ pub enum FleetError {
     /// The journal ends before what the node has.
     #[error(
         "node {node} has documents of task {entry}, but the journal in data_dir ends before task {next}: it is an older copy, \
-         and its next writes would get numbers that others have had. Put the newest data_dir in its place; if that is lost, \
-         start with empty nodes and an empty data_dir, and import a dump (docs/OPERATIONS.md)"
+         and its next writes would get numbers that others have had. Put the newest data_dir in its place, or restore a backup \
+         (miroir restore); if there is neither, start with empty nodes and an empty data_dir, and import a dump (docs/OPERATIONS.md)"
     )]
     Older {
         /// Which.
@@ -147,6 +148,29 @@ pub enum FleetError {
         entry: EntryId,
         /// In the store.
         next: EntryId,
+    },
+    /// After a restore, a member cannot be looked at.
+    #[error(
+        "data_dir comes from a backup, and node {node} cannot be asked what it has got since ({why}); start it for this start, or, \
+         if it is lost, an empty Meilisearch in its place, which is rebuilt"
+    )]
+    Needed {
+        /// Which.
+        node: NodeId,
+        /// Of people.
+        why: String,
+    },
+    /// After a restore, nobody knows where shards are.
+    #[error(
+        "data_dir comes from a backup, and since then nodes {nodes:?} were emptied, or shards were moved to or from them: nobody \
+         knows any more who has all of {shards} shards, and nothing was changed. Restore a later backup; if there is none, \
+         start with empty nodes and an empty data_dir, and import a dump (docs/OPERATIONS.md)"
+    )]
+    Scattered {
+        /// How many.
+        shards: usize,
+        /// Of which nobody knows what they have.
+        nodes: Vec<NodeId>,
     },
     /// The store is from before members were stored, so only the configuration knows where it is.
     #[error(
@@ -220,6 +244,7 @@ pub fn settle(settings: &Settings, store: &dyn Store, patience: Duration) -> Res
     for difference in differences(settings, &fleet) {
         tracing::warn!("{difference}");
     }
+    restored::prepare(settings, &mut fleet, store)?;
     fleet.present = check_known_nodes(settings, &fleet, store)?;
     Ok(fleet)
 }

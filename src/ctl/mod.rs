@@ -4,6 +4,7 @@
 //! Tables for people; with `--json` the answer of the server as it is, for programs. It holds no state and decides
 //! nothing. Exit codes: [`crate::program`].
 
+mod backup;
 mod client;
 mod explain;
 mod import;
@@ -72,6 +73,8 @@ pub enum Command {
     ReplicationFactor(replication_factor::ReplicationFactor),
     /// See [`verify`].
     Verify(verify::Verify),
+    /// See [`backup`].
+    Backup(backup::Backup),
     /// See [`import`].
     Import(import::Import),
 }
@@ -90,6 +93,7 @@ impl Command {
             Self::Rebalance(rebalance) => rebalance.command.call(),
             Self::ReplicationFactor(replication_factor) => replication_factor.call(),
             Self::Verify(verify) => verify.call(),
+            Self::Backup(backup) => backup.call(),
         };
         Some(call)
     }
@@ -106,6 +110,7 @@ impl Command {
             Self::Rebalance(rebalance) => rebalance.command.render(answer),
             Self::ReplicationFactor(replication_factor) => replication_factor.render(answer),
             Self::Verify(_) => verify::render(answer),
+            Self::Backup(_) => backup::render(answer),
             Self::Import(_) => String::new(),
         }
     }
@@ -116,6 +121,7 @@ impl Command {
             Self::Node(node) => node.command.verdict(answer),
             Self::Explain(explain) => explain.what.verdict(answer),
             Self::Verify(_) => verify::verdict(answer),
+            Self::Backup(_) => backup::verdict(answer),
             Self::Status(_)
             | Self::Nodes(_)
             | Self::Shards(_)
@@ -142,8 +148,8 @@ impl Ctl {
         }
         let Some(command) = self.command else {
             return Err(Failure::Usage(
-                "say what to do: status, nodes, shards, tasks, node, explain, rebalance, replication-factor, verify or \
-                 import; --help explains"
+                "say what to do: status, nodes, shards, tasks, node, explain, rebalance, replication-factor, verify, \
+                 backup or import; --help explains"
                     .to_owned(),
             ));
         };
@@ -153,6 +159,9 @@ impl Ctl {
         let client = Client::new(&self.admin, self.admin_key.as_deref())?;
         if let Command::Verify(verify) = &command {
             return verify.run(&client, out, self.json);
+        }
+        if let Command::Backup(backup) = &command {
+            return backup.run(&client, out, self.json);
         }
         let Some(call) = command.call() else { return Ok(()) };
         if command.is_followed() {

@@ -19,6 +19,7 @@ pub mod placement;
 pub mod plan_history;
 pub mod primary_key;
 pub mod replica_choice;
+pub mod restoring;
 pub mod shard_hash;
 pub mod snapshot;
 pub mod split;

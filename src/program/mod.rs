@@ -18,6 +18,7 @@ pub mod dev;
 pub mod import_dump;
 pub mod node;
 pub mod render;
+pub mod restore;
 pub mod serve;
 
 use std::io::{self, Write};
@@ -101,6 +102,8 @@ pub enum Command {
     Serve(serve::Serve),
     /// See [`dev`].
     Dev(dev::Dev),
+    /// See [`restore`].
+    Restore(restore::Restore),
     /// See [`node`].
     Node(node::Node),
     /// See [`check_config`].
@@ -118,10 +121,13 @@ impl Miroir {
         match self.command {
             Some(Command::Serve(command)) => command.run(),
             Some(Command::Dev(command)) => command.run(),
+            Some(Command::Restore(command)) => command.run(),
             Some(Command::Node(command)) => command.run(),
             Some(Command::CheckConfig(command)) => command.run(),
             Some(Command::Render(command)) => command.run(),
-            None => Err(Failure::Usage("say what to do: serve, dev, node or check-config; --help explains".to_owned())),
+            None => Err(Failure::Usage(
+                "say what to do: serve, restore, dev, node or check-config; --help explains".to_owned(),
+            )),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! stored when is the feeder protocol's business (`docs/FEEDER-PROTOCOL.md`); the store only keeps its word.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -413,6 +414,29 @@ pub trait Store: Send + Sync {
 
     /// Keeps it, over what was kept by this name.
     fn keep(&self, name: &str, value: &serde_json::Value) -> Result<(), StoreError>;
+
+    /// Makes a backup of everything as of one moment, in a new folder of this name in `folder`, while others go on writing.
+    /// It is there when it is whole, checked and durable, or not at all.
+    fn back_up(&self, folder: &Path, name: &str) -> Result<BackupRecord, StoreError>;
+
+    /// The next entry gets this id; those in between are never given.
+    fn go_on_at(&self, next: EntryId) -> Result<(), StoreError>;
+}
+
+/// What a backup holds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupRecord {
+    /// None before the first start.
+    pub cluster_id: Option<String>,
+    /// The number of the first write that is not in it.
+    pub next_entry: EntryId,
+    /// Of the database.
+    pub database_bytes: u64,
+    /// Payloads in files of their own.
+    pub payload_files: u64,
+    /// Theirs.
+    pub payload_bytes: u64,
 }
 
 /// What is fixed about the cluster. Its members and who owns which shard may change: see [`ProtocolState`].

@@ -75,6 +75,8 @@ pub const ROUTES: &[Route] = &[
     post("/verify", |path| Ok(topology::verify(path)?.into())),
     post("/nodes/{id}/compact", |path| Ok(topology::compact(path)?.into())),
     post("/drift/check", |_| Ok(TopologyRequest::CheckSettings.into())),
+    get("/backup", |_| Ok(TopologyRequest::BackupStatus.into())),
+    post("/backup", |path| Ok(topology::back_up(path)?.into())),
     put("/replication-factor", |path| Ok(topology::replication_factor(path)?.into())),
 ];
 

@@ -188,3 +188,14 @@ pub(super) fn explain_shard(path: &Captures<'_>) -> Result<TopologyRequest, ApiE
 pub(super) fn explain_document(path: &Captures<'_>) -> TopologyRequest {
     TopologyRequest::ExplainDocument { index: IndexUid::new(path.text(0)), document: path.text(1) }
 }
+
+/// A backup takes no wish.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackUp {}
+
+/// `POST /backup`.
+pub(super) fn back_up(path: &Captures<'_>) -> Result<TopologyRequest, ApiError> {
+    let BackUp {} = path.body()?;
+    Ok(TopologyRequest::BackUp)
+}

@@ -156,8 +156,9 @@ impl Fleet {
         let configured_pace = Pace::default();
         let store = Arc::new(store);
         let (looks, drifts) = (Looks::default(), Drifts::default());
+        let backups = Backups::new(folder.path().join("backups"));
         let operator =
-            Operator { store, bridge, members, node_key: None, watch, absent, configured_pace, looks, drifts };
+            Operator { store, bridge, members, node_key: None, watch, absent, configured_pace, looks, drifts, backups };
         Self { operator, publisher, members: nobody, _folder: folder }
     }
 

@@ -53,9 +53,7 @@ impl SqliteStore {
                 }
                 next = EntryId(next.0 + 1);
             }
-            transaction
-                .prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'next_entry'")?
-                .execute([next.0.to_string()])?;
+            set_next_entry(transaction, next)?;
             save_heads(transaction, heads)
         })
     }
@@ -208,6 +206,19 @@ pub(super) fn next_entry(transaction: &Transaction<'_>) -> Result<EntryId, Store
         .prepare_cached("SELECT value FROM meta WHERE key = 'next_entry'")?
         .query_row([], |row| row.get(0))?;
     decode_json::<u64>("next entry", &text).map(EntryId)
+}
+
+pub(super) fn go_on_at(transaction: &Transaction<'_>, next: EntryId) -> Result<(), StoreError> {
+    let due = next_entry(transaction)?;
+    if next < due {
+        return Err(StoreError::Refused(format!("the journal cannot go on at {next}: {due} is due")));
+    }
+    set_next_entry(transaction, next)
+}
+
+fn set_next_entry(transaction: &Transaction<'_>, next: EntryId) -> Result<(), StoreError> {
+    transaction.prepare_cached("UPDATE meta SET value = ?1 WHERE key = 'next_entry'")?.execute([next.0.to_string()])?;
+    Ok(())
 }
 
 /// Entries that meet `condition` (`?1` is `first`), oldest first.

@@ -5,6 +5,7 @@
 //! its own; outcomes, resolutions and decisions are written once, checked inside the transaction that writes them.
 
 mod announcements;
+mod backup;
 mod batches;
 mod codes;
 mod journal;
@@ -29,8 +30,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::{
-    BacklogSize, BatchRecordPage, ClusterRecord, Compaction, HeadChange, HeadRecord, IndexRecord, KeyChanges,
-    ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage,
+    BacklogSize, BackupRecord, BatchRecordPage, ClusterRecord, Compaction, HeadChange, HeadRecord, IndexRecord,
+    KeyChanges, ProtocolDelta, ProtocolState, Store, StoreError, TaskRecord, TaskRecordPage,
 };
 use crate::logic::entry::{Entry, Resolution};
 use crate::logic::feeder::Needed;
@@ -39,6 +40,7 @@ use crate::logic::payload::Payload;
 use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
 use crate::meili::webhooks::Webhooks;
+pub use backup::{BackupError, check as check_backup, restore as restore_backup};
 use payload_files::PayloadFolder;
 
 /// Idle reader connections that are kept.
@@ -405,5 +407,13 @@ impl Store for SqliteStore {
 
     fn keep(&self, name: &str, value: &serde_json::Value) -> Result<(), StoreError> {
         self.write(|transaction| save_meta(transaction, &format!("kept {name}"), value))
+    }
+
+    fn back_up(&self, folder: &Path, name: &str) -> Result<BackupRecord, StoreError> {
+        self.back_up_to(folder, name)
+    }
+
+    fn go_on_at(&self, next: EntryId) -> Result<(), StoreError> {
+        self.write(|transaction| journal::go_on_at(transaction, next))
     }
 }

@@ -9,8 +9,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::backup::{copy_file, private_folder, sync};
 use crate::logic::ids::{EntryId, ShardId};
 use crate::logic::payload::{Payload, Section};
 use crate::store::StoreError;
@@ -22,6 +24,18 @@ pub(super) const INLINE_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct PayloadFolder {
     path: PathBuf,
+    /// While somebody copies files none is removed: these are to be.
+    pinned: Mutex<Option<Vec<EntryId>>>,
+}
+
+/// Files stay as long as this is there.
+pub(super) struct Pinned<'a>(&'a PayloadFolder);
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        let due = self.0.pinned.lock().take();
+        self.0.remove(&due.unwrap_or_default());
+    }
 }
 
 /// A payload as it is stored.
@@ -50,7 +64,35 @@ impl PayloadFolder {
         let path = data_dir.join("payloads");
         fs::create_dir_all(&path)?;
         File::open(data_dir)?.sync_all()?;
-        Ok(Self { path })
+        Ok(Self::at(path))
+    }
+
+    /// One that is there.
+    pub(super) fn at(path: PathBuf) -> Self {
+        Self { path, pinned: Mutex::new(None) }
+    }
+
+    /// No file is removed before this is dropped. For one at a time.
+    pub(super) fn pin(&self) -> Pinned<'_> {
+        self.pinned.lock().get_or_insert_default();
+        Pinned(self)
+    }
+
+    /// Copies the files of these entries to a new folder, and says how many bytes they have. They are linked where that can be
+    /// done: a file that a row names is never written again.
+    pub(super) fn copy_to(&self, entries: &[EntryId], target: &Path) -> io::Result<u64> {
+        private_folder(target, false)?;
+        let mut bytes = 0;
+        for &entry in entries {
+            let from = self.file(entry);
+            let to = target.join(from.file_name().unwrap_or_default());
+            bytes += fs::metadata(&from)?.len();
+            if fs::hard_link(&from, &to).is_err() {
+                copy_file(&from, &to)?;
+            }
+        }
+        sync(target)?;
+        Ok(bytes)
     }
 
     fn file(&self, entry: EntryId) -> PathBuf {
@@ -82,6 +124,9 @@ impl PayloadFolder {
 
     /// Removes files that no row refers to any more.
     pub(super) fn remove(&self, entries: &[EntryId]) {
+        if let Some(due) = &mut *self.pinned.lock() {
+            return due.extend(entries);
+        }
         for &entry in entries {
             if let Err(error) = fs::remove_file(self.file(entry)) {
                 // Left over, then; the next start removes it.

@@ -1,5 +1,6 @@
 //! The contract, and what only a file can get wrong.
 
+mod backup;
 mod damage;
 mod renaming;
 mod trimming;

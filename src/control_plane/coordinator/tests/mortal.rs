@@ -1,5 +1,6 @@
 //! A store whose process dies at one of its transactions.
 
+use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
@@ -9,8 +10,8 @@ use crate::meili::keys::ApiKey;
 use crate::meili::tasks::TaskQuery;
 use crate::meili::webhooks::Webhooks;
 use crate::store::{
-    BacklogSize, BatchRecordPage, ClusterRecord, Compaction, HeadChange, HeadRecord, IndexRecord, KeyChanges,
-    ProtocolState, TaskRecordPage,
+    BacklogSize, BackupRecord, BatchRecordPage, ClusterRecord, Compaction, HeadChange, HeadRecord, IndexRecord,
+    KeyChanges, ProtocolState, TaskRecordPage,
 };
 
 /// On which side of a transaction the process dies.
@@ -84,6 +85,14 @@ impl Store for Mortal {
 
     fn keep(&self, name: &str, value: &serde_json::Value) -> Result<(), StoreError> {
         self.living()?.keep(name, value)
+    }
+
+    fn back_up(&self, folder: &Path, name: &str) -> Result<BackupRecord, StoreError> {
+        self.living()?.back_up(folder, name)
+    }
+
+    fn go_on_at(&self, next: EntryId) -> Result<(), StoreError> {
+        self.living()?.go_on_at(next)
     }
 
     fn next_entry(&self) -> Result<EntryId, StoreError> {

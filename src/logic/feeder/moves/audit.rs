@@ -16,7 +16,7 @@ mod run;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::judge::{Match, Matches, judge};
+use self::judge::{Doubt, Match, Matches, judge};
 use self::repair::Repair;
 use super::Job;
 use crate::logic::feeder::feed::Sync;
@@ -104,7 +104,7 @@ pub(in crate::logic::feeder) struct Audit {
     origin: AuditOrigin,
     is_repairing: bool,
     /// Wrong where nothing else says who is.
-    distrusted: Option<usize>,
+    doubt: Doubt,
     stage: AuditStage,
     began: Monotonic,
     ended: Option<Monotonic>,
@@ -294,7 +294,7 @@ impl Fleet {
             return;
         }
         let Some(case) = self.audit.cases.remove(key) else { return };
-        let judgement = judge(&case.owners, &case.matches, self.audit.distrusted);
+        let judgement = judge(&case.owners, &case.matches, &self.audit.doubt);
         let repair = if judgement.wrong.is_empty() { RepairState::NoSign } else { RepairState::NotAsked };
         let (uid, shard) = key.clone();
         let named = |nodes: &Vec<usize>| self.names_of(nodes);

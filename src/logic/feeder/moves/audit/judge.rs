@@ -19,6 +19,18 @@ pub(super) enum Match {
 /// By two nodes, the lower number first.
 pub(super) type Matches = BTreeMap<[usize; 2], Match>;
 
+/// Who is wrong where nothing else says so.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) enum Doubt {
+    /// Nobody knows.
+    #[default]
+    Open,
+    /// This node, if it differs from somebody.
+    Of(usize),
+    /// Whoever differs from the first of these that was compared: any of them may be right, but they must be alike.
+    AllButFirst(Vec<usize>),
+}
+
 /// See [`judge`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Judgement {
@@ -44,9 +56,8 @@ fn of(matches: &Matches, first: usize, second: usize) -> Match {
     if first <= second { found } else { found.turned() }
 }
 
-/// `owners` are all owners of the shard, compared or not. One that is distrusted is wrong if there is no other sign, and it
-/// differs from somebody.
-pub(super) fn judge(owners: &[usize], matches: &Matches, distrusted: Option<usize>) -> Judgement {
+/// `owners` are all owners of the shard, compared or not. The doubt counts if there is no other sign.
+pub(super) fn judge(owners: &[usize], matches: &Matches, doubt: &Doubt) -> Judgement {
     let is_known =
         |&node: &usize| owners.iter().any(|&other| other != node && of(matches, node, other) != Match::Unknown);
     let mut alike: Vec<Vec<usize>> = Vec::new();
@@ -62,7 +73,15 @@ pub(super) fn judge(owners: &[usize], matches: &Matches, distrusted: Option<usiz
     if wrong.is_empty() {
         let is_unequal = |of: &Match| matches!(of, Match::Unequal { .. });
         let differs = |&node: &usize| matches.iter().any(|(pair, found)| pair.contains(&node) && is_unequal(found));
-        wrong.extend(distrusted.filter(differs));
+        match doubt {
+            Doubt::Open => {}
+            Doubt::Of(node) => wrong.extend(Some(*node).filter(differs)),
+            Doubt::AllButFirst(order) => {
+                let first = order.iter().copied().find(|node| owners.contains(node) && is_known(node));
+                let is_other = |&node: &usize| first.is_some_and(|first| is_unequal(&of(matches, first, node)));
+                wrong.extend(owners.iter().copied().filter(is_other));
+            }
+        }
     }
     Judgement { alike, wrong }
 }
@@ -107,7 +126,7 @@ mod tests {
 
     fn check(owners: usize, matches: &[([usize; 2], Match)], wrong: &[usize], groups: usize) {
         let owners: Vec<usize> = (0..owners).collect();
-        let found = judge(&owners, &matches.iter().copied().collect(), None);
+        let found = judge(&owners, &matches.iter().copied().collect(), &Doubt::Open);
         assert_eq!((&found.wrong[..], found.alike.len()), (wrong, groups), "{matches:?}");
     }
 
@@ -144,13 +163,27 @@ mod tests {
     fn an_operator_decides_where_nothing_else_does() {
         let of = |owners: usize, matches: &[([usize; 2], Match)], distrusted: usize| {
             let owners: Vec<usize> = (0..owners).collect();
-            judge(&owners, &matches.iter().copied().collect(), Some(distrusted)).wrong
+            judge(&owners, &matches.iter().copied().collect(), &Doubt::Of(distrusted)).wrong
         };
         assert_eq!(of(2, &[([0, 1], UNEQUAL)], 1), [1]);
         assert_eq!(of(2, &[([0, 1], BY_FIRST)], 1), [0]);
         assert_eq!(of(3, &[([0, 1], UNEQUAL), ([0, 2], Match::Equal), ([1, 2], UNEQUAL)], 0), [1]);
         // It was not found to differ from anybody.
         assert_eq!(of(3, &[([0, 1], UNEQUAL)], 2), [0; 0]);
+    }
+
+    #[test]
+    fn after_a_restore_all_become_like_the_one_that_had_come_furthest() {
+        let of = |owners: usize, matches: &[([usize; 2], Match)], order: &[usize]| {
+            let owners: Vec<usize> = (0..owners).collect();
+            judge(&owners, &matches.iter().copied().collect(), &Doubt::AllButFirst(order.to_vec())).wrong
+        };
+        assert_eq!(of(2, &[([0, 1], UNEQUAL)], &[1, 0]), [0]);
+        assert_eq!(of(2, &[([0, 1], UNEQUAL)], &[7, 0, 1]), [1]);
+        assert_eq!(of(2, &[([0, 1], Match::Equal)], &[1, 0]), [0; 0]);
+        assert_eq!(of(3, &[([0, 1], UNEQUAL), ([0, 2], UNEQUAL), ([1, 2], UNEQUAL)], &[2, 1, 0]), [0, 1]);
+        // A sign counts more.
+        assert_eq!(of(2, &[([0, 1], BY_SECOND)], &[1, 0]), [1]);
     }
 
     #[test]

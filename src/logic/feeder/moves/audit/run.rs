@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Audit, AuditOrigin, AuditReport, AuditStage, BackgroundAudit, Check, FAILURES_MAX, Match, NotCompared, Open,
+    Audit, AuditOrigin, AuditReport, AuditStage, BackgroundAudit, Check, Doubt, FAILURES_MAX, Match, NotCompared, Open,
     RepairState, Stray, StrayDocuments, Unequal, UnequalReplicas,
 };
 use crate::logic::feeder::{Alarm, Fleet, Look, LookKind, TransferId};
@@ -36,12 +36,24 @@ impl Fleet {
         let is_under_way = matches!(self.audit.stage, AuditStage::Comparing | AuditStage::Repairing);
         if is_under_way && self.audit.origin == AuditOrigin::Operator {
             self.audit.is_repairing |= is_repairing;
-            self.audit.distrusted = distrusted.or(self.audit.distrusted);
+            if let Some(node) = distrusted {
+                self.audit.doubt = Doubt::Of(node);
+            }
             self.plan_repairs();
             return self.audit.number;
         }
         self.start_audit(AuditOrigin::Operator, is_repairing, self.seen_at);
-        self.audit.distrusted = distrusted;
+        self.audit.doubt = distrusted.map_or(Doubt::Open, Doubt::Of);
+        self.audit.number
+    }
+
+    /// Makes all replicas equal after the journal went back to what it was before: of two that differ, the one that had come
+    /// further counts.
+    pub fn begin_audit_after_restore(&mut self, furthest: &[NodeId]) -> u64 {
+        let number = |id: &NodeId| (0..self.nodes.len()).find(|&node| self.nodes[node].id == *id);
+        let doubt = Doubt::AllButFirst(furthest.iter().filter_map(number).collect());
+        self.start_audit(AuditOrigin::Operator, true, self.seen_at);
+        self.audit.doubt = doubt;
         self.audit.number
     }
 
