@@ -19,7 +19,7 @@ use super::listener::{Acceptor, ListenError, bind};
 use super::mailbox::{Mail, Mailbox};
 use super::rt::{self, ExecutorPlan, RuntimeError};
 use crate::bridge::memory::Memory;
-use crate::telemetry::clock;
+use crate::telemetry::{clock, log};
 
 /// How often deadlines are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -165,6 +165,8 @@ async fn run(mailbox: &Arc<Mailbox>, listening: &Rc<Listening>, drain_ms: &Atomi
         });
     }
     listening.lifetimes.drain();
+    // One that reads the log would not go.
+    log::hush();
     wait_until_empty(mailbox, drain_ms.load(Ordering::Acquire)).await;
     if mailbox.connections() > 0 {
         tracing::warn!(connections = mailbox.connections(), "the drain took too long: connections are cut");

@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod exposition;
 pub mod log;
+pub mod log_stream;
 pub mod requests;

@@ -32,6 +32,7 @@ mod identity;
 mod keys;
 mod kill;
 mod large;
+mod logs;
 mod losses;
 mod marker;
 mod moving_in;
