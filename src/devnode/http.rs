@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use flate2::read::GzDecoder;
 use may_minihttp::{HttpService, HttpServiceFactory};
 use nix::sys::socket::{self, AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, SockaddrIn, SockaddrIn6, sockopt};
 use parking_lot::Mutex;
@@ -259,7 +260,7 @@ impl Connection {
             body: Ok(Vec::new()),
         };
         let mut length = 0_usize;
-        let mut expects_continue = false;
+        let (mut expects_continue, mut is_gzip) = (false, false);
         for header in request.headers() {
             let value = String::from_utf8_lossy(header.value).trim().to_owned();
             match header.name.to_ascii_lowercase().as_str() {
@@ -270,10 +271,11 @@ impl Connection {
                 "transfer-encoding" => {
                     read.body = Err(ApiError::new(Code::BadRequest, "The development node reads no chunked bodies."));
                 }
+                "content-encoding" if value.eq_ignore_ascii_case("gzip") => is_gzip = true,
                 "content-encoding" if !value.eq_ignore_ascii_case("identity") => {
                     read.body = Err(ApiError::new(
                         Code::MiroirNotSupported,
-                        "The development node reads no compressed bodies.",
+                        "The development node reads no compressed bodies but those in gzip.",
                     ));
                 }
                 _ => {}
@@ -294,6 +296,9 @@ impl Connection {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the client went away within its request"));
             }
         }
+        if is_gzip {
+            read.body = read.body.and_then(|bytes| plain(&bytes, self.shared.body_bytes_max));
+        }
         Ok(read)
     }
 
@@ -305,6 +310,16 @@ impl Connection {
             resume_unwind(Box::new("the server stops"));
         }
         answer.ok_or_else(|| io::Error::other("the handler failed"))
+    }
+}
+
+fn plain(gzip: &[u8], bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    let read = GzDecoder::new(gzip).take(bytes_max as u64 + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(length) if length > bytes_max => Err(ApiError::payload_too_large(bytes_max as u64)),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(ApiError::new(Code::BadRequest, format!("The body is no gzip: {error}"))),
     }
 }
 
