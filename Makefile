@@ -63,7 +63,7 @@ sim: ## the simulated fleet only, SEEDS=20000 for more of them, STEPS=… writes
 	$(SIM) $(TEST) --test simulation $(NAME) $(if $(SEED),$(if $(NEXTEST),--no-capture,-- --nocapture))
 
 sdk: ## suites of the official SDKs against one server and against Miroir: MEILISEARCH=PATH SDK_PYTHON=FOLDER SDK_JS=FOLDER (tests/sdk/run.sh says more)
-	cargo build --bins
+	cargo build --release --bins
 	tests/sdk/run.sh
 
 topology: ## nodes come and go under load, with many documents; MIROIR_TEST_MEILISEARCH runs it on real nodes, MIROIR_TEST_SEED varies it

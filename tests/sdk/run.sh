@@ -31,7 +31,7 @@ start() {
         (cd "$data" && exec "$MEILISEARCH" --no-analytics --master-key masterKey --http-addr "127.0.0.1:$port" \
             --db-path "$data/db") >"$out/$1-server.log" 2>&1 &
     else
-        "$here/target/debug/miroir" dev --nodes 3 --replication-factor 2 --meilisearch "$MEILISEARCH" --master-key masterKey \
+        "$here/target/release/miroir" dev --nodes 3 --replication-factor 2 --meilisearch "$MEILISEARCH" --master-key masterKey \
             --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$((port + 1))" --data-dir "$data" >"$out/$1-server.log" 2>&1 &
     fi
     server=$!
