@@ -13,7 +13,11 @@ use miroir::logic::primary_key;
 use miroir::logic::shard_hash::{id_hash, shard_of};
 use miroir::logic::split::{DocumentSplitter, IdSplitter, SplitRules};
 use miroir::meili::bad_value::parse_json;
+use miroir::meili::chat::chunk::Chunk;
+use miroir::meili::chat::completion::Completion;
+use miroir::meili::chat::event_stream::EventStream;
 use miroir::meili::documents_query::{DocumentQuery, DocumentsQuery};
+use miroir::meili::export::Export;
 use miroir::meili::facet_search::FacetSearchRequest;
 use miroir::meili::features::{Features, FeaturesPatch};
 use miroir::meili::filter::{Filter, denied_attributes, node_form};
@@ -25,12 +29,12 @@ use miroir::meili::index_fields::ListFields;
 use miroir::meili::keys::{CreateKey, KeyPaging, PatchKey, TenantToken};
 use miroir::meili::multi_search::MultiSearch;
 use miroir::meili::search::{SearchRequest, check_filter};
-use miroir::meili::settings;
 use miroir::meili::similar::SimilarRequest;
 use miroir::meili::swaps::parse_swaps;
 use miroir::meili::task_query::{Selection, parse_listing, parse_selection};
 use miroir::meili::template;
 use miroir::meili::webhooks::WebhookSettings;
+use miroir::meili::{search_rules, settings};
 use serde_json::{Map, Value};
 
 const SHARDS: u16 = 8;
@@ -44,7 +48,7 @@ fn cut(data: &[u8]) -> Option<(u8, &[u8])> {
 pub fn requests(data: &[u8]) {
     let Some((kind, body)) = cut(data) else { return };
     let text = String::from_utf8_lossy(body);
-    match kind % 22 {
+    match kind % 26 {
         0 => drop(SearchRequest::from_json(body).and_then(|search| search.check("movies", &Map::new()))),
         1 => drop(SearchRequest::from_query(&text).and_then(|search| search.check("movies", &Map::new()))),
         2 => drop(MultiSearch::from_json(body)),
@@ -66,8 +70,33 @@ pub fn requests(data: &[u8]) {
         18 => drop(CreateIndex::parse(body)),
         19 => drop((UpdateIndex::parse(body), IndexPaging::parse(&text))),
         20 => drop(ListFields::parse(body)),
-        _ => drop(FeaturesPatch::parse(body)),
+        21 => drop(FeaturesPatch::parse(body)),
+        22 => drop(Completion::parse(body).and_then(|mut completion| {
+            completion.check()?;
+            completion.take_tools()
+        })),
+        23 => drop(Export::parse(body).map(|export| export.details(None::<std::iter::Empty<(&str, u64)>>))),
+        24 => drop(search_rules::parse_rule(body)),
+        _ => model_events(body),
     }
+}
+
+/// What a language model says, in two pieces: the same as in one.
+fn model_events(body: &[u8]) {
+    let read = |pieces: [&[u8]; 2]| {
+        let (mut stream, mut events) = (EventStream::default(), Vec::new());
+        for piece in pieces {
+            if stream.push(piece, |event| events.push(event)).is_err() {
+                return None;
+            }
+        }
+        for event in &events {
+            // Errors are what a model may say, too.
+            let _ = serde_json::from_slice::<Chunk>(event);
+        }
+        Some(events)
+    };
+    assert_eq!(read([body, b""]), read(body.split_at(body.len() / 2).into()));
 }
 
 /// What is accepted can be kept, shown, and told to nodes.
