@@ -419,8 +419,14 @@ pub trait Store: Send + Sync {
     /// It is there when it is whole, checked and durable, or not at all.
     fn back_up(&self, folder: &Path, name: &str) -> Result<BackupRecord, StoreError>;
 
-    /// The next entry gets this id; those in between are never given.
-    fn go_on_at(&self, next: EntryId) -> Result<(), StoreError>;
+    /// The next entry gets this id; those in between are never given. With it, all or nothing, comes what changes by the
+    /// leap, and what is to be kept by its name.
+    fn go_on_at(
+        &self,
+        next: EntryId,
+        delta: &ProtocolDelta,
+        kept: (&str, &serde_json::Value),
+    ) -> Result<(), StoreError>;
 }
 
 /// What a backup holds.

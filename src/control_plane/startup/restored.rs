@@ -61,11 +61,9 @@ pub(super) fn prepare(settings: &Settings, fleet: &mut StoredFleet, store: &dyn 
         found.iter().map(|(node, found)| (node.clone(), found.since.clone())).collect();
     let next = next_after(store.next_entry()?, since.values().filter_map(|since| since.last));
     let delta = delta(&stored, &records, &found, fleet);
-    store.go_on_at(next)?;
-    store.commit(&delta)?;
     let prepared = Restored::Prepared { next, furthest: furthest(&since) };
     let kept = serde_json::to_value(&prepared).map_err(|error| StoreError::Failed(error.to_string()))?;
-    store.keep(RESTORED, &kept)?;
+    store.go_on_at(next, &delta, (RESTORED, &kept))?;
     let (rebuilt, made, sent) = (delta.needs_rebuild.len(), delta.bootstraps.len(), fleet.tables.mends.len());
     tracing::warn!(
         %next, ?strange, rebuilt, made, sent,

@@ -413,7 +413,16 @@ impl Store for SqliteStore {
         self.back_up_to(folder, name)
     }
 
-    fn go_on_at(&self, next: EntryId) -> Result<(), StoreError> {
-        self.write(|transaction| journal::go_on_at(transaction, next))
+    fn go_on_at(
+        &self,
+        next: EntryId,
+        delta: &ProtocolDelta,
+        (name, value): (&str, &serde_json::Value),
+    ) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            journal::go_on_at(transaction, next)?;
+            protocol::apply(transaction, delta)?;
+            save_meta(transaction, &format!("kept {name}"), value)
+        })
     }
 }

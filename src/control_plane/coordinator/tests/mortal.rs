@@ -91,8 +91,13 @@ impl Store for Mortal {
         self.living()?.back_up(folder, name)
     }
 
-    fn go_on_at(&self, next: EntryId) -> Result<(), StoreError> {
-        self.living()?.go_on_at(next)
+    fn go_on_at(
+        &self,
+        next: EntryId,
+        delta: &ProtocolDelta,
+        kept: (&str, &serde_json::Value),
+    ) -> Result<(), StoreError> {
+        self.living()?.go_on_at(next, delta, kept)
     }
 
     fn next_entry(&self) -> Result<EntryId, StoreError> {

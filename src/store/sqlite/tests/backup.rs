@@ -158,8 +158,11 @@ fn numbers_go_on_where_they_are_told_to_and_never_back() {
     let folder = Folder::new();
     let store = folder.open();
     store.append(&[(sample_entry(0, "a", sample_put()), Some(sample_payload(5)))], &[]).unwrap();
-    store.go_on_at(EntryId(1_000_000)).unwrap();
-    assert!(matches!(store.go_on_at(EntryId(5)), Err(StoreError::Refused(_))));
+    let (first, second) = (serde_json::json!("first"), serde_json::json!("second"));
+    store.go_on_at(EntryId(1_000_000), &ProtocolDelta::default(), ("leap", &first)).unwrap();
+    let back = store.go_on_at(EntryId(5), &ProtocolDelta::default(), ("leap", &second));
+    assert!(matches!(back, Err(StoreError::Refused(_))));
+    assert_eq!(store.kept("leap").unwrap(), Some(first), "all or nothing");
     assert!(store.append(&[(sample_entry(1, "a", sample_put()), None)], &[]).is_err());
     store.append(&[(sample_entry(1_000_000, "a", sample_put()), None)], &[]).unwrap();
     drop(store);
