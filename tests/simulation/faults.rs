@@ -228,10 +228,12 @@ impl World {
         !is_later && loss.shown.get(index).is_none_or(|&shown| view.since < shown)
     }
 
-    /// Readers are told from now on what they are told.
+    /// Readers are told from now on what they are told. What was out already says nothing of a loss that nobody has noticed:
+    /// it may come back by what was stored before.
     pub fn note_losses(&mut self, view: &View) {
         for (node, index) in &view.out {
-            if let Some(loss) = self.place(node).and_then(|node| self.losses.get_mut(&node)) {
+            let loss = self.place(node).and_then(|node| self.losses.get_mut(&node));
+            if let Some(loss) = loss.filter(|loss| loss.noticed_before.is_some()) {
                 loss.shown.entry(index.clone()).or_insert(view.since);
             }
         }
