@@ -138,9 +138,12 @@ fn read_size(value: &Value) -> Result<u64, ApiError> {
     let code = Code::InvalidExportPayloadSize;
     match (value.as_u64(), value) {
         (Some(bytes), _) => Ok(bytes),
-        (None, Value::String(text)) => match Byte::from_str(text) {
-            Ok(size) => Ok(size.as_u64()),
-            Err(error) => Err(unexpected(code, LOCATION, &error.to_string())),
+        // The library makes characters of these by hand, and wrong ones: undefined behaviour.
+        (None, Value::String(text)) => match text.trim().chars().find(|letter| !letter.is_ascii()) {
+            Some(letter) => Err(unexpected(code, LOCATION, &format!("the character {letter:?} is not a number"))),
+            None => Byte::from_str(text)
+                .map(byte_unit::Byte::as_u64)
+                .map_err(|error| unexpected(code, LOCATION, &error.to_string())),
         },
         (None, _) => Err(wrong_type(code, LOCATION, "a positive integer or a string", value)),
     }

@@ -24,6 +24,7 @@ fn a_wrong_body_is_answered_as_one_server_answers() {
             "Invalid value type at `.apiKey`: expected a string, but found a positive integer: `3`".to_owned(),
         ),
         (json!({"payloadSize": "abc"}), size, "Invalid value at `.payloadSize`: the character 'a' is not a number".to_owned()),
+        (json!({"payloadSize": "1 é"}), size, "Invalid value at `.payloadSize`: the character 'é' is not a number".to_owned()),
         (json!({"payloadSize": ""}), size, "Invalid value at `.payloadSize`: no value can be found".to_owned()),
         (
             json!({"payloadSize": "99999999999999999999999"}),
