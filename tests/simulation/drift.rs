@@ -1,7 +1,7 @@
 //! The drift check: compares the settings that nodes have with those that the fleet has decided on, whenever these stand.
-//! Nobody meddles with the nodes here, so every difference that is seen twice is a false alarm (unless a
-//! request came far too late, which no other rule finds). With `has_upkeep` settings
-//! are sent again now and then for no reason at all, which must change nothing.
+//! Nobody meddles with the nodes here, so every difference that is seen twice is a false alarm (unless a request came far too
+//! late, which no other rule finds: that one is mended). With `has_upkeep` settings are sent again now and then for no reason
+//! at all, which must change nothing.
 
 use miroir::logic::feeder::SettingsMark;
 use miroir::logic::ids::{NodeIndexUid, Position};
@@ -52,10 +52,9 @@ impl World {
             }
             if !self.fleet.has_polled_since(node, polls) {
                 self.drift.suspects.push(suspect);
-            } else if self.is_drifted(node, index) && self.options.storm == Storm::Embedders {
-                // It could not be given the settings for too long.
+            } else if self.is_drifted(node, index) && self.can_drift() {
                 self.fleet.mend(node, index, mark, Mend { primary_key: false, settings: true });
-            } else if self.is_drifted(node, index) && !self.options.is_far {
+            } else if self.is_drifted(node, index) {
                 return violated(format!("drift: a false alarm on n{node} of {index}"));
             }
         }
@@ -78,6 +77,20 @@ impl World {
             self.fleet.mend(node, &index, mark, Mend { primary_key: false, settings: true });
         }
         Ok(())
+    }
+
+    /// It could not be given the settings for too long, or a request of before that came far too late was taken for them.
+    fn can_drift(&self) -> bool {
+        self.options.is_far || self.options.storm == Storm::Embedders
+    }
+
+    /// Nothing is left to mend that only this check finds.
+    pub fn has_no_drift(&self) -> bool {
+        let is_right = |(node, index): (usize, &NodeIndexUid)| {
+            self.fleet.settings_mark(node, index).is_none() || !self.is_drifted(node, index)
+        };
+        !self.options.is_far
+            || self.member_nodes().all(|node| self.durable.visible.keys().all(|index| is_right((node, index))))
     }
 
     /// What a node answers differs from what the fleet decided last. One that does not answer says nothing, nor one that

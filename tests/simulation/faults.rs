@@ -248,8 +248,10 @@ impl World {
         if self.member_nodes().any(|node| self.gone.contains(&node)) {
             return Ok(());
         }
-        // Others may have lost what they had: their copies may wait for a vote, and that for the one that is away.
-        if !self.losses.is_empty() && !self.is_elsewhere(away, false) {
+        // Others may have lost what they had, or are made anew: their copies may wait for a vote, and that for the one that is
+        // away, or be made of its documents.
+        let is_whole = self.losses.is_empty() && self.durable.rebuild.is_empty() && self.durable.joins.is_empty();
+        if !is_whole && !self.is_elsewhere(away, false) {
             return Ok(());
         }
         // A replica that is put right is not there meanwhile.

@@ -345,6 +345,7 @@ impl World {
             && (!self.options.rules.poll || self.is_accounted())
             && self.is_applied()
             && self.has_audited()
+            && self.has_no_drift()
     }
 
     pub fn member_nodes(&self) -> impl Iterator<Item = usize> {
